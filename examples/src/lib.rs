@@ -1,0 +1,1 @@
+//! Small programs that show how the session crates are used.

@@ -1,0 +1,1 @@
+//! The conformance suite for session stores, and the servers it runs against.

@@ -1,0 +1,1 @@
+//! Sessions in Redis, Redis Cluster, Sentinel or Valkey.

@@ -1,0 +1,1 @@
+//! Server-side sessions with a backend chosen by feature and by URL.
