@@ -1,0 +1,248 @@
+//! What can go wrong, and whether trying again can help.
+
+use std::time::Duration;
+
+use crate::Timeout;
+
+/// The result of a session operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The error of a driver or codec underneath.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong. Messages name operations, limits and sizes; they never hold a token, a
+/// password or session data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
+    /// failing over, out of memory, deadlocked.
+    #[error("the session store is unavailable ({operation})")]
+    Unavailable {
+        /// The store operation that was under way.
+        operation: &'static str,
+        /// The driver's error.
+        #[source]
+        source: Source,
+    },
+    /// The store did not answer in time. The operation may or may not have happened.
+    #[error("the session store did not answer in time ({operation})")]
+    Timeout {
+        /// The store operation that was under way.
+        operation: &'static str,
+        /// The driver's error, or the deadline that passed.
+        #[source]
+        source: Source,
+    },
+    /// The store refused the operation for good: a missing right, a wrong type, a bug.
+    #[error("the session store failed ({operation})")]
+    Store {
+        /// The store operation that was under way.
+        operation: &'static str,
+        /// The driver's error.
+        #[source]
+        source: Source,
+    },
+    /// Something given is larger than its limit; nothing was sent.
+    #[error("the {what} has {size} bytes, over the limit of {limit}")]
+    TooLarge {
+        /// What is too large: `record`, `session key`, `owner`, `session id`, …
+        what: &'static str,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A lifetime breaks a rule; nothing was sent.
+    #[error("the {limit} lifetime of {value} {rule}")]
+    InvalidLifetime {
+        /// `idle` or `absolute`.
+        limit: &'static str,
+        /// The value given.
+        value: Timeout,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// What is stored can't be read as a session.
+    #[error("the stored session is corrupt: {reason}")]
+    Corrupt {
+        /// What is wrong with it, without showing it.
+        reason: String,
+    },
+    /// A value can't be written as, or read from, the JSON of a session key.
+    #[error("the session key {key:?} does not hold such a value")]
+    Value {
+        /// The session key.
+        key: String,
+        /// The codec's error.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The session ended while it was in use: destroyed, expired, or its id was cycled elsewhere.
+    /// Nothing was written, and nothing may bring it back.
+    #[error("the session has ended")]
+    Gone,
+    /// Other writers changed the session at every attempt. Nothing was written; the changes are
+    /// kept and can be saved again.
+    #[error("the session was changed by others at each of {attempts} attempts to save it")]
+    Contention {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A live session has this id already.
+    #[error("a session of this id already exists")]
+    AlreadyExists,
+    /// A store, a URL or an option is set up wrongly; trying again won't help.
+    #[error("{message}")]
+    Misconfigured {
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// The store can't do this at all.
+    #[error("this session store does not support {what}")]
+    Unsupported {
+        /// What was asked.
+        what: &'static str,
+    },
+    /// The store is full: it has the most sessions it was allowed.
+    #[error("the session store is full: it may hold {limit} sessions")]
+    Full {
+        /// The limit, in sessions.
+        limit: usize,
+    },
+}
+
+/// The kind of an [`Error`], for matching without its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(
+    missing_docs,
+    reason = "each is the variant of `Error` of the same name"
+)]
+pub enum ErrorKind {
+    Unavailable,
+    Timeout,
+    Store,
+    TooLarge,
+    InvalidLifetime,
+    Corrupt,
+    Value,
+    Gone,
+    Contention,
+    AlreadyExists,
+    Misconfigured,
+    Unsupported,
+    Full,
+}
+
+/// Whether the same call may succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryStatus {
+    /// It won't: something must change first.
+    Permanent,
+    /// It may: the cause passes. Writes are safe to repeat with the same [`Draft`](crate::Draft).
+    Temporary,
+}
+
+impl Error {
+    /// The kind of this error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Store { .. } => ErrorKind::Store,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::InvalidLifetime { .. } => ErrorKind::InvalidLifetime,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Value { .. } => ErrorKind::Value,
+            Self::Gone => ErrorKind::Gone,
+            Self::Contention { .. } => ErrorKind::Contention,
+            Self::AlreadyExists => ErrorKind::AlreadyExists,
+            Self::Misconfigured { .. } => ErrorKind::Misconfigured,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Full { .. } => ErrorKind::Full,
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn status(&self) -> RetryStatus {
+        match self.kind() {
+            ErrorKind::Unavailable
+            | ErrorKind::Timeout
+            | ErrorKind::Contention
+            | ErrorKind::Full => RetryStatus::Temporary,
+            _ => RetryStatus::Permanent,
+        }
+    }
+
+    /// Shorthand for `status() == RetryStatus::Temporary`.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.status() == RetryStatus::Temporary
+    }
+
+    /// [`Error::Unavailable`] during `operation`.
+    pub fn unavailable(operation: &'static str, source: impl Into<Source>) -> Self {
+        Self::Unavailable {
+            operation,
+            source: source.into(),
+        }
+    }
+
+    /// [`Error::Timeout`] during `operation`, with the driver's own error.
+    pub fn timeout(operation: &'static str, source: impl Into<Source>) -> Self {
+        Self::Timeout {
+            operation,
+            source: source.into(),
+        }
+    }
+
+    /// [`Error::Timeout`] during `operation`: no answer within `after`.
+    #[must_use]
+    pub fn deadline(operation: &'static str, after: Duration) -> Self {
+        Self::timeout(operation, format!("no answer within {after:?}"))
+    }
+
+    /// [`Error::Store`] during `operation`.
+    pub fn store(operation: &'static str, source: impl Into<Source>) -> Self {
+        Self::Store {
+            operation,
+            source: source.into(),
+        }
+    }
+
+    /// [`Error::Corrupt`] for this reason, which must not show what is stored.
+    pub fn corrupt(reason: impl Into<String>) -> Self {
+        Self::Corrupt {
+            reason: reason.into(),
+        }
+    }
+
+    /// [`Error::Misconfigured`] with a message that says what to do.
+    pub fn misconfigured(message: impl Into<String>) -> Self {
+        Self::Misconfigured {
+            message: message.into(),
+        }
+    }
+
+    /// [`Error::TooLarge`] if `size` is over `limit`, both in bytes.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check_size(what: &'static str, size: usize, limit: usize) -> Result<()> {
+        if size > limit {
+            return Err(Self::TooLarge { what, size, limit });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lifetime(limit: &'static str, value: Timeout, rule: impl Into<String>) -> Self {
+        Self::InvalidLifetime {
+            limit,
+            value,
+            rule: rule.into(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! How long a session lives: idle and absolute limits, and what is left of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// A limit in time, or none. `Never` is greater than every duration, so the earlier of two
+/// limits is `a.min(b)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timeout {
+    /// After this long. Stores count whole milliseconds; a fraction of one is cut off, so that a
+    /// session never outlives its limit.
+    After(Duration),
+    /// No limit.
+    Never,
+}
+
+impl Timeout {
+    /// The limit as a duration, `None` for [`Never`](Self::Never).
+    #[must_use]
+    pub const fn duration(self) -> Option<Duration> {
+        match self {
+            Self::After(duration) => Some(duration),
+            Self::Never => None,
+        }
+    }
+
+    /// The limit in whole milliseconds, `None` for [`Never`](Self::Never).
+    #[must_use]
+    pub fn millis(self) -> Option<u64> {
+        self.duration()
+            .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The limit of so many milliseconds; `None` is [`Never`](Self::Never).
+    #[must_use]
+    pub fn from_millis(millis: Option<u64>) -> Self {
+        millis.map_or(Self::Never, |millis| {
+            Self::After(Duration::from_millis(millis))
+        })
+    }
+}
+
+impl From<Duration> for Timeout {
+    fn from(duration: Duration) -> Self {
+        Self::After(duration)
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::After(duration) => write!(f, "{duration:?}"),
+            Self::Never => f.write_str("never"),
+        }
+    }
+}
+
+/// What is left of a session's life, by the store's clock, when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ttl {
+    /// The session ends after this long unless it is used, and at the latest then if its absolute
+    /// limit is what is left.
+    Left(Duration),
+    /// The session has no deadline.
+    Never,
+}
+
+impl Ttl {
+    /// The time left, `None` for [`Never`](Self::Never).
+    #[must_use]
+    pub const fn left(self) -> Option<Duration> {
+        match self {
+            Self::Left(duration) => Some(duration),
+            Self::Never => None,
+        }
+    }
+}
+
+impl From<Timeout> for Ttl {
+    fn from(timeout: Timeout) -> Self {
+        timeout.duration().map_or(Self::Never, Self::Left)
+    }
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left(duration) => write!(f, "{duration:?}"),
+            Self::Never => f.write_str("never"),
+        }
+    }
+}
+
+/// How long one session lives. Every session has its own, so "remember me" is one call.
+///
+/// A session ends at the earlier of two deadlines: `idle` after its last use (a save or a touch)
+/// and `absolute` after it began (or after its owner last signed in, see
+/// [`Anchor`](crate::Anchor)). The store checks both on every read.
+///
+/// The default is 30 minutes idle, 12 hours absolute: the limits of NIST SP 800-63B AAL2 in its
+/// third revision and of OWASP ASVS 4.0.3 level 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lifetime {
+    /// How long the session lives unused.
+    pub idle: Timeout,
+    /// How long the session may live at all.
+    pub absolute: Timeout,
+}
+
+impl Lifetime {
+    /// The longest finite limit: 400 days, which is also the longest `Max-Age` that browsers keep
+    /// (RFC 6265bis §5.5).
+    pub const MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+    /// The shortest limit: stores count whole milliseconds.
+    pub const MIN: Duration = Duration::from_millis(1);
+
+    /// A lifetime of at most `idle` unused and at most `absolute` in all.
+    pub fn new(idle: impl Into<Timeout>, absolute: impl Into<Timeout>) -> Self {
+        Self {
+            idle: idle.into(),
+            absolute: absolute.into(),
+        }
+    }
+
+    /// A lifetime limited only by disuse.
+    pub fn idle(idle: impl Into<Timeout>) -> Self {
+        Self::new(idle, Timeout::Never)
+    }
+
+    /// A lifetime that use does not extend: both limits are `duration`.
+    #[must_use]
+    pub fn fixed(duration: Duration) -> Self {
+        Self::new(duration, duration)
+    }
+
+    /// The first deadline of a session that begins now.
+    #[must_use]
+    pub fn first(&self) -> Timeout {
+        self.idle.min(self.absolute)
+    }
+
+    /// Checks both limits against [`MIN`](Self::MIN), `max` and each other.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLifetime`], which names the limit and its value.
+    pub fn check(&self, max: Duration) -> Result<()> {
+        for (limit, timeout) in [("idle", self.idle), ("absolute", self.absolute)] {
+            if let Timeout::After(value) = timeout {
+                if value < Self::MIN {
+                    return Err(Error::lifetime(limit, timeout, "is under 1 ms"));
+                }
+                if value > max {
+                    let rule = format!("is over the limit of {max:?}");
+                    return Err(Error::lifetime(limit, timeout, rule));
+                }
+            }
+        }
+        if self.idle > self.absolute && self.idle != Timeout::Never {
+            let rule = format!("is longer than the absolute limit of {}", self.absolute);
+            return Err(Error::lifetime("idle", self.idle, rule));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self::new(
+            Duration::from_secs(30 * 60),
+            Duration::from_secs(12 * 60 * 60),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn never_is_later_than_every_deadline() {
+        assert!(Timeout::Never > Timeout::After(Duration::MAX));
+        assert_eq!(
+            Timeout::Never.min(SECOND.into()),
+            Timeout::After(SECOND),
+            "the earlier of the two"
+        );
+        assert!(Ttl::Never > Ttl::Left(Duration::MAX));
+    }
+
+    #[test]
+    fn wrong_lifetimes_name_the_limit_and_the_value() {
+        let day = Duration::from_secs(86_400);
+        for (lifetime, says) in [
+            (Lifetime::new(Duration::ZERO, SECOND), "idle"),
+            (Lifetime::new(SECOND, Duration::ZERO), "absolute"),
+            (Lifetime::new(Duration::from_micros(999), SECOND), "999µs"),
+            (Lifetime::new(SECOND, 401 * day), "34646400s"),
+            (
+                Lifetime::new(2 * SECOND, SECOND),
+                "longer than the absolute",
+            ),
+        ] {
+            let error = lifetime.check(Lifetime::MAX).expect_err("must be refused");
+            assert!(error.to_string().contains(says), "{error} names {says}");
+        }
+    }
+
+    #[test]
+    fn good_lifetimes_pass() {
+        for lifetime in [
+            Lifetime::default(),
+            Lifetime::fixed(SECOND),
+            Lifetime::idle(SECOND),
+            Lifetime::new(Timeout::Never, Timeout::Never),
+            Lifetime::new(Timeout::Never, SECOND),
+            Lifetime::new(Lifetime::MIN, Lifetime::MAX),
+        ] {
+            lifetime.check(Lifetime::MAX).expect("allowed");
+        }
+    }
+}

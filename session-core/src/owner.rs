@@ -1,0 +1,49 @@
+//! The principal a session belongs to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Error, Result};
+
+/// The principal a session belongs to, such as a user's id: 1 to 1,024 bytes of any text.
+///
+/// It is what "my devices" lists and "log out everywhere" ends. It is stored readably and shown
+/// in logs and listings, so use an internal id rather than an e-mail address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(Arc<str>);
+
+impl Owner {
+    /// The longest owner any store must take, in bytes.
+    pub const MAX_BYTES: usize = 1024;
+
+    /// An owner named `name`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] over 1,024 bytes, [`Error::Misconfigured`] if empty.
+    pub fn new(name: impl AsRef<str>) -> Result<Self> {
+        let name = name.as_ref();
+        if name.is_empty() {
+            return Err(Error::misconfigured("an owner must not be empty"));
+        }
+        Error::check_size("owner", name.len(), Self::MAX_BYTES)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The owner's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({:?})", &*self.0)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
