@@ -70,13 +70,14 @@ pub enum Error {
         reason: String,
     },
     /// A value can't be written as, or read from, the JSON of a session key.
-    #[error("the session key {key:?} does not hold such a value")]
+    #[error("the session key {key:?} is no {expected}: {reason}")]
     Value {
         /// The session key.
         key: String,
-        /// The codec's error.
-        #[source]
-        source: serde_json::Error,
+        /// The Rust type that was asked for or given.
+        expected: &'static str,
+        /// What is wrong and where, without showing the value.
+        reason: String,
     },
     /// The session ended while it was in use: destroyed, expired, or its id was cycled elsewhere.
     /// Nothing was written, and nothing may bring it back.
@@ -236,6 +237,14 @@ impl Error {
             return Err(Self::TooLarge { what, size, limit });
         }
         Ok(())
+    }
+
+    pub(crate) fn value<T: ?Sized>(key: &str, reason: impl Into<String>) -> Self {
+        Self::Value {
+            key: key.to_owned(),
+            expected: std::any::type_name::<T>(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn lifetime(limit: &'static str, value: Timeout, rule: impl Into<String>) -> Self {

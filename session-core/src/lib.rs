@@ -1,24 +1,43 @@
 //! The session store trait, the session record and the session manager: no I/O, no HTTP, no
 //! database.
+//!
+//! * A store implements [`SessionStore`], and [`SessionDirectory`] for listing and reaping.
+//! * An application holds [`Sessions`] (a store and rules) and opens a [`Session`] a request.
+//! * A client holds a [`SessionToken`]; a store files the session under its [`SessionId`].
 #![forbid(unsafe_code)]
 
+mod backoff;
+mod data;
 mod deadline;
 mod error;
 mod lifetime;
+mod limits;
+mod observer;
 mod owner;
+mod patch;
+mod reaper;
 mod record;
+mod session;
+mod sessions;
 mod stamp;
 mod store;
 mod token;
+mod write;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
+pub use backoff::Backoff;
 pub use deadline::within;
 pub use error::{Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
+pub use limits::Limits;
+pub use observer::{Event, LogObserver, Observer};
 pub use owner::Owner;
+pub use reaper::Reaper;
 pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo};
+pub use session::Session;
+pub use sessions::{Sessions, SessionsBuilder};
 pub use stamp::Stamp;
 pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore};
 pub use token::{SessionId, SessionToken};

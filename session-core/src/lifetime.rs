@@ -135,10 +135,14 @@ impl Lifetime {
         Self::new(duration, duration)
     }
 
-    /// The first deadline of a session that begins now.
+    /// What is left, just after it was used, to a session that began `age` ago.
     #[must_use]
-    pub fn first(&self) -> Timeout {
-        self.idle.min(self.absolute)
+    pub fn left_after_use(&self, age: Duration) -> Ttl {
+        let absolute = match self.absolute {
+            Timeout::After(limit) => Timeout::After(limit.saturating_sub(age)),
+            Timeout::Never => Timeout::Never,
+        };
+        self.idle.min(absolute).into()
     }
 
     /// Checks both limits against [`MIN`](Self::MIN), `max` and each other.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Lifetime, Owner, SessionId, Stamp, Timeout, Ttl};
+use crate::{Lifetime, Owner, SessionId, Stamp, Ttl};
 
 /// One stored session, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,18 +21,6 @@ pub struct Record {
     pub ttl: Ttl,
     /// How long ago it began, by the store's clock; see [`Anchor`].
     pub age: Duration,
-}
-
-impl Record {
-    /// What a [`touch`](crate::SessionStore::touch) of `idle` would leave until the deadline.
-    #[must_use]
-    pub fn ttl_if_touched(&self, idle: Timeout) -> Ttl {
-        let absolute = match self.lifetime.absolute {
-            Timeout::After(limit) => Timeout::After(limit.saturating_sub(self.age)),
-            Timeout::Never => Timeout::Never,
-        };
-        Ttl::from(idle.min(absolute)).max(self.ttl)
-    }
 }
 
 /// What a session shall become: the argument of create, save and rename.

@@ -1,0 +1,99 @@
+//! A task that removes expired sessions.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::backoff::random_up_to;
+use crate::{Backoff, Error, Result, Sessions};
+
+/// A task that reaps expired sessions in small batches, so that observers hear of each.
+///
+/// It works through what is due with short random pauses, then rests for about `interval` (half
+/// to one and a half of it, so that many instances do not meet). An error is logged and answered
+/// by pauses that grow to ten intervals. Every instance of an application may run one: each
+/// session is reported once.
+///
+/// Dropping it stops it, after the batch under way.
+#[derive(Debug)]
+#[must_use = "dropping the reaper stops it"]
+pub struct Reaper {
+    _stop: oneshot::Sender<()>,
+}
+
+impl Reaper {
+    /// Starts a reaper of batches of 500, about every 60 seconds.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the store has no directory.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn spawn(sessions: Sessions) -> Result<Self> {
+        Self::spawn_with(sessions, Duration::from_secs(60), 500)
+    }
+
+    /// Starts a reaper of batches of `batch`, about every `interval`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the store has no directory, [`Error::Misconfigured`] if `batch`
+    /// or `interval` is zero.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn spawn_with(sessions: Sessions, interval: Duration, batch: usize) -> Result<Self> {
+        if batch == 0 || interval.is_zero() {
+            return Err(Error::misconfigured(
+                "a reaper's batch and interval must be over zero",
+            ));
+        }
+        if sessions.store().directory().is_none() {
+            let what = "reaping";
+            return Err(Error::Unsupported { what });
+        }
+        if !sessions.store().capabilities().expiry_reports {
+            tracing::warn!(
+                "this store does not report expired sessions: observers will not hear of them"
+            );
+        }
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(run(sessions, interval, batch, stopped));
+        Ok(Self { _stop: stop })
+    }
+}
+
+async fn run(
+    sessions: Sessions,
+    interval: Duration,
+    batch: usize,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let after_error = Backoff::new(interval, interval.saturating_mul(10));
+    let mut errors = 0;
+    loop {
+        let pause = match sessions.reap(batch).await {
+            Ok(reaped) => {
+                errors = 0;
+                pause_after(reaped, batch, interval)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "reaping expired sessions failed");
+                errors += 1;
+                after_error.delay(errors).max(interval / 2)
+            }
+        };
+        // A batch is never cut short: what a store has removed is also reported.
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = &mut stopped => return,
+        }
+    }
+}
+
+fn pause_after(reaped: usize, batch: usize, interval: Duration) -> Duration {
+    if reaped < batch {
+        interval / 2 + random_up_to(interval)
+    } else {
+        random_up_to(Duration::from_millis(20).min(interval))
+    }
+}
