@@ -57,7 +57,6 @@ impl Sessions {
     }
 
     /// Sessions in `store` with other rules.
-    #[must_use]
     pub fn builder(store: Arc<dyn SessionStore>) -> SessionsBuilder {
         SessionsBuilder::new(store)
     }

@@ -1,1 +1,54 @@
-//! Server-side sessions with a backend chosen by feature and by URL.
+//! Server-side sessions with a backend chosen by Cargo feature, and at run time by URL.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> session::Result<()> {
+//! use session::Sessions;
+//!
+//! // or redis://…, mongodb://…, mysql://…
+//! let sessions = Sessions::new(session::connect("memory:").await?);
+//!
+//! let session = sessions.start();
+//! session.insert("name", "Napoleon")?;
+//! session.save().await?;
+//!
+//! let again = sessions.open(session.token().as_ref()).await?;
+//! assert_eq!(again.get::<String>("name")?.as_deref(), Some("Napoleon"));
+//! # Ok(()) }
+//! ```
+//!
+//! | feature | URLs | store |
+//! |---|---|---|
+//! | `memory` (default) | `memory:` | [`session-memory`](https://docs.rs/session-memory) |
+//! | `redis` | `redis://` `rediss://` | `session-redis` |
+//! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
+//! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
+//!
+//! See [`connect`] for the options a URL takes, and [`session_core`] for the words used here.
+#![forbid(unsafe_code)]
+
+mod backends;
+mod connect;
+#[cfg_attr(
+    not(all(
+        feature = "memory",
+        feature = "redis",
+        feature = "mongo",
+        feature = "mysql"
+    )),
+    allow(dead_code, reason = "what an absent backend would use")
+)]
+mod location;
+
+pub use connect::connect;
+pub use session_core;
+pub use session_core::*;
+
+#[cfg(feature = "memory")]
+pub use session_memory as memory;
+#[cfg(feature = "mongo")]
+pub use session_mongo as mongo;
+#[cfg(feature = "mysql")]
+pub use session_mysql as mysql;
+#[cfg(feature = "redis")]
+pub use session_redis as redis;

@@ -1,0 +1,314 @@
+//! Walks sessions through their whole life and prints what happens, on any store:
+//!
+//! ```text
+//! cargo run -p examples --bin tour
+//! cargo run -p examples --bin tour -- --store redis://127.0.0.1/
+//! cargo run -p examples --bin tour -- --store mongodb://127.0.0.1/
+//! cargo run -p examples --bin tour -- --store mysql://root@127.0.0.1/test
+//! ```
+#![allow(clippy::print_stdout, reason = "printing is what a tour does")]
+#![allow(clippy::print_stderr, reason = "usage and errors go there")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use session::{
+    Error, Event, Lifetime, Observer, Owner, Result, Session, SessionId, Sessions, Timeout, Ttl,
+};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+const USAGE: &str = "usage: tour [--store URL]
+URL is memory: (the default), redis://…, mongodb://… or mysql://…";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let url = match store_url(std::env::args().skip(1)) {
+        Ok(url) => url,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    match tour(&url).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the tour ended early: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn store_url(mut args: impl Iterator<Item = String>) -> Result<String, &'static str> {
+    match (args.next().as_deref(), args.next(), args.next()) {
+        (None, ..) => Ok("memory:".to_owned()),
+        (Some("--store"), Some(url), None) => Ok(url),
+        _ => Err(USAGE),
+    }
+}
+
+async fn tour(url: &str) -> Result<()> {
+    let store = session::connect(url).await?;
+    let scheme = url.split(':').next().unwrap_or_default();
+    println!("A tour of sessions in {scheme}. Lines with a dot are what an observer hears.\n");
+
+    let sessions = Sessions::builder(store)
+        .lifetime(Lifetime::new(minutes(30), minutes(12 * 60)))
+        .observer(Printer)
+        .build()?;
+    let session = begin(&sessions).await?;
+    write_at_once(&sessions, &session).await?;
+    touch(&session).await?;
+    sign_in(&sessions, &session).await?;
+    remember(&session).await?;
+    log_out_everywhere(&sessions, &session).await?;
+    expire(&sessions).await?;
+    println!("\nThat was a session's life. Nothing of it is left in the store.");
+    Ok(())
+}
+
+async fn begin(sessions: &Sessions) -> Result<Session> {
+    step("start", "a new session is memory: no token, nothing stored");
+    let session = sessions.start();
+    session.insert("name", "Napoleon")?;
+    session.insert("visits", 1)?;
+
+    step("save", "one write; now there is a token for the cookie");
+    session.save().await?;
+    show(&session);
+    Ok(session)
+}
+
+async fn write_at_once(sessions: &Sessions, session: &Session) -> Result<()> {
+    step(
+        "two writers",
+        "two requests open it, change it and save at the same time",
+    );
+    let token = session.token();
+    let (one, two) = (
+        sessions.open(token.as_ref()).await?,
+        sessions.open(token.as_ref()).await?,
+    );
+    one.insert("cart", ["a hat"])?;
+    two.insert("theme", "dark")?;
+    let (first, second) = tokio::join!(one.save(), two.save());
+    first.and(second)?;
+
+    step(
+        "counting",
+        "ten requests add 1 to the same key at the same time",
+    );
+    let mut requests = Vec::new();
+    for _ in 0..10 {
+        let request = sessions.open(token.as_ref()).await?;
+        requests.push(tokio::spawn(async move {
+            let add = |visits: Option<u32>| visits.unwrap_or(0) + 1;
+            request.update("visits", add).await
+        }));
+    }
+    for request in requests {
+        request.await.expect("the request does not panic")?;
+    }
+    let now = sessions.open(token.as_ref()).await?;
+    let visits: Option<u32> = now.get("visits")?;
+    println!(
+        "             keys {:?}, visits {}",
+        now.keys(),
+        visits.unwrap_or(0)
+    );
+    show(&now);
+    // This handle's own view is older: a save of it would replay its changes on theirs.
+    session.insert("seen", true)?;
+    session.save().await
+}
+
+async fn touch(session: &Session) -> Result<()> {
+    step(
+        "touch",
+        "a read-only request: the deadline moves, the data is not written",
+    );
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    session.touch().await?;
+    println!("             (nothing was sent: it would have moved by less than a twentieth)");
+    show(session);
+    Ok(())
+}
+
+async fn sign_in(sessions: &Sessions, session: &Session) -> Result<()> {
+    step("sign in", "an owner, and a new token for the same data");
+    let old = session.token();
+    session.set_owner(Owner::new("user-1769")?)?;
+    session.cycle_id().await?;
+    let stolen = sessions.open(old.as_ref()).await?;
+    println!(
+        "             the old token opens {}",
+        if stolen.is_new() { "nothing" } else { "it!" }
+    );
+    show(session);
+    Ok(())
+}
+
+async fn remember(session: &Session) -> Result<()> {
+    step("remember me", "this session alone may rest for 30 days");
+    session.set_lifetime(Lifetime::new(30 * minutes(24 * 60), 90 * minutes(24 * 60)))?;
+    session.save().await?;
+    show(session);
+    Ok(())
+}
+
+async fn log_out_everywhere(sessions: &Sessions, session: &Session) -> Result<()> {
+    step("devices", "the same user signs in on a second device");
+    let owner = Owner::new("user-1769")?;
+    let phone = sessions.start();
+    phone.insert("device", "phone")?;
+    phone.set_owner(owner.clone())?;
+    phone.save().await?;
+    for device in sessions.owned_by(&owner).await? {
+        let ends = match device.ttl {
+            Ttl::Left(left) => date(OffsetDateTime::now_utc() + left),
+            Ttl::Never => "never".to_owned(),
+        };
+        println!(
+            "             {} {} bytes, until {ends}",
+            short(&device.id),
+            device.size
+        );
+    }
+
+    step(
+        "log out",
+        "everywhere else, while the phone has a slow request under way",
+    );
+    let slow = sessions.open(phone.token().as_ref()).await?;
+    slow.insert("cart", ["too late"])?;
+    sessions
+        .destroy_owned_by(&owner, session.id().as_ref())
+        .await?;
+    match slow.save().await {
+        Err(Error::Gone) => println!("             its save is refused: the session has ended"),
+        other => println!("             its save was not refused: {other:?}"),
+    }
+
+    step("destroy", "and here");
+    session.destroy().await
+}
+
+async fn expire(sessions: &Sessions) -> Result<()> {
+    step("expiry", "a session that may rest for one second");
+    let session = sessions.start();
+    session.insert("name", "Josephine")?;
+    session.set_lifetime(Lifetime::idle(Duration::from_secs(1)))?;
+    session.save().await?;
+    show(&session);
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    let late = sessions.open(session.token().as_ref()).await?;
+    println!(
+        "             50 ms later: {}",
+        if late.is_new() {
+            "gone, though nobody removed it"
+        } else {
+            "still there!"
+        }
+    );
+
+    step("reap", "what has expired is removed, and reported once");
+    let reaped = sessions.reap(100).await?;
+    if sessions.store().capabilities().expiry_reports {
+        println!("             {reaped} reported");
+    } else {
+        println!("             this store removes expired sessions by itself and reports none");
+    }
+    Ok(())
+}
+
+fn step(name: &str, text: &str) {
+    println!("{name:>11}  {text}");
+}
+
+fn show(session: &Session) {
+    let id = session.id().as_ref().map_or("none".to_owned(), short);
+    let limits = session.lifetime();
+    println!(
+        "             id {id}, ends in {} (idle {}, at most {})",
+        span(session.expires_in().left()),
+        span(limits.idle.duration()),
+        match limits.absolute {
+            Timeout::After(limit) => span(Some(limit.saturating_sub(session.age()))),
+            Timeout::Never => "unlimited".to_owned(),
+        }
+    );
+}
+
+fn short(id: &SessionId) -> String {
+    format!("{}…", id.as_str().chars().take(12).collect::<String>())
+}
+
+/// A duration as people say it, to the second; rounded, so that 29 min 59.998 s is 30 min.
+fn span(duration: Option<Duration>) -> String {
+    let Some(duration) = duration else {
+        return "never".to_owned();
+    };
+    let seconds = (duration.as_millis() + 500) / 1_000;
+    let parts = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut shown = Vec::new();
+    for (size, unit) in parts {
+        if rest >= size {
+            shown.push(format!("{} {unit}", rest / size));
+            rest %= size;
+        }
+    }
+    if shown.is_empty() {
+        "0 s".to_owned()
+    } else {
+        shown.join(" ")
+    }
+}
+
+fn date(at: OffsetDateTime) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    at.format(&format).unwrap_or_default()
+}
+
+fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Prints what it hears.
+struct Printer;
+
+impl Printer {
+    fn print(what: &str, event: Event<'_>) {
+        let owner = event.owner.map_or("nobody", Owner::as_str);
+        let (id, age) = (short(event.id), span(Some(event.age)));
+        println!("           · {what} {id} of {owner}, {age} old");
+    }
+}
+
+impl Observer for Printer {
+    fn created(&self, event: Event<'_>) {
+        Self::print("created", event);
+    }
+
+    fn renewed(&self, event: Event<'_>, _previous: &SessionId) {
+        Self::print("renewed", event);
+    }
+
+    fn destroyed(&self, event: Event<'_>) {
+        Self::print("destroyed", event);
+    }
+
+    fn expired(&self, event: Event<'_>) {
+        Self::print("expired", event);
+    }
+}

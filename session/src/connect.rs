@@ -1,0 +1,78 @@
+//! From a URL to a store.
+
+use std::sync::Arc;
+
+use session_core::{Error, Result, SessionStore};
+
+use crate::backends;
+use crate::location::Location;
+
+/// Every scheme, with the feature it needs.
+const SCHEMES: [(&str, &str); 7] = [
+    ("memory", "memory"),
+    ("redis", "redis"),
+    ("rediss", "redis"),
+    ("mongodb", "mongo"),
+    ("mongodb+srv", "mongo"),
+    ("mysql", "mysql"),
+    ("mariadb", "mysql"),
+];
+
+/// Connects to the store that `url` names, and sets it up.
+///
+/// The URL is the driver's own, so its options work as its documentation says. These are ours,
+/// and are taken out before the driver sees the URL:
+///
+/// | option | for | meaning |
+/// |---|---|---|
+/// | `prefix` | Redis | what keys begin with; default `session:` |
+/// | `collection` | MongoDB | default `sessions` |
+/// | `table` | MySQL, MariaDB | default `sessions` |
+/// | `timeout` | all but memory | the longest a store operation may take, such as `500ms` or `5s` (the default) |
+/// | `max_data` | all | the most bytes of one session's data; default 8 MiB |
+/// | `migrate` | all but memory | `false`: the schema is there already, leave it alone |
+/// | `expiry_grace` | memory, MongoDB | how long an expired session waits for a [`Reaper`](crate::Reaper) |
+/// | `max_sessions` | memory | refuse more than this |
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = session::connect("memory:?max_sessions=100000").await.expect("needs no server");
+/// let error = session::connect("postgres://localhost").await.expect_err("no such backend");
+/// assert!(error.to_string().contains("mysql://"));
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Misconfigured`] for a URL or option that can't be right, or a backend whose feature
+/// is off: the message says which to turn on. [`Error::Unavailable`] and the like if the server
+/// can't be reached. No error shows a password.
+pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
+    let location = Location::parse(url)?;
+    let Some((_, feature)) = SCHEMES
+        .iter()
+        .find(|(scheme, _)| *scheme == location.scheme())
+    else {
+        return Err(unknown(location.scheme()));
+    };
+    match *feature {
+        "memory" => backends::memory(location).await,
+        "redis" => backends::redis(location).await,
+        "mongo" => backends::mongo(location).await,
+        _ => backends::mysql(location).await,
+    }
+}
+
+fn unknown(scheme: &str) -> Error {
+    let known: Vec<String> = SCHEMES
+        .iter()
+        .map(|(scheme, _)| match *scheme {
+            "memory" => "memory:".to_owned(),
+            scheme => format!("{scheme}://"),
+        })
+        .collect();
+    Error::misconfigured(format!(
+        "there is no session store for {scheme:?} URLs; known are {}",
+        known.join(", ")
+    ))
+}
