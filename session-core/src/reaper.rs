@@ -83,9 +83,8 @@ async fn run(
             }
         };
         // A batch is never cut short: what a store has removed is also reported.
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = &mut stopped => return,
+        if tokio::time::timeout(pause, &mut stopped).await.is_ok() {
+            return;
         }
     }
 }

@@ -162,6 +162,12 @@ impl SessionId {
         &self.text
     }
 
+    /// Whether the id is the client's secret itself; see [`plain`](Self::plain).
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        !self.hashed
+    }
+
     /// The part of the id that ids of one session have in common: the first four characters of
     /// an id made from a token, the whole of any other. Stores that spread keys over nodes must
     /// route by this alone, so that [`rename`](crate::SessionStore::rename) stays on one node.

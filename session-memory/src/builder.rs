@@ -1,0 +1,87 @@
+//! How a store is set up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use session_core::{Error, Result};
+
+use crate::MemoryStore;
+use crate::snapshot::Snapshot;
+
+/// Sets up a [`MemoryStore`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MemoryStoreBuilder {
+    pub(crate) max_sessions: Option<usize>,
+    pub(crate) max_data: usize,
+    pub(crate) expiry_grace: Duration,
+    pub(crate) snapshot: Option<PathBuf>,
+}
+
+impl Default for MemoryStoreBuilder {
+    fn default() -> Self {
+        Self {
+            max_sessions: None,
+            max_data: 8 * 1024 * 1024,
+            expiry_grace: Duration::from_secs(60),
+            snapshot: None,
+        }
+    }
+}
+
+impl MemoryStoreBuilder {
+    /// The most sessions that the store holds; default no limit.
+    ///
+    /// A full store refuses new sessions with [`Error::Full`]. It does not evict: that would let
+    /// whoever makes sessions fast enough log everybody else out.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = Some(sessions);
+        self
+    }
+
+    /// The most bytes of one session's data; default 8 MiB.
+    pub fn max_data(mut self, bytes: usize) -> Self {
+        self.max_data = bytes;
+        self
+    }
+
+    /// How long after its deadline an expired session can be reported by `reap`; default 60 s.
+    /// Only its id, owner and age are kept. Zero keeps nothing, and the store reports nothing.
+    pub fn expiry_grace(mut self, grace: Duration) -> Self {
+        self.expiry_grace = grace;
+        self
+    }
+
+    /// The file that [`MemoryStore::save_snapshot`] writes. If it exists when the store is built,
+    /// its sessions are restored, less the time that has passed since.
+    ///
+    /// It holds the sessions' data: it is written with mode 0600, and refused if others may read
+    /// it. A clock that was set back meanwhile extends no session beyond what it had left.
+    pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
+        self.snapshot = Some(path.into());
+        self
+    }
+
+    /// The store. Reads the snapshot's file, if one was named, so it blocks for that long.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] if a limit is zero or others may read the snapshot,
+    /// [`Error::Corrupt`] if the snapshot is cut off or changed, [`Error::Store`] if it can't be
+    /// read.
+    pub fn build(self) -> Result<MemoryStore> {
+        if self.max_sessions == Some(0) || self.max_data == 0 {
+            return Err(Error::misconfigured(
+                "max_sessions and max_data must be over zero",
+            ));
+        }
+        let snapshot = match &self.snapshot {
+            Some(path) => Snapshot::read(path)?,
+            None => None,
+        };
+        let store = MemoryStore::empty(self);
+        if let Some(snapshot) = snapshot {
+            store.restore(snapshot);
+        }
+        Ok(store)
+    }
+}
