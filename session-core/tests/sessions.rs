@@ -1,0 +1,702 @@
+//! What `Sessions` and `Session` promise, on the memory store: the parts that no store can break.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{
+    Anchor, Draft, Error, ErrorKind, Lifetime, Limits, Owner, Reaper, SessionStore, SessionToken,
+    Sessions, Timeout, Ttl,
+};
+use support::{Call, Faulty, Recorder};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn sessions() -> (Sessions, Arc<Faulty>, Recorder) {
+    let store = Arc::new(Faulty::default());
+    let recorder = Recorder::default();
+    let sessions = Sessions::builder(store.clone())
+        .observer(recorder.clone())
+        .build()
+        .expect("good rules");
+    (sessions, store, recorder)
+}
+
+#[tokio::test]
+async fn a_new_empty_session_writes_nothing_and_has_no_token() {
+    let (sessions, store, _) = sessions();
+    let session = sessions.open(None).await.expect("no I/O");
+    session.insert("a", 1).expect("a number");
+    session.remove("a");
+    session
+        .set_lifetime(Lifetime::fixed(MINUTE))
+        .expect("allowed");
+    session.save().await.expect("nothing to do");
+    session.cycle_id().await.expect("nothing to do");
+    session.touch().await.expect("nothing to do");
+    session.destroy().await.expect("nothing to do");
+    assert_eq!(session.token(), None);
+    assert!(session.is_new());
+    assert_eq!(store.calls(), []);
+}
+
+#[tokio::test]
+async fn reading_is_one_round_trip_and_writing_two() {
+    let (sessions, store, _) = sessions();
+    let first = sessions.start();
+    first.insert("name", "Napoleon").expect("a string");
+    first.save().await.expect("saved");
+    assert_eq!(store.take_calls(), [Call::Create]);
+
+    let token = first.token();
+    let read = sessions.open(token.as_ref()).await.expect("there");
+    assert_eq!(read.get("name").ok(), Some(Some("Napoleon".to_owned())));
+    read.insert("name", "Napoleon").expect("as it was");
+    read.save().await.expect("nothing changed");
+    assert_eq!(
+        store.take_calls(),
+        [Call::Load],
+        "a clean session writes nothing"
+    );
+
+    let write = sessions.open(token.as_ref()).await.expect("there");
+    write.insert("name", "Josephine").expect("a string");
+    write.save().await.expect("saved");
+    assert_eq!(store.take_calls(), [Call::Load, Call::Save]);
+}
+
+#[tokio::test]
+async fn a_token_that_was_never_issued_is_not_adopted() {
+    let (sessions, _, _) = sessions();
+    let forged = SessionToken::generate();
+    let session = sessions.open(Some(&forged)).await.expect("a new one");
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved");
+    assert_ne!(session.token(), Some(forged));
+}
+
+#[tokio::test]
+async fn writers_of_different_keys_lose_nothing() {
+    let (sessions, _, _) = sessions();
+    let first = sessions.start();
+    first.insert("start", 0).expect("a number");
+    first.save().await.expect("saved");
+    let token = first.token();
+    let mut writers = Vec::new();
+    for n in 0..64 {
+        let session = sessions.open(token.as_ref()).await.expect("there");
+        writers.push(tokio::spawn(async move {
+            session.insert(&format!("key{n}"), n).expect("a number");
+            session.save().await
+        }));
+    }
+    for writer in writers {
+        writer.await.expect("no panic").expect("saved");
+    }
+    let last = sessions.open(token.as_ref()).await.expect("there");
+    assert_eq!(last.keys().len(), 65);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn update_counts_every_writer() {
+    let (sessions, _, _) = sessions();
+    let first = sessions.start();
+    first.insert("n", 0).expect("a number");
+    first.save().await.expect("saved");
+    let token = first.token();
+    let mut writers = Vec::new();
+    for _ in 0..8 {
+        let session = sessions.open(token.as_ref()).await.expect("there");
+        writers.push(tokio::spawn(async move {
+            for _ in 0..50 {
+                session
+                    .update("n", |n: Option<u32>| n.unwrap_or(0) + 1)
+                    .await
+                    .expect("in the end");
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    let last = sessions.open(token.as_ref()).await.expect("there");
+    assert_eq!(last.get::<u32>("n").ok(), Some(Some(400)));
+}
+
+#[tokio::test]
+async fn a_patch_is_replayed_on_what_others_wrote() {
+    let (sessions, _, _) = sessions();
+    let first = sessions.start();
+    first.insert("kept", 1).expect("a number");
+    first.insert("removed", 1).expect("a number");
+    first.save().await.expect("saved");
+    let mine = sessions.open(first.token().as_ref()).await.expect("there");
+    let owner = Owner::new("u").expect("valid");
+    first.insert("theirs", 2).expect("a number");
+    first.set_owner(owner.clone()).expect("allowed");
+    first.save().await.expect("saved");
+
+    mine.remove("removed");
+    mine.insert("mine", 3).expect("a number");
+    mine.save().await.expect("saved after a conflict");
+    assert_eq!(mine.keys(), ["kept", "theirs", "mine"]);
+    assert_eq!(
+        mine.owner(),
+        Some(owner),
+        "the owner was not mine to change"
+    );
+}
+
+#[tokio::test]
+async fn contention_without_end_is_an_error_and_keeps_the_changes() {
+    let store = Arc::new(Faulty::default());
+    let sessions = Sessions::builder(store.clone())
+        .attempts(3)
+        .build()
+        .expect("good rules");
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved");
+    session.insert("a", 2).expect("a number");
+    store.conflict_always(true);
+    let error = session.save().await.expect_err("others are always faster");
+    assert_eq!(error.kind(), ErrorKind::Contention);
+    assert!(error.is_temporary());
+    store.conflict_always(false);
+    assert!(session.is_changed());
+    session.save().await.expect("at last");
+    let again = sessions
+        .open(session.token().as_ref())
+        .await
+        .expect("there");
+    assert_eq!(again.get::<u32>("a").ok(), Some(Some(2)));
+}
+
+#[tokio::test]
+async fn a_slow_request_does_not_undo_a_logout() {
+    let (sessions, _, recorder) = sessions();
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved");
+    let token = session.token();
+    let slow = sessions.open(token.as_ref()).await.expect("there");
+    session.destroy().await.expect("destroyed");
+    slow.insert("a", 2).expect("a number");
+    for _ in 0..2 {
+        let error = slow.save().await.expect_err("ended");
+        assert_eq!(error.kind(), ErrorKind::Gone);
+    }
+    assert!(matches!(slow.cycle_id().await, Err(Error::Gone)));
+    let update = slow.update("a", |n: Option<u32>| n.unwrap_or(0) + 1).await;
+    assert!(matches!(update, Err(Error::Gone)));
+    assert!(slow.is_gone());
+    assert_eq!(slow.token(), None);
+    assert!(sessions.open(token.as_ref()).await.expect("new").is_new());
+    assert_eq!(recorder.names(), ["created", "destroyed"]);
+}
+
+#[tokio::test]
+async fn cycling_keeps_the_data_and_kills_the_old_token() {
+    let (sessions, _, recorder) = sessions();
+    let session = sessions.start();
+    session.insert("cart", [1, 2]).expect("numbers");
+    session.save().await.expect("saved");
+    let old = session.token();
+    session
+        .set_owner(Owner::new("u").expect("valid"))
+        .expect("allowed");
+    session.cycle_id().await.expect("cycled");
+    assert_ne!(session.token(), old);
+    assert!(sessions.open(old.as_ref()).await.expect("new").is_new());
+    let again = sessions
+        .open(session.token().as_ref())
+        .await
+        .expect("there");
+    assert_eq!(again.get("cart").ok(), Some(Some([1, 2])));
+    assert_eq!(again.owner(), session.owner());
+    assert_eq!(recorder.names(), ["created", "renewed"]);
+}
+
+#[tokio::test]
+async fn cycling_takes_what_others_wrote_along() {
+    let (sessions, _, _) = sessions();
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved");
+    let other = sessions
+        .open(session.token().as_ref())
+        .await
+        .expect("there");
+    other.insert("b", 2).expect("a number");
+    other.save().await.expect("saved");
+    session.cycle_id().await.expect("cycled after a conflict");
+    assert_eq!(session.keys(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_destroyed_handle_is_a_new_session() {
+    let (sessions, _, _) = sessions();
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session
+        .set_lifetime(Lifetime::fixed(MINUTE))
+        .expect("allowed");
+    session.save().await.expect("saved");
+    let old = session.token();
+    session.destroy().await.expect("destroyed");
+    assert!(session.is_new() && session.is_empty());
+    assert_eq!(session.lifetime(), Lifetime::default());
+    session.insert("flash", "bye").expect("a string");
+    session.save().await.expect("saved");
+    assert_ne!(session.token(), old);
+    assert_eq!(session.keys(), ["flash"]);
+}
+
+#[tokio::test]
+async fn limits_are_checked_before_any_io() {
+    let store = Arc::new(Faulty::default());
+    let limits = Limits::default()
+        .with_record_bytes(100)
+        .with_key_bytes(8)
+        .with_owner_bytes(4)
+        .with_lifetime(MINUTE);
+    let sessions = Sessions::builder(store.clone())
+        .limits(limits)
+        .lifetime(Lifetime::fixed(MINUTE))
+        .build()
+        .expect("good rules");
+    let session = sessions.start();
+    let said = |error: Error, says: &str| {
+        let text = error.to_string();
+        assert!(text.contains(says), "{text} says {says}");
+    };
+    said(
+        session.insert("too long a key", 1).expect_err("key"),
+        "14 bytes",
+    );
+    let owner = Owner::new("longer").expect("valid elsewhere");
+    said(session.set_owner(owner).expect_err("owner"), "limit of 4");
+    for (lifetime, says) in [
+        (Lifetime::fixed(Duration::ZERO), "under 1 ms"),
+        (Lifetime::fixed(2 * MINUTE), "limit of 60s"),
+        (
+            Lifetime::new(MINUTE, MINUTE / 2),
+            "longer than the absolute",
+        ),
+    ] {
+        said(session.set_lifetime(lifetime).expect_err("lifetime"), says);
+    }
+    session
+        .insert("k", "x".repeat(100))
+        .expect("checked at save");
+    said(
+        session.save().await.expect_err("record"),
+        "over the limit of 100",
+    );
+    assert_eq!(store.calls(), []);
+    session.insert("k", "x").expect("a string");
+    session.save().await.expect("small enough now");
+}
+
+#[tokio::test]
+async fn rules_that_make_no_sense_are_refused() {
+    let store = Arc::new(Faulty::default());
+    let builder = || Sessions::builder(store.clone());
+    assert!(builder().attempts(0).build().is_err());
+    assert!(builder().touch_after(1.0).build().is_err());
+    assert!(builder().touch_after(f64::NAN).build().is_err());
+    assert!(
+        builder()
+            .lifetime(Lifetime::fixed(Lifetime::MAX * 2))
+            .build()
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_corrupt_record_is_absent_and_reported() {
+    let (sessions, store, recorder) = sessions();
+    for data in [
+        b"".as_slice(),
+        b"[]",
+        b"{\"a\":1,\"a\":2}",
+        b"\xff",
+        b"{\"a\":",
+    ] {
+        let token = SessionToken::generate();
+        let draft = Draft::new(data, Lifetime::default());
+        store.create(&token.id(), &draft).await.expect("stored");
+        let session = sessions.open(Some(&token)).await.expect("a new one");
+        assert!(session.is_new());
+        session.insert("a", 1).expect("a number");
+        session
+            .save()
+            .await
+            .expect("the client's next session works");
+        assert_ne!(session.token(), Some(token));
+    }
+    assert_eq!(
+        recorder
+            .names()
+            .iter()
+            .filter(|name| **name == "corrupt")
+            .count(),
+        5
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_never_an_empty_session() {
+    let (sessions, store, _) = sessions();
+    store.fail_next(9);
+    let error = sessions
+        .open(Some(&SessionToken::generate()))
+        .await
+        .expect_err("down");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_repeated_harmlessly() {
+    let (sessions, store, recorder) = sessions();
+    let session = sessions.start();
+    for (step, key) in ["create", "save", "cycle"].into_iter().zip(["a", "b", "c"]) {
+        session.insert(key, step).expect("a string");
+        store.lose_next_answer();
+        match step {
+            "cycle" => session.cycle_id().await,
+            _ => session.save().await,
+        }
+        .unwrap_or_else(|error| panic!("{step}: {error}"));
+        let again = sessions
+            .open(session.token().as_ref())
+            .await
+            .expect("there");
+        assert_eq!(again.keys(), session.keys(), "{step}");
+    }
+    assert_eq!(recorder.names(), ["created", "renewed"]);
+    assert_eq!(
+        sessions.count().await.ok(),
+        Some(1),
+        "nothing was written twice"
+    );
+}
+
+#[tokio::test]
+async fn a_write_that_was_cut_off_is_found_out_about() {
+    for step in ["create", "save", "cycle"] {
+        let (sessions, store, _) = sessions();
+        let session = sessions.start();
+        if step != "create" {
+            session.insert("start", 0).expect("a number");
+            session.save().await.expect("saved");
+        }
+        session.insert("cut", step).expect("a string");
+        // The write happens, and its future is dropped before it hears of that.
+        store.hang_after_next();
+        let write = async {
+            match step {
+                "cycle" => session.cycle_id().await,
+                _ => session.save().await,
+            }
+        };
+        let cut = tokio::time::timeout(Duration::from_millis(20), write).await;
+        assert!(cut.is_err(), "{step} hangs");
+
+        session.insert("later", 1).expect("a number");
+        session
+            .save()
+            .await
+            .unwrap_or_else(|error| panic!("{step}: {error}"));
+        let again = sessions
+            .open(session.token().as_ref())
+            .await
+            .expect("there");
+        assert!(
+            again.contains_key("cut") && again.contains_key("later"),
+            "{step}"
+        );
+        assert_eq!(
+            sessions.count().await.ok(),
+            Some(1),
+            "{step} left no orphan"
+        );
+    }
+}
+
+#[tokio::test]
+async fn destroy_also_ends_what_an_unanswered_write_made() {
+    for step in ["create", "cycle"] {
+        let (sessions, store, _) = sessions();
+        let session = sessions.start();
+        session.insert("a", 1).expect("a number");
+        if step == "cycle" {
+            session.save().await.expect("saved");
+        }
+        store.hang_after_next();
+        let write = async {
+            match step {
+                "cycle" => session.cycle_id().await,
+                _ => session.save().await,
+            }
+        };
+        let cut = tokio::time::timeout(Duration::from_millis(20), write).await;
+        assert!(cut.is_err(), "{step} hangs");
+        session.destroy().await.expect("destroyed");
+        assert_eq!(sessions.count().await.ok(), Some(0), "{step} left nothing");
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_during_a_save_is_saved_by_the_next() {
+    let (sessions, store, _) = sessions();
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved");
+    session.insert("a", 2).expect("a number");
+    store.delay_next(Duration::from_millis(50));
+    let saving = tokio::spawn({
+        let session = session.clone();
+        async move { session.save().await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    session.insert("b", 3).expect("a number");
+    saving.await.expect("no panic").expect("saved");
+    assert!(session.is_changed());
+    assert_eq!(session.keys(), ["a", "b"]);
+    session.save().await.expect("saved");
+    let again = sessions
+        .open(session.token().as_ref())
+        .await
+        .expect("there");
+    assert_eq!(again.get::<u32>("b").ok(), Some(Some(3)));
+}
+
+#[tokio::test]
+async fn an_update_may_use_the_session_it_updates() {
+    let (sessions, _, _) = sessions();
+    let session = sessions.start();
+    session.insert("step", 5).expect("a number");
+    let sum = session
+        .update("sum", |sum: Option<u32>| {
+            sum.unwrap_or(0) + session.get::<u32>("step").ok().flatten().unwrap_or(0)
+        })
+        .await;
+    assert_eq!(sum.ok(), Some(5));
+    let wrong = session
+        .update("sum", |_: Option<String>| String::new())
+        .await;
+    assert_eq!(wrong.expect_err("a number").kind(), ErrorKind::Value);
+    assert_eq!(session.get::<u32>("sum").ok(), Some(Some(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_touch_is_sent_only_when_it_moves_the_deadline_noticeably() {
+    let (sessions, store, _) = sessions();
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved");
+    let token = session.token();
+    store.take_calls();
+
+    tokio::time::advance(MINUTE).await; // of 30: less than a twentieth
+    let soon = sessions.open(token.as_ref()).await.expect("there");
+    soon.touch().await.expect("not sent");
+    assert_eq!(store.take_calls(), [Call::Load]);
+
+    tokio::time::advance(MINUTE).await;
+    let later = sessions.open(token.as_ref()).await.expect("there");
+    let other = sessions.open(token.as_ref()).await.expect("there");
+    store.delay_next(Duration::from_millis(5));
+    let (one, two) = tokio::join!(later.touch(), other.touch());
+    one.and(two).expect("sent once");
+    assert_eq!(store.take_calls(), [Call::Load, Call::Load, Call::Touch]);
+    assert!(later.expires_in() > Ttl::Left(29 * MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn use_moves_the_idle_deadline_and_never_the_absolute_one() {
+    let (sessions, _, _) = sessions();
+    let session = sessions.start();
+    session.insert("n", 0).expect("a number");
+    session
+        .set_lifetime(Lifetime::new(30 * MINUTE, 120 * MINUTE))
+        .expect("allowed");
+    session.save().await.expect("saved");
+    for n in 1..12 {
+        tokio::time::advance(10 * MINUTE).await;
+        let used = sessions
+            .open(session.token().as_ref())
+            .await
+            .expect("there");
+        assert!(!used.is_new(), "in use after {n}0 minutes");
+        match n % 3 {
+            0 => used.touch().await.expect("touched"),
+            1 => drop(used.update("n", |_: Option<u32>| n).await.expect("saved")),
+            _ => {}
+        }
+    }
+    tokio::time::advance(10 * MINUTE).await;
+    let ended = sessions.open(session.token().as_ref()).await.expect("new");
+    assert!(ended.is_new(), "120 minutes are over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn signing_in_counts_both_limits_anew() {
+    let (sessions, store, _) = sessions();
+    let session = sessions.start();
+    session.insert("cart", 1).expect("a number");
+    session
+        .set_lifetime(Lifetime::fixed(60 * MINUTE))
+        .expect("allowed");
+    session.save().await.expect("saved");
+    tokio::time::advance(50 * MINUTE).await;
+    session
+        .set_owner(Owner::new("u").expect("valid"))
+        .expect("allowed");
+    session.cycle_id().await.expect("cycled");
+    let id = session.id().expect("stored");
+    let record = store.load(&id).await.expect("up").expect("there");
+    assert_eq!(record.age, Duration::ZERO);
+    assert_eq!(record.ttl, Ttl::Left(60 * MINUTE));
+
+    tokio::time::advance(50 * MINUTE).await;
+    session.cycle_id().await.expect("cycled");
+    let id = session.id().expect("stored");
+    let record = store.load(&id).await.expect("up").expect("there");
+    assert_eq!(
+        record.ttl,
+        Ttl::Left(10 * MINUTE),
+        "cycling alone moves nothing"
+    );
+    session.reauthenticated();
+    session.save().await.expect("saved");
+    let record = store.load(&id).await.expect("up").expect("there");
+    assert_eq!(record.ttl, Ttl::Left(60 * MINUTE));
+}
+
+#[tokio::test]
+async fn log_out_everywhere_else() {
+    let (sessions, _, recorder) = sessions();
+    let owner = Owner::new("u").expect("valid");
+    let mut devices = Vec::new();
+    for device in ["phone", "laptop", "tablet"] {
+        let session = sessions.start();
+        session.insert("device", device).expect("a string");
+        session.set_owner(owner.clone()).expect("allowed");
+        session.save().await.expect("saved");
+        devices.push(session);
+    }
+    assert_eq!(sessions.owned_by(&owner).await.expect("listed").len(), 3);
+    let here = devices[0].id();
+    let ended = sessions.destroy_owned_by(&owner, here.as_ref()).await;
+    assert_eq!(ended.ok(), Some(2));
+    assert_eq!(recorder.names()[3..], ["destroyed", "destroyed"]);
+    assert!(devices[1].update("x", |_: Option<u32>| 1).await.is_err());
+    devices[0]
+        .update("x", |_: Option<u32>| 1)
+        .await
+        .expect("this one lives");
+    assert_eq!(
+        sessions.destroy(&here.expect("stored")).await.ok(),
+        Some(true)
+    );
+}
+
+#[tokio::test]
+async fn all_sessions_are_listed() {
+    use futures_util::TryStreamExt;
+    let (sessions, _, _) = sessions();
+    for n in 0..1_234 {
+        let session = sessions.start();
+        session.insert("n", n).expect("a number");
+        session.save().await.expect("saved");
+    }
+    let listed: Vec<_> = sessions
+        .list()
+        .expect("a directory")
+        .try_collect()
+        .await
+        .expect("listed");
+    assert_eq!(listed.len(), 1_234);
+    assert_eq!(sessions.count().await.ok(), Some(1_234));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reaper_reports_each_expired_session_once_and_survives_errors() {
+    let (sessions, store, recorder) = sessions();
+    for n in 0..25 {
+        let session = sessions.start();
+        session.insert("n", n).expect("a number");
+        session
+            .set_lifetime(Lifetime::idle(MINUTE))
+            .expect("allowed");
+        session.save().await.expect("saved");
+    }
+    store.fail_reaps(2);
+    let interval = Duration::from_secs(10);
+    let reaper = Reaper::spawn_with(sessions.clone(), interval, 10).expect("a directory");
+    // Two errors are answered by pauses of up to ten intervals each.
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let expired =
+        |recorder: &Recorder| recorder.names().iter().filter(|n| **n == "expired").count();
+    assert_eq!(expired(&recorder), 25);
+
+    drop(reaper);
+    tokio::time::sleep(interval).await;
+    store.take_calls();
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(store.calls(), [], "a dropped reaper reaps no more");
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_harms_nobody() {
+    struct Panics;
+    impl session_core::Observer for Panics {
+        fn created(&self, _: session_core::Event<'_>) {
+            panic!("an observer's mistake");
+        }
+    }
+    let recorder = Recorder::default();
+    let sessions = Sessions::builder(Arc::new(Faulty::default()))
+        .observer(Panics)
+        .observer(recorder.clone())
+        .build()
+        .expect("good rules");
+    let session = sessions.start();
+    session.insert("a", 1).expect("a number");
+    session.save().await.expect("saved all the same");
+    assert_eq!(recorder.names(), ["created"]);
+}
+
+#[tokio::test]
+async fn nothing_shows_a_token_or_a_value() {
+    let (sessions, _, _) = sessions();
+    let session = sessions.start();
+    session.insert("password", "hunter2").expect("a string");
+    session.save().await.expect("saved");
+    let token = session.token().expect("stored");
+    let wrong = session.get::<u32>("password").expect_err("a string");
+    let shown = format!("{session:?} {sessions:?} {token:?} {wrong} {wrong:?}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains(token.expose()),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_futures_can_move_between_threads() {
+    fn send<T: Send>(_: T) {}
+    let sessions = sessions().0;
+    let session = sessions.start();
+    send(sessions.open(None));
+    send(session.save());
+    send(session.update("n", |n: Option<u32>| n.unwrap_or(0)));
+    send(session.cycle_id());
+    send(session.touch());
+    send(session.destroy());
+    let _ = (Anchor::Keep, Timeout::Never);
+}

@@ -1,0 +1,216 @@
+//! A memory store whose answers can be counted, delayed, lost and refused, and an observer that
+//! remembers.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use session_core::{
+    Capabilities, Cursor, Draft, Ended, Error, Event, Observer, Owner, Page, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout, Ttl, async_trait,
+};
+use session_memory::MemoryStore;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Create,
+    Load,
+    Save,
+    Touch,
+    Rename,
+    Destroy,
+    Reap,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Faulty {
+    inner: MemoryStore,
+    calls: Mutex<Vec<Call>>,
+    fail_next: AtomicU32,
+    fail_reaps: AtomicU32,
+    lose_answer: AtomicBool,
+    hang_after: AtomicBool,
+    conflict: AtomicBool,
+    delay: Mutex<Option<Duration>>,
+}
+
+impl Faulty {
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().expect("whole").clone()
+    }
+
+    pub(crate) fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.calls.lock().expect("whole"))
+    }
+
+    /// The next calls fail before they do anything.
+    pub(crate) fn fail_next(&self, calls: u32) {
+        self.fail_next.store(calls, SeqCst);
+    }
+
+    pub(crate) fn fail_reaps(&self, calls: u32) {
+        self.fail_reaps.store(calls, SeqCst);
+    }
+
+    /// The next call does its work, and then the connection breaks.
+    pub(crate) fn lose_next_answer(&self) {
+        self.lose_answer.store(true, SeqCst);
+    }
+
+    /// The next call does its work, and then never returns.
+    pub(crate) fn hang_after_next(&self) {
+        self.hang_after.store(true, SeqCst);
+    }
+
+    pub(crate) fn conflict_always(&self, conflict: bool) {
+        self.conflict.store(conflict, SeqCst);
+    }
+
+    pub(crate) fn delay_next(&self, delay: Duration) {
+        *self.delay.lock().expect("whole") = Some(delay);
+    }
+
+    async fn call<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.calls.lock().expect("whole").push(call);
+        let delay = self.delay.lock().expect("whole").take();
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        if counted_down(&self.fail_next) || call == Call::Reap && counted_down(&self.fail_reaps) {
+            return Err(broken());
+        }
+        let done = work.await;
+        if self.lose_answer.swap(false, SeqCst) {
+            return Err(broken());
+        }
+        if self.hang_after.swap(false, SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        done
+    }
+}
+
+fn counted_down(counter: &AtomicU32) -> bool {
+    counter
+        .fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1))
+        .is_ok()
+}
+
+fn broken() -> Error {
+    Error::unavailable("test", "the connection broke")
+}
+
+#[async_trait]
+impl SessionStore for Faulty {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn directory(&self) -> Option<&dyn SessionDirectory> {
+        Some(self)
+    }
+
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+        self.call(Call::Create, self.inner.create(id, draft)).await
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
+        self.call(Call::Load, self.inner.load(id)).await
+    }
+
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+        if self.conflict.load(SeqCst) {
+            return Ok(Saved::Conflict);
+        }
+        self.call(Call::Save, self.inner.save(id, draft, expected))
+            .await
+    }
+
+    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        self.call(Call::Touch, self.inner.touch(id, idle)).await
+    }
+
+    async fn rename(
+        &self,
+        from: &SessionId,
+        to: &SessionId,
+        draft: &Draft,
+        expected: Stamp,
+    ) -> Result<Saved> {
+        self.call(Call::Rename, self.inner.rename(from, to, draft, expected))
+            .await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<bool> {
+        self.call(Call::Destroy, self.inner.destroy(id)).await
+    }
+}
+
+#[async_trait]
+impl SessionDirectory for Faulty {
+    async fn count(&self) -> Result<u64> {
+        self.inner.count().await
+    }
+
+    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.inner.list(cursor, limit).await
+    }
+
+    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
+        self.inner.owned_by(owner).await
+    }
+
+    async fn destroy_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+    ) -> Result<Vec<Ended>> {
+        self.inner.destroy_owned_by(owner, except).await
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        self.inner.clear().await
+    }
+
+    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
+        self.call(Call::Reap, self.inner.reap(limit)).await
+    }
+}
+
+/// Remembers what it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(Arc<Mutex<Vec<&'static str>>>);
+
+impl Recorder {
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.0.lock().expect("whole").clone()
+    }
+
+    fn push(&self, name: &'static str) {
+        self.0.lock().expect("whole").push(name);
+    }
+}
+
+impl Observer for Recorder {
+    fn created(&self, _: Event<'_>) {
+        self.push("created");
+    }
+
+    fn renewed(&self, event: Event<'_>, previous: &SessionId) {
+        assert_ne!(event.id, previous);
+        self.push("renewed");
+    }
+
+    fn destroyed(&self, _: Event<'_>) {
+        self.push("destroyed");
+    }
+
+    fn expired(&self, _: Event<'_>) {
+        self.push("expired");
+    }
+
+    fn corrupt(&self, _: &SessionId, error: &Error) {
+        assert_eq!(error.kind(), session_core::ErrorKind::Corrupt);
+        self.push("corrupt");
+    }
+}
