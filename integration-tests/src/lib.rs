@@ -1,1 +1,5 @@
 //! The conformance suite for session stores, and the servers it runs against.
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+pub mod reference;

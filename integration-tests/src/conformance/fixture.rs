@@ -1,0 +1,78 @@
+//! What cases write: ids, owners, drafts and data.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use session_core::{Draft, Lifetime, Owner, SessionId, SessionToken, Stamp, Timeout};
+
+/// A new id.
+pub(super) fn id() -> SessionId {
+    SessionToken::generate().id()
+}
+
+/// New ids of one routing tag, as one session has one after the other.
+pub(super) fn related_ids<const N: usize>() -> [SessionId; N] {
+    let token = SessionToken::generate();
+    std::array::from_fn(|_| token.cycled().id())
+}
+
+/// The id of this text.
+pub(super) fn id_of(text: &str) -> SessionId {
+    SessionId::from_stored(text).expect("the suite's ids have 1 to 255 bytes")
+}
+
+/// The owner of this name.
+pub(super) fn owner(name: &str) -> Owner {
+    Owner::new(name).expect("the suite's owners have 1 to 1,024 bytes")
+}
+
+/// A draft of this data that lives for an hour unless it is used.
+pub(super) fn draft(data: &str) -> Draft {
+    Draft::new(data.to_owned(), hours(1))
+}
+
+/// A draft of this data and lifetime.
+pub(super) fn draft_living(data: &str, lifetime: Lifetime) -> Draft {
+    Draft::new(data.to_owned(), lifetime)
+}
+
+/// So many hours idle, twelve times that in all: nothing expires while a case runs.
+pub(super) fn hours(hours: u64) -> Lifetime {
+    let hour = Duration::from_secs(3600);
+    Lifetime::new(hour * hours as u32, hour * 12 * hours as u32)
+}
+
+/// So many milliseconds.
+pub(super) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// So many seconds.
+pub(super) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A limit of so many seconds.
+pub(super) const fn after_secs(secs: u64) -> Timeout {
+    Timeout::After(Duration::from_secs(secs))
+}
+
+/// `size` bytes in which every value occurs and that don't compress well; the same for each size.
+pub(super) fn noise(size: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
+    (0..size)
+        .map(|_| {
+            // xorshift64: Marsaglia, "Xorshift RNGs", 2003.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
+
+/// A random number below `limit`.
+pub(super) fn random_below(limit: usize) -> usize {
+    let random = u128::from_be_bytes(*Stamp::generate().as_bytes());
+    (random % limit as u128) as usize
+}

@@ -1,0 +1,25 @@
+//! What every session store must do, as named cases that any store can run.
+//!
+//! Write a [`StoreFactory`] for the store and put
+//! [`conformance_tests!`](crate::conformance_tests) into a test: it expands to one test a case.
+//! [`run_all`] runs the same cases in one go and gives a [`Report`].
+
+mod case;
+mod cases;
+mod factory;
+mod fixture;
+mod macros;
+mod report;
+mod runner;
+mod stage;
+mod subject;
+mod timing;
+
+mod crud;
+
+pub use case::{Case, Invariant, Need};
+pub use cases::CASES;
+pub use factory::{StoreFactory, TestStore};
+pub use report::{CaseReport, Outcome, Report};
+pub use runner::{CASE_LIMIT, run_all, run_case, run_test};
+pub use stage::Stage;

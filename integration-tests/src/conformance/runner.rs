@@ -1,0 +1,132 @@
+//! Runs cases: on a fresh stage, within a time limit, cleaning up after them.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::report::announce_not_run;
+use super::{CASES, Case, CaseReport, Outcome, Report, Stage, StoreFactory};
+
+/// How long one case may take before it counts as hanging. Most take well under a second.
+pub const CASE_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a test waits beyond [`CASE_LIMIT`] for cleaning up, before it gives the case up.
+const CLEANING_GRACE: Duration = Duration::from_secs(60);
+
+/// How many cases [`run_all`] runs at the same time; much of their time is waiting for deadlines.
+const AT_ONCE: usize = 4;
+
+/// Runs every case on stores of this factory, a few at a time. Needs a Tokio runtime with time
+/// enabled, best a multi-threaded one.
+pub async fn run_all(factory: impl StoreFactory) -> Report {
+    let factory: Arc<dyn StoreFactory> = Arc::new(factory);
+    let cases = stream::iter(CASES)
+        .map(|case| run_case(Arc::clone(&factory), case))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    Report { cases }
+}
+
+/// Runs one case on a fresh stage.
+pub async fn run_case(factory: Arc<dyn StoreFactory>, case: &'static Case) -> CaseReport {
+    let began = Instant::now();
+    let outcome = match Stage::set(factory).await {
+        Ok(stage) => {
+            let outcome = run_on(&stage, case).await;
+            stage.strike().await;
+            outcome
+        }
+        Err(error) => Outcome::Failed(format!("the factory could not open a store: {error:?}")),
+    };
+    CaseReport {
+        case,
+        outcome,
+        took: began.elapsed(),
+    }
+}
+
+async fn run_on(stage: &Stage, case: &'static Case) -> Outcome {
+    match stage.lacks(case.needs).await {
+        Ok(None) => {}
+        Ok(Some(need)) => return Outcome::NotRun(need.missing()),
+        Err(error) => return Outcome::Failed(format!("preparing it failed: {error:?}")),
+    }
+    let mut running = tokio::spawn((case.run)(stage.clone()));
+    match tokio::time::timeout(CASE_LIMIT, &mut running).await {
+        Ok(Ok(())) => Outcome::Passed,
+        Ok(Err(ended)) => Outcome::Failed(match ended.try_into_panic() {
+            Ok(panic) => panic_text(panic.as_ref()),
+            Err(cancelled) => format!("the case was cancelled: {cancelled}"),
+        }),
+        Err(_) => {
+            running.abort();
+            Outcome::Failed(format!("it hangs: not done within {CASE_LIMIT:?}"))
+        }
+    }
+}
+
+/// The text of a panic.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
+        .unwrap_or_else(|| "a panic without a text".to_owned())
+}
+
+/// Runs the case of this name as the body of a `#[test]`: what
+/// [`conformance_tests!`](crate::conformance_tests) expands to.
+///
+/// `factory` is awaited in the multi-threaded runtime that the case runs in. That runtime lives in
+/// a thread of its own, so that even a store that blocks its threads for good fails its case.
+///
+/// # Panics
+/// If the case fails, or if there is none of that name.
+pub fn run_test<F, M>(path: &str, name: &str, factory: M)
+where
+    F: StoreFactory,
+    M: Future<Output = F> + Send + 'static,
+{
+    let case = CASES.iter().find(|case| case.name == name);
+    let case = case.unwrap_or_else(|| panic!("there is no case {name}"));
+    let (sender, receiver) = mpsc::channel();
+    let runner = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .expect("a runtime for the case");
+        let report = runtime.block_on(async move { run_case(Arc::new(factory.await), case).await });
+        // The receiver has gone only if this case was given up.
+        let _ = sender.send(report);
+        runtime.shutdown_background();
+    });
+    match receiver.recv_timeout(CASE_LIMIT + CLEANING_GRACE) {
+        Ok(report) => conclude(path, case, report.outcome),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            panic!("{name}: the store blocks the runtime's threads")
+        }
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            let panic = runner.join().expect_err("it ended without a report");
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+fn conclude(path: &str, case: &Case, outcome: Outcome) {
+    match outcome {
+        Outcome::Passed => {}
+        Outcome::NotRun(reason) => announce_not_run(path, case, reason),
+        Outcome::Failed(message) => {
+            let Case {
+                name, invariant, ..
+            } = case;
+            panic!("{name} ({invariant}: {}): {message}", invariant.rule())
+        }
+    }
+}
