@@ -3,3 +3,5 @@
 
 pub mod conformance;
 pub mod reference;
+#[cfg(feature = "servers")]
+pub mod servers;

@@ -1,0 +1,252 @@
+//! Servers started from binaries on `PATH`, on free loopback ports, in temporary folders.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use super::guard::{REMOVE_FOLDER, RUN_SERVER, guarded, release};
+use super::lookup::Found;
+use super::{Kind, on_own_runtime, version};
+
+/// How long a server may take until it answers.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A server of one's own: for tests that stop it, kill it or count what it does. Ends when it is
+/// dropped.
+#[derive(Debug)]
+pub struct Private {
+    /// The URL to connect by. It stays when the server is killed and started again.
+    pub url: String,
+    /// The port it listens on, at 127.0.0.1.
+    pub port: u16,
+    command: Vec<String>,
+    folder: PathBuf,
+    running: Option<Child>,
+    /// Removes the folder.
+    folder_guard: Option<Child>,
+}
+
+/// Starts the shared server of a kind, which ends with this process.
+pub(super) fn start_shared(kind: Kind) -> Result<Found, String> {
+    let server = Private::try_start(kind, &[])?;
+    let found = Found {
+        url: server.url.clone(),
+        how: format!("binary {}", server.command[0]),
+    };
+    // It lasts as long as the process; dropping it would end the server.
+    std::mem::forget(server);
+    Ok(found)
+}
+
+impl Private {
+    /// Starts a server from a binary on `PATH`, with `arguments` besides what it needs.
+    ///
+    /// # Panics
+    /// If there is none or it does not start.
+    #[must_use]
+    pub fn start(kind: Kind, arguments: &[&str]) -> Self {
+        let started = Self::try_start(kind, arguments);
+        started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
+    }
+
+    fn try_start(kind: Kind, arguments: &[&str]) -> Result<Self, String> {
+        let binary = find_binary(kind)?;
+        let folder = tempfile::Builder::new()
+            .prefix("session-test-")
+            .tempdir()
+            .map_err(|error| format!("no temporary folder: {error}"))?
+            .keep();
+        let folder_guard = guarded(REMOVE_FOLDER, &[&folder.to_string_lossy()])
+            .map_err(|error| format!("no shell: {error}"))?;
+        let port = free_port();
+        let mut server = Self {
+            url: url(kind, port),
+            port,
+            command: Vec::new(),
+            folder,
+            running: None,
+            folder_guard: Some(folder_guard),
+        };
+        prepare(kind, &binary, &server.folder)?;
+        server.command = command(kind, &binary, port, &server.folder);
+        server
+            .command
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        server.run()?;
+        if kind == Kind::Mongo {
+            on_own_runtime(version::initiate_replica_set(&server.url))?;
+        }
+        on_own_runtime(version::of(kind, &server.url)).map_err(|error| server.failure(&error))?;
+        Ok(server)
+    }
+
+    /// Starts the server again, on its port and data, after [`kill`](Self::kill).
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&mut self) {
+        self.run().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Ends the server as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(guard) = self.running.take() {
+            release(guard);
+        }
+    }
+
+    /// The server's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        let text = std::fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let folder = self.folder.to_string_lossy().into_owned();
+        let mut arguments = vec![folder.as_str()];
+        arguments.extend(self.command.iter().map(String::as_str));
+        let guard =
+            guarded(RUN_SERVER, &arguments).map_err(|error| format!("no shell: {error}"))?;
+        self.running = Some(guard);
+        let began = Instant::now();
+        while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            if began.elapsed() > START_LIMIT {
+                return Err(self.failure("it does not listen"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn failure(&self, why: &str) -> String {
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(15).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        format!(
+            "{}: {why}; its log ends:\n{}",
+            self.command[0],
+            last.join("\n")
+        )
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(guard) = self.folder_guard.take() {
+            release(guard);
+        }
+    }
+}
+
+/// A port that nobody listens on. Somebody else may take it first, if rarely.
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    listener.local_addr().expect("bound").port()
+}
+
+fn find_binary(kind: Kind) -> Result<String, String> {
+    let names: &[&str] = match kind {
+        Kind::Redis => &["redis-server", "valkey-server"],
+        Kind::Mongo => &["mongod"],
+        Kind::Mysql => &["mariadbd", "mysqld"],
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps servers where only root's PATH looks.
+    let folders: Vec<PathBuf> = std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .collect();
+    let is_there = |name: &str| folders.iter().any(|folder| folder.join(name).is_file());
+    let found = names.iter().find(|name| is_there(name));
+    found
+        .map(|name| (*name).to_owned())
+        .ok_or_else(|| format!("no {} on PATH", names.join(" or ")))
+}
+
+fn url(kind: Kind, port: u16) -> String {
+    match kind {
+        Kind::Redis => format!("redis://127.0.0.1:{port}/"),
+        Kind::Mongo => format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
+        Kind::Mysql => format!("mysql://root@127.0.0.1:{port}/test"),
+    }
+}
+
+/// What a server needs in its folder before it can start.
+fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
+    let data = folder.join("data");
+    std::fs::create_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+    if kind != Kind::Mysql {
+        return Ok(());
+    }
+    let init = "CREATE USER IF NOT EXISTS 'root'@'%';\n\
+                GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;\n\
+                CREATE DATABASE IF NOT EXISTS test;\n";
+    std::fs::write(folder.join("init.sql"), init).map_err(|error| error.to_string())?;
+    let data = format!("--datadir={}", data.display());
+    let mut install = if binary == "mariadbd" {
+        let mut install = Command::new("mariadb-install-db");
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
+        install.args(["--skip-test-db", "--user=root", &data]);
+        install
+    } else {
+        let mut install = Command::new(binary);
+        install.args([
+            "--no-defaults",
+            "--initialize-insecure",
+            "--user=root",
+            &data,
+        ]);
+        install
+    };
+    let output = install
+        .output()
+        .map_err(|error| format!("{install:?}: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{install:?} failed: {said}"));
+    }
+    Ok(())
+}
+
+fn command(kind: Kind, binary: &str, port: u16, folder: &Path) -> Vec<String> {
+    let data = folder.join("data").to_string_lossy().into_owned();
+    let folder = folder.display();
+    let arguments = match kind {
+        Kind::Redis => vec![
+            format!("--port {port}"),
+            "--bind 127.0.0.1".to_owned(),
+            "--save ".to_owned(),
+            "--appendonly no".to_owned(),
+            format!("--dir {data}"),
+        ],
+        Kind::Mongo => vec![
+            format!("--port {port}"),
+            "--bind_ip 127.0.0.1".to_owned(),
+            "--replSet rs0".to_owned(),
+            "--wiredTigerCacheSizeGB 0.5".to_owned(),
+            "--nounixsocket".to_owned(),
+            format!("--dbpath {data}"),
+        ],
+        Kind::Mysql => vec![
+            "--no-defaults".to_owned(),
+            format!("--port={port}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--datadir={data}"),
+            format!("--socket={folder}/s"),
+            format!("--init-file={folder}/init.sql"),
+            "--user=root".to_owned(),
+            "--max-connections=1000".to_owned(),
+            "--max-allowed-packet=64M".to_owned(),
+        ],
+    };
+    let split = arguments
+        .iter()
+        .flat_map(|argument| match argument.split_once(' ') {
+            Some((name, value)) if argument.starts_with("--") => vec![name, value],
+            _ => vec![argument.as_str()],
+        });
+    let words = split.map(str::to_owned);
+    std::iter::once(binary.to_owned()).chain(words).collect()
+}

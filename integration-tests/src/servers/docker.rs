@@ -1,0 +1,123 @@
+//! Servers in Docker containers, through `testcontainers`.
+
+use testcontainers::core::{ContainerPort, WaitFor};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{Image, ImageExt};
+
+use super::guard::{REMOVE_CONTAINER, guarded};
+use super::lookup::Found;
+use super::{Kind, version};
+
+/// A database's image: which one, what it says when it is ready, and its port.
+struct Database {
+    name: String,
+    tag: String,
+    ready: WaitFor,
+    port: [ContainerPort; 1],
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+}
+
+impl Image for Database {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    fn ready_conditions(&self) -> Vec<WaitFor> {
+        vec![self.ready.clone()]
+    }
+
+    fn expose_ports(&self) -> &[ContainerPort] {
+        &self.port
+    }
+
+    fn cmd(&self) -> impl IntoIterator<Item = impl Into<std::borrow::Cow<'_, str>>> {
+        self.arguments.iter().copied()
+    }
+
+    fn env_vars(
+        &self,
+    ) -> impl IntoIterator<
+        Item = (
+            impl Into<std::borrow::Cow<'_, str>>,
+            impl Into<std::borrow::Cow<'_, str>>,
+        ),
+    > {
+        self.environment.iter().copied()
+    }
+}
+
+impl Database {
+    fn of(kind: Kind) -> Self {
+        let variable = format!("SESSION_TEST_{}_IMAGE", kind.name().to_uppercase());
+        let chosen = std::env::var(variable)
+            .ok()
+            .filter(|image| !image.is_empty());
+        // Images of one's own start as they are; official ones need telling.
+        let own = chosen.is_some();
+        let (official, port, ready) = match kind {
+            Kind::Redis => ("redis:8.2", 6379, "Ready to accept connections"),
+            Kind::Mongo => ("mongo:8.0", 27017, "Waiting for connections"),
+            // The official image starts a temporary server first, without a port.
+            Kind::Mysql => ("mysql:9.4", 3306, "port: 3306"),
+        };
+        let image = chosen.unwrap_or_else(|| official.to_owned());
+        let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
+        Self {
+            name: name.to_owned(),
+            tag: tag.to_owned(),
+            ready: WaitFor::message_on_either_std(ready),
+            port: [ContainerPort::Tcp(port)],
+            arguments: match kind {
+                Kind::Mongo if !own => &["--replSet", "rs0", "--bind_ip_all"],
+                Kind::Mysql if !own => &["--max-connections=1000", "--max-allowed-packet=64M"],
+                _ => &[],
+            },
+            environment: match kind {
+                Kind::Mysql if !own => &[
+                    ("MYSQL_ALLOW_EMPTY_PASSWORD", "yes"),
+                    ("MYSQL_ROOT_HOST", "%"),
+                    ("MYSQL_DATABASE", "test"),
+                ],
+                _ => &[],
+            },
+        }
+    }
+}
+
+/// Starts a container, which ends with this process.
+pub(super) async fn start(kind: Kind) -> Result<Found, String> {
+    let database = Database::of(kind);
+    let port = database.port[0];
+    let image = format!("{}:{}", database.name, database.tag);
+    let failed = |error: &dyn std::fmt::Display| format!("docker image {image}: {error}");
+    let container = database
+        .with_label("session-test", kind.name())
+        .start()
+        .await
+        .map_err(|error| failed(&error))?;
+    let guard = guarded(REMOVE_CONTAINER, &[container.id()]).map_err(|error| failed(&error))?;
+    let port = container
+        .get_host_port_ipv4(port)
+        .await
+        .map_err(|error| failed(&error))?;
+    // Both last as long as the process; dropping them would end the container.
+    std::mem::forget(container);
+    std::mem::forget(guard);
+    let url = match kind {
+        Kind::Redis => format!("redis://127.0.0.1:{port}/"),
+        Kind::Mongo => format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
+        Kind::Mysql => format!("mysql://root@127.0.0.1:{port}/test"),
+    };
+    if kind == Kind::Mongo {
+        version::initiate_replica_set(&url).await?;
+    }
+    Ok(Found {
+        url,
+        how: format!("docker image {image} (testcontainers)"),
+    })
+}

@@ -1,0 +1,114 @@
+//! Where a server comes from: a URL, a Docker engine, a binary, in this order.
+
+use std::io::Write;
+
+use super::{Kind, Server, binary, docker, on_own_runtime, version};
+
+/// A place to look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Url,
+    Docker,
+    Binaries,
+}
+
+/// A server found somewhere.
+pub(super) struct Found {
+    pub(super) url: String,
+    /// How it was found, for the report.
+    pub(super) how: String,
+}
+
+/// Looks for a server, and reports what it is.
+pub(super) fn find(kind: Kind) -> Option<Server> {
+    let name = kind.name();
+    if is_skipped(name) {
+        report(&format!("{name}: SKIPPED, for SESSION_TEST_SKIP names it"));
+        return None;
+    }
+    let found = look_everywhere(kind).unwrap_or_else(|tried| panic!("{}", advice(kind, &tried)));
+    let version = on_own_runtime(version::of(kind, &found.url)).unwrap_or_else(|error| {
+        panic!(
+            "{name}: the server found by {} does not answer: {error}",
+            found.how
+        )
+    });
+    let description = format!("{version}, {}", found.how);
+    report(&format!("{name}: {description}"));
+    Some(Server {
+        url: found.url,
+        description,
+    })
+}
+
+fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
+    let only = only_place();
+    let mut tried = Vec::new();
+    for place in [Place::Url, Place::Docker, Place::Binaries] {
+        if only.is_some_and(|only| only != place) {
+            continue;
+        }
+        match look(kind, place) {
+            Ok(found) => return Ok(found),
+            Err(why) => tried.push(why),
+        }
+    }
+    Err(tried)
+}
+
+fn look(kind: Kind, place: Place) -> Result<Found, String> {
+    match place {
+        Place::Url => {
+            let variable = url_variable(kind);
+            match std::env::var(&variable) {
+                Ok(url) if !url.is_empty() => Ok(Found { url, how: variable }),
+                _ => Err(format!("{variable} is not set")),
+            }
+        }
+        Place::Docker => on_own_runtime(docker::start(kind)),
+        Place::Binaries => binary::start_shared(kind),
+    }
+}
+
+fn only_place() -> Option<Place> {
+    match std::env::var("SESSION_TEST_SERVERS").ok()?.as_str() {
+        "" => None,
+        "url" => Some(Place::Url),
+        "docker" => Some(Place::Docker),
+        "binaries" => Some(Place::Binaries),
+        other => panic!("SESSION_TEST_SERVERS is {other:?}: it can be url, docker or binaries"),
+    }
+}
+
+fn is_skipped(name: &str) -> bool {
+    let skip = std::env::var("SESSION_TEST_SKIP").unwrap_or_default();
+    skip.split(',').any(|skipped| skipped.trim() == name)
+}
+
+fn url_variable(kind: Kind) -> String {
+    format!("SESSION_TEST_{}_URL", kind.name().to_uppercase())
+}
+
+fn advice(kind: Kind, tried: &[String]) -> String {
+    let name = kind.name();
+    format!(
+        "no {name} server to test against:\n  {}\nSet {}, or start a Docker engine, or install a \
+         server, or run ./test.sh, which does it all; SESSION_TEST_SKIP={name} goes without.",
+        tried.join("\n  "),
+        url_variable(kind)
+    )
+}
+
+/// Says a line past the test harness's capturing, and in the file that collects such lines.
+fn report(line: &str) {
+    let line = format!("{line}\n");
+    // If neither takes it there is nobody to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(path) = std::env::var_os("SESSION_TEST_REPORT") {
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path);
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
+}

@@ -1,0 +1,97 @@
+//! The database servers that tests run against: found, or started and ended with the process.
+//!
+//! Each of [`redis`], [`mongo`] and [`mysql`] looks once a process: for a URL in the environment,
+//! for a Docker engine, for a server binary on `PATH`. `integration-tests/servers/README.md` tells
+//! the variables that steer this.
+
+mod binary;
+mod cluster;
+mod docker;
+mod guard;
+mod lookup;
+mod version;
+
+use std::fmt;
+use std::sync::OnceLock;
+
+pub use binary::Private;
+pub use cluster::{RedisCluster, redis_cluster};
+
+/// A kind of database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Redis or Valkey.
+    Redis,
+    /// MongoDB, as a replica set of one node.
+    Mongo,
+    /// MySQL or MariaDB.
+    Mysql,
+}
+
+impl Kind {
+    /// Its name in variables and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Mongo => "mongo",
+            Self::Mysql => "mysql",
+        }
+    }
+}
+
+/// A server that tests share. Their data they keep apart by namespaces.
+pub struct Server {
+    /// The URL to connect by.
+    pub url: String,
+    /// Product, version, and how it was found.
+    pub description: String,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.description)
+    }
+}
+
+/// The shared Redis server; `None` if `SESSION_TEST_SKIP` names it.
+///
+/// # Panics
+/// If there is none; the message says what to do.
+pub fn redis() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| lookup::find(Kind::Redis)).as_ref()
+}
+
+/// The shared MongoDB server; `None` if `SESSION_TEST_SKIP` names it.
+///
+/// # Panics
+/// If there is none; the message says what to do.
+pub fn mongo() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| lookup::find(Kind::Mongo)).as_ref()
+}
+
+/// The shared MySQL or MariaDB server; `None` if `SESSION_TEST_SKIP` names it.
+///
+/// # Panics
+/// If there is none; the message says what to do.
+pub fn mysql() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| lookup::find(Kind::Mysql)).as_ref()
+}
+
+/// Runs `work` to its end on a thread and runtime of its own, so that it may be called from any
+/// test's runtime and nothing it starts hangs on that.
+fn on_own_runtime<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let run = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime for starting servers")
+                .block_on(work)
+        };
+        scope.spawn(run).join().expect("starting a server panicked")
+    })
+}

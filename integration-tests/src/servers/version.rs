@@ -1,0 +1,111 @@
+//! What a server says it is.
+
+use std::time::{Duration, Instant};
+
+use mongodb::bson::doc;
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+
+use super::Kind;
+
+/// How long a server may take until it answers: it may listen before it is ready.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Product and version of the server at `url`, waiting until it answers.
+pub(super) async fn of(kind: Kind, url: &str) -> Result<String, String> {
+    let began = Instant::now();
+    loop {
+        let asked = match kind {
+            Kind::Redis => redis(url).await,
+            Kind::Mongo => mongo(url).await,
+            Kind::Mysql => mysql(url).await,
+        };
+        match asked {
+            Err(_) if began.elapsed() < LIMIT => {
+                tokio::time::sleep(Duration::from_millis(50)).await
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn redis(url: &str) -> Result<String, String> {
+    let client = redis::Client::open(url).map_err(text)?;
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .map_err(text)?;
+    let info: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut connection)
+        .await
+        .map_err(text)?;
+    let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+    Ok(match (line("valkey_version:"), line("redis_version:")) {
+        (Some(version), _) => format!("Valkey {}", version.trim()),
+        (None, version) => format!("Redis {}", version.unwrap_or_default().trim()),
+    })
+}
+
+async fn mongo(url: &str) -> Result<String, String> {
+    let client = mongodb::Client::with_uri_str(url).await.map_err(text)?;
+    let info = client
+        .database("admin")
+        .run_command(doc! { "buildInfo": 1 })
+        .await
+        .map_err(text)?;
+    Ok(format!(
+        "MongoDB {}",
+        info.get_str("version").unwrap_or("?")
+    ))
+}
+
+async fn mysql(url: &str) -> Result<String, String> {
+    let options: MySqlConnectOptions = url.parse().map_err(text)?;
+    let mut connection: MySqlConnection = options.connect().await.map_err(text)?;
+    let version: String = sqlx::query_scalar("SELECT VERSION()")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(text)?;
+    Ok(match version.split_once("-MariaDB") {
+        Some((version, _)) => format!("MariaDB {version}"),
+        None => format!("MySQL {version}"),
+    })
+}
+
+/// Makes the server at `url` a replica set of itself, and waits until it takes writes.
+pub(super) async fn initiate_replica_set(url: &str) -> Result<(), String> {
+    let client = mongodb::Client::with_uri_str(url).await.map_err(text)?;
+    let admin = client.database("admin");
+    let set = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": "127.0.0.1:27017" }] };
+    let began = Instant::now();
+    let mut set = set;
+    // Inside a container the port is the standard one; outside it is the one in the URL.
+    let own_port = url.split(['/', '?']).nth(2).unwrap_or_default().to_owned();
+    loop {
+        let hello = admin.run_command(doc! { "hello": 1 }).await;
+        if hello
+            .as_ref()
+            .is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
+        {
+            return Ok(());
+        }
+        let initiated = admin
+            .run_command(doc! { "replSetInitiate": set.clone() })
+            .await;
+        if let Err(error) = &initiated
+            && error.to_string().contains("No host described")
+        {
+            set = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": &own_port }] };
+            continue;
+        }
+        if began.elapsed() > LIMIT {
+            return Err(format!("no replica set: {hello:?} {initiated:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
