@@ -1,1 +1,71 @@
-//! Sessions in Redis, Redis Cluster, Sentinel or Valkey.
+//! Sessions in Redis, Redis Cluster or Valkey (6.2 or later).
+//!
+//! ```no_run
+//! # async fn example() -> session_redis::Result<()> {
+//! use std::sync::Arc;
+//! use session_redis::{RedisStore, Sessions};
+//!
+//! let store = RedisStore::connect("redis://127.0.0.1/").await?;
+//! let sessions = Sessions::new(Arc::new(store));
+//!
+//! let session = sessions.start();
+//! session.insert("name", "Napoleon")?;
+//! session.save().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is stored
+//!
+//! | key | value |
+//! |---|---|
+//! | `{prefix}{tag}rest` | one session: a header, the owner, the data; the braces around the tag are there literally and make it the hash tag of Redis Cluster |
+//! | `{prefix}owner:hash` | a sorted set of the ids of one owner's sessions, by deadline; `hash` is the SHA-256 of the owner |
+//!
+//! The header is 51 bytes, numbers are big-endian, times are in milliseconds:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | version, 1 |
+//! | 1–8 | when the session began, Unix time of the server |
+//! | 9–16 | idle limit, 0 for never |
+//! | 17–24 | absolute limit, 0 for never |
+//! | 25–32 | deadline, Unix time of the server, 0 for never; also the key's own expiry |
+//! | 33–48 | stamp |
+//! | 49–50 | length of the owner, which follows; then the data |
+//!
+//! # Round trips
+//!
+//! One for each of load, create, save, rename and destroy. A touch takes a second one if the
+//! session has an owner, and so does destroying one. In a cluster, where the owner's index is on
+//! another node, so do create, save and rename of a session with an owner. Loading a session that
+//! never expires takes a second one for its age.
+//!
+//! Each write is one script, so it is atomic, and takes the time from the server.
+//!
+//! # Owners without events
+//!
+//! The owner's index is a hint that heals itself. An id is added before its session is written
+//! and moved along with every save and touch; whoever reads the index checks each session. Entries
+//! of dead sessions are dropped at the next write to the index once their deadline has passed, and
+//! the index itself has an expiry that covers its last session. Redis' `expired` events, which
+//! come late or never, are not needed.
+//!
+//! Redis removes expired sessions by itself and reports none:
+//! [`Capabilities::expiry_reports`] is false.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod connection;
+mod directory;
+mod envelope;
+mod error;
+mod keys;
+mod script;
+mod store;
+
+pub use builder::RedisStoreBuilder;
+pub use connection::Connection;
+pub use redis;
+pub use session_core;
+pub use session_core::*;
+pub use store::RedisStore;

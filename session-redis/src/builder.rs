@@ -1,0 +1,131 @@
+//! How a store is set up.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use session_core::{Error, Result, within};
+
+use crate::keys::Keys;
+use crate::{Connection, RedisStore, error};
+
+/// Sets up a [`RedisStore`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RedisStoreBuilder {
+    prefix: String,
+    timeout: Duration,
+    max_data: usize,
+    migrate: bool,
+}
+
+impl Default for RedisStoreBuilder {
+    fn default() -> Self {
+        Self {
+            prefix: "session:".to_owned(),
+            timeout: Duration::from_secs(5),
+            max_data: 8 * 1024 * 1024,
+            migrate: true,
+        }
+    }
+}
+
+impl RedisStoreBuilder {
+    /// What the store's keys begin with; default `session:`. At most 255 bytes of any text. Stores
+    /// with different prefixes share nothing.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The longest that one store operation may take; default 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The most bytes of one session's data; default 8 MiB.
+    pub fn max_data(mut self, bytes: usize) -> Self {
+        self.max_data = bytes;
+        self
+    }
+
+    /// Whether to check the server when the store is made; default true. There is no schema to
+    /// set up in Redis.
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// Connects to the Redis server at `url`: `redis://`, or with TLS `rediss://`, with the
+    /// options of the [`redis`] crate (`?protocol=resp3`). The connection is one, multiplexed, and
+    /// comes back by itself when it breaks.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for a URL or setting that can't be right or a password that is
+    /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
+    pub async fn connect(self, url: &str) -> Result<RedisStore> {
+        self.check()?;
+        install_crypto_provider();
+        let client =
+            redis::Client::open(url).map_err(|error| error::from_redis("connect", error))?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout))
+            .set_min_delay(Duration::from_millis(50))
+            .set_number_of_retries(1);
+        let connect = async {
+            ConnectionManager::new_with_config(client, config)
+                .await
+                .map_err(|error| error::from_redis("connect", error))
+        };
+        let connection = within("connect", self.timeout, connect).await?;
+        self.build(connection).await
+    }
+
+    /// Uses a connection of the caller's: a [`ConnectionManager`], or a `ClusterConnection` for
+    /// Redis Cluster. It is never closed here.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn build(self, connection: impl Into<Connection>) -> Result<RedisStore> {
+        self.check()?;
+        let connection = connection.into();
+        let keys = Keys::new(&self.prefix);
+        if connection.is_cluster() && !keys.route_by_tag() {
+            return Err(Error::misconfigured(format!(
+                "the prefix {:?} has an empty pair of braces, so Redis Cluster would not keep the \
+                 old and the new id of a session together",
+                self.prefix
+            )));
+        }
+        let store = RedisStore::new(connection, keys, self.timeout, self.max_data);
+        if self.migrate {
+            store.migrate().await?;
+        }
+        Ok(store)
+    }
+
+    fn check(&self) -> Result<()> {
+        Error::check_size("prefix", self.prefix.len(), 255)?;
+        if self.timeout.is_zero() || self.max_data == 0 {
+            return Err(Error::misconfigured(
+                "timeout and max_data must be over zero",
+            ));
+        }
+        if self.max_data > 256 * 1024 * 1024 {
+            return Err(Error::misconfigured(
+                "max_data must be at most 256 MiB: a Redis value has at most 512 MiB",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Chooses rustls' provider where nobody has: without one its first use would panic.
+fn install_crypto_provider() {
+    #[cfg(feature = "tls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody else may be first, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}

@@ -1,0 +1,228 @@
+//! Listing, owners and clearing: by scanning the keys of this store, and by owners' indexes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use redis::{Pipeline, Value};
+use session_core::{
+    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
+    async_trait,
+};
+
+use crate::RedisStore;
+use crate::connection::Node;
+use crate::keys::Kind;
+use crate::store::convert;
+
+/// How many commands are under way at once when many sessions are looked at.
+const AT_ONCE: usize = 64;
+/// How many keys a scan looks at in one step.
+const SCAN_COUNT: usize = 1_000;
+
+#[async_trait]
+impl SessionDirectory for RedisStore {
+    /// Scans all keys of the database: its time grows with them.
+    async fn count(&self) -> Result<u64> {
+        let mut seen = HashSet::new();
+        for node in self.nodes("count").await? {
+            let mut cursor = 0;
+            loop {
+                let (next, keys) = self.scan("count", &node, cursor, SCAN_COUNT).await?;
+                // A scan may give a key twice while Redis resizes its table.
+                seen.extend(
+                    keys.into_iter()
+                        .filter(|key| self.session_in(key).is_some()),
+                );
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(seen.len() as u64)
+    }
+
+    /// Scans part of the database; a page may well be empty though more follow.
+    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let nodes = self.nodes("list").await?;
+        let (mut index, cursor) = match cursor {
+            Some(cursor) => place_of(cursor)?,
+            None => (0, 0),
+        };
+        let Some(node) = nodes.get(index) else {
+            return Ok(Page::default());
+        };
+        let (next, keys) = self
+            .scan("list", node, cursor, limit.clamp(1, SCAN_COUNT))
+            .await?;
+        let ids = keys.iter().filter_map(|key| self.session_in(key)).collect();
+        let sessions = self.look_at("list", ids).await?;
+        if next == 0 {
+            index += 1;
+        }
+        let next = (index < nodes.len()).then(|| Cursor::new(format!("{index}:{next}")));
+        Ok(Page { sessions, next })
+    }
+
+    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
+        let ids = self.indexed("owned_by", owner).await?;
+        let mut sessions = self.look_at("owned_by", ids).await?;
+        sessions.retain(|session| session.owner.as_ref() == Some(owner));
+        Ok(sessions)
+    }
+
+    async fn destroy_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+    ) -> Result<Vec<Ended>> {
+        let ids = self.indexed("destroy_owned_by", owner).await?;
+        let ids: Vec<SessionId> = ids.into_iter().filter(|id| Some(id) != except).collect();
+        let store = self.clone();
+        let owner = Arc::new(owner.clone());
+        let ends = stream::iter(ids).map(move |id| {
+            let (store, owner) = (store.clone(), Arc::clone(&owner));
+            async move {
+                // The script checks the owner again: an index is only a hint.
+                let age = store.end("destroy_owned_by", &id, Some(&owner)).await?;
+                let owner = Some((*owner).clone());
+                Ok::<_, Error>(age.map(|age| Ended { id, owner, age }))
+            }
+        });
+        let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(ends.into_iter().flatten().collect())
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        let mut cleared = HashSet::new();
+        for node in self.nodes("clear").await? {
+            let mut cursor = 0;
+            loop {
+                let (next, mut keys) = self.scan("clear", &node, cursor, SCAN_COUNT).await?;
+                keys.retain(|key| self.inner.keys.kind(key).is_some());
+                self.unlink(&keys).await?;
+                cleared.extend(
+                    keys.into_iter()
+                        .filter(|key| self.session_in(key).is_some()),
+                );
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(cleared.len() as u64)
+    }
+
+    /// Nothing to do: Redis removes what has expired, and the owners' indexes heal when they are
+    /// written and expire by themselves.
+    async fn reap(&self, _limit: usize) -> Result<Vec<Ended>> {
+        Ok(Vec::new())
+    }
+}
+
+impl RedisStore {
+    async fn nodes(&self, operation: &'static str) -> Result<Vec<Node>> {
+        let mut connection = self.connection.clone();
+        self.limited(operation, async { connection.nodes().await })
+            .await
+    }
+
+    /// One step of a scan: where it goes on, and the keys it found.
+    async fn scan(
+        &self,
+        operation: &'static str,
+        node: &Node,
+        cursor: u64,
+        count: usize,
+    ) -> Result<(u64, Vec<Vec<u8>>)> {
+        let mut command = redis::cmd("SCAN");
+        command
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(self.inner.keys.pattern());
+        command.arg("COUNT").arg(count);
+        let mut connection = self.connection.clone();
+        let answer: Value = self
+            .limited(operation, async { connection.send_to(node, command).await })
+            .await?;
+        convert(Some(answer))
+    }
+
+    fn session_in(&self, key: &[u8]) -> Option<SessionId> {
+        match self.inner.keys.kind(key)? {
+            Kind::Session(id) => Some(id),
+            Kind::Owner => None,
+        }
+    }
+
+    /// The ids in the index of `owner`, dead ones among them.
+    async fn indexed(&self, operation: &'static str, owner: &Owner) -> Result<Vec<SessionId>> {
+        let mut commands = Pipeline::with_capacity(1);
+        commands.zrange(self.inner.keys.owner(owner), 0, -1);
+        let (ids,): (Vec<String>,) = self.run(operation, &[], &commands).await?;
+        Ok(ids
+            .iter()
+            .filter_map(|id| SessionId::from_stored(id).ok())
+            .collect())
+    }
+
+    /// What there is to say of those of `ids` that live.
+    async fn look_at(
+        &self,
+        operation: &'static str,
+        ids: Vec<SessionId>,
+    ) -> Result<Vec<SessionInfo>> {
+        let store = self.clone();
+        let infos = stream::iter(ids).map(move |id| {
+            let store = store.clone();
+            async move {
+                match store.inspect(operation, &id).await {
+                    Ok(Some((envelope, size, now))) => Ok(Some(SessionInfo {
+                        id,
+                        ttl: envelope.ttl(now),
+                        age: envelope.age(now),
+                        lifetime: envelope.lifetime,
+                        owner: envelope.owner,
+                        size,
+                    })),
+                    // A record that can't be read costs only its own reader.
+                    Ok(None) | Err(Error::Corrupt { .. }) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        let infos: Vec<_> = infos.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(infos.into_iter().flatten().collect())
+    }
+
+    async fn unlink(&self, keys: &[Vec<u8>]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        if !self.connection.is_cluster() {
+            let mut commands = Pipeline::with_capacity(1);
+            commands.unlink(keys).ignore();
+            return self.run("clear", &[], &commands).await;
+        }
+        // One key a command, for they are in different slots.
+        let store = self.clone();
+        let unlinks = stream::iter(keys.to_vec()).map(move |key| {
+            let store = store.clone();
+            async move {
+                let mut commands = Pipeline::with_capacity(1);
+                commands.unlink(key).ignore();
+                store.run::<()>("clear", &[], &commands).await
+            }
+        });
+        unlinks.buffer_unordered(AT_ONCE).try_collect().await
+    }
+}
+
+fn place_of(cursor: &Cursor) -> Result<(usize, u64)> {
+    let place = cursor.as_str().split_once(':');
+    place
+        .and_then(|(node, cursor)| Some((node.parse().ok()?, cursor.parse().ok()?)))
+        .ok_or_else(|| Error::misconfigured("this cursor is not of a Redis store"))
+}

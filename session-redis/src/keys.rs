@@ -1,0 +1,211 @@
+//! Which key holds what, and which keys are ours.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use session_core::{Owner, SessionId};
+use sha2::{Digest, Sha256};
+
+/// Characters of an owner's hash in a key.
+const HASH_CHARS: usize = 43;
+
+/// The keys of the store with one prefix.
+///
+/// A session's key is the prefix, the routing tag in braces, and the rest of the id, where
+/// everything but URL-safe characters is percent-encoded. So the last `{` of a key is always the
+/// one after the prefix, and no two stores or ids can share a key, whatever they are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+/// What one key of this store holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Session(SessionId),
+    Owner,
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    pub(crate) fn session(&self, id: &SessionId) -> String {
+        let mut key = String::with_capacity(self.prefix.len() + id.as_str().len() + 2);
+        key.push_str(&self.prefix);
+        key.push('{');
+        encode(id.routing_tag(), &mut key);
+        key.push('}');
+        encode(id.after_tag(), &mut key);
+        key
+    }
+
+    pub(crate) fn owner(&self, owner: &Owner) -> String {
+        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(owner.as_str()));
+        format!("{}owner:{hash}", self.prefix)
+    }
+
+    /// A key of this store that never exists.
+    pub(crate) fn probe(&self) -> String {
+        format!("{}owner:", self.prefix)
+    }
+
+    /// A glob that matches all keys of this store, and perhaps others': see
+    /// [`kind`](Self::kind).
+    pub(crate) fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.prefix.len() + 2);
+        for c in self.prefix.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('*');
+        pattern
+    }
+
+    /// What `key` holds, if it is this store's.
+    pub(crate) fn kind(&self, key: &[u8]) -> Option<Kind> {
+        let rest = std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?;
+        if let Some(hash) = rest.strip_prefix("owner:") {
+            return (hash.len() == HASH_CHARS && hash.bytes().all(is_plain)).then_some(Kind::Owner);
+        }
+        let (tag, after) = rest.strip_prefix('{')?.split_once('}')?;
+        let id = decode(tag)? + &decode(after)?;
+        let id = SessionId::from_stored(&id).ok()?;
+        // Only the one way to write an id is ours.
+        (self.session(&id).as_bytes() == key).then_some(Kind::Session(id))
+    }
+
+    /// Whether Redis Cluster keeps ids of one routing tag together under this prefix.
+    pub(crate) fn route_by_tag(&self) -> bool {
+        let (one, two) = (
+            format!("{}{{tag}}1", self.prefix),
+            format!("{}{{tag}}2", self.prefix),
+        );
+        hashed_part(&one) == hashed_part(&two)
+    }
+}
+
+/// The part of a key that Redis Cluster hashes, as its specification says.
+fn hashed_part(key: &str) -> &str {
+    let tag = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    match tag {
+        Some((tag, _)) if !tag.is_empty() => tag,
+        _ => key,
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if is_plain(byte) {
+            into.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ = write!(into, "%{byte:02X}");
+        }
+    }
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+            let value = digit(rest.next())? * 16 + digit(rest.next())?;
+            bytes.push(u8::try_from(value).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use session_core::SessionToken;
+
+    fn id(text: &str) -> SessionId {
+        SessionId::from_stored(text).expect("valid")
+    }
+
+    #[test]
+    fn the_routing_tag_is_the_hash_tag() {
+        let token = SessionToken::generate();
+        let (old, new) = (token.id(), token.cycled().id());
+        for prefix in ["", "session:", "a{", "a}", "a}{", "{x}", "[*]"] {
+            let keys = Keys::new(prefix);
+            assert!(keys.route_by_tag(), "{prefix}");
+            let (old, new) = (keys.session(&old), keys.session(&new));
+            assert_eq!(hashed_part(&old), hashed_part(&new), "{prefix}");
+            assert_ne!(old, new);
+        }
+        assert!(!Keys::new("a{}").route_by_tag());
+    }
+
+    #[test]
+    fn keys_are_read_back_and_others_are_not_ours() {
+        let ids = [
+            SessionToken::generate().id(),
+            id("a"),
+            id("{x"),
+            id("{AbCd}x}"),
+            id("%41"),
+            id("ü *?[]\\\0\n🍪"),
+            id(&"x".repeat(255)),
+        ];
+        let prefixes = ["", "a", "a{", "a{x", "aowner:", "a*", "session:", "🍪"];
+        for prefix in prefixes {
+            let keys = Keys::new(prefix);
+            for id in &ids {
+                let key = keys.session(id);
+                assert_eq!(keys.kind(key.as_bytes()), Some(Kind::Session(id.clone())));
+                for other in prefixes.iter().filter(|other| **other != prefix) {
+                    assert_eq!(Keys::new(other).kind(key.as_bytes()), None, "{key} {other}");
+                }
+            }
+            let owner = keys.owner(&Owner::new("u").expect("valid"));
+            assert_eq!(keys.kind(owner.as_bytes()), Some(Kind::Owner));
+        }
+        assert_eq!(Keys::new("a").kind(b"a{%61}"), None, "not how we write it");
+        assert_eq!(Keys::new("a").kind(b"a\xff{x}"), None);
+    }
+
+    #[test]
+    fn patterns_take_the_prefix_literally() {
+        assert_eq!(Keys::new("a*[b]?\\").pattern(), "a\\*\\[b\\]\\?\\\\*");
+    }
+
+    #[test]
+    fn tags_spread_over_the_slots() {
+        let mut slots = vec![0_u32; 16];
+        for _ in 0..32_000 {
+            let key = Keys::new("session:").session(&SessionToken::generate().id());
+            let slot = crc16(hashed_part(&key).as_bytes()) % 16_384;
+            slots[usize::from(slot / 1_024)] += 1;
+        }
+        let (least, most) = (slots.iter().min(), slots.iter().max());
+        assert!(least > Some(&1_700) && most < Some(&2_300), "{slots:?}");
+    }
+
+    /// CRC16/XMODEM, as in the cluster specification.
+    fn crc16(bytes: &[u8]) -> u16 {
+        bytes.iter().fold(0, |crc: u16, byte| {
+            (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+                (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 }
+            })
+        })
+    }
+}

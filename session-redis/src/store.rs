@@ -1,0 +1,436 @@
+//! The six operations, each a script.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Script, ServerErrorKind, Value};
+use session_core::{
+    Anchor, Capabilities, Draft, Error, Owner, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Stamp, Timeout, Ttl, async_trait, within,
+};
+
+use crate::envelope::{Envelope, tail};
+use crate::error::from_redis;
+use crate::keys::Keys;
+use crate::script::{Code, Scripts};
+use crate::{Connection, RedisStoreBuilder};
+
+/// Sessions in Redis. Clones share the connection.
+#[derive(Clone)]
+pub struct RedisStore {
+    pub(crate) connection: Connection,
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) keys: Keys,
+    pub(crate) scripts: Scripts,
+    timeout: Duration,
+    max_data: usize,
+}
+
+/// A script's answer: how it ended, and the rest.
+pub(crate) type Answer = (Code, Vec<Value>);
+
+impl RedisStore {
+    /// Connects to the Redis server at `url`, with the defaults of the
+    /// [builder](RedisStoreBuilder).
+    ///
+    /// # Errors
+    /// As [`RedisStoreBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().connect(url).await
+    }
+
+    /// Sets a store up.
+    pub fn builder() -> RedisStoreBuilder {
+        RedisStoreBuilder::default()
+    }
+
+    pub(crate) fn new(
+        connection: Connection,
+        keys: Keys,
+        timeout: Duration,
+        max_data: usize,
+    ) -> Self {
+        let inner = Inner {
+            keys,
+            scripts: Scripts::new(),
+            timeout,
+            max_data,
+        };
+        Self {
+            connection,
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Checks that the server answers and is new enough. There is no schema to set up.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Timeout`] if it does not answer,
+    /// [`Error::Misconfigured`] if it is older than 6.2 or refuses the login.
+    pub async fn migrate(&self) -> Result<()> {
+        let mut connection = self.connection.clone();
+        // GETEX came with 6.2, and so did `SET … PXAT` and `ZADD … GT`, which the scripts need.
+        let mut command = redis::cmd("GETEX");
+        command.arg(self.inner.keys.probe());
+        let asked: Result<Option<Vec<u8>>> = self
+            .limited("migrate", async {
+                command.query_async(&mut connection).await
+            })
+            .await;
+        match asked {
+            Err(Error::Store { source, .. }) if source.to_string().contains("unknown command") => {
+                Err(Error::misconfigured("this Redis server is older than 6.2"))
+            }
+            asked => asked.map(drop),
+        }
+    }
+
+    pub(crate) async fn limited<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T> {
+        let work = async { work.await.map_err(|error| from_redis(operation, error)) };
+        within(operation, self.inner.timeout, work).await
+    }
+
+    /// Runs the pipeline `commands`. Scripts that the server has forgotten are loaded, and a
+    /// connection that has broken is used again once it is back: all our writes may be repeated.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        scripts: &[&Script],
+        commands: &Pipeline,
+    ) -> Result<T> {
+        let mut connection = self.connection.clone();
+        let work = async {
+            let mut answer = commands.query_async(&mut connection).await;
+            if let Err(error) = &answer {
+                if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) {
+                    self.load_scripts(scripts).await?;
+                    answer = commands.query_async(&mut connection).await;
+                } else if error.is_connection_dropped() {
+                    answer = commands.query_async(&mut connection).await;
+                }
+            }
+            answer
+        };
+        self.limited(operation, work).await
+    }
+
+    /// Teaches the server the scripts; in a cluster, every node.
+    async fn load_scripts(&self, scripts: &[&Script]) -> RedisResult<()> {
+        let mut connection = self.connection.clone();
+        for script in scripts {
+            script.load_async(&mut connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one script on a session.
+    async fn call(&self, operation: &'static str, script: &Script, command: Cmd) -> Result<Answer> {
+        let mut commands = Pipeline::with_capacity(1);
+        commands.add_command(command);
+        let mut answers: Vec<Value> = self.run(operation, &[script], &commands).await?;
+        answer(answers.pop())
+    }
+
+    /// Runs a script that writes a session, after its owner's index has got its id.
+    ///
+    /// On one server that is one round trip. In a cluster the index is on another node, so its
+    /// answer is waited for: an index that lacks a session would hide it from "log out everywhere".
+    async fn call_indexed(
+        &self,
+        operation: &'static str,
+        (id, draft): (&SessionId, &Draft),
+        script: &Script,
+        command: Cmd,
+    ) -> Result<Answer> {
+        let Some(owner) = &draft.owner else {
+            return self.call(operation, script, command).await;
+        };
+        let longest = draft.lifetime.left_after_use(Duration::ZERO);
+        let index = self.index_command(owner, id, longest);
+        if self.connection.is_cluster() {
+            self.call(operation, &self.inner.scripts.index, index)
+                .await?;
+            return self.call(operation, script, command).await;
+        }
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(index).add_command(command);
+        let scripts = [&self.inner.scripts.index, script];
+        let mut answers: Vec<Value> = self.run(operation, &scripts, &commands).await?;
+        answer(answers.pop())
+    }
+
+    fn index_command(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
+        let longest = Timeout::from_millis(longest.left().map(|left| {
+            // At least 1, for 0 is never.
+            u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
+        }));
+        let key = self.inner.keys.owner(owner);
+        let mut command = eval(&self.inner.scripts.index, &[&key]);
+        command.arg(id.as_str()).arg(millis(longest));
+        command
+    }
+
+    /// Takes `id` out of the index of `owner`, if that is not `but`'s.
+    async fn disown(
+        &self,
+        operation: &'static str,
+        owner: &[u8],
+        id: &SessionId,
+        but: Option<&Owner>,
+    ) -> Result<()> {
+        let Some(owner) = std::str::from_utf8(owner)
+            .ok()
+            .and_then(|o| Owner::new(o).ok())
+        else {
+            return Ok(());
+        };
+        if Some(&owner) == but {
+            return Ok(());
+        }
+        let mut commands = Pipeline::with_capacity(1);
+        commands
+            .zrem(self.inner.keys.owner(&owner), id.as_str())
+            .ignore();
+        self.run::<()>(operation, &[], &commands).await
+    }
+
+    /// Adds to `command` what all scripts that write a session take.
+    fn add_draft(command: &mut Cmd, draft: &Draft) {
+        command
+            .arg(draft.stamp.as_bytes().as_slice())
+            .arg(millis(draft.lifetime.idle))
+            .arg(millis(draft.lifetime.absolute))
+            .arg(tail(draft));
+    }
+
+    fn add_expected(command: &mut Cmd, draft: &Draft, expected: Stamp) {
+        Self::add_draft(command, draft);
+        command
+            .arg(expected.as_bytes().as_slice())
+            .arg(u8::from(draft.anchor == Anchor::Restart));
+    }
+
+    fn check(&self, draft: &Draft) -> Result<()> {
+        Error::check_size("record", draft.data.len(), self.inner.max_data)
+    }
+
+    /// Ends a session that must have `owner`, if one is given; gives its age.
+    pub(crate) async fn end(
+        &self,
+        operation: &'static str,
+        id: &SessionId,
+        owner: Option<&Owner>,
+    ) -> Result<Option<Duration>> {
+        let script = &self.inner.scripts.destroy;
+        let mut command = eval(script, &[&self.inner.keys.session(id)]);
+        if let Some(owner) = owner {
+            command.arg(owner.as_str());
+        }
+        let (code, rest) = self.call(operation, script, command).await?;
+        if code != Code::Done {
+            return Ok(None);
+        }
+        let (whose, age): (Vec<u8>, u64) = both(rest)?;
+        self.disown(operation, &whose, id, None).await?;
+        Ok(Some(Duration::from_millis(age)))
+    }
+
+    /// A session's envelope without its data, its size, and the server's time.
+    pub(crate) async fn inspect(
+        &self,
+        operation: &'static str,
+        id: &SessionId,
+    ) -> Result<Option<(Envelope, usize, u64)>> {
+        let script = &self.inner.scripts.inspect;
+        let command = eval(script, &[&self.inner.keys.session(id)]);
+        let (code, rest) = self.call(operation, script, command).await?;
+        match code {
+            Code::Done => {}
+            Code::Corrupt => return Err(corrupt()),
+            _ => return Ok(None),
+        }
+        let mut rest = rest.into_iter();
+        let head: Vec<u8> = convert(rest.next())?;
+        let (whole, now): (usize, u64) = both(rest.collect())?;
+        let size = whole.saturating_sub(head.len());
+        Ok(Some((Envelope::decode(head.into())?, size, now)))
+    }
+}
+
+#[async_trait]
+impl SessionStore for RedisStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_max_data(self.inner.max_data)
+    }
+
+    fn directory(&self) -> Option<&dyn SessionDirectory> {
+        Some(self)
+    }
+
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+        self.check(draft)?;
+        let script = &self.inner.scripts.create;
+        let mut command = eval(script, &[&self.inner.keys.session(id)]);
+        Self::add_draft(&mut command, draft);
+        match self
+            .call_indexed("create", (id, draft), script, command)
+            .await?
+            .0
+        {
+            Code::Done => Ok(draft.stamp),
+            _ => Err(Error::AlreadyExists),
+        }
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
+        let key = self.inner.keys.session(id);
+        let mut commands = Pipeline::with_capacity(2);
+        commands.get(&key).pttl(&key);
+        let (value, left): (Option<Vec<u8>>, i64) = self.run("load", &[], &commands).await?;
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        let envelope = Envelope::decode(Bytes::from(value))?;
+        let now = match (envelope.deadline, u64::try_from(left)) {
+            (Some(deadline), Ok(left)) => deadline.saturating_sub(left),
+            // It went, or lost its end, between the two commands.
+            (Some(_), Err(_)) if left == -2 => return Ok(None),
+            _ => match self.inspect("load", id).await? {
+                Some((_, _, now)) => now,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(envelope.into_record(now)))
+    }
+
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+        self.check(draft)?;
+        let script = &self.inner.scripts.save;
+        let mut command = eval(script, &[&self.inner.keys.session(id)]);
+        Self::add_expected(&mut command, draft, expected);
+        let (code, mut rest) = self
+            .call_indexed("save", (id, draft), script, command)
+            .await?;
+        if code == Code::Done {
+            let before: Vec<u8> = convert(rest.pop())?;
+            self.disown("save", &before, id, draft.owner.as_ref())
+                .await?;
+        }
+        saved(code, draft)
+    }
+
+    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        let script = &self.inner.scripts.touch;
+        let mut command = eval(script, &[&self.inner.keys.session(id)]);
+        command.arg(millis(idle));
+        let (code, rest) = self.call("touch", script, command).await?;
+        match code {
+            Code::Done => {}
+            Code::Corrupt => return Err(corrupt()),
+            _ => return Ok(None),
+        }
+        let (left, owner): (i64, Vec<u8>) = both(rest)?;
+        let ttl =
+            u64::try_from(left).map_or(Ttl::Never, |left| Ttl::Left(Duration::from_millis(left)));
+        if let Some(owner) = std::str::from_utf8(&owner)
+            .ok()
+            .and_then(|o| Owner::new(o).ok())
+        {
+            let index = self.index_command(&owner, id, ttl);
+            self.call("touch", &self.inner.scripts.index, index).await?;
+        }
+        Ok(Some(ttl))
+    }
+
+    async fn rename(
+        &self,
+        from: &SessionId,
+        to: &SessionId,
+        draft: &Draft,
+        expected: Stamp,
+    ) -> Result<Saved> {
+        self.check(draft)?;
+        let script = &self.inner.scripts.rename;
+        let keys = &self.inner.keys;
+        let mut command = eval(script, &[&keys.session(from), &keys.session(to)]);
+        Self::add_expected(&mut command, draft, expected);
+        let (code, mut rest) = self
+            .call_indexed("rename", (to, draft), script, command)
+            .await?;
+        if code == Code::Done && from != to {
+            let before: Vec<u8> = convert(rest.pop())?;
+            self.disown("rename", &before, from, None).await?;
+        }
+        saved(code, draft)
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<bool> {
+        Ok(self.end("destroy", id, None).await?.is_some())
+    }
+}
+
+/// A call of `script` on `keys`, still without its arguments.
+fn eval(script: &Script, keys: &[&str]) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    command
+}
+
+/// Whole milliseconds; 0 is never.
+fn millis(timeout: Timeout) -> u64 {
+    timeout.millis().unwrap_or(0)
+}
+
+fn saved(code: Code, draft: &Draft) -> Result<Saved> {
+    match code {
+        Code::Done => Ok(Saved::Done(draft.stamp)),
+        Code::Conflict => Ok(Saved::Conflict),
+        Code::Gone => Ok(Saved::Gone),
+        Code::Exists => Err(Error::AlreadyExists),
+        Code::Corrupt => Err(corrupt()),
+    }
+}
+
+fn corrupt() -> Error {
+    Error::corrupt("the Redis value is not a session's")
+}
+
+fn answer(value: Option<Value>) -> Result<Answer> {
+    let mut parts: Vec<Value> = convert(value)?;
+    let code = (!parts.is_empty()).then(|| parts.remove(0));
+    let code = Code::from_number(convert(code)?).ok_or_else(unexpected)?;
+    Ok((code, parts))
+}
+
+/// The last two parts of an answer.
+fn both<A: FromRedisValue, B: FromRedisValue>(mut parts: Vec<Value>) -> Result<(A, B)> {
+    let second = convert(parts.pop())?;
+    Ok((convert(parts.pop())?, second))
+}
+
+pub(crate) fn convert<T: FromRedisValue>(value: Option<Value>) -> Result<T> {
+    let value = value.ok_or_else(unexpected)?;
+    T::from_redis_value(value).map_err(|_| unexpected())
+}
+
+fn unexpected() -> Error {
+    Error::store("answer", "Redis gave an answer that the script can't give")
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("connection", &self.connection)
+            .field("keys", &self.inner.keys)
+            .finish_non_exhaustive()
+    }
+}
