@@ -65,23 +65,15 @@ impl SessionDirectory for MemoryStore {
         owner: &Owner,
         except: Option<&SessionId>,
     ) -> Result<Vec<Ended>> {
-        let mut ended = Vec::new();
-        for index in 0..self.0.shards.len() {
-            let mut shard = self.0.shard(index);
-            let now = self.0.now();
-            let ids: Vec<SessionId> = shard
-                .of_owner(owner)
-                .filter(|(id, entry)| entry.is_live(now) && Some(*id) != except)
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in ids {
-                if let Some(entry) = shard.take(&id) {
-                    self.0.release(1);
-                    ended.push(entry.ended(id, now));
-                }
+        let mut all = Vec::new();
+        // A session that is renamed meanwhile into a shard already seen is found by the next pass.
+        loop {
+            let ended = self.destroy_pass(owner, except);
+            if ended.is_empty() {
+                return Ok(all);
             }
+            all.extend(ended);
         }
-        Ok(ended)
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -115,6 +107,26 @@ impl SessionDirectory for MemoryStore {
 }
 
 impl MemoryStore {
+    fn destroy_pass(&self, owner: &Owner, except: Option<&SessionId>) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for index in 0..self.0.shards.len() {
+            let mut shard = self.0.shard(index);
+            let now = self.0.now();
+            let ids: Vec<SessionId> = shard
+                .of_owner(owner)
+                .filter(|(id, entry)| entry.is_live(now) && Some(*id) != except)
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in ids {
+                if let Some(entry) = shard.take(&id) {
+                    self.0.release(1);
+                    ended.push(entry.ended(id, now));
+                }
+            }
+        }
+        ended
+    }
+
     /// Up to `limit` live sessions of a shard whose ids come after `after`, in order, and whether
     /// these were the last.
     fn page_of(

@@ -1,7 +1,6 @@
 //! Listing, owners and clearing: by scanning the keys of this store, and by owners' indexes.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Pipeline, Value};
@@ -77,21 +76,15 @@ impl SessionDirectory for RedisStore {
         owner: &Owner,
         except: Option<&SessionId>,
     ) -> Result<Vec<Ended>> {
-        let ids = self.indexed("destroy_owned_by", owner).await?;
-        let ids: Vec<SessionId> = ids.into_iter().filter(|id| Some(id) != except).collect();
-        let store = self.clone();
-        let owner = Arc::new(owner.clone());
-        let ends = stream::iter(ids).map(move |id| {
-            let (store, owner) = (store.clone(), Arc::clone(&owner));
-            async move {
-                // The script checks the owner again: an index is only a hint.
-                let age = store.end("destroy_owned_by", &id, Some(&owner)).await?;
-                let owner = Some((*owner).clone());
-                Ok::<_, Error>(age.map(|age| Ended { id, owner, age }))
+        let mut all = Vec::new();
+        // A session that is renamed meanwhile is found under its new id by the next pass.
+        loop {
+            let ended = self.destroy_indexed(owner, except).await?;
+            if ended.is_empty() {
+                return Ok(all);
             }
-        });
-        let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok(ends.into_iter().flatten().collect())
+            all.extend(ended);
+        }
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -166,6 +159,27 @@ impl RedisStore {
             .iter()
             .filter_map(|id| SessionId::from_stored(id).ok())
             .collect())
+    }
+
+    /// Ends the sessions that the index of `owner` names now.
+    async fn destroy_indexed(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+    ) -> Result<Vec<Ended>> {
+        let ids = self.indexed("destroy_owned_by", owner).await?;
+        let ids: Vec<SessionId> = ids.into_iter().filter(|id| Some(id) != except).collect();
+        let ends = stream::iter(ids).map(|id| {
+            let (store, owner) = (self.clone(), owner.clone());
+            async move {
+                // The script checks the owner again: an index is only a hint.
+                let age = store.end("destroy_owned_by", &id, Some(&owner)).await?;
+                let owner = Some(owner);
+                Ok::<_, Error>(age.map(|age| Ended { id, owner, age }))
+            }
+        });
+        let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(ends.into_iter().flatten().collect())
     }
 
     /// What there is to say of those of `ids` that live.

@@ -1,0 +1,47 @@
+//! The suite on MongoDB.
+
+use std::time::Duration;
+
+use integration_tests::conformance::{StoreFactory, TestStore};
+use integration_tests::conformance_tests;
+use integration_tests::servers::{self, Server};
+use session_core::{Result, SessionId, async_trait};
+use session_mongo::MongoStore;
+use session_mongo::mongodb::bson::{Document, doc};
+use session_mongo::mongodb::{Client, Collection};
+
+const DATABASE: &str = "app";
+
+struct Mongo(&'static Server);
+
+impl Mongo {
+    async fn collection(&self, name: &str) -> Collection<Document> {
+        let client = Client::with_uri_str(&self.0.url).await.expect("a good URL");
+        client.database(DATABASE).collection(name)
+    }
+}
+
+#[async_trait]
+impl StoreFactory for Mongo {
+    async fn open(&self, namespace: &str) -> Result<TestStore> {
+        let store = MongoStore::builder()
+            .collection(namespace)
+            .max_data(2 * 1024 * 1024)
+            .expiry_grace(Duration::from_secs(3_600))
+            .connect(&self.0.url)
+            .await?;
+        Ok(TestStore::new(store))
+    }
+
+    async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
+        let garbage = doc! { "$set": { "data": "what is this?", "stamp": 5 } };
+        let sessions = self.collection(namespace).await;
+        let changed = sessions
+            .update_one(doc! { "sid": id.as_str() }, garbage)
+            .await;
+        assert_eq!(changed.expect("overwritten").matched_count, 1);
+        Ok(true)
+    }
+}
+
+conformance_tests!(Mongo(servers::mongo().expect("not skipped")));
