@@ -1,0 +1,58 @@
+//! The suite on MySQL or MariaDB.
+
+use integration_tests::conformance::{StoreFactory, TestStore};
+use integration_tests::conformance_tests;
+use integration_tests::servers::{self, Server};
+use session_core::{Result, SessionId, async_trait};
+use session_mysql::MysqlStore;
+use session_mysql::sqlx::{self, AssertSqlSafe, MySqlPool};
+
+struct Mysql(&'static Server);
+
+/// Removes the table when its case is over.
+struct Table {
+    pool: MySqlPool,
+    name: String,
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let drop = format!("DROP TABLE IF EXISTS `{}`", self.name.replace('`', "``"));
+        let pool = self.pool.clone();
+        let work = async move {
+            // An empty table that stays harms nobody.
+            let _ = sqlx::query(AssertSqlSafe(drop)).execute(&pool).await;
+        };
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| runtime.block_on(work));
+    }
+}
+
+#[async_trait]
+impl StoreFactory for Mysql {
+    async fn open(&self, namespace: &str) -> Result<TestStore> {
+        let store = MysqlStore::builder()
+            .table(namespace)
+            .max_data(2 * 1024 * 1024)
+            .connect(&self.0.url)
+            .await?;
+        let pool = MySqlPool::connect_lazy(&self.0.url).expect("a good URL");
+        let name = namespace.to_owned();
+        Ok(TestStore::new(store).with_guard(Table { pool, name }))
+    }
+
+    async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
+        let pool = MySqlPool::connect(&self.0.url).await.expect("it is up");
+        // The stamp's own width is fixed, so it is the owner that is no text.
+        let update = format!("UPDATE `{namespace}` SET owner = X'FF00FF' WHERE id = ?");
+        let done = sqlx::query(AssertSqlSafe(update))
+            .bind(id.as_str().as_bytes())
+            .execute(&pool)
+            .await
+            .expect("overwritten");
+        assert_eq!(done.rows_affected(), 1);
+        Ok(true)
+    }
+}
+
+conformance_tests!(Mysql(servers::mysql().expect("not skipped")));

@@ -1,0 +1,217 @@
+//! Listing, owners, clearing and reaping.
+
+use session_core::{
+    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
+    async_trait,
+};
+use sqlx::mysql::{MySqlArguments, MySqlRow};
+use sqlx::query::Query;
+use sqlx::{Connection, MySql, Row};
+
+use crate::MysqlStore;
+use crate::schema::{BATCH, Statement};
+use crate::store::{age, column, lifetime, owner, ttl};
+
+/// How many rows one statement clears.
+const CLEARED_AT_ONCE: u64 = 1_000;
+
+/// An id as it is stored.
+type Id = Vec<u8>;
+
+#[async_trait]
+impl SessionDirectory for MysqlStore {
+    async fn count(&self) -> Result<u64> {
+        let count = self
+            .run("count", || async {
+                let row = self.sql.count.query().fetch_one(&self.pool).await?;
+                row.try_get::<i64, _>(0)
+            })
+            .await?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
+            None => "",
+            Some(Some(after)) => after,
+            Some(None) => return Err(Error::misconfigured("this cursor is not of a MySQL store")),
+        };
+        let limit = limit.clamp(1, 10_000);
+        let rows = self
+            .run("list", || async {
+                let query = self
+                    .sql
+                    .list
+                    .query()
+                    .bind(after.as_bytes())
+                    .bind(limit as u64);
+                query.fetch_all(&self.pool).await
+            })
+            .await?;
+        let last = rows.last().filter(|_| rows.len() == limit);
+        let next = match last {
+            Some(row) => Some(Cursor::new(format!("after:{}", id(row)?.as_str()))),
+            None => None,
+        };
+        let sessions = readable(&rows);
+        Ok(Page { sessions, next })
+    }
+
+    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
+        let rows = self
+            .run("owned_by", || async {
+                let query = self.sql.owned.query().bind(owner.as_str().as_bytes());
+                query.fetch_all(&self.pool).await
+            })
+            .await?;
+        Ok(readable(&rows))
+    }
+
+    /// In batches of 100, each a transaction. A session that is renamed meanwhile is found under
+    /// its new id by the next batch.
+    async fn destroy_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+    ) -> Result<Vec<Ended>> {
+        let owner = owner.as_str().as_bytes();
+        let except = except.map_or("", SessionId::as_str).as_bytes();
+        let mut all = Vec::new();
+        loop {
+            let ids = self
+                .ids("destroy_owned_by", || {
+                    let query = self.sql.owned_ids.query();
+                    query.bind(owner).bind(except).bind(BATCH as u64)
+                })
+                .await?;
+            if ids.is_empty() {
+                return Ok(all);
+            }
+            let lock = &self.sql.lock_owned;
+            all.extend(
+                self.delete_locked("destroy_owned_by", lock, &ids, Some(owner))
+                    .await?,
+            );
+        }
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        let mut cleared = 0;
+        loop {
+            let rows = self
+                .run("clear", || async {
+                    let query = self.sql.clear.query().bind(CLEARED_AT_ONCE);
+                    Ok(query.execute(&self.pool).await?.rows_affected())
+                })
+                .await?;
+            cleared += rows;
+            if rows < CLEARED_AT_ONCE {
+                return Ok(cleared);
+            }
+        }
+    }
+
+    /// In batches of 100, each a short transaction.
+    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
+        let ids = self
+            .ids("reap", || self.sql.expired_ids.query().bind(limit as u64))
+            .await?;
+        let mut reaped = Vec::new();
+        for batch in ids.chunks(BATCH) {
+            let lock = &self.sql.lock_expired;
+            reaped.extend(self.delete_locked("reap", lock, batch, None).await?);
+        }
+        Ok(reaped)
+    }
+}
+
+impl MysqlStore {
+    async fn ids<'q>(
+        &self,
+        operation: &'static str,
+        query: impl Fn() -> Query<'q, MySql, MySqlArguments>,
+    ) -> Result<Vec<Id>> {
+        let rows = self
+            .run(operation, || async { query().fetch_all(&self.pool).await })
+            .await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// Locks those of `ids` that `lock` selects, deletes them, and says which they were.
+    async fn delete_locked(
+        &self,
+        operation: &'static str,
+        lock: &Statement,
+        ids: &[Id],
+        owner: Option<&[u8]>,
+    ) -> Result<Vec<Ended>> {
+        let rows = self
+            .run(operation, || async {
+                let mut connection = self.pool.acquire().await?;
+                // Otherwise ids that have gone meanwhile would lock the gaps they left.
+                sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                    .execute(&mut *connection)
+                    .await?;
+                // Dropped before its end, it is rolled back.
+                let mut transaction = connection.begin().await?;
+                let mut select = with_ids(lock, ids);
+                if let Some(owner) = owner {
+                    select = select.bind(owner);
+                }
+                let rows = select.fetch_all(&mut *transaction).await?;
+                let locked: Vec<Id> = rows
+                    .iter()
+                    .map(|row| row.try_get(0))
+                    .collect::<sqlx::Result<_>>()?;
+                if !locked.is_empty() {
+                    with_ids(&self.sql.delete, &locked)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await?;
+                Ok(rows)
+            })
+            .await?;
+        // A row whose very id can't be read has gone too; there is nothing to say of it.
+        Ok(rows.iter().filter_map(|row| ended(row).ok()).collect())
+    }
+}
+
+/// A query with its batch of ids bound, filled up with the last of them.
+fn with_ids<'q>(statement: &Statement, ids: &'q [Id]) -> Query<'q, MySql, MySqlArguments> {
+    let last = ids.last().into_iter().cycle();
+    let filled = ids.iter().chain(last).take(BATCH);
+    filled.fold(statement.query(), |query, id| query.bind(id.as_slice()))
+}
+
+fn id(row: &MySqlRow) -> Result<SessionId> {
+    let corrupt = || Error::corrupt("the row has no usable id");
+    let id = String::from_utf8(column(row, 0)?).map_err(|_| corrupt())?;
+    SessionId::from_stored(&id).map_err(|_| corrupt())
+}
+
+fn info(row: &MySqlRow) -> Result<SessionInfo> {
+    let size: i64 = column(row, 6)?;
+    Ok(SessionInfo {
+        id: id(row)?,
+        owner: owner(row, 1)?,
+        lifetime: lifetime(row, 2)?,
+        ttl: ttl(row, 4)?,
+        age: age(row, 5)?,
+        size: usize::try_from(size).unwrap_or_default(),
+    })
+}
+
+/// The end of a session whose row is gone. What can't be read of it is left out.
+fn ended(row: &MySqlRow) -> Result<Ended> {
+    Ok(Ended {
+        id: id(row)?,
+        owner: owner(row, 1).unwrap_or_default(),
+        age: age(row, 2)?,
+    })
+}
+
+/// A row that can't be read costs only its own reader.
+fn readable(rows: &[MySqlRow]) -> Vec<SessionInfo> {
+    rows.iter().filter_map(|row| info(row).ok()).collect()
+}
