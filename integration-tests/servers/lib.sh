@@ -3,6 +3,11 @@
 
 CACHE=${SESSION_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/session-tests}
 mkdir -p "$CACHE/bin" "$CACHE/logs"
+# Programs run in other folders are told paths below it.
+CACHE=$(cd "$CACHE" && pwd)
+
+# Debian keeps servers where only root's PATH looks.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() {
     printf '== %s\n' "$*"
@@ -28,11 +33,15 @@ thrice() {
     "$@" || { sleep 2 && "$@"; } || { sleep 10 && "$@"; }
 }
 
+can_be_root() {
+    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null
+}
+
 # as_root COMMAND…: as it is for root, through sudo where that asks nothing.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif sudo -n true 2>/dev/null; then
+    elif can_be_root; then
         sudo -n "$@"
     else
         die "this needs root: $*"
