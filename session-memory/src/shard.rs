@@ -233,11 +233,6 @@ impl Shard {
         self.ended.drain(..count).map(|(_, ended)| ended)
     }
 
-    #[cfg(test)]
-    pub(crate) fn queue_len(&self) -> usize {
-        self.queue.len()
-    }
-
     fn enqueue(&mut self, at: Micros, id: SessionId) {
         if at == NEVER {
             return;
@@ -275,4 +270,77 @@ fn in_millis(lifetime: Lifetime) -> Lifetime {
 
 pub(crate) fn micros(duration: Duration) -> Micros {
     Micros::try_from(duration.as_micros()).unwrap_or(NEVER - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Micros = 1_000_000;
+
+    fn id(n: usize) -> SessionId {
+        SessionId::from_stored(&format!("session{n}")).expect("valid")
+    }
+
+    fn entry(idle: u64, now: Micros) -> Entry {
+        let draft = Draft::new("x", Lifetime::idle(Duration::from_secs(idle)));
+        Entry::new(&draft, now, now)
+    }
+
+    #[test]
+    fn the_queue_has_about_one_item_a_session_whatever_is_done_to_it() {
+        let mut shard = Shard::default();
+        for n in 0..100 {
+            shard.put(id(n), entry(10, 0));
+        }
+        for round in 1..1_000 {
+            for n in 0..100 {
+                shard
+                    .live_mut(&id(n), round)
+                    .expect("alive")
+                    .touch(Timeout::After(Duration::from_secs(10)), round);
+            }
+            // Now longer, now shorter, now without end.
+            let limits = [5, 20];
+            shard.put(id(1), entry(limits[round as usize % 2], round));
+            shard.put(
+                id(2),
+                Entry::new(&Draft::new("x", Lifetime::idle(Timeout::Never)), 0, round),
+            );
+            shard.put(id(2), entry(10, round));
+            shard.take(&id(3));
+            shard.put(id(3), entry(10, round));
+        }
+        assert!(shard.queue.len() <= 2 * 100 + 64, "{}", shard.queue.len());
+        assert_eq!(shard.sweep(40 * SECOND, usize::MAX, 0), 100);
+        assert_eq!(
+            (shard.len(), shard.queue.len(), shard.owners.len()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn a_sweep_does_no_more_than_it_may() {
+        let mut shard = Shard::default();
+        for n in 0..1_000 {
+            shard.put(id(n), entry(1, 0));
+        }
+        assert_eq!(shard.sweep(2 * SECOND, 10, 0), 10);
+        assert_eq!(shard.len(), 990);
+    }
+
+    #[test]
+    fn ends_wait_for_the_reaper_as_long_as_the_grace() {
+        let mut shard = Shard::default();
+        for n in 0..10 {
+            shard.put(id(n), entry(1, 0));
+        }
+        let grace = 60 * SECOND;
+        shard.sweep(2 * SECOND, usize::MAX, grace);
+        assert_eq!(shard.take_ended(4).count(), 4);
+        shard.sweep(62 * SECOND, usize::MAX, grace);
+        assert_eq!(shard.ended.len(), 6);
+        shard.sweep(63 * SECOND, usize::MAX, grace);
+        assert_eq!(shard.ended.len(), 0);
+    }
 }

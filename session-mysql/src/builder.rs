@@ -80,7 +80,9 @@ impl MysqlStoreBuilder {
         self.check()?;
         // The parser takes any scheme.
         if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
-            return Err(Error::misconfigured("a MySQL URL begins with mysql:// or mariadb://"));
+            return Err(Error::misconfigured(
+                "a MySQL URL begins with mysql:// or mariadb://",
+            ));
         }
         let options: MySqlConnectOptions = url
             .parse()

@@ -58,7 +58,7 @@ async fn tour(url: &str) -> Result<()> {
         .build()?;
     let session = begin(&sessions).await?;
     write_at_once(&sessions, &session).await?;
-    touch(&session).await?;
+    touch(&sessions).await?;
     sign_in(&sessions, &session).await?;
     remember(&session).await?;
     log_out_everywhere(&sessions, &session).await?;
@@ -122,16 +122,28 @@ async fn write_at_once(sessions: &Sessions, session: &Session) -> Result<()> {
     session.save().await
 }
 
-async fn touch(session: &Session) -> Result<()> {
+async fn touch(sessions: &Sessions) -> Result<()> {
     step(
         "touch",
-        "a read-only request: the deadline moves, the data is not written",
+        "a request that only reads: the deadline moves, no data is written",
     );
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let session = sessions.start();
+    session.insert("page", "/")?;
+    session.set_lifetime(Lifetime::idle(Duration::from_secs(4)))?;
+    session.save().await?;
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    println!(
+        "             after 1 s of rest it ends in {}",
+        exact(session.expires_in())
+    );
     session.touch().await?;
-    println!("             (nothing was sent: it would have moved by less than a twentieth)");
-    show(session);
-    Ok(())
+    println!(
+        "             touched, it ends in {}",
+        exact(session.expires_in())
+    );
+    session.touch().await?;
+    println!("             (a second touch at once sends nothing: it would move next to nothing)");
+    session.destroy().await
 }
 
 async fn sign_in(sessions: &Sessions, session: &Session) -> Result<()> {
@@ -216,7 +228,7 @@ async fn expire(sessions: &Sessions) -> Result<()> {
     if sessions.store().capabilities().expiry_reports {
         println!("             {reaped} reported");
     } else {
-        println!("             this store removes expired sessions by itself and reports none");
+        println!("             this store removes expired sessions by itself, and promises no report");
     }
     Ok(())
 }
@@ -229,12 +241,12 @@ fn show(session: &Session) {
     let id = session.id().as_ref().map_or("none".to_owned(), short);
     let limits = session.lifetime();
     println!(
-        "             id {id}, ends in {} (idle {}, at most {})",
+        "             id {id}, ends in {} (idle {}, absolute {})",
         span(session.expires_in().left()),
         span(limits.idle.duration()),
         match limits.absolute {
             Timeout::After(limit) => span(Some(limit.saturating_sub(session.age()))),
-            Timeout::Never => "unlimited".to_owned(),
+            Timeout::Never => "never".to_owned(),
         }
     );
 }
@@ -263,6 +275,12 @@ fn span(duration: Option<Duration>) -> String {
     } else {
         shown.join(" ")
     }
+}
+
+fn exact(ttl: Ttl) -> String {
+    ttl.left().map_or("never".to_owned(), |left| {
+        format!("{:.1} s", left.as_secs_f64())
+    })
 }
 
 fn date(at: OffsetDateTime) -> String {

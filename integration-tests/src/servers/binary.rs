@@ -188,14 +188,13 @@ fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
     let mut install = if binary == "mariadbd" {
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-        install.args(["--skip-test-db", "--user=root", &data]);
+        install.args(["--skip-test-db", &data]);
         install
     } else {
         let mut install = Command::new(binary);
         install.args([
             "--no-defaults",
             "--initialize-insecure",
-            "--user=root",
             &data,
         ]);
         install
@@ -236,10 +235,13 @@ fn command(kind: Kind, binary: &str, port: u16, folder: &Path) -> Vec<String> {
             format!("--datadir={data}"),
             format!("--socket={folder}/s"),
             format!("--init-file={folder}/init.sql"),
-            "--user=root".to_owned(),
             "--max-connections=1000".to_owned(),
             "--max-allowed-packet=64M".to_owned(),
         ],
+    };
+    let arguments: Vec<String> = match kind {
+        Kind::Mysql => arguments.into_iter().chain(as_root().map(str::to_owned)).collect(),
+        Kind::Redis | Kind::Mongo => arguments,
     };
     let split = arguments
         .iter()
@@ -249,4 +251,11 @@ fn command(kind: Kind, binary: &str, port: u16, folder: &Path) -> Vec<String> {
         });
     let words = split.map(str::to_owned);
     std::iter::once(binary.to_owned()).chain(words).collect()
+}
+
+/// What MySQL and MariaDB want to hear from root, and refuse from anybody else.
+fn as_root() -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    is_root.then_some("--user=root")
 }
