@@ -20,6 +20,9 @@ const FREED_PER_OPERATION: usize = 4;
 /// How many the background task frees before it lets others have the shard.
 pub(crate) const FREED_AT_ONCE: usize = 256;
 
+/// What the clock says when the store is made: sessions restored from a snapshot are older.
+const EPOCH: Micros = 1 << 60;
+
 /// Sessions in the memory of this process. Clones share them.
 #[derive(Clone)]
 pub struct MemoryStore(pub(crate) Arc<Inner>);
@@ -69,7 +72,7 @@ impl MemoryStore {
 
 impl Inner {
     pub(crate) fn now(&self) -> Micros {
-        micros(self.epoch.elapsed())
+        EPOCH + micros(self.epoch.elapsed())
     }
 
     pub(crate) fn grace(&self) -> Micros {

@@ -228,7 +228,9 @@ async fn expire(sessions: &Sessions) -> Result<()> {
     if sessions.store().capabilities().expiry_reports {
         println!("             {reaped} reported");
     } else {
-        println!("             this store removes expired sessions by itself, and promises no report");
+        println!(
+            "             this store removes expired sessions by itself, and promises no report"
+        );
     }
     Ok(())
 }

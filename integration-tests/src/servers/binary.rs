@@ -192,11 +192,7 @@ fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
         install
     } else {
         let mut install = Command::new(binary);
-        install.args([
-            "--no-defaults",
-            "--initialize-insecure",
-            &data,
-        ]);
+        install.args(["--no-defaults", "--initialize-insecure", &data]);
         install
     };
     let output = install
@@ -240,7 +236,10 @@ fn command(kind: Kind, binary: &str, port: u16, folder: &Path) -> Vec<String> {
         ],
     };
     let arguments: Vec<String> = match kind {
-        Kind::Mysql => arguments.into_iter().chain(as_root().map(str::to_owned)).collect(),
+        Kind::Mysql => arguments
+            .into_iter()
+            .chain(as_root().map(str::to_owned))
+            .collect(),
         Kind::Redis | Kind::Mongo => arguments,
     };
     let split = arguments

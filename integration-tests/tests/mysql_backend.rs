@@ -1,0 +1,314 @@
+//! What only MySQL and MariaDB have: migrations, server modes, time zones, locks.
+
+use std::time::Duration;
+
+use integration_tests::servers;
+use session_core::{
+    Draft, Error, ErrorKind, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore,
+    SessionToken, Sessions, Stamp, Timeout, Ttl,
+};
+use session_mysql::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use session_mysql::sqlx::{self, AssertSqlSafe, Executor, MySqlPool, Row};
+use session_mysql::{MysqlStore, schema};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn url() -> &'static str {
+    &servers::mysql().expect("not skipped").url
+}
+
+fn table() -> String {
+    format!("t{:x}", u128::from_be_bytes(*Stamp::generate().as_bytes()))
+}
+
+async fn pool() -> MySqlPool {
+    MySqlPool::connect(url()).await.expect("it is up")
+}
+
+async fn store(table: &str) -> MysqlStore {
+    MysqlStore::builder()
+        .table(table)
+        .connect(url())
+        .await
+        .expect("set up")
+}
+
+async fn drop_table(table: &str) {
+    let drop = format!("DROP TABLE IF EXISTS `{table}`");
+    sqlx::query(AssertSqlSafe(drop))
+        .execute(&pool().await)
+        .await
+        .expect("dropped");
+}
+
+fn id() -> SessionId {
+    SessionToken::generate().id()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_may_migrate_at_once() {
+    let name = table();
+    let mut tasks = Vec::new();
+    for _ in 0..10 {
+        let builder = MysqlStore::builder().table(&name).connections(1);
+        tasks.push(tokio::spawn(async move { builder.connect(url()).await }));
+    }
+    for task in tasks {
+        task.await.expect("no panic").expect("migrated");
+    }
+    drop_table(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_table_says_what_to_do_and_the_schema_makes_it() {
+    let name = table();
+    let builder = || MysqlStore::builder().table(&name).migrate(false);
+    let without = builder()
+        .connect(url())
+        .await
+        .expect("nothing was asked yet");
+    let error = without.load(&id()).await.expect_err("no table");
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(error.to_string().contains("migrate"), "{error}");
+    sqlx::query(AssertSqlSafe(schema(&name)))
+        .execute(&pool().await)
+        .await
+        .expect("valid");
+    assert_eq!(without.load(&id()).await.expect("there is a table"), None);
+    drop_table(&name).await;
+}
+
+#[tokio::test]
+async fn names_that_mysql_can_not_have_are_refused_before_any_io() {
+    let pool = MySqlPool::connect_lazy("mysql://root@127.0.0.1:1/test").expect("a good URL");
+    for name in ["", "a\0b", "a ", "🍪", &"x".repeat(65), &"*".repeat(64)] {
+        let built = MysqlStore::builder().table(name).build(pool.clone()).await;
+        let error = built.expect_err(name);
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Misconfigured,
+            "{name:?}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_zones_and_modes_of_a_session_change_nothing() {
+    let name = table();
+    let plain = store(&name).await;
+    let id = id();
+    let lifetime = Lifetime::new(100 * SECOND, 200 * SECOND);
+    let first = Draft::new("\"\\", lifetime).with_owner(Owner::new("o'\\\"`").expect("valid"));
+    plain.create(&id, &first).await.expect("created");
+    let mut expected = first.stamp;
+    for set in [
+        "SET time_zone = '+05:00'",
+        "SET time_zone = '-11:30'",
+        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
+        "SET sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE'",
+        "SET sql_mode = ''",
+        "SET sql_mode = 'PIPES_AS_CONCAT'",
+    ] {
+        let options: MySqlConnectOptions = url().parse().expect("a good URL");
+        let pool = MySqlPoolOptions::new()
+            .after_connect(move |connection, _| {
+                Box::pin(async move { connection.execute(set).await.map(drop) })
+            })
+            .connect_with(options)
+            .await
+            .expect("it is up");
+        let odd = MysqlStore::builder()
+            .table(&name)
+            .build(pool)
+            .await
+            .expect("set up");
+        let draft = Draft::new("\"\\", lifetime).with_owner(first.owner.clone());
+        let saved = odd.save(&id, &draft, expected).await.expect("up");
+        assert_eq!(saved, Saved::Done(draft.stamp), "{set}");
+        expected = draft.stamp;
+        for store in [&plain, &odd] {
+            let record = store.load(&id).await.expect("up").expect("there");
+            assert!(
+                record.ttl > Ttl::Left(95 * SECOND) && record.ttl <= Ttl::Left(100 * SECOND),
+                "{set}: {record:?}"
+            );
+            assert!(record.age < 60 * SECOND, "{set}: {record:?}");
+            assert_eq!(
+                (record.data, record.owner),
+                (draft.data.clone(), draft.owner.clone())
+            );
+        }
+        let touched = odd
+            .touch(&id, Timeout::After(150 * SECOND))
+            .await
+            .expect("up");
+        assert!(
+            touched > Some(Ttl::Left(140 * SECOND)),
+            "{set}: {touched:?}"
+        );
+        assert!(odd.reap(10).await.expect("up").is_empty(), "{set}");
+    }
+    drop_table(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_killed_under_load_lose_nothing() {
+    let name = table();
+    let sessions = Sessions::new(std::sync::Arc::new(store(&name).await));
+    let first = sessions.start();
+    first.insert("n", 0).expect("a number");
+    first.save().await.expect("saved");
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let session = sessions.open(first.token().as_ref()).await.expect("there");
+        tasks.push(tokio::spawn(async move {
+            let mut done = 0;
+            while done < 50 {
+                match session
+                    .update("n", |n: Option<u32>| n.unwrap_or(0) + 1)
+                    .await
+                {
+                    Ok(_) => done += 1,
+                    Err(error) => assert!(error.is_temporary(), "{error:?}"),
+                }
+            }
+        }));
+    }
+    let killer = pool().await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let find = format!(
+            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
+             WHERE info LIKE '%{name}%' AND id <> CONNECTION_ID()"
+        );
+        let rows = sqlx::query(AssertSqlSafe(find))
+            .fetch_all(&killer)
+            .await
+            .expect("up");
+        for row in rows {
+            let kill = format!("KILL {}", row.get::<i64, _>(0));
+            // It may have ended by itself.
+            let _ = sqlx::raw_sql(AssertSqlSafe(kill)).execute(&killer).await;
+        }
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    let last = sessions.open(first.token().as_ref()).await.expect("there");
+    assert!(last.get::<u32>("n").expect("a number") >= Some(200));
+    drop_table(&name).await;
+}
+
+/// Reapers and writers on the same few hot rows: nobody deadlocks, nobody loses a session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reaping_under_traffic_does_not_disturb_it() {
+    let name = table();
+    let store = store(&name).await;
+    let ids: Vec<SessionId> = (0..200).map(|_| id()).collect();
+    let mut tasks = Vec::new();
+    let until = std::time::Instant::now() + 4 * SECOND;
+    for writer in 0..6 {
+        let (store, ids) = (store.clone(), ids.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut slowest = Duration::ZERO;
+            for n in (writer * 31).. {
+                if std::time::Instant::now() > until {
+                    break;
+                }
+                let id = &ids[n % ids.len()];
+                let brief = Draft::new("{}", Lifetime::idle(Duration::from_millis(40)));
+                let began = std::time::Instant::now();
+                match store.create(id, &brief).await {
+                    Ok(_) | Err(Error::AlreadyExists) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+                store
+                    .touch(id, Timeout::After(Duration::from_millis(60)))
+                    .await
+                    .expect("touched");
+                slowest = slowest.max(began.elapsed());
+            }
+            (0, slowest)
+        }));
+    }
+    for _ in 0..2 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut reaped = 0;
+            while std::time::Instant::now() < until {
+                reaped += store.reap(50).await.expect("reaped").len();
+            }
+            (reaped, Duration::ZERO)
+        }));
+    }
+    let (mut reaped, mut slowest) = (0, Duration::ZERO);
+    for task in tasks {
+        let (some, slow) = task.await.expect("no panic");
+        reaped += some;
+        slowest = slowest.max(slow);
+    }
+    assert!(reaped > 0);
+    assert!(slowest < 2 * SECOND, "a writer waited {slowest:?}");
+    drop_table(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_reap_leaves_no_lock_behind() {
+    let name = table();
+    let store = store(&name).await;
+    for _ in 0..300 {
+        let brief = Draft::new("{}", Lifetime::idle(Duration::from_millis(1)));
+        store.create(&id(), &brief).await.expect("created");
+    }
+    let mut reported = 0;
+    for patience in 0..40 {
+        let limit = Duration::from_micros(250 * patience);
+        if let Ok(reaped) = tokio::time::timeout(limit, store.reap(10)).await {
+            reported += reaped.expect("reaped").len();
+        }
+    }
+    reported += store.reap(1_000).await.expect("reaped").len();
+    assert!(reported > 0);
+    let left = format!("SELECT COUNT(*) FROM `{name}`");
+    let left = sqlx::query(AssertSqlSafe(left))
+        .fetch_one(&pool().await)
+        .await
+        .expect("up");
+    assert_eq!(left.get::<i64, _>(0), 0, "nothing stayed locked");
+    drop_table(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_go_by_an_index() {
+    let name = table();
+    let store = store(&name).await;
+    for n in 0..300 {
+        let owner = Owner::new(format!("u{n}")).expect("valid");
+        let draft = Draft::new("{}", Lifetime::default()).with_owner(owner);
+        store.create(&id(), &draft).await.expect("created");
+    }
+    let pool = pool().await;
+    let live = "(deadline IS NULL OR deadline > UTC_TIMESTAMP(6))";
+    for (filter, key) in [
+        (format!("id = 'x' AND {live}"), "PRIMARY"),
+        (format!("owner = 'u7' AND {live}"), "owner"),
+        (
+            "deadline <= UTC_TIMESTAMP(6) LIMIT 10".to_owned(),
+            "deadline",
+        ),
+    ] {
+        let explain = format!("EXPLAIN SELECT id FROM `{name}` WHERE {filter}");
+        let row = sqlx::query(AssertSqlSafe(explain))
+            .fetch_one(&pool)
+            .await
+            .expect("explained");
+        let used: Option<String> = row.try_get("key").expect("a plan");
+        // A primary key that finds nothing is answered without a plan.
+        assert!(
+            used.as_deref().is_none_or(|used| used == key),
+            "{filter}: {used:?}"
+        );
+        assert!(key == "PRIMARY" || used.is_some(), "{filter}: no index");
+    }
+    drop_table(&name).await;
+}
