@@ -138,6 +138,9 @@ impl MysqlStore {
     }
 
     /// Locks those of `ids` that `lock` selects, deletes them, and says which they were.
+    ///
+    /// The transaction runs in a task of its own: were it dropped half-way with its caller, its
+    /// connection would go back to the pool in the middle of it.
     async fn delete_locked(
         &self,
         operation: &'static str,
@@ -146,34 +149,46 @@ impl MysqlStore {
         owner: Option<&[u8]>,
     ) -> Result<Vec<Ended>> {
         let rows = self
-            .run(operation, || async {
-                let mut connection = self.pool.acquire().await?;
-                // Otherwise ids that have gone meanwhile would lock the gaps they left.
-                sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                    .execute(&mut *connection)
-                    .await?;
-                // Dropped before its end, it is rolled back.
-                let mut transaction = connection.begin().await?;
-                let mut select = with_ids(lock, ids);
-                if let Some(owner) = owner {
-                    select = select.bind(owner);
-                }
-                let rows = select.fetch_all(&mut *transaction).await?;
-                let locked: Vec<Id> = rows
-                    .iter()
-                    .map(|row| row.try_get(0))
-                    .collect::<sqlx::Result<_>>()?;
-                if !locked.is_empty() {
-                    with_ids(&self.sql.delete, &locked)
-                        .execute(&mut *transaction)
-                        .await?;
-                }
-                transaction.commit().await?;
-                Ok(rows)
+            .run(operation, || {
+                let store = self.clone();
+                let lock = lock.clone();
+                let (ids, owner) = (ids.to_vec(), owner.map(<[u8]>::to_vec));
+                let task = tokio::spawn(async move { store.transact(&lock, &ids, owner).await });
+                async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }
             })
             .await?;
         // A row whose very id can't be read has gone too; there is nothing to say of it.
         Ok(rows.iter().filter_map(|row| ended(row).ok()).collect())
+    }
+
+    async fn transact(
+        &self,
+        lock: &Statement,
+        ids: &[Id],
+        owner: Option<Vec<u8>>,
+    ) -> sqlx::Result<Vec<MySqlRow>> {
+        let mut connection = self.pool.acquire().await?;
+        // Otherwise ids that have gone meanwhile would lock the gaps they left.
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .execute(&mut *connection)
+            .await?;
+        let mut transaction = connection.begin().await?;
+        let mut select = with_ids(lock, ids);
+        if let Some(owner) = owner {
+            select = select.bind(owner);
+        }
+        let rows = select.fetch_all(&mut *transaction).await?;
+        let locked: Vec<Id> = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<sqlx::Result<_>>()?;
+        if !locked.is_empty() {
+            with_ids(&self.sql.delete, &locked)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(rows)
     }
 }
 
