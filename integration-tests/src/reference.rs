@@ -149,7 +149,6 @@ impl ReferenceStore {
 
     /// The stored sessions, expired ones too: for tests, and for stores made wrong on purpose.
     /// Others wait until the guard is dropped.
-    #[must_use]
     pub fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,8 +17,6 @@ pub struct Case {
     pub invariant: Invariant,
     /// What a store must declare, or its factory be able to do, for the case to run.
     pub needs: &'static [Need],
-    /// What the case does, in a line.
-    pub doc: &'static str,
     /// The case itself. It panics if the store is wrong.
     pub run: fn(Stage) -> BoxFuture<'static, ()>,
 }

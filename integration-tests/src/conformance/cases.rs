@@ -3,37 +3,141 @@
 use super::{Case, Invariant, Need};
 
 /// Hands the list to another macro, after its own arguments. An entry reads: name, invariant,
-/// needs, what the case does.
+/// needs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
     ([$($then:tt)*] $($arguments:tt)*) => { $($then)*! { $($arguments)*
 crud {
     a_created_session_is_loaded_as_it_was_created Contract []
-        "load gives the data, stamp, owner and lifetime that create was given"
-    an_unknown_id_is_absent Contract []
-        "load gives None, touch None, destroy false, save and rename Gone"
-    create_never_overwrites Contract []
-        "create on a live id is AlreadyExists and leaves the session as it was"
+    an_unknown_id_is_absent I5 []
+    create_never_overwrites I5 []
     save_replaces_everything Contract []
-        "data, owner and lifetime are those of the draft, the stamp too"
     save_of_another_stamp_is_a_conflict I3 []
-        "a save that expects a stamp that is not there writes nothing"
-    destroy_ends_the_session Contract []
-        "destroy gives true once, then the session is absent for every operation"
+    destroy_ends_the_session I4 []
+}
+expiry {
+    an_unused_session_ends_at_its_idle_limit I1 []
+    a_session_ends_at_its_absolute_limit I1 []
+    the_earlier_of_both_limits_ends_a_session I1 []
+    a_session_without_limits_has_no_deadline I1 []
+    a_lifetime_of_one_millisecond_ends I1 []
+    a_lifetime_of_nothing_is_over_or_refused I1 []
+    a_lifetime_of_400_days_is_kept_whole I1 []
+    a_lifetime_is_kept_to_the_millisecond I1 []
+    fractions_of_a_millisecond_are_cut_off I1 []
+    no_session_is_visible_a_millisecond_too_long I1 []
+    instances_agree_about_a_deadline I2 []
+    instances_agree_that_a_session_has_ended I2 []
+    touch_of_an_expired_session_finds_none I4 []
+    save_of_an_expired_session_is_gone I4 []
+    rename_of_an_expired_session_is_gone I4 []
+    destroy_of_an_expired_session_is_false I1 []
+    create_on_an_expired_id_works I1 []
+    rename_onto_an_expired_id_works I1 []
+    an_expired_session_is_in_no_listing I1 [Directory]
+    save_changes_when_a_session_ends I1 []
+}
+anchor {
+    save_starts_the_idle_limit_anew I1 []
+    save_keeps_the_absolute_deadline I1 []
+    a_saves_absolute_limit_counts_from_the_beginning I1 []
+    a_restarted_anchor_moves_the_absolute_deadline I1 []
+    create_begins_now_whatever_its_anchor I1 []
+    a_save_whose_time_is_over_ends_the_session I1 []
+    a_rename_whose_time_is_over_ends_the_session I1 []
+    age_counts_from_the_beginning I2 []
+    rename_keeps_the_absolute_deadline I1 []
+    rename_starts_the_idle_limit_anew I1 []
+    a_rename_may_restart_the_anchor I1 []
+    a_session_may_lose_its_limits_and_get_them_back I1 []
+}
+touch {
+    touch_extends_the_idle_limit I7 []
+    touch_tells_what_is_left I7 []
+    touch_never_passes_the_absolute_deadline I7 []
+    touch_again_and_again_never_passes_the_absolute_deadline I7 []
+    touch_never_shortens I7 []
+    touch_changes_nothing_else I7 []
+    touch_does_not_get_in_the_way_of_a_save I7 []
+    save_after_touch_starts_from_its_own_idle_limit I7 []
+    touch_without_limits_stays_without I7 []
+}
+rename {
+    rename_moves_the_session Contract []
+    the_old_id_of_a_rename_is_absent_for_every_operation Contract []
+    rename_of_another_stamp_is_a_conflict I3 []
+    rename_onto_a_live_session_is_refused Contract []
+    an_id_may_be_used_again_after_a_rename Contract []
+    rename_takes_the_owner_along Contract [Directory]
+}
+retries {
+    a_repeated_create_succeeds I6 []
+    a_repeated_create_does_not_undo_a_save I6 []
+    a_repeated_save_succeeds I6 []
+    a_repeated_save_does_not_undo_another I6 []
+    a_save_repeated_after_destroy_is_gone I4 []
+    a_repeated_rename_succeeds I6 []
+    a_rename_repeated_after_destroy_is_gone I4 []
+    a_write_sent_twice_at_once_succeeds_twice I6 []
+}
+updates {
+    of_64_writers_at_once_none_is_lost I3 []
+    counting_by_many_tasks_adds_up I3 []
+    of_many_saves_of_one_stamp_one_is_done I3 []
+    of_200_creators_of_one_id_one_wins I5 []
+    readers_see_whole_writes I3 []
+    touches_between_saves_lose_nothing I7 []
+    another_instance_sees_a_write_at_once Contract []
+}
+races {
+    destroy_racing_save_is_final I4 []
+    destroy_racing_touch_is_final I4 []
+    destroy_racing_destroy_is_true_once Contract []
+    destroy_racing_rename_leaves_one_or_none I4 []
+    rename_racing_save_loses_neither I3 []
+    of_two_renames_of_a_session_one_is_done I3 []
+    of_two_renames_to_one_id_one_is_done Contract []
+    create_racing_rename_to_its_id_overwrites_nothing I5 []
+    a_renamed_session_is_always_under_one_of_its_ids Contract []
+    save_at_the_deadline_is_done_or_gone I1 []
+    touch_at_the_deadline_finds_it_or_not I1 []
+    everything_at_once_ends_well I3 []
+}
+sizes {
+    data_of_0_bytes_is_kept I8 []
+    data_of_1_byte_is_kept I8 []
+    data_of_64_kib_less_1_is_kept I8 []
+    data_of_64_kib_is_kept I8 []
+    data_of_64_kib_and_1_is_kept I8 []
+    data_of_1_mib_is_kept I8 []
+    data_of_the_declared_limit_is_kept I8 [MaxData]
+    data_over_the_declared_limit_is_refused I8 [MaxData]
+    data_of_every_byte_is_kept I8 []
+    data_may_grow_and_shrink I8 []
+}
+keys {
+    odd_ids_are_kept_apart I11 []
+    odd_ids_work_in_every_operation I11 []
+    odd_ids_are_listed_as_they_are I11 [Directory]
+    ids_of_odd_routing_tags_can_be_renamed I11 []
+    odd_owners_are_kept_apart I11 [Directory]
+    odd_namespaces_work_or_are_refused I11 []
+    the_shortest_namespace_works_or_is_refused I11 []
+    clear_leaves_other_namespaces_alone I11 [Directory]
+    owners_of_other_namespaces_are_others I11 [Directory]
 }
     }};
 }
 
 macro_rules! table {
-    ($($group:ident { $($name:ident $invariant:ident [$($need:ident)*] $doc:literal)* })*) => {
+    ($($group:ident { $($name:ident $invariant:ident [$($need:ident)*])* })*) => {
         /// Every case of the suite.
         pub static CASES: &[Case] = &[$($(Case {
             group: stringify!($group),
             name: stringify!($name),
             invariant: Invariant::$invariant,
             needs: &[$(Need::$need),*],
-            doc: $doc,
             run: |stage| Box::pin(super::$group::$name(stage)),
         },)*)*];
     };

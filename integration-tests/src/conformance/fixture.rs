@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Draft, Lifetime, Owner, SessionId, SessionToken, Stamp, Timeout};
+use session_core::{Draft, Lifetime, Owner, SessionId, SessionToken, Stamp};
 
 /// A new id.
 pub(super) fn id() -> SessionId {
@@ -42,6 +42,11 @@ pub(super) fn hours(hours: u64) -> Lifetime {
     Lifetime::new(hour * hours as u32, hour * 12 * hours as u32)
 }
 
+/// A lifetime that use does not extend.
+pub(super) fn fixed(limit: Duration) -> Lifetime {
+    Lifetime::fixed(limit)
+}
+
 /// So many milliseconds.
 pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -50,11 +55,6 @@ pub(super) const fn ms(millis: u64) -> Duration {
 /// So many seconds.
 pub(super) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
-}
-
-/// A limit of so many seconds.
-pub(super) const fn after_secs(secs: u64) -> Timeout {
-    Timeout::After(Duration::from_secs(secs))
 }
 
 /// `size` bytes in which every value occurs and that don't compress well; the same for each size.

@@ -32,7 +32,7 @@ macro_rules! conformance_tests {
 macro_rules! __conformance_tests {
     (
         [$module:ident] [$factory:expr]
-        $($group:ident { $($name:ident $invariant:ident $needs:tt $doc:literal)* })*
+        $($group:ident { $($name:ident $invariant:ident $needs:tt)* })*
     ) => {
         mod $module {
             #[allow(unused_imports)]

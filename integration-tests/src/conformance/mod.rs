@@ -6,6 +6,7 @@
 
 mod case;
 mod cases;
+mod crowd;
 mod factory;
 mod fixture;
 mod macros;
@@ -15,7 +16,16 @@ mod stage;
 mod subject;
 mod timing;
 
+mod anchor;
 mod crud;
+mod expiry;
+mod keys;
+mod races;
+mod rename;
+mod retries;
+mod sizes;
+mod touch;
+mod updates;
 
 pub use case::{Case, Invariant, Need};
 pub use cases::CASES;

@@ -1,5 +1,6 @@
 //! The store under test, with calls that must succeed.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -138,10 +139,20 @@ impl Subject {
         panic!("the listing does not end: {MOST_PAGES} pages so far");
     }
 
+    /// The ids that a listing gives; a store may give one twice.
+    pub async fn must_list_ids(&self, limit: usize) -> BTreeSet<SessionId> {
+        ids_of(&self.must_list(limit).await)
+    }
+
     /// Lists the sessions of an owner.
     pub async fn must_own(&self, owner: &Owner) -> Vec<SessionInfo> {
         let owned = self.dir().owned_by(owner).await;
         owned.expect("owned_by failed")
+    }
+
+    /// The ids of an owner's sessions.
+    pub async fn must_own_ids(&self, owner: &Owner) -> BTreeSet<SessionId> {
+        ids_of(&self.must_own(owner).await)
     }
 
     /// Ends the sessions of an owner.
@@ -163,6 +174,10 @@ impl Subject {
     pub async fn must_reap(&self, limit: usize) -> Vec<Ended> {
         self.dir().reap(limit).await.expect("reap failed")
     }
+}
+
+fn ids_of(sessions: &[SessionInfo]) -> BTreeSet<SessionId> {
+    sessions.iter().map(|one| one.id.clone()).collect()
 }
 
 fn own_stamp(saved: Saved, draft: &Draft) -> Saved {

@@ -1,0 +1,272 @@
+//! Many writers of one session: every update counts, and readers see whole writes (I3).
+
+use std::time::{Duration, Instant};
+
+use session_core::{Bytes, Draft, Error, Lifetime, Saved, SessionId};
+
+use super::Stage;
+use super::crowd::in_parallel;
+use super::fixture::{draft, hours, id, ms, owner, random_below, secs};
+use super::subject::Subject;
+
+/// Writers of one session at the same time.
+const WRITERS: usize = 64;
+/// Tasks that count, and how far each of them counts at most.
+const COUNTERS: usize = 32;
+const COUNTS: usize = 100;
+/// How long the counters count at most: stores that write durably get less far.
+const COUNTING: Duration = Duration::from_millis(1_500);
+/// Tasks that create one id.
+const CREATORS: usize = 200;
+
+/// Changes the session's data as `change` says, over and over until nobody else was faster.
+async fn update(store: &Subject, id: &SessionId, change: impl Fn(&[u8]) -> Vec<u8>) {
+    loop {
+        let found = store.must_find(id).await;
+        let draft = Draft::new(change(&found.data), hours(1));
+        match store.must_save(id, &draft, found.stamp).await {
+            Saved::Done(_) => return,
+            Saved::Conflict => tokio::time::sleep(ms(random_below(8) as u64)).await,
+            Saved::Gone => panic!("the session is gone, and nobody ended it"),
+        }
+    }
+}
+
+pub(super) async fn of_64_writers_at_once_none_is_lost(stage: Stage) {
+    let stores = [
+        stage.store(),
+        stage.instance().await,
+        stage.instance().await,
+    ];
+    let id = id();
+    stores[0].must_create(&id, &draft("")).await;
+    let (writers, written) = (stores.clone(), id.clone());
+    in_parallel(WRITERS, move |n| {
+        let (store, id) = (writers[n % 3].clone(), written.clone());
+        async move {
+            update(&store, &id, |data| [data, &[n as u8]].concat()).await;
+        }
+    })
+    .await;
+    let mut found = stores[0].must_find(&id).await.data.to_vec();
+    found.sort_unstable();
+    let all: Vec<u8> = (0..WRITERS as u8).collect();
+    assert_eq!(
+        found, all,
+        "the marks that {WRITERS} writers left, each one"
+    );
+}
+
+pub(super) async fn counting_by_many_tasks_adds_up(stage: Stage) {
+    let stores = [stage.store(), stage.instance().await];
+    let id = id();
+    stores[0].must_create(&id, &draft("0")).await;
+    let (counters, counted) = (stores.clone(), id.clone());
+    let until = Instant::now() + COUNTING;
+    let counts = in_parallel(COUNTERS, move |n| {
+        let (store, id) = (counters[n % 2].clone(), counted.clone());
+        async move {
+            let mut count = 0;
+            while count < COUNTS && Instant::now() < until {
+                update(&store, &id, |data| {
+                    (number(data) + 1).to_string().into_bytes()
+                })
+                .await;
+                count += 1;
+            }
+            count
+        }
+    })
+    .await;
+    let total: usize = counts.iter().sum();
+    let found = number(&stores[0].must_find(&id).await.data);
+    assert_eq!(found, total, "the sum of what {COUNTERS} tasks counted");
+}
+
+fn number(data: &[u8]) -> usize {
+    let text = std::str::from_utf8(data).expect("the number that was written");
+    text.parse().expect("the number that was written")
+}
+
+pub(super) async fn of_many_saves_of_one_stamp_one_is_done(stage: Stage) {
+    let stores = [stage.store(), stage.instance().await];
+    for _ in 0..5 {
+        let (id, first) = (id(), draft("read by all"));
+        stores[0].must_create(&id, &first).await;
+        let (writers, written) = (stores.clone(), id.clone());
+        let saved = in_parallel(32, move |n| {
+            let (store, id) = (writers[n % 2].clone(), written.clone());
+            async move {
+                let draft = draft(&format!("written by {n}"));
+                (
+                    draft.clone(),
+                    store.must_save(&id, &draft, first.stamp).await,
+                )
+            }
+        })
+        .await;
+        let done = saved
+            .iter()
+            .filter(|(_, saved)| matches!(saved, Saved::Done(_)));
+        let done: Vec<&Draft> = done.map(|(draft, _)| draft).collect();
+        assert_eq!(done.len(), 1, "saves done of 32 that expect one stamp");
+        let conflicts = saved.iter().filter(|(_, saved)| *saved == Saved::Conflict);
+        assert_eq!(conflicts.count(), 31, "the others are conflicts");
+        let found = stores[0].must_find(&id).await;
+        let written = (done[0].data.clone(), done[0].stamp);
+        assert_eq!(
+            (found.data, found.stamp),
+            written,
+            "the session of the one that was done"
+        );
+    }
+}
+
+pub(super) async fn of_200_creators_of_one_id_one_wins(stage: Stage) {
+    let stores = [
+        stage.store(),
+        stage.instance().await,
+        stage.instance().await,
+    ];
+    let id = id();
+    let (creators, created) = (stores.clone(), id.clone());
+    let results = in_parallel(CREATORS, move |n| {
+        let (store, id) = (creators[n % 3].clone(), created.clone());
+        async move {
+            let draft = draft(&format!("created by {n}"));
+            (draft.clone(), store.create(&id, &draft).await)
+        }
+    })
+    .await;
+    let mut winners = Vec::new();
+    for (draft, result) in results {
+        match result {
+            Ok(stamp) => {
+                assert_eq!(stamp, draft.stamp, "create gives back the draft's stamp");
+                winners.push(draft);
+            }
+            Err(Error::AlreadyExists) => {}
+            Err(error) => panic!("the others must be AlreadyExists, one was {error:?}"),
+        }
+    }
+    assert_eq!(
+        winners.len(),
+        1,
+        "creates that succeeded, of {CREATORS} at once"
+    );
+    let found = stores[0].must_find(&id).await;
+    assert_eq!(
+        found.data, winners[0].data,
+        "the data of the one that succeeded"
+    );
+    assert_eq!(
+        found.stamp, winners[0].stamp,
+        "the stamp of the one that succeeded"
+    );
+}
+
+/// A draft whose owner, limits and data all tell the same number.
+fn coherent(n: usize) -> Draft {
+    let data = n.to_string().repeat(1 + 500 * (n % 3));
+    let absolute = secs(10_000 + n as u64);
+    Draft::new(Bytes::from(data), Lifetime::new(secs(5_000), absolute))
+        .with_owner(owner(&n.to_string()))
+}
+
+pub(super) async fn readers_see_whole_writes(stage: Stage) {
+    let (store, id) = (stage.store(), id());
+    let mut last = coherent(0);
+    store.must_create(&id, &last).await;
+    let (reader, read) = (stage.instance().await, id.clone());
+    let readers = tokio::spawn(in_parallel(4, move |_| {
+        let (store, id) = (reader.clone(), read.clone());
+        async move {
+            for _ in 0..60 {
+                let found = store.must_find(&id).await;
+                let owner = found.owner.expect("every write has an owner");
+                let whole = coherent(owner.as_str().parse().expect("a number"));
+                assert_eq!(found.data, whole.data, "the data beside the owner {owner}");
+                assert_eq!(
+                    found.lifetime, whole.lifetime,
+                    "the limits beside the owner {owner}"
+                );
+            }
+        }
+    }));
+    let mut n = 1;
+    while !readers.is_finished() {
+        let next = coherent(n);
+        store.must_replace(&id, &next, last.stamp).await;
+        (n, last) = (n + 1, next);
+        // A store in memory never waits, and would keep its thread from the readers.
+        tokio::task::yield_now().await;
+    }
+    if let Err(error) = readers.await {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+pub(super) async fn touches_between_saves_lose_nothing(stage: Stage) {
+    let (store, other, id) = (stage.store(), stage.instance().await, id());
+    store.must_create(&id, &draft("0")).await;
+    let touched = id.clone();
+    let touching = tokio::spawn(in_parallel(4, move |_| {
+        let (store, id) = (other.clone(), touched.clone());
+        async move {
+            for n in 0..50 {
+                let ttl = store.must_touch(&id, secs(3600 + n)).await;
+                assert!(ttl.is_some(), "touch of a live session finds it");
+            }
+        }
+    }));
+    let mut count = 0;
+    while count < 50 || !touching.is_finished() {
+        let found = store.must_find(&id).await;
+        assert_eq!(
+            number(&found.data),
+            count,
+            "the last save, whatever touched it since"
+        );
+        count += 1;
+        let draft = draft(&count.to_string());
+        store.must_replace(&id, &draft, found.stamp).await;
+        tokio::task::yield_now().await;
+    }
+    if let Err(error) = touching.await {
+        std::panic::resume_unwind(error.into_panic());
+    }
+    assert_eq!(
+        number(&store.must_find(&id).await.data),
+        count,
+        "the last save"
+    );
+}
+
+pub(super) async fn another_instance_sees_a_write_at_once(stage: Stage) {
+    let (here, there) = (stage.store(), stage.instance().await);
+    for n in 0..20 {
+        let [id, to] = super::fixture::related_ids();
+        let (first, second, third) = (draft("created"), draft("saved"), draft("renamed"));
+        here.must_create(&id, &first).await;
+        assert_eq!(
+            there.must_find(&id).await.data,
+            first.data,
+            "created elsewhere, round {n}"
+        );
+        there.must_replace(&id, &second, first.stamp).await;
+        assert_eq!(
+            here.must_find(&id).await.data,
+            second.data,
+            "saved elsewhere, round {n}"
+        );
+        here.must_move(&id, &to, &third, second.stamp).await;
+        there.must_lack(&id, "it was renamed elsewhere").await;
+        assert_eq!(
+            there.must_find(&to).await.data,
+            third.data,
+            "renamed elsewhere, round {n}"
+        );
+        assert!(there.must_destroy(&to).await, "destroy elsewhere");
+        here.must_lack(&to, "it was destroyed elsewhere").await;
+    }
+}
