@@ -255,7 +255,8 @@ fn corrupt(field: &str) -> Error {
 
 fn millis(timeout: Timeout) -> Bson {
     timeout.millis().map_or(Bson::Null, |millis| {
-        Bson::Int64(i64::try_from(millis).unwrap_or(i64::MAX / 4))
+        // So far from overflowing a date that the server can still add to it: 140,000 years.
+        Bson::Int64(millis.min(1 << 52) as i64)
     })
 }
 

@@ -143,11 +143,11 @@ impl MongoStore {
     }
 
     /// Removes the session `id` if it has expired: it stands where a new one shall be.
-    async fn remove_expired(&self, operation: &'static str, id: &SessionId) -> Result<bool> {
+    async fn remove_expired(&self, operation: &'static str, id: &SessionId) -> Result<()> {
         let filter = schema::with_expired(doc! { "sid": id.as_str() });
         let delete = self.collection.delete_one(filter);
-        let removed = self.run(operation, async { delete.await }).await?;
-        Ok(removed.deleted_count > 0)
+        self.run(operation, async { delete.await }).await?;
+        Ok(())
     }
 
     /// Updates one document; `None` if that would give a second one its id.
@@ -178,8 +178,9 @@ impl MongoStore {
         draft: &Draft,
         upsert: bool,
     ) -> Result<u64> {
-        // Twice, for an expired one may stand there; more often would be somebody else's work.
-        for _ in 0..2 {
+        // An expired one may stand there, and then the same draft, which another call of this write
+        // has put there meanwhile; what still is in the way then is another session.
+        for _ in 0..3 {
             let pipeline = schema::write(to, draft);
             if let Some(matched) = self
                 .update(operation, filter.clone(), pipeline, upsert)
@@ -187,9 +188,7 @@ impl MongoStore {
             {
                 return Ok(matched);
             }
-            if !self.remove_expired(operation, to).await? {
-                break;
-            }
+            self.remove_expired(operation, to).await?;
         }
         Err(Error::AlreadyExists)
     }

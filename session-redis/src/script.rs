@@ -36,9 +36,15 @@ local function earlier(a, b)
     return math.min(a, b)
 end
 
+-- A limit of 0 is none; one below 0 is over already.
 local function after(start, limit)
     if limit == 0 then return 0 end
     return start + limit
+end
+
+-- When Redis shall remove it: a key is there through the whole millisecond of its PXAT.
+local function last(deadline)
+    return string.format('%.0f', deadline - 1)
 end
 
 local function write(key, now, born, idle, absolute, tail)
@@ -51,7 +57,7 @@ local function write(key, now, born, idle, absolute, tail)
     if deadline == 0 then
         redis.call('SET', key, value)
     else
-        redis.call('SET', key, value, 'PXAT', deadline)
+        redis.call('SET', key, value, 'PXAT', last(deadline))
     end
 end
 ";
@@ -110,7 +116,7 @@ if h.deadline ~= 0 and (moved == 0 or moved > h.deadline) then
     if moved == 0 then
         redis.call('PERSIST', KEYS[1])
     else
-        redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', moved))
+        redis.call('PEXPIREAT', KEYS[1], last(moved))
     end
     h.deadline = moved
 end

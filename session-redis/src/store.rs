@@ -301,7 +301,8 @@ impl SessionStore for RedisStore {
         };
         let envelope = Envelope::decode(Bytes::from(value))?;
         let now = match (envelope.deadline, u64::try_from(left)) {
-            (Some(deadline), Ok(left)) => deadline.saturating_sub(left),
+            // The key goes a millisecond before the deadline, see the scripts.
+            (Some(deadline), Ok(left)) => deadline.saturating_sub(left + 1),
             // It went, or lost its end, between the two commands.
             (Some(_), Err(_)) if left == -2 => return Ok(None),
             _ => match self.inspect("load", id).await? {
@@ -385,9 +386,14 @@ fn eval(script: &Script, keys: &[&str]) -> Cmd {
     command
 }
 
-/// Whole milliseconds; 0 is never.
-fn millis(timeout: Timeout) -> u64 {
-    timeout.millis().unwrap_or(0)
+/// Whole milliseconds; 0 is never, and less is over already.
+fn millis(timeout: Timeout) -> i64 {
+    match timeout.millis() {
+        None => 0,
+        Some(0) => -1,
+        // Lua counts exactly up to 2^53; 2^52 ms are 140,000 years.
+        Some(millis) => millis.min(1 << 52) as i64,
+    }
 }
 
 fn saved(code: Code, draft: &Draft) -> Result<Saved> {

@@ -24,6 +24,7 @@ expiry {
     a_lifetime_of_one_millisecond_ends I1 []
     a_lifetime_of_nothing_is_over_or_refused I1 []
     a_lifetime_of_400_days_is_kept_whole I1 []
+    a_lifetime_beyond_all_measure_is_long_or_refused I8 []
     a_lifetime_is_kept_to_the_millisecond I1 []
     fractions_of_a_millisecond_are_cut_off I1 []
     no_session_is_visible_a_millisecond_too_long I1 []

@@ -119,6 +119,30 @@ pub(super) async fn a_lifetime_of_400_days_is_kept_whole(stage: Stage) {
     }
 }
 
+pub(super) async fn a_lifetime_beyond_all_measure_is_long_or_refused(stage: Stage) {
+    let (store, year) = (stage.store(), secs(365 * 86_400));
+    for limit in [
+        Duration::MAX,
+        Duration::from_millis(u64::MAX),
+        100_000 * year,
+    ] {
+        let id = id();
+        let draft = draft_living("a geological age", Lifetime::idle(limit));
+        match store.create(&id, &draft).await {
+            Err(Error::InvalidLifetime { .. }) => continue,
+            created => created.expect("a lifetime that is too long is InvalidLifetime"),
+        };
+        let found = store.must_find(&id).await;
+        assert!(
+            found.ttl > Ttl::Left(10 * year),
+            "{limit:?} left {:?}",
+            found.ttl
+        );
+        let ttl = store.must_touch(&id, limit).await;
+        assert!(ttl > Some(Ttl::Left(10 * year)), "after a touch {ttl:?}");
+    }
+}
+
 pub(super) async fn a_lifetime_is_kept_to_the_millisecond(stage: Stage) {
     let store = stage.store();
     for limit in [ms(59_999), ms(60_001), ms(86_400_001), ms(1_234_567_890)] {
@@ -184,16 +208,10 @@ pub(super) async fn instances_agree_about_a_deadline(stage: Stage) {
     let readers = [stage.instance().await, stage.instance().await];
     let limit = secs(3600);
     let draft = draft_living("agreed", Lifetime::new(limit, 2 * limit));
-    let ((), written) = timed(writer.must_create(&id, &draft)).await;
+    let ((), mut used) = timed(writer.must_create(&id, &draft)).await;
     for reader in &readers {
         let (found, read) = timed(reader.must_find(&id)).await;
-        check_ttl(
-            found.ttl,
-            limit,
-            written,
-            read,
-            "as another instance reads it",
-        );
+        check_ttl(found.ttl, limit, used, read, "as another instance reads it");
         let (ttl, touched) = timed(reader.must_touch(&id, limit)).await;
         let ttl = ttl.expect("a live session can be touched");
         check_ttl(
@@ -211,6 +229,7 @@ pub(super) async fn instances_agree_about_a_deadline(stage: Stage) {
             read,
             "as the first instance reads that",
         );
+        used = touched;
     }
 }
 
