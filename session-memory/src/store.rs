@@ -267,7 +267,7 @@ impl SessionStore for MemoryStore {
         let source = pair.from().live(from, now);
         let source = source.map(|entry| (entry.stamp, entry.born()));
         match (source, target) {
-            (None, Some(stamp)) if stamp == draft.stamp => return Ok(Saved::Done(stamp)),
+            (_, Some(stamp)) if stamp == draft.stamp => return Ok(Saved::Done(stamp)),
             (None, _) => return Ok(Saved::Gone),
             (Some((stamp, _)), _) if stamp != expected => return Ok(Saved::Conflict),
             (Some(_), Some(_)) if from != to => return Err(Error::AlreadyExists),

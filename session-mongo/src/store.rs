@@ -268,12 +268,12 @@ impl SessionStore for MongoStore {
         {
             return Ok(Saved::Done(draft.stamp));
         }
-        if self.stamp("rename", from).await?.is_some() {
-            return Ok(Saved::Conflict);
+        if self.stamp("rename", to).await? == Some(draft.stamp) {
+            return Ok(Saved::Done(draft.stamp));
         }
-        Ok(match self.stamp("rename", to).await? {
-            Some(stamp) if stamp == draft.stamp => Saved::Done(stamp),
-            _ => Saved::Gone,
+        Ok(match self.stamp("rename", from).await? {
+            Some(_) => Saved::Conflict,
+            None => Saved::Gone,
         })
     }
 

@@ -292,14 +292,15 @@ impl SessionStore for MysqlStore {
         match self.write_to("rename", to, query).await? {
             Ok(0) => {}
             Ok(_) => return Ok(Saved::Done(draft.stamp)),
+            Err(Some(stamp)) if stamp == draft.stamp => return Ok(Saved::Done(stamp)),
             Err(_) => return Err(Error::AlreadyExists),
         }
-        if self.stamp("rename", from).await?.is_some() {
-            return Ok(Saved::Conflict);
+        if self.stamp("rename", to).await? == Some(draft.stamp) {
+            return Ok(Saved::Done(draft.stamp));
         }
-        Ok(match self.stamp("rename", to).await? {
-            Some(stamp) if stamp == draft.stamp => Saved::Done(stamp),
-            _ => Saved::Gone,
+        Ok(match self.stamp("rename", from).await? {
+            Some(_) => Saved::Conflict,
+            None => Saved::Gone,
         })
     }
 

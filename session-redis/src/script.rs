@@ -90,10 +90,8 @@ return {DONE, before}
 /// Answers with the owner before.
 const RENAME: &str = r"
 local h, target = read(KEYS[1]), read(KEYS[2])
-if h == nil then
-    if target and target.stamp == ARGV[1] then return {DONE, ''} end
-    return {GONE}
-end
+if target and target.stamp == ARGV[1] then return {DONE, ''} end
+if h == nil then return {GONE} end
 if h == false then return {CORRUPT} end
 if h.stamp ~= ARGV[5] then return {CONFLICT} end
 if target ~= nil and KEYS[1] ~= KEYS[2] then return {EXISTS} end

@@ -128,6 +128,69 @@ keys {
     clear_leaves_other_namespaces_alone I11 [Directory]
     owners_of_other_namespaces_are_others I11 [Directory]
 }
+directory {
+    a_store_without_sessions_lists_none Contract [Directory]
+    pages_of_every_size_list_everything Contract [Directory]
+    a_page_of_no_size_ends_too Contract [Directory]
+    another_instance_continues_a_listing Contract [Directory]
+    a_foreign_cursor_is_refused Contract [Directory]
+    a_listing_tells_all_about_a_session Contract [Directory]
+    a_listing_under_change_misses_nobody Contract [Directory]
+    an_owner_is_shown_their_own_sessions_only Contract [Directory]
+    a_change_of_owner_moves_the_session Contract [Directory]
+    an_owner_is_not_shown_what_has_ended Contract [Directory]
+    logging_out_everywhere_ends_all Contract [Directory]
+    logging_out_everywhere_else_keeps_one Contract [Directory]
+    logging_out_everywhere_is_final I4 [Directory]
+    clear_ends_every_session Contract [Directory]
+    counts_follow_beginnings_and_ends I1 [Directory]
+}
+reaping {
+    ten_instances_reap_each_session_once I10 [Directory ExpiryReports]
+    reap_tells_id_owner_and_age I10 [Directory ExpiryReports]
+    reap_leaves_live_sessions I10 [Directory]
+    reap_takes_its_limit I10 [Directory ExpiryReports]
+    what_was_ended_is_not_reaped I10 [Directory ExpiryReports]
+    a_touched_session_is_not_reaped I10 [Directory]
+    an_id_used_again_is_not_reaped I10 [Directory]
+    reap_leaves_other_namespaces_alone I10 [Directory ExpiryReports]
+    a_corrupt_session_does_not_stop_reaping I8 [Directory ExpiryReports Corruption]
+}
+corruption {
+    a_corrupt_session_is_an_error_for_its_reader I8 [Corruption]
+    a_corrupt_session_can_be_destroyed I8 [Corruption]
+    writes_to_a_corrupt_session_harm_nobody I8 [Corruption]
+    a_corrupt_session_hides_no_others I8 [Directory Corruption]
+}
+cancellation {
+    a_dropped_create_harms_nobody I9 []
+    a_dropped_load_harms_nobody I9 []
+    a_dropped_save_harms_nobody I9 []
+    a_dropped_touch_harms_nobody I9 []
+    a_dropped_rename_harms_nobody I9 []
+    a_dropped_destroy_harms_nobody I9 []
+    a_dropped_listing_harms_nobody I9 [Directory]
+    a_dropped_logout_everywhere_harms_nobody I9 [Directory]
+    a_dropped_clear_harms_nobody I9 [Directory]
+    a_dropped_reap_harms_nobody I9 [Directory]
+    many_dropped_requests_keep_nobody_waiting I9 []
+}
+secrets {
+    debug_and_errors_show_no_secrets Contract []
+}
+manager {
+    requests_that_set_different_keys_lose_none I3 []
+    updates_add_up I3 []
+    a_slow_request_does_not_undo_a_logout I4 []
+    signing_in_changes_the_token_and_keeps_the_data Contract []
+    values_come_back_as_they_were_written Contract []
+    a_corrupt_session_is_reported_and_taken_for_absent I8 [Corruption]
+    an_expiry_is_told_to_observers I10 [Directory ExpiryReports]
+    a_token_that_was_never_issued_is_not_adopted I5 []
+}
+model {
+    random_sequences_match_a_model Contract []
+}
     }};
 }
 

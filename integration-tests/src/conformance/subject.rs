@@ -30,6 +30,12 @@ impl Subject {
         Self(store)
     }
 
+    /// The store, for the manager.
+    #[must_use]
+    pub fn shared(&self) -> Arc<dyn SessionStore> {
+        Arc::clone(&self.0)
+    }
+
     /// Creates it, and checks the stamp that is given back.
     pub async fn must_create(&self, id: &SessionId, draft: &Draft) {
         let stamp = self.create(id, draft).await.expect("create failed");

@@ -1,0 +1,90 @@
+//! A record that can't be read costs nobody but its own client (I8).
+
+use session_core::{Error, SessionId};
+
+use super::Stage;
+use super::fixture::{draft, hours, id, owner, related_ids};
+use super::subject::Subject;
+
+/// Three sessions of one owner, of which the second is corrupt.
+async fn three(stage: &Stage) -> (Subject, [SessionId; 3]) {
+    let (store, ids) = (stage.store(), [id(), id(), id()]);
+    for id in &ids {
+        let draft = draft("readable").with_owner(owner("ann"));
+        store.must_create(id, &draft).await;
+    }
+    stage.corrupt(&ids[1]).await;
+    (store, ids)
+}
+
+pub(super) async fn a_corrupt_session_is_an_error_for_its_reader(stage: Stage) {
+    let (store, [before, corrupt, after]) = three(&stage).await;
+    let loaded = store.load(&corrupt).await;
+    assert!(
+        matches!(loaded, Err(Error::Corrupt { .. })),
+        "load of a corrupt session is Corrupt, was {loaded:?}"
+    );
+    for id in [&before, &after] {
+        assert_eq!(store.must_find(id).await.data, "readable", "its neighbours");
+    }
+}
+
+pub(super) async fn a_corrupt_session_can_be_destroyed(stage: Stage) {
+    let (store, [_, corrupt, _]) = three(&stage).await;
+    store.must_destroy(&corrupt).await;
+    store.must_lack(&corrupt, "it was destroyed").await;
+    store.must_create(&corrupt, &draft("anew")).await;
+    assert_eq!(store.must_find(&corrupt).await.data, "anew", "created anew");
+}
+
+pub(super) async fn writes_to_a_corrupt_session_harm_nobody(stage: Stage) {
+    let (store, [before, corrupt, after]) = three(&stage).await;
+    let known = store.must_find(&before).await.stamp;
+    // Whether they succeed is the store's affair; its neighbours and the store are not.
+    let _ = store.save(&corrupt, &draft("new"), known).await;
+    let _ = store.touch(&corrupt, hours(2).idle).await;
+    let _ = store.create(&corrupt, &draft("new")).await;
+    let to = related_of(&corrupt);
+    let _ = store.rename(&corrupt, &to, &draft("new"), known).await;
+    for id in [&before, &after] {
+        let found = store.must_find(id).await;
+        store
+            .must_replace(id, &draft("still works"), found.stamp)
+            .await;
+        assert_eq!(
+            store.must_find(id).await.data,
+            "still works",
+            "its neighbours"
+        );
+    }
+}
+
+/// An id that a session under `id` may be renamed to.
+fn related_of(id: &SessionId) -> SessionId {
+    let other: [SessionId; 1] = related_ids();
+    let text = format!("{}{}", id.routing_tag(), other[0].after_tag());
+    super::fixture::id_of(&text)
+}
+
+pub(super) async fn a_corrupt_session_hides_no_others(stage: Stage) {
+    let (store, [before, corrupt, after]) = three(&stage).await;
+    for limit in [1, 10] {
+        let listed = store.must_list_ids(limit).await;
+        assert!(listed.contains(&before), "listed by {limit}: {listed:?}");
+        assert!(listed.contains(&after), "listed by {limit}: {listed:?}");
+    }
+    let count = store.must_count().await;
+    assert!((2..=3).contains(&count), "counted {count} of 3");
+    let owned = store.must_own_ids(&owner("ann")).await;
+    assert!(
+        owned.contains(&before) && owned.contains(&after),
+        "owned: {owned:?}"
+    );
+    let ended = store.must_destroy_owned_by(&owner("ann"), None).await;
+    assert!((2..=3).contains(&ended.len()), "ended: {ended:?}");
+    for id in [&before, &after] {
+        store.must_lack(id, "its owner logged out everywhere").await;
+    }
+    store.must_clear().await;
+    store.must_lack(&corrupt, "all were cleared").await;
+}
