@@ -345,6 +345,13 @@ impl ReferenceFactory {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.entry(namespace.to_owned()).or_default().clone()
     }
+
+    /// The namespaces that have a store.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.keys().cloned().collect()
+    }
 }
 
 #[async_trait]

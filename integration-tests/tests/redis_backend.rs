@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration_tests::servers::{Kind, Private, redis_cluster};
+use integration_tests::servers::{self, Kind, Private, redis_cluster};
 use session_core::{
     Draft, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore, SessionToken,
     Sessions, Timeout, Ttl,
@@ -41,6 +41,9 @@ async fn number(url: &str, words: &[&str]) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_renames_in_one_slot_and_keeps_owners_on_any() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let cluster = tokio::task::spawn_blocking(redis_cluster)
         .await
         .expect("started");
@@ -111,6 +114,9 @@ async fn a_cluster_renames_in_one_slot_and_keeps_owners_on_any() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forgotten_scripts_are_taught_again_and_broken_connections_come_back() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let server = Private::start(Kind::Redis, &[]);
     let store = RedisStore::connect(&server.url).await.expect("set up");
     let sessions = Sessions::new(std::sync::Arc::new(store.clone()));
@@ -138,6 +144,9 @@ async fn forgotten_scripts_are_taught_again_and_broken_connections_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_killed_under_load_lose_nothing() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let server = Private::start(Kind::Redis, &[]);
     let store = RedisStore::connect(&server.url).await.expect("set up");
     let sessions = Sessions::new(std::sync::Arc::new(store));
@@ -179,6 +188,9 @@ async fn connections_killed_under_load_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn owners_indexes_forget_the_dead_without_any_event() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let server = Private::start(Kind::Redis, &[]);
     let store = RedisStore::builder()
         .prefix("x:")
@@ -230,6 +242,9 @@ async fn owners_indexes_forget_the_dead_without_any_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_expires_when_the_session_does() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let server = Private::start(Kind::Redis, &[]);
     let store = RedisStore::builder()
         .prefix("x:")
@@ -269,6 +284,9 @@ async fn the_key_expires_when_the_session_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_and_a_save_are_one_command_each() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let server = Private::start(Kind::Redis, &[]);
     let url = format!("{}?protocol=resp3", server.url);
     let store = RedisStore::connect(&url).await.expect("RESP3 works");
@@ -301,6 +319,9 @@ async fn a_load_and_a_save_are_one_command_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_goes_away_and_comes_back() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
     let mut server = Private::start(
         Kind::Redis,
         &["--appendonly", "yes", "--appendfsync", "always"],

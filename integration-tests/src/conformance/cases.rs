@@ -181,6 +181,7 @@ secrets {
 manager {
     requests_that_set_different_keys_lose_none I3 []
     updates_add_up I3 []
+    a_request_makes_as_few_calls_as_it_needs I12 []
     a_slow_request_does_not_undo_a_logout I4 []
     signing_in_changes_the_token_and_keeps_the_data Contract []
     values_come_back_as_they_were_written Contract []

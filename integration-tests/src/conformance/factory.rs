@@ -26,6 +26,12 @@ pub trait StoreFactory: Send + Sync + 'static {
     /// store may refuse those. Any other error fails the case.
     async fn open(&self, namespace: &str) -> Result<TestStore>;
 
+    /// Why there is no store to test, if there is none, such as a variable that skips it. Every
+    /// case is then reported as not run.
+    fn absent(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Overwrites what is stored for `id` with something that can't be read as a session.
     /// `Ok(false)` says that this factory can't; what needs it is reported as not run.
     ///
@@ -47,6 +53,10 @@ pub trait StoreFactory: Send + Sync + 'static {
 impl<F: StoreFactory + ?Sized> StoreFactory for Arc<F> {
     async fn open(&self, namespace: &str) -> Result<TestStore> {
         (**self).open(namespace).await
+    }
+
+    fn absent(&self) -> Option<&'static str> {
+        (**self).absent()
     }
 
     async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use session_core::{Error, Event, Observer, Owner, Session, SessionId, SessionToken, Sessions};
 
 use super::Stage;
+use super::counting::Counting;
 use super::crowd::in_parallel;
 use super::fixture::{owner, related_ids};
 use super::subject::Subject;
@@ -70,6 +71,31 @@ pub(super) async fn updates_add_up(stage: Stage) {
     let session = opened(&managers[1], &token).await;
     let n: Option<u64> = session.get("n").expect("a number");
     assert_eq!(n, Some(80), "16 requests of 5 additions");
+}
+
+pub(super) async fn a_request_makes_as_few_calls_as_it_needs(stage: Stage) {
+    let store = Counting::new(stage.store().shared());
+    let sessions = Sessions::new(Arc::new(store.clone()));
+    let visitor = sessions.open(None).await.expect("open failed");
+    visitor.save().await.expect("save failed");
+    assert_eq!(store.taken(), 0, "a visitor without data");
+    let token = started(&sessions).await;
+    assert_eq!(store.taken(), 1, "a session begins");
+    let session = opened(&sessions, &token).await;
+    let _: Option<u64> = session.get("n").expect("a number");
+    session.save().await.expect("save failed");
+    session.touch().await.expect("touch failed");
+    assert_eq!(store.taken(), 1, "a request that only reads");
+    let session = opened(&sessions, &token).await;
+    session.insert("n", 1).expect("JSON");
+    session.save().await.expect("save failed");
+    assert_eq!(store.taken(), 2, "a request that changes something");
+    let session = opened(&sessions, &token).await;
+    session.insert("n", 2).expect("JSON");
+    session.cycle_id().await.expect("cycle_id failed");
+    assert_eq!(store.taken(), 2, "a sign-in");
+    session.destroy().await.expect("destroy failed");
+    assert_eq!(store.taken(), 1, "a sign-out");
 }
 
 pub(super) async fn a_slow_request_does_not_undo_a_logout(stage: Stage) {

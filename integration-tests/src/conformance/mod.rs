@@ -6,6 +6,7 @@
 
 mod case;
 mod cases;
+mod counting;
 mod crowd;
 mod factory;
 mod fixture;

@@ -35,18 +35,25 @@ pub async fn run_all(factory: impl StoreFactory) -> Report {
 /// Runs one case on a fresh stage.
 pub async fn run_case(factory: Arc<dyn StoreFactory>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
-    let outcome = match Stage::set(factory).await {
+    let outcome = match factory.absent() {
+        Some(reason) => Outcome::NotRun(reason),
+        None => set_and_run(factory, case).await,
+    };
+    CaseReport {
+        case,
+        outcome,
+        took: began.elapsed(),
+    }
+}
+
+async fn set_and_run(factory: Arc<dyn StoreFactory>, case: &'static Case) -> Outcome {
+    match Stage::set(factory).await {
         Ok(stage) => {
             let outcome = run_on(&stage, case).await;
             stage.strike().await;
             outcome
         }
         Err(error) => Outcome::Failed(format!("the factory could not open a store: {error:?}")),
-    };
-    CaseReport {
-        case,
-        outcome,
-        took: began.elapsed(),
     }
 }
 

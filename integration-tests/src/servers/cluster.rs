@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::binary::free_port;
 use super::{Kind, Private};
 
 /// Three Redis servers that share the keys. They end when it is dropped.
@@ -26,7 +27,12 @@ impl RedisCluster {
 /// If `redis-server` or `redis-cli` is missing, or the nodes don't find each other.
 #[must_use]
 pub fn redis_cluster() -> RedisCluster {
-    let node = |_| Private::start(Kind::Redis, &["--cluster-enabled", "yes"]);
+    let node = |_| {
+        // By default it is the port and 10,000, which may be more than there are.
+        let bus = free_port().to_string();
+        let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+        Private::start(Kind::Redis, &arguments)
+    };
     let nodes: Vec<Private> = (0..3).map(node).collect();
     let addresses: Vec<String> = nodes
         .iter()

@@ -57,8 +57,6 @@ impl Database {
         let chosen = std::env::var(variable)
             .ok()
             .filter(|image| !image.is_empty());
-        // Images of one's own start as they are; official ones need telling.
-        let own = chosen.is_some();
         let (official, port, ready) = match kind {
             Kind::Redis => ("redis:8.2", 6379, "Ready to accept connections"),
             Kind::Mongo => ("mongo:8.0", 27017, "Waiting for connections"),
@@ -66,6 +64,8 @@ impl Database {
             Kind::Mysql => ("mysql:9.4", 3306, "port: 3306"),
         };
         let image = chosen.unwrap_or_else(|| official.to_owned());
+        // The project's own images start as they are; official ones need telling.
+        let own = image.starts_with("session-test/");
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
         Self {
             name: name.to_owned(),

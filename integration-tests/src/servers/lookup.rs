@@ -19,26 +19,25 @@ pub(super) struct Found {
     pub(super) how: String,
 }
 
-/// Looks for a server, and reports what it is.
-pub(super) fn find(kind: Kind) -> Option<Server> {
+/// Looks for a server, and reports what it is; `None` if it shall be skipped.
+pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
     let name = kind.name();
-    if is_skipped(name) {
+    if is_skipped(kind) {
         report(&format!("{name}: SKIPPED, for SESSION_TEST_SKIP names it"));
-        return None;
+        return Ok(None);
     }
-    let found = look_everywhere(kind).unwrap_or_else(|tried| panic!("{}", advice(kind, &tried)));
-    let version = on_own_runtime(version::of(kind, &found.url)).unwrap_or_else(|error| {
-        panic!(
-            "{name}: the server found by {} does not answer: {error}",
-            found.how
-        )
-    });
+    let found = look_everywhere(kind).map_err(|tried| advice(kind, &tried))?;
+    let version = on_own_runtime(version::of(kind, &found.url));
+    let version = version.map_err(|error| {
+        let how = &found.how;
+        format!("{name}: the server found by {how} does not answer: {error}")
+    })?;
     let description = format!("{version}, {}", found.how);
     report(&format!("{name}: {description}"));
-    Some(Server {
+    Ok(Some(Server {
         url: found.url,
         description,
-    })
+    }))
 }
 
 fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
@@ -49,7 +48,12 @@ fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
             continue;
         }
         match look(kind, place) {
-            Ok(found) => return Ok(found),
+            Ok(found) => {
+                for why in tried {
+                    say(&format!("{}: not used: {why}", kind.name()));
+                }
+                return Ok(found);
+            }
             Err(why) => tried.push(why),
         }
     }
@@ -80,9 +84,9 @@ fn only_place() -> Option<Place> {
     }
 }
 
-fn is_skipped(name: &str) -> bool {
+pub(super) fn is_skipped(kind: Kind) -> bool {
     let skip = std::env::var("SESSION_TEST_SKIP").unwrap_or_default();
-    skip.split(',').any(|skipped| skipped.trim() == name)
+    skip.split(',').any(|name| name.trim() == kind.name())
 }
 
 fn url_variable(kind: Kind) -> String {
@@ -101,14 +105,19 @@ fn advice(kind: Kind, tried: &[String]) -> String {
 
 /// Says a line past the test harness's capturing, and in the file that collects such lines.
 fn report(line: &str) {
+    say(line);
     let line = format!("{line}\n");
-    // If neither takes it there is nobody to tell.
-    let _ = std::io::stderr().write_all(line.as_bytes());
     if let Some(path) = std::env::var_os("SESSION_TEST_REPORT") {
         let file = std::fs::OpenOptions::new()
             .append(true)
             .create(true)
             .open(path);
+        // If neither takes it there is nobody to tell.
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }
+}
+
+/// Says a line past the test harness's capturing.
+pub(super) fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -54,13 +54,39 @@ impl fmt::Debug for Server {
     }
 }
 
+/// Whether `SESSION_TEST_SKIP` names this kind, so that a test shall return at once. Says so on
+/// standard error if it does.
+#[must_use]
+pub fn is_skipped(kind: Kind) -> bool {
+    let skipped = lookup::is_skipped(kind);
+    if skipped {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        lookup::say(&format!(
+            "NOT RUN {test}: SESSION_TEST_SKIP names {}",
+            kind.name()
+        ));
+    }
+    skipped
+}
+
+/// How a search ended. A failed one is remembered too, for it takes long.
+type Search = Result<Option<Server>, String>;
+
+fn found(search: &'static Search) -> Option<&'static Server> {
+    match search {
+        Ok(server) => server.as_ref(),
+        Err(why) => panic!("{why}"),
+    }
+}
+
 /// The shared Redis server; `None` if `SESSION_TEST_SKIP` names it.
 ///
 /// # Panics
 /// If there is none; the message says what to do.
 pub fn redis() -> Option<&'static Server> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    SERVER.get_or_init(|| lookup::find(Kind::Redis)).as_ref()
+    static SERVER: OnceLock<Search> = OnceLock::new();
+    found(SERVER.get_or_init(|| lookup::find(Kind::Redis)))
 }
 
 /// The shared MongoDB server; `None` if `SESSION_TEST_SKIP` names it.
@@ -68,8 +94,8 @@ pub fn redis() -> Option<&'static Server> {
 /// # Panics
 /// If there is none; the message says what to do.
 pub fn mongo() -> Option<&'static Server> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    SERVER.get_or_init(|| lookup::find(Kind::Mongo)).as_ref()
+    static SERVER: OnceLock<Search> = OnceLock::new();
+    found(SERVER.get_or_init(|| lookup::find(Kind::Mongo)))
 }
 
 /// The shared MySQL or MariaDB server; `None` if `SESSION_TEST_SKIP` names it.
@@ -77,8 +103,8 @@ pub fn mongo() -> Option<&'static Server> {
 /// # Panics
 /// If there is none; the message says what to do.
 pub fn mysql() -> Option<&'static Server> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    SERVER.get_or_init(|| lookup::find(Kind::Mysql)).as_ref()
+    static SERVER: OnceLock<Search> = OnceLock::new();
+    found(SERVER.get_or_init(|| lookup::find(Kind::Mysql)))
 }
 
 /// Runs `work` to its end on a thread and runtime of its own, so that it may be called from any

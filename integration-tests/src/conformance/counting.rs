@@ -1,0 +1,75 @@
+//! A store around a store that counts the calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use async_trait::async_trait;
+use session_core::{
+    Capabilities, Draft, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Stamp,
+    Timeout, Ttl,
+};
+
+/// The store under test, and how often it was called. Clones count together.
+#[derive(Clone, Debug)]
+pub(super) struct Counting {
+    store: Arc<dyn SessionStore>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    pub(super) fn new(store: Arc<dyn SessionStore>) -> Self {
+        let calls = Arc::default();
+        Self { store, calls }
+    }
+
+    /// The calls since the last time this was asked.
+    pub(super) fn taken(&self) -> usize {
+        self.calls.swap(0, SeqCst)
+    }
+
+    fn counted(&self) -> &dyn SessionStore {
+        self.calls.fetch_add(1, SeqCst);
+        &*self.store
+    }
+}
+
+#[async_trait]
+impl SessionStore for Counting {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    fn directory(&self) -> Option<&dyn SessionDirectory> {
+        self.store.directory()
+    }
+
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+        self.counted().create(id, draft).await
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
+        self.counted().load(id).await
+    }
+
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+        self.counted().save(id, draft, expected).await
+    }
+
+    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        self.counted().touch(id, idle).await
+    }
+
+    async fn rename(
+        &self,
+        from: &SessionId,
+        to: &SessionId,
+        draft: &Draft,
+        expected: Stamp,
+    ) -> Result<Saved> {
+        self.counted().rename(from, to, draft, expected).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<bool> {
+        self.counted().destroy(id).await
+    }
+}
