@@ -1,9 +1,13 @@
-//! The suite on Redis.
+//! The suite on Redis, and on a Redis Cluster of three nodes.
+
+use std::sync::OnceLock;
 
 use integration_tests::conformance::{StoreFactory, TestStore};
 use integration_tests::conformance_tests;
-use integration_tests::servers::{self, Server};
+use integration_tests::servers::{self, Kind, RedisCluster, Server};
 use session_core::{Result, SessionId, async_trait};
+use session_redis::redis::cluster::ClusterClient;
+use session_redis::redis::cluster_async::ClusterConnection;
 use session_redis::{RedisStore, redis};
 
 struct Redis(Option<&'static Server>);
@@ -46,3 +50,38 @@ impl StoreFactory for Redis {
 }
 
 conformance_tests!(Redis(servers::redis()));
+
+/// Three nodes, started from binaries whatever else is tested; the servers end with the process.
+struct Cluster(Option<&'static RedisCluster>);
+
+impl Cluster {
+    fn find() -> Self {
+        static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
+        let there = !servers::is_skipped(Kind::Redis);
+        Self(there.then(|| CLUSTER.get_or_init(servers::redis_cluster)))
+    }
+
+    async fn connection(&self) -> ClusterConnection {
+        let nodes = self.0.expect("no case runs if there is none").urls();
+        let client = ClusterClient::new(nodes).expect("good URLs");
+        client.get_async_connection().await.expect("they are up")
+    }
+}
+
+#[async_trait]
+impl StoreFactory for Cluster {
+    fn absent(&self) -> Option<&'static str> {
+        self.0.is_none().then_some("SESSION_TEST_SKIP names redis")
+    }
+
+    async fn open(&self, namespace: &str) -> Result<TestStore> {
+        let builder = RedisStore::builder()
+            .prefix(namespace)
+            .max_data(2 * 1024 * 1024);
+        Ok(TestStore::new(
+            builder.build(self.connection().await).await?,
+        ))
+    }
+}
+
+conformance_tests!(cluster, Cluster::find());
