@@ -1,7 +1,12 @@
-//! The conformance suite for session stores, and the servers it runs against.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod conformance;
 pub mod reference;
 #[cfg(feature = "servers")]
 pub mod servers;
+
+/// Compiles and runs the code of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -29,7 +29,7 @@
 //! | 1–8 | when the session began, Unix time of the server |
 //! | 9–16 | idle limit, 0 for never |
 //! | 17–24 | absolute limit, 0 for never |
-//! | 25–32 | deadline, Unix time of the server, 0 for never; also the key's own expiry |
+//! | 25–32 | deadline, Unix time of the server, 0 for never; the key goes in its last millisecond |
 //! | 33–48 | stamp |
 //! | 49–50 | length of the owner, which follows; then the data |
 //!
