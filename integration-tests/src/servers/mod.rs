@@ -1,6 +1,6 @@
 //! The database servers that tests run against: found, or started and ended with the process.
 //!
-//! Each of [`redis`], [`mongo`] and [`mysql`] looks once a process: for a URL in the environment,
+//! Each of [`redis()`], [`mongo()`] and [`mysql()`] looks once a process: for a URL in the environment,
 //! for a Docker engine, for a server binary on `PATH`. `integration-tests/servers/README.md` tells
 //! the variables that steer this.
 
