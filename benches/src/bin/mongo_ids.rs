@@ -5,11 +5,13 @@
 //! cargo run --release -p benches --bin mongo_ids
 //! ```
 //!
-//! Both have the indexes on owner and deadline. The rounds alternate.
+//! Both have the indexes on owner and deadline. Each round of operations runs on the one, then on
+//! the other.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use benches::Latencies;
 use futures_util::{StreamExt, stream};
 use integration_tests::servers;
 use session_core::SessionToken;
@@ -18,9 +20,9 @@ use session_mongo::mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 use session_mongo::mongodb::options::IndexOptions;
 use session_mongo::mongodb::{Client, Collection, IndexModel};
 
-const SESSIONS: usize = 20_000;
-const ROUNDS: usize = 5;
-const CALLERS: [usize; 2] = [1, 32];
+const ROUNDS: usize = 60;
+/// Callers, and the sessions of a round.
+const CALLERS: [(usize, usize); 2] = [(1, 25), (32, 500)];
 
 /// Where the session id is.
 #[derive(Clone, Copy, Debug)]
@@ -63,47 +65,48 @@ async fn collection(client: &Client, key: Key) -> Collection<Document> {
     collection
 }
 
-/// Runs `work` for every session, so many at a time, and gives the operations a second.
-async fn rate<R: Future<Output = ()>>(callers: usize, work: impl Fn(usize) -> R) -> f64 {
-    let began = Instant::now();
-    let running = stream::iter(0..SESSIONS)
-        .map(work)
-        .buffer_unordered(callers);
-    running.for_each(|()| async {}).await;
-    SESSIONS as f64 / began.elapsed().as_secs_f64()
-}
+/// The latencies of insert, find and compare-and-swap.
+type Measured = [Latencies; 3];
 
-/// The operations a second of insert, find and compare-and-swap.
-async fn measure(client: &Client, key: Key, callers: usize) -> [f64; 3] {
-    let collection = collection(client, key).await;
-    let ids: Vec<String> = (0..SESSIONS)
+/// One round on new sessions: each is inserted, each is found, each is saved.
+async fn round(
+    collection: &Collection<Document>,
+    key: Key,
+    (callers, sessions): (usize, usize),
+    measured: &mut Measured,
+) {
+    let ids: Vec<String> = (0..sessions)
         .map(|_| SessionToken::generate().id().as_str().to_owned())
         .collect();
-    let hour = Duration::from_secs(3_600);
-    let field = key.field();
-    let inserts = rate(callers, |n| {
-        let (collection, id) = (&collection, &ids[n]);
-        let deadline = DateTime::from_system_time(std::time::SystemTime::now() + hour);
-        let document = doc! {
-            field: id, "stamp": binary(vec![0; 16]), "data": binary(vec![7; 300]),
-            "deadline": deadline, "owner": format!("owner {}", n % 1_000),
-        };
-        async move {
+    for (operation, latencies) in measured.iter_mut().enumerate() {
+        let running = stream::iter(&ids).map(|id| async move {
+            let mut took = Latencies::default();
+            took.time(run(collection, key, operation, id)).await;
+            took
+        });
+        let mut running = running.buffer_unordered(callers);
+        while let Some(took) = running.next().await {
+            latencies.extend(took);
+        }
+    }
+}
+
+async fn run(collection: &Collection<Document>, key: Key, operation: usize, id: &str) {
+    let (field, hour) = (key.field(), Duration::from_secs(3_600));
+    match operation {
+        0 => {
+            let deadline = DateTime::from_system_time(std::time::SystemTime::now() + hour);
+            let document = doc! {
+                field: id, "stamp": binary(vec![0; 16]), "data": binary(vec![7; 300]),
+                "deadline": deadline, "owner": &id[..6],
+            };
             collection.insert_one(document).await.expect("inserted");
         }
-    })
-    .await;
-    let finds = rate(callers, |n| {
-        let (collection, id) = (&collection, &ids[n]);
-        async move {
+        1 => {
             let found = collection.find_one(doc! { field: id }).await;
             assert!(found.expect("found").is_some(), "it is there");
         }
-    })
-    .await;
-    let saves = rate(callers, |n| {
-        let (collection, id) = (&collection, &ids[n]);
-        async move {
+        _ => {
             let filter = doc! { field: id, "stamp": binary(vec![0; 16]) };
             let set: Vec<Document> = vec![doc! { "$set": {
                 "stamp": binary(vec![1; 16]),
@@ -113,14 +116,7 @@ async fn measure(client: &Client, key: Key, callers: usize) -> [f64; 3] {
             let saved = collection.update_one(filter, set).await.expect("saved");
             assert_eq!(saved.modified_count, 1, "swapped");
         }
-    })
-    .await;
-    [inserts, finds, saves]
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    }
 }
 
 #[tokio::main]
@@ -128,18 +124,24 @@ async fn main() {
     let server = servers::mongo().expect("SESSION_TEST_SKIP does not name mongo");
     println!("{}", server.description);
     let client = Client::with_uri_str(&server.url).await.expect("it is up");
-    for callers in CALLERS {
-        let mut rates: [Vec<[f64; 3]>; 2] = Default::default();
-        for _ in 0..ROUNDS {
-            rates[0].push(measure(&client, Key::Primary, callers).await);
-            rates[1].push(measure(&client, Key::Second, callers).await);
+    let primary = collection(&client, Key::Primary).await;
+    let second = collection(&client, Key::Second).await;
+    for size in CALLERS {
+        let mut measured: [Measured; 2] = Default::default();
+        for n in 0..ROUNDS {
+            // Either one first, so that neither has the other's writes behind it each time.
+            for which in [n % 2, 1 - n % 2] {
+                let (on, key) = [(&primary, Key::Primary), (&second, Key::Second)][which];
+                round(on, key, size, &mut measured[which]).await;
+            }
         }
         for (n, operation) in ["insert", "find", "save"].into_iter().enumerate() {
-            let of = |key: usize| median(rates[key].iter().map(|rate| rate[n]).collect());
-            let (primary, second) = (of(0), of(1));
+            let p50 = |which: usize| measured[which][n].per_mille(500).as_secs_f64() * 1e3;
+            let (by_id, by_second) = (p50(0), p50(1));
             println!(
-                "{callers:>3} callers, {operation}: {primary:.0}/s by _id, {second:.0}/s by a second index, ratio {:.2}",
-                second / primary
+                "{:>3} callers, {operation}: p50 {by_id:.3} ms by _id, {by_second:.3} ms by a second index, ratio {:.2}",
+                size.0,
+                by_second / by_id
             );
         }
     }
