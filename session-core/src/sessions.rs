@@ -61,6 +61,21 @@ impl Sessions {
         SessionsBuilder::new(store)
     }
 
+    /// The same rules and observers for another store.
+    #[must_use]
+    pub fn with_store(&self, store: Arc<dyn SessionStore>) -> Self {
+        let rules = &self.0;
+        let builder = SessionsBuilder {
+            store,
+            lifetime: rules.lifetime,
+            limits: rules.limits,
+            observers: rules.observers.clone(),
+            attempts: rules.attempts,
+            touch_after: rules.touch_after,
+        };
+        builder.finish()
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn SessionStore> {
@@ -255,6 +270,13 @@ impl Drop for Touching<'_> {
     }
 }
 
+/// Sessions in this store, with the default rules.
+impl<S: SessionStore> From<S> for Sessions {
+    fn from(store: S) -> Self {
+        Self::new(Arc::new(store))
+    }
+}
+
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
@@ -304,6 +326,12 @@ impl SessionsBuilder {
     /// Adds someone to be told when sessions begin and end.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.add(Arc::new(observer));
+        self
+    }
+
+    /// Adds someone who is told by others too.
+    pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.add(observer);
         self
     }
 

@@ -72,6 +72,17 @@ impl Session {
         self.write(Goal::Save, &mut |_| Ok(())).await
     }
 
+    /// As [`save`](Self::save), but writes even where there is nothing to write: a new, empty
+    /// session is then stored and has a token.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn save_unchanged(&self) -> Result<()> {
+        let _turn = self.0.turn.lock().await;
+        self.settle().await?;
+        self.write(Goal::Edit, &mut |_| Ok(())).await
+    }
+
     /// Sets `key` to what `change` makes of its value, atomically: no other writer gets in
     /// between. Whatever else was changed is saved with it. `change` runs again whenever somebody
     /// else was faster, on the value they left.

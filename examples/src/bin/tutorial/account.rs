@@ -1,0 +1,188 @@
+//! Signing in and out, and a user's sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use session::{Error, Lifetime, Owner, SessionId};
+use session_web::Session;
+
+use crate::html::{button, escape, page};
+use crate::shop::forged;
+use crate::{Site, in_words};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What went wrong with the store, as a response.
+pub(crate) struct Failed(Error);
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let status = match self.0 {
+            Error::Gone => StatusCode::CONFLICT,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, self.0.to_string()).into_response()
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SignIn {
+    token: String,
+    name: String,
+    remember: Option<String>,
+}
+
+pub(crate) async fn sign_in(
+    session: Session,
+    Form(form): Form<SignIn>,
+) -> Result<Response, Failed> {
+    if !session.is_csrf_token(&form.token) {
+        return Ok(forged());
+    }
+    // A real site checks a password here.
+    session.set_owner(Owner::new(form.name.trim())?)?;
+    if form.remember.is_some() {
+        session.set_lifetime(Lifetime::new(30 * DAY, 90 * DAY))?;
+    }
+    session.flash("info", format!("Welcome, {}!", form.name.trim()))?;
+    // The data stays, the token is new: one that was known before is worth nothing now.
+    session.cycle_id().await?;
+    Ok(Redirect::to("/").into_response())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Confirmed {
+    token: String,
+}
+
+pub(crate) async fn sign_out(
+    session: Session,
+    Form(form): Form<Confirmed>,
+) -> Result<Response, Failed> {
+    if !session.is_csrf_token(&form.token) {
+        return Ok(forged());
+    }
+    session.destroy().await?;
+    Ok(Redirect::to("/").into_response())
+}
+
+pub(crate) async fn devices(
+    State(site): State<Arc<Site>>,
+    session: Session,
+) -> Result<Html<String>, Failed> {
+    let content = match (&site.sessions, session.owner()) {
+        (None, _) => "<p>Sessions in cookies are known to nobody but their browsers: there is nothing to list, and \
+                      none can be ended from elsewhere.</p>"
+            .to_owned(),
+        (_, None) => "<p>Sign in to see your devices.</p>".to_owned(),
+        (Some(sessions), Some(owner)) => {
+            let here = session.id();
+            let mut rows = String::new();
+            for info in sessions.owned_by(&owner).await? {
+                let is_here = Some(&info.id) == here.as_ref();
+                let action = if is_here {
+                    "this one".to_owned()
+                } else {
+                    button(&session, "/devices/revoke", "Sign out", &[("id", info.id.as_str())])
+                };
+                let left = info.ttl.left().map_or("for ever".to_owned(), in_words);
+                rows.push_str(&format!(
+                    "<tr><td><code>{}…</code></td><td>{}</td><td>{left}</td><td>{action}</td></tr>",
+                    escape(&info.id.as_str().chars().take(12).collect::<String>()),
+                    in_words(info.age)
+                ));
+            }
+            format!(
+                "<table id=\"devices\"><tr><th>Session</th><th>Signed in for</th><th>Ends in</th><th></th></tr>{rows}\
+                 </table>{}",
+                button(&session, "/devices/others", "Sign out everywhere else", &[])
+            )
+        }
+    };
+    Ok(page(&site, &session, "My devices", &content))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Revoke {
+    token: String,
+    id: String,
+}
+
+pub(crate) async fn revoke(
+    State(site): State<Arc<Site>>,
+    session: Session,
+    Form(form): Form<Revoke>,
+) -> Result<Response, Failed> {
+    if !session.is_csrf_token(&form.token) {
+        return Ok(forged());
+    }
+    if let (Some(sessions), Some(owner)) = (&site.sessions, session.owner()) {
+        let id = SessionId::from_stored(&form.id)?;
+        // Nobody ends what is not theirs.
+        if sessions
+            .owned_by(&owner)
+            .await?
+            .iter()
+            .any(|info| info.id == id)
+        {
+            sessions.destroy(&id).await?;
+            session.flash("info", "That device is signed out.")?;
+        }
+    }
+    Ok(Redirect::to("/devices").into_response())
+}
+
+pub(crate) async fn sign_out_others(
+    State(site): State<Arc<Site>>,
+    session: Session,
+    Form(form): Form<Confirmed>,
+) -> Result<Response, Failed> {
+    if !session.is_csrf_token(&form.token) {
+        return Ok(forged());
+    }
+    if let (Some(sessions), Some(owner)) = (&site.sessions, session.owner()) {
+        let ended = sessions
+            .destroy_owned_by(&owner, session.id().as_ref())
+            .await?;
+        session.flash("info", format!("Signed out on {ended} other devices."))?;
+    }
+    Ok(Redirect::to("/devices").into_response())
+}
+
+/// The session as the store sees it.
+pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Html<String> {
+    let lifetime = session.lifetime();
+    let limit = |timeout: session::Timeout| timeout.duration().map_or("none".to_owned(), in_words);
+    let left = session.expires_in().left();
+    let keys: String = session
+        .keys()
+        .iter()
+        .map(|key| format!("<li><code>{}</code></li>", escape(key)))
+        .collect();
+    let content = format!(
+        "<dl><dt>Id</dt><dd><code id=\"id\">{}</code></dd><dt>Began</dt><dd>{} ago</dd>\
+         <dt>Ends</dt><dd>in <span id=\"ends\">{}</span></dd>\
+         <dt>Idle limit</dt><dd id=\"idle\">{}</dd><dt>Absolute limit</dt><dd>{}</dd>\
+         <dt>Keys</dt><dd><ul>{keys}</ul></dd></dl>\
+         <p>The id is a hash of the token in your cookie: who reads the store can't use it.</p>\
+         <script src=\"/countdown.js\"></script>",
+        session
+            .id()
+            .map_or("not stored yet".to_owned(), |id| escape(id.as_str())),
+        in_words(session.age()),
+        left.map_or("never".to_owned(), |left| format!("{} s", left.as_secs())),
+        limit(lifetime.idle),
+        limit(lifetime.absolute),
+    );
+    page(&site, &session, "This session", &content)
+}

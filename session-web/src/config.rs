@@ -1,0 +1,119 @@
+//! What a layer was told.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use session_core::{Lifetime, Sessions, Ttl};
+
+use crate::cookie::CookieTemplate;
+use crate::request::{Proxy, Secure};
+use crate::sealed::Sealer;
+use crate::signature::Signer;
+
+/// Where sessions are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Backing {
+    /// In a store; the client holds a token.
+    Store(Sessions),
+    /// In the cookie. The manager holds the rules; its store is replaced for each request.
+    Cookie(Sessions, Sealer),
+}
+
+impl Backing {
+    pub(crate) fn rules(&self) -> &Sessions {
+        match self {
+            Self::Store(sessions) | Self::Cookie(sessions, _) => sessions,
+        }
+    }
+}
+
+/// How the client presents its token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// In a cookie.
+    #[default]
+    Cookie,
+    /// In the header `Authorization: Bearer …` (RFC 6750); a new token is answered in the header
+    /// `X-Session`.
+    Bearer,
+    /// In a header of this name, in both directions. A session that has ended is answered by an
+    /// empty one.
+    Header(HeaderName),
+}
+
+/// Which cookies outlive the browser. Express: `cookie.maxAge`, which is one for all sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Persistence {
+    /// Those of sessions whose lifetime is their own ("remember me"): they have a `Max-Age`, which
+    /// is what the session has left. The others are gone when the browser closes, if it does.
+    #[default]
+    Remembered,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+impl Persistence {
+    /// The `Max-Age` of the cookie of a session with this lifetime that has this much left.
+    pub(crate) fn max_age(
+        self,
+        lifetime: Lifetime,
+        default: Lifetime,
+        left: Ttl,
+    ) -> Option<Duration> {
+        let persists = match self {
+            Self::Remembered => lifetime != default,
+            Self::Always => true,
+            Self::Never => false,
+        };
+        // At least a second, for zero would remove the cookie.
+        let seconds = |left: Duration| left.as_millis().div_ceil(1000).max(1) as u64;
+        let left = left.left().unwrap_or(Lifetime::MAX).min(Lifetime::MAX);
+        persists.then(|| Duration::from_secs(seconds(left)))
+    }
+}
+
+/// When a cookie that has a `Max-Age` is sent again though nothing else has changed. Express:
+/// `rolling`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rolling {
+    /// Whenever the session's deadline has moved, so that browser and store agree about it.
+    #[default]
+    WithDeadline,
+    /// With every response whose handler used its session: Express' `true`.
+    Always,
+    /// Never: Express' `false`. The browser drops it while the session lives on.
+    Never,
+}
+
+/// What becomes of a request whose session can't be loaded or saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is refused: 503 if the store is unavailable or others were faster at every attempt, 409
+    /// if the session has ended while the request was under way, 500 otherwise. The handler's
+    /// response is thrown away.
+    #[default]
+    Refuse,
+    /// If it can't be loaded, it is refused; if it can't be saved, that is logged, and the client
+    /// is told of success.
+    LogSaves,
+    /// If it can't be loaded, the handler gets a new, empty session; if it can't be saved, that is
+    /// logged.
+    Anonymous,
+}
+
+/// All settings of a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) backing: Backing,
+    pub(crate) transport: Transport,
+    pub(crate) cookie: CookieTemplate,
+    pub(crate) secure: Secure,
+    pub(crate) proxy: Proxy,
+    pub(crate) signer: Option<Signer>,
+    pub(crate) persistence: Persistence,
+    pub(crate) rolling: Rolling,
+    pub(crate) save_uninitialized: bool,
+    pub(crate) on_failure: OnFailure,
+}

@@ -1,0 +1,187 @@
+//! axum's extractors.
+
+use std::fmt;
+use std::ops::Deref;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use session_core::Error;
+
+use crate::Session;
+use crate::handle::SessionHandle;
+use crate::service::refusal;
+
+/// Why a handler did not get its session.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SessionRejection {
+    /// There is no [`SessionLayer`](crate::SessionLayer) around the handler: status 500.
+    NoLayer,
+    /// The session could not be loaded: status 503 if the store is unavailable, 500 otherwise.
+    Load(Error),
+    /// A value in the session is not what the handler expects: status 500.
+    Value(Error),
+}
+
+impl fmt::Display for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLayer => f.write_str("there is no SessionLayer around this handler"),
+            Self::Load(_) => f.write_str("the session could not be loaded"),
+            Self::Value(_) => f.write_str("a value in the session could not be read"),
+        }
+    }
+}
+
+impl std::error::Error for SessionRejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoLayer => None,
+            Self::Load(error) | Self::Value(error) => Some(error),
+        }
+    }
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoLayer => {
+                tracing::error!("{self}: add `.layer(SessionLayer::new(store))` to the router");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+            Self::Load(error) => {
+                tracing::error!(%error, "a session could not be loaded");
+                refusal(&error)
+            }
+            Self::Value(error) => {
+                tracing::error!(%error, "a value in a session could not be read");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+async fn session(parts: &Parts) -> Result<Session, SessionRejection> {
+    let handle = parts.extensions.get::<SessionHandle>();
+    let handle = handle.ok_or(SessionRejection::NoLayer)?;
+    let session = handle.session().await.map_err(SessionRejection::Load)?;
+    Ok(Session::from(session))
+}
+
+/// Loads the session: one round trip at the first extractor of a request that presents a token,
+/// none otherwise.
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        session(parts).await
+    }
+}
+
+/// For handlers that can do without: `None` if the session can't be loaded, or there is no layer.
+impl<S: Sync> OptionalFromRequestParts<S> for Session {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
+        Ok(match session(parts).await {
+            Ok(session) => Some(session),
+            Err(SessionRejection::Load(error)) => {
+                tracing::warn!(%error, "a session could not be loaded; the handler does without");
+                None
+            }
+            Err(_) => None,
+        })
+    }
+}
+
+/// A type that has a key of its own in sessions.
+///
+/// ```
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Cart {
+///     items: Vec<String>,
+/// }
+///
+/// impl session_web::SessionValue for Cart {
+///     const KEY: &'static str = "cart";
+/// }
+///
+/// async fn add(mut cart: session_web::Typed<Cart>) -> Result<String, session_web::SessionRejection> {
+///     cart.modify(|cart| cart.items.push("a hat".to_owned()))?;
+///     Ok(format!("{} things", cart.items.len()))
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::post(add);
+/// ```
+pub trait SessionValue: Default + Serialize + DeserializeOwned + Send {
+    /// The key.
+    const KEY: &'static str;
+}
+
+/// An extractor for one value of the session: what is there, or the default.
+#[derive(Clone, Debug)]
+pub struct Typed<T> {
+    session: Session,
+    value: T,
+}
+
+impl<T: SessionValue> Typed<T> {
+    /// The session it is in.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Changes the value. It is saved with the session; of two requests that do so at the same
+    /// time, the one that is saved last counts. [`update`](Self::update) leaves none out.
+    ///
+    /// # Errors
+    /// [`SessionRejection::Value`] if it can't be written as JSON.
+    pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> Result<R, SessionRejection> {
+        let result = change(&mut self.value);
+        let inserted = self.session.insert(T::KEY, &self.value);
+        inserted.map_err(SessionRejection::Value)?;
+        Ok(result)
+    }
+
+    /// Changes the value in the store, atomically, and gives what it is then: one round trip, and
+    /// two more for each time that somebody else was faster. `change` runs again then.
+    ///
+    /// # Errors
+    /// [`SessionRejection::Load`], with the store's error.
+    pub async fn update(
+        &mut self,
+        mut change: impl FnMut(&mut T) + Send,
+    ) -> Result<(), SessionRejection> {
+        let change = |value: Option<T>| {
+            let mut value = value.unwrap_or_default();
+            change(&mut value);
+            value
+        };
+        let updated = self.session.update(T::KEY, change).await;
+        self.value = updated.map_err(SessionRejection::Load)?;
+        Ok(())
+    }
+}
+
+impl<T> Deref for Typed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<S: Sync, T: SessionValue> FromRequestParts<S> for Typed<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let session = session(parts).await?;
+        let value = session.get(T::KEY).map_err(SessionRejection::Value)?;
+        let value = value.unwrap_or_default();
+        Ok(Self { session, value })
+    }
+}

@@ -1,0 +1,186 @@
+//! One request's session: opened when a handler asks for it, and not before.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use session_core::{Error, Lifetime, Result, SessionToken};
+use tokio::sync::OnceCell;
+
+use crate::config::{Backing, Config, OnFailure, Transport};
+use crate::cookie;
+use crate::cookie_store::CookieStore;
+use crate::request::Channel;
+
+/// One request's session. The layer puts it into the request's extensions; axum's extractors take
+/// it from there, and other frameworks can.
+///
+/// Clones are the same session.
+#[derive(Clone)]
+pub struct SessionHandle(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: Arc<Config>,
+    pub(crate) presented: Presented,
+    pub(crate) secure: bool,
+    covered: bool,
+    pub(crate) opened: OnceCell<Opened>,
+    outer: Option<SessionHandle>,
+}
+
+/// What the client has presented.
+pub(crate) enum Presented {
+    /// Nothing that could be a session's.
+    Nothing,
+    /// A well-formed token, signed if tokens are.
+    Token(SessionToken),
+    /// A cookie whose value may be a session.
+    Value(String),
+}
+
+/// A session that a handler has asked for.
+pub(crate) struct Opened {
+    pub(crate) session: session_core::Session,
+    /// The session's token as the request brought it; `None` for a new session.
+    pub(crate) token: Option<SessionToken>,
+    pub(crate) lifetime: Lifetime,
+    /// The store of a session in the cookie.
+    pub(crate) in_cookie: Option<Arc<CookieStore>>,
+}
+
+impl SessionHandle {
+    pub(crate) fn new(config: Arc<Config>, parts: &Parts) -> Self {
+        let secure = Channel::of(parts, &config.proxy).is_secure(config.secure);
+        let presented = presented(&config, parts, secure);
+        let covered = config.cookie.covers(parts.uri.path());
+        Self(Arc::new(Inner {
+            config,
+            presented,
+            secure,
+            covered,
+            opened: OnceCell::new(),
+            outer: parts.extensions.get().cloned(),
+        }))
+    }
+
+    /// The session: loaded at the first call, one round trip, and the same one from then on. If
+    /// the client has presented nothing, or what it has presented opens nothing, a new one.
+    ///
+    /// # Errors
+    /// The store's; [`Error::Misconfigured`] if the request's path is not below the cookie's.
+    pub async fn session(&self) -> Result<session_core::Session> {
+        let opened = self.0.opened.get_or_try_init(|| self.0.open()).await?;
+        Ok(opened.session.clone())
+    }
+
+    /// The handle of the layer whose cookie has this name, where layers are nested: this one or
+    /// one further out. The name is the one given to the layer, without a prefix.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Self> {
+        if self.0.config.cookie.name == name {
+            return Some(self);
+        }
+        self.0.outer.as_ref()?.named(name)
+    }
+}
+
+impl Inner {
+    async fn open(&self) -> Result<Opened> {
+        if !self.covered {
+            return Err(Error::misconfigured(format!(
+                "this request's path is not below the session cookie's path {:?}",
+                self.config.cookie.path
+            )));
+        }
+        match self.load().await {
+            Err(error) if self.config.on_failure == OnFailure::Anonymous => {
+                tracing::error!(%error, "a session could not be loaded; the request goes on without");
+                let session = self.config.backing.rules().start();
+                Ok(Opened::new(session, None, None))
+            }
+            loaded => loaded,
+        }
+    }
+
+    async fn load(&self) -> Result<Opened> {
+        match &self.config.backing {
+            Backing::Store(sessions) => {
+                let Presented::Token(token) = &self.presented else {
+                    return Ok(Opened::new(sessions.start(), None, None));
+                };
+                Ok(match sessions.find(token).await? {
+                    Some(session) => Opened::new(session, Some(token.clone()), None),
+                    None => Opened::new(sessions.start(), None, None),
+                })
+            }
+            Backing::Cookie(rules, sealer) => {
+                let token = SessionToken::generate();
+                let value = match &self.presented {
+                    Presented::Value(value) => Some(value.as_str()),
+                    _ => None,
+                };
+                let name = self.config.cookie.name(self.secure);
+                let store = CookieStore::new(sealer.clone(), name, value, token.id());
+                let store = Arc::new(store);
+                let sessions = rules.with_store(Arc::clone(&store) as Arc<_>);
+                Ok(match sessions.find(&token).await? {
+                    Some(session) => Opened::new(session, Some(token), Some(store)),
+                    None => Opened::new(sessions.start(), None, Some(store)),
+                })
+            }
+        }
+    }
+}
+
+impl Opened {
+    fn new(
+        session: session_core::Session,
+        token: Option<SessionToken>,
+        in_cookie: Option<Arc<CookieStore>>,
+    ) -> Self {
+        Self {
+            lifetime: session.lifetime(),
+            session,
+            token,
+            in_cookie,
+        }
+    }
+}
+
+fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
+    let name = config.cookie.name(secure);
+    if matches!(config.backing, Backing::Cookie(..)) {
+        let value = cookie::values(&parts.headers, &name).find(|value| !value.is_empty());
+        return value.map_or(Presented::Nothing, |value| {
+            Presented::Value(value.to_owned())
+        });
+    }
+    let token = |text: &str| {
+        let text = match &config.signer {
+            Some(signer) => signer.verify(&name, text)?,
+            None => text,
+        };
+        SessionToken::parse(text)
+    };
+    let header = |name| parts.headers.get(name)?.to_str().ok();
+    let found = match &config.transport {
+        // The first that could be ours: browsers send the cookie of the longest path first.
+        Transport::Cookie => cookie::values(&parts.headers, &name).find_map(token),
+        Transport::Bearer => header(&AUTHORIZATION)
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .and_then(|(_, text)| token(text.trim())),
+        Transport::Header(name) => header(name).and_then(token),
+    };
+    found.map_or(Presented::Nothing, Presented::Token)
+}
+
+impl fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionHandle")
+            .field("cookie", &self.0.config.cookie.name)
+            .field("opened", &self.0.opened.initialized())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,197 @@
+//! Secrets that sign and seal cookies, and their rotation.
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use session_core::{Error, Result};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+/// A secret of the application, from which the keys for cookies are derived (HKDF, RFC 5869).
+///
+/// At least 32 bytes, from a generator: `openssl rand -base64 32`. It is zeroised on drop and
+/// redacted in `Debug`.
+#[derive(Clone)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// The fewest bytes of a secret: as many as the keys derived from it have.
+    pub const MIN_BYTES: usize = 32;
+
+    /// The secret of these bytes; the text of a configuration is taken as it is.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] under 32 bytes.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let bytes = bytes.as_ref();
+        if bytes.len() < Self::MIN_BYTES {
+            return Err(Error::misconfigured(format!(
+                "a secret of {} bytes is too short: make one of at least {}, for instance with \
+                 `openssl rand -base64 32`",
+                bytes.len(),
+                Self::MIN_BYTES
+            )));
+        }
+        Ok(Self(bytes.to_vec()))
+    }
+
+    /// A secret from the operating system's generator. It dies with the process, and every cookie
+    /// made with it.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut bytes = vec![0; Self::MIN_BYTES];
+        // Without a working generator nothing about sessions is safe.
+        getrandom::fill(&mut bytes).expect("the operating system's random generator works");
+        Self(bytes)
+    }
+
+    /// The key for `purpose`.
+    fn key(&self, purpose: &[u8]) -> [u8; 32] {
+        let mut key = [0; 32];
+        Hkdf::<Sha256>::new(None, &self.0)
+            .expand(purpose, &mut key)
+            .expect("32 bytes are within HKDF's limit");
+        key
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Secrets in use: the first makes new cookies, all of them open old ones.
+///
+/// To rotate, put a new one in front, and drop the last once its cookies have expired.
+#[derive(Clone)]
+pub struct KeyRing {
+    secrets: Vec<Secret>,
+}
+
+impl KeyRing {
+    /// A ring of one secret.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            secrets: vec![secret],
+        }
+    }
+
+    /// The ring of these secrets, the first of which makes new cookies.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for an empty list.
+    pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Result<Self> {
+        let secrets: Vec<Secret> = secrets.into_iter().collect();
+        if secrets.is_empty() {
+            return Err(Error::misconfigured(
+                "the list of secrets is empty: give at least one, or do without signing",
+            ));
+        }
+        Ok(Self { secrets })
+    }
+
+    /// The same ring with an older secret, which opens cookies only.
+    #[must_use]
+    pub fn with_previous(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// The keys for `purpose`.
+    pub(crate) fn keys(&self, purpose: &[u8]) -> Keys {
+        let keys = self.secrets.iter().map(|secret| {
+            let key = secret.key(purpose);
+            let hash = Sha256::digest(key);
+            let mut id = [0; 4];
+            id.copy_from_slice(&hash[..4]);
+            Key { id, bytes: key }
+        });
+        Keys(keys.collect())
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({} secrets)", self.secrets.len())
+    }
+}
+
+/// Keys for one purpose, the first of which is for new cookies.
+#[derive(Clone)]
+pub(crate) struct Keys(Vec<Key>);
+
+/// A key, and what names it in a cookie.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) id: [u8; 4],
+    pub(crate) bytes: [u8; 32],
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl Keys {
+    pub(crate) fn first(&self) -> &Key {
+        &self.0[0]
+    }
+
+    /// The keys of this name: one, unless the names of two happen to be alike.
+    pub(crate) fn named(&self, id: [u8; 4]) -> impl Iterator<Item = &Key> {
+        self.0.iter().filter(move |key| key.id == id)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_secrets_and_empty_rings_are_refused() {
+        let error = Secret::new("keyboard cat").expect_err("12 bytes");
+        assert!(error.to_string().contains("at least 32"), "{error}");
+        let error = KeyRing::of([]).expect_err("none");
+        assert!(error.to_string().contains("empty"), "{error}");
+        Secret::new([7; 32]).expect("32 bytes");
+    }
+
+    #[test]
+    fn keys_differ_by_secret_and_purpose() {
+        let ring = KeyRing::new(Secret::generate()).with_previous(Secret::generate());
+        let (a, b) = (ring.keys(b"a"), ring.keys(b"b"));
+        let all: Vec<_> = a.all().chain(b.all()).map(|key| key.bytes).collect();
+        for (n, key) in all.iter().enumerate() {
+            assert!(!all[..n].contains(key), "keys are all different");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let secret = Secret::new("correct horse battery staple, twice").expect("long");
+        let shown = format!("{secret:?} {:?}", KeyRing::new(secret.clone()).keys(b"x"));
+        assert!(
+            !shown.contains("horse") && !shown.contains("99, 111"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,336 @@
+//! The layer, and its options.
+
+use std::sync::Arc;
+
+use session_core::{Lifetime, Limits, Observer, Result, SessionToken, Sessions};
+use tower_layer::Layer;
+
+use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport};
+use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
+use crate::cookie_store::CookieStore;
+use crate::key::KeyRing;
+use crate::request::{Proxy, Secure};
+use crate::sealed::{Cover, Sealer};
+use crate::service::SessionService;
+use crate::signature::Signer;
+
+/// Gives the handlers behind it their session, and saves it before the first byte of the response.
+///
+/// ```
+/// # async fn example() -> session_core::Result<()> {
+/// use axum::{Router, routing::get};
+/// use session_memory::MemoryStore;
+/// use session_web::{Session, SessionLayer};
+///
+/// async fn hello(session: Session) -> String {
+///     let visits = session.get("visits").ok().flatten().unwrap_or(0_u32) + 1;
+///     session.insert("visits", visits).expect("a number is JSON");
+///     format!("visit {visits}")
+/// }
+///
+/// let app: Router = Router::new()
+///     .route("/", get(hello))
+///     .layer(SessionLayer::new(MemoryStore::new()));
+/// # Ok(()) }
+/// ```
+///
+/// A handler that does not ask for its session costs no store traffic, and its response gets no
+/// header.
+#[derive(Clone, Debug)]
+pub struct SessionLayer(Arc<Config>);
+
+impl SessionLayer {
+    /// Sessions in `store` (or of a [`Sessions`] with rules of its own), with the safe defaults.
+    pub fn new(store: impl Into<Sessions>) -> Self {
+        let config = Config::new(Backing::Store(store.into()));
+        Self(Arc::new(config))
+    }
+
+    /// Sets a layer up for sessions in a store.
+    pub fn builder(store: impl Into<Sessions>) -> SessionLayerBuilder {
+        SessionLayerBuilder::new(Backing::Store(store.into()))
+    }
+
+    /// Sets a layer up for sessions in the cookie itself, encrypted and authenticated by the
+    /// secrets of `ring`. No store is needed, and none can end a session before its time: see
+    /// `docs/security.md` before choosing this.
+    pub fn cookie_only(ring: &KeyRing) -> CookieOnlyBuilder {
+        CookieOnlyBuilder {
+            ring: ring.clone(),
+            cover: Cover::Sealed,
+            lifetime: Lifetime::default(),
+            limits: Limits::default(),
+            observers: Vec::new(),
+        }
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService::new(inner, Arc::clone(&self.0))
+    }
+}
+
+impl Config {
+    fn new(backing: Backing) -> Self {
+        Self {
+            backing,
+            transport: Transport::default(),
+            cookie: CookieTemplate::default(),
+            secure: Secure::default(),
+            proxy: Proxy::default(),
+            signer: None,
+            persistence: Persistence::default(),
+            rolling: Rolling::default(),
+            save_uninitialized: false,
+            on_failure: OnFailure::default(),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let (always, never) = (self.secure == Secure::Always, self.secure == Secure::Never);
+        self.cookie.check(always, never)
+    }
+}
+
+/// Sets up a [`SessionLayer`] for sessions in the cookie: what a [`Sessions`] says of sessions in a
+/// store.
+#[derive(Clone)]
+#[must_use]
+pub struct CookieOnlyBuilder {
+    ring: KeyRing,
+    cover: Cover,
+    lifetime: Lifetime,
+    limits: Limits,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl CookieOnlyBuilder {
+    /// Signs the cookie and does not encrypt it: whoever holds it can read it, and not change it.
+    pub fn readable(mut self) -> Self {
+        self.cover = Cover::Signed;
+        self
+    }
+
+    /// The lifetime of sessions that set none of their own, enforced by this server's clock.
+    /// Default: 30 minutes idle, 12 hours absolute.
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// What a session may be at most. Whatever this says, the cookie has at most 4,096 bytes.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Adds someone to be told when sessions begin and end. Nobody is told when one expires, for
+    /// nobody knows.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Goes on to the options of the cookie.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLifetime`](session_core::Error::InvalidLifetime) for limits that make no
+    /// sense.
+    pub fn options(self) -> Result<SessionLayerBuilder> {
+        let sealer = Sealer::new(&self.ring, self.cover);
+        let id = SessionToken::generate().id();
+        let store = CookieStore::new(sealer.clone(), String::new(), None, id);
+        let mut rules = Sessions::builder(Arc::new(store))
+            .lifetime(self.lifetime)
+            .limits(self.limits);
+        for observer in self.observers {
+            rules = rules.shared_observer(observer);
+        }
+        Ok(SessionLayerBuilder::new(Backing::Cookie(
+            rules.build()?,
+            sealer,
+        )))
+    }
+
+    /// The layer, with the default options.
+    ///
+    /// # Errors
+    /// As [`options`](Self::options).
+    pub fn build(self) -> Result<SessionLayer> {
+        self.options()?.build()
+    }
+}
+
+impl std::fmt::Debug for CookieOnlyBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CookieOnlyBuilder")
+            .field("cover", &self.cover)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`SessionLayer`].
+///
+/// | here | Express | default |
+/// |---|---|---|
+/// | [`name`](Self::name) | `name`, `key` | `id`, shown as `__Host-id` |
+/// | [`sign`](Self::sign) | `secret` | not signed: a token is 192 random bits |
+/// | [`transport`](Self::transport) | – | a cookie |
+/// | [`proxy`](Self::proxy) | `proxy` | nobody's word is taken |
+/// | [`rolling`](Self::rolling) | `rolling` | with the deadline |
+/// | – | `resave` | never needed: what did not change is not written, and another's change is merged |
+/// | [`save_uninitialized`](Self::save_uninitialized) | `saveUninitialized` | no |
+/// | `Session::destroy` | `unset: 'destroy'` | a handler says so itself |
+/// | – | `genid` | tokens are this library's: no other has a reason to be as good |
+/// | [`path`](Self::path) | `cookie.path` | `/` |
+/// | [`domain`](Self::domain) | `cookie.domain` | none: this host only |
+/// | [`persistence`](Self::persistence) | `cookie.maxAge`, `cookie.expires` | sessions with a lifetime of their own |
+/// | [`secure`](Self::secure) | `cookie.secure` | yes, but on `localhost` |
+/// | [`http_only`](Self::http_only) | `cookie.httpOnly` | yes |
+/// | [`same_site`](Self::same_site) | `cookie.sameSite` | `Lax` |
+/// | [`partitioned`](Self::partitioned) | `cookie.partitioned` | no |
+/// | [`priority`](Self::priority) | `cookie.priority` | none |
+/// | [`prefix`](Self::prefix) | – | `__Host-` or `__Secure-` |
+/// | [`on_failure`](Self::on_failure) | – | refuse |
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SessionLayerBuilder {
+    config: Config,
+    key_ring: Option<KeyRing>,
+}
+
+impl SessionLayerBuilder {
+    fn new(backing: Backing) -> Self {
+        Self {
+            config: Config::new(backing),
+            key_ring: None,
+        }
+    }
+
+    /// The cookie's name, to which [`prefix`](Self::prefix) adds. Default `id`: a name that tells
+    /// nothing (OWASP Session Management Cheat Sheet, "Session ID Name Fingerprinting").
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.cookie.name = name.into();
+        self
+    }
+
+    /// Whether the name gets `__Host-` or `__Secure-` where the cookie is `Secure`. Default
+    /// [`NamePrefix::Auto`].
+    pub fn prefix(mut self, prefix: NamePrefix) -> Self {
+        self.config.cookie.prefix = prefix;
+        self
+    }
+
+    /// Signs tokens, so that made-up ones are refused without asking the store. The first secret
+    /// signs, all verify. Default: not signed.
+    pub fn sign(mut self, ring: KeyRing) -> Self {
+        self.key_ring = Some(ring);
+        self
+    }
+
+    /// How the client presents its token. Default: in a cookie.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.config.transport = transport;
+        self
+    }
+
+    /// Whose word is taken for a request having come by https. Default [`Proxy::None`].
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.config.proxy = proxy;
+        self
+    }
+
+    /// Which cookies outlive the browser. Default [`Persistence::Remembered`].
+    pub fn persistence(mut self, persistence: Persistence) -> Self {
+        self.config.persistence = persistence;
+        self
+    }
+
+    /// When a cookie with a `Max-Age` is sent again. Default [`Rolling::WithDeadline`].
+    pub fn rolling(mut self, rolling: Rolling) -> Self {
+        self.config.rolling = rolling;
+        self
+    }
+
+    /// Whether a new session is stored though nothing was put into it. Default `false`: a visitor
+    /// who leaves nothing costs nothing, and gets no cookie.
+    pub fn save_uninitialized(mut self, save: bool) -> Self {
+        self.config.save_uninitialized = save;
+        self
+    }
+
+    /// The path below which the layer acts and browsers send the cookie. `/foo` covers `/foo/bar`
+    /// and not `/foobar`; elsewhere the extractors refuse. Default `/`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.config.cookie.path = path.into();
+        self
+    }
+
+    /// The domain whose hosts all get the cookie. Default: this host alone.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.config.cookie.domain = Some(domain.into());
+        self
+    }
+
+    /// When the cookie is `Secure`. Default [`Secure::ExceptLocalhost`].
+    pub fn secure(mut self, secure: Secure) -> Self {
+        self.config.secure = secure;
+        self
+    }
+
+    /// Whether scripts can't read the cookie. Default `true`.
+    pub fn http_only(mut self, http_only: bool) -> Self {
+        self.config.cookie.http_only = http_only;
+        self
+    }
+
+    /// Whether other sites' requests carry the cookie. Default [`SameSite::Lax`].
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.config.cookie.same_site = same_site;
+        self
+    }
+
+    /// Whether the cookie is kept apart for each site that embeds this one (CHIPS). Default
+    /// `false`.
+    pub fn partitioned(mut self, partitioned: bool) -> Self {
+        self.config.cookie.partitioned = partitioned;
+        self
+    }
+
+    /// Which cookies Chromium drops first. Default: no word of it.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.config.cookie.priority = Some(priority);
+        self
+    }
+
+    /// What becomes of a request whose session can't be loaded or saved. Default
+    /// [`OnFailure::Refuse`].
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.config.on_failure = on_failure;
+        self
+    }
+
+    /// The layer.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for options that contradict
+    /// each other or that browsers refuse; it says what to change.
+    pub fn build(mut self) -> Result<SessionLayer> {
+        self.config.check()?;
+        if matches!(self.config.backing, Backing::Cookie(..)) {
+            let wrong = |message: &str| Err(session_core::Error::misconfigured(message));
+            if self.key_ring.is_some() {
+                return wrong("a session in the cookie is authenticated already: leave `sign` out");
+            }
+            if self.config.transport != Transport::Cookie {
+                return wrong("a session in the cookie needs the cookie: leave `transport` out");
+            }
+        }
+        self.config.signer = self.key_ring.as_ref().map(Signer::new);
+        Ok(SessionLayer(Arc::new(self.config)))
+    }
+}

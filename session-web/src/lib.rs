@@ -1,0 +1,69 @@
+//! Sessions for [tower] and [axum]: in a store, or in an encrypted cookie.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use session_memory::MemoryStore;
+//! use session_web::{Session, SessionLayer};
+//!
+//! async fn visit(session: Session) -> String {
+//!     let visits = session.get("visits").ok().flatten().unwrap_or(0_u32) + 1;
+//!     session.insert("visits", visits).expect("a number is JSON");   // plain memory, no await
+//!     format!("visit {visits}")
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/", get(visit))
+//!     .layer(SessionLayer::new(MemoryStore::new()));               // saves before the response goes
+//! ```
+//!
+//! # What happens to a request
+//!
+//! * **No extractor, no store traffic**, and no header in the response.
+//! * The first extractor loads the session: one round trip if the client has presented a token,
+//!   none otherwise. Every other extractor of the request gets the same session.
+//! * The layer saves what has changed **before the first byte of the response**, one round trip,
+//!   and sets the cookie if there is a new token. What was only read is touched, if its deadline
+//!   would move noticeably.
+//! * **If it can't be saved, the client is told**: [`OnFailure`] says how. A response says 200
+//!   only if what its handler did to the session is stored.
+//! * A body that streams is not held back; it starts once the session is saved, and what it does
+//!   to the session from then on must call [`save`](session_core::Session::save) itself.
+//! * A handler that panics, or whose client goes away, saves nothing. One that calls `save`
+//!   itself has saved; the layer then sets the cookie.
+//! * A handler that answers with an error has its session saved all the same: failed sign-ins may
+//!   be counted in it.
+//! * A token that opens nothing, because its session has ended or was never there, is not adopted
+//!   and not answered: only a handler that stores something gets a cookie sent, so that a late
+//!   request can't overwrite the token that a sign-in beside it has just set.
+//! * Nested layers with cookies of different names each have a session: extractors get the
+//!   innermost, [`SessionHandle::named`] any of them.
+//!
+//! [tower]: https://docs.rs/tower
+//! [axum]: https://docs.rs/axum
+#![forbid(unsafe_code)]
+
+mod config;
+mod cookie;
+mod cookie_store;
+#[cfg(feature = "axum")]
+mod extract;
+mod handle;
+mod key;
+mod layer;
+mod request;
+mod sealed;
+mod service;
+mod session;
+mod signature;
+
+pub use config::{OnFailure, Persistence, Rolling, Transport};
+pub use cookie::{MAX_COOKIE_BYTES, NamePrefix, Priority, SameSite};
+#[cfg(feature = "axum")]
+pub use extract::{SessionRejection, SessionValue, Typed};
+pub use handle::SessionHandle;
+pub use key::{KeyRing, Secret};
+pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
+pub use request::{Peer, Proxy, Secure};
+pub use service::SessionService;
+pub use session::{Flash, Session};
+pub use session_core;

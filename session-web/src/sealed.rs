@@ -1,0 +1,328 @@
+//! Sessions in the cookie itself: sealed (encrypted and authenticated) or signed.
+//!
+//! A cookie's value is base64url of
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | version: 1 sealed, 2 signed |
+//! | 1–4 | which key |
+//! | sealed: 5–28 | a random nonce (XChaCha20-Poly1305 takes 192 bits, so random ones don't meet) |
+//! | the rest | sealed: ciphertext and tag; signed: the content and its HMAC-SHA256 |
+//!
+//! The head and the cookie's name are authenticated too, so a value is worth nothing under another
+//! name. The content begins with when the session began, its deadline and its limits: what a
+//! browser does with the cookie's own expiry enforces nothing.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use session_core::{Anchor, Bytes, Draft, Lifetime, Owner, Record, Stamp, Timeout, Ttl};
+use sha2::Sha256;
+
+use crate::key::{Key, KeyRing, Keys};
+
+const SEALED: u8 = 1;
+const SIGNED: u8 = 2;
+const HEAD: usize = 5;
+const NONCE: usize = 24;
+const MAC: usize = 32;
+/// Began, deadline, idle, absolute: milliseconds, `u64::MAX` for never. Then the stamp and the
+/// length of the owner.
+const FIXED: usize = 4 * 8 + 16 + 2;
+const NEVER: u64 = u64::MAX;
+
+/// Whether those who hold the cookie may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cover {
+    /// Encrypted: they may not.
+    Sealed,
+    /// Signed only: they may.
+    Signed,
+}
+
+/// Makes and opens the values of session cookies.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealer {
+    cover: Cover,
+    keys: Keys,
+}
+
+impl Sealer {
+    pub(crate) fn new(ring: &KeyRing, cover: Cover) -> Self {
+        let keys = ring.keys(match cover {
+            Cover::Sealed => b"session-web sealed cookie v1",
+            Cover::Signed => b"session-web signed cookie v1",
+        });
+        Self { cover, keys }
+    }
+
+    /// The cookie's value for a session.
+    pub(crate) fn close(&self, name: &str, session: &Contents) -> String {
+        let (key, content) = (self.keys.first(), session.encode());
+        let mut value = Vec::with_capacity(HEAD + NONCE + content.len() + MAC);
+        value.push(match self.cover {
+            Cover::Sealed => SEALED,
+            Cover::Signed => SIGNED,
+        });
+        value.extend(key.id);
+        match self.cover {
+            Cover::Sealed => {
+                let mut nonce = [0; NONCE];
+                // Without a working generator nothing about sessions is safe.
+                getrandom::fill(&mut nonce).expect("the system's random generator works");
+                let aad = bound(&value, name);
+                let payload = Payload {
+                    msg: &content,
+                    aad: &aad,
+                };
+                let sealed = cipher(key).encrypt(&XNonce::from(nonce), payload);
+                value.extend(nonce);
+                value.extend(sealed.expect("a cookie is shorter than the cipher's limit"));
+            }
+            Cover::Signed => {
+                let mac = mac(key, &bound(&value, name), &content).finalize();
+                value.extend(&content);
+                value.extend(mac.into_bytes());
+            }
+        }
+        URL_SAFE_NO_PAD.encode(value)
+    }
+
+    /// What is in a cookie's value; `None` if it was not made with one of the keys, for a cookie
+    /// of this name, as this version makes it.
+    pub(crate) fn open(&self, name: &str, value: &str) -> Option<Contents> {
+        let value = URL_SAFE_NO_PAD.decode(value).ok()?;
+        let (head, rest) = value.split_at_checked(HEAD)?;
+        let id: [u8; 4] = head[1..].try_into().ok()?;
+        let aad = bound(head, name);
+        let content = match (self.cover, head[0]) {
+            (Cover::Sealed, SEALED) => {
+                let (nonce, sealed) = rest.split_at_checked(NONCE)?;
+                let nonce = XNonce::from(<[u8; NONCE]>::try_from(nonce).ok()?);
+                let payload = || Payload {
+                    msg: sealed,
+                    aad: &aad,
+                };
+                let mut keys = self.keys.named(id);
+                keys.find_map(|key| cipher(key).decrypt(&nonce, payload()).ok())?
+            }
+            (Cover::Signed, SIGNED) => {
+                let (content, tag) = rest.split_at_checked(rest.len().checked_sub(MAC)?)?;
+                let mut keys = self.keys.named(id);
+                // Compared in constant time.
+                keys.find(|key| mac(key, &aad, content).verify_slice(tag).is_ok())?;
+                content.to_vec()
+            }
+            _ => return None,
+        };
+        Contents::decode(&content)
+    }
+}
+
+fn cipher(key: &Key) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&key.bytes.into())
+}
+
+fn mac(key: &Key, aad: &[u8], content: &[u8]) -> Hmac<Sha256> {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key.bytes)
+        .expect("HMAC takes keys of any length");
+    // The head is of one length, and the name can't hold a zero.
+    mac.update(aad);
+    mac.update(&[0]);
+    mac.update(content);
+    mac
+}
+
+fn bound(head: &[u8], name: &str) -> Vec<u8> {
+    [head, name.as_bytes()].concat()
+}
+
+/// A session as it is kept in a cookie. Times are Unix times of this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) began: u64,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) stamp: Stamp,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) data: Bytes,
+}
+
+impl Contents {
+    /// The session that `draft` makes at `now` of one that began at `began`.
+    pub(crate) fn new(draft: &Draft, began: u64, now: u64) -> Self {
+        let began = match draft.anchor {
+            Anchor::Keep => began,
+            Anchor::Restart => now,
+        };
+        let mut contents = Self {
+            began,
+            deadline: None,
+            lifetime: draft.lifetime,
+            stamp: draft.stamp,
+            owner: draft.owner.clone(),
+            data: draft.data.clone(),
+        };
+        contents.deadline = contents.deadline_after(draft.lifetime.idle, now);
+        contents
+    }
+
+    /// When it ends if it is used at `now` and then left for `idle`.
+    pub(crate) fn deadline_after(&self, idle: Timeout, now: u64) -> Option<u64> {
+        let idle = idle.millis().map(|limit| now.saturating_add(limit));
+        let absolute = self.lifetime.absolute.millis();
+        let absolute = absolute.map(|limit| self.began.saturating_add(limit));
+        match (idle, absolute) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(crate) fn is_live(&self, now: u64) -> bool {
+        self.deadline.is_none_or(|deadline| now < deadline)
+    }
+
+    pub(crate) fn ttl(&self, now: u64) -> Ttl {
+        self.deadline.map_or(Ttl::Never, |deadline| {
+            Ttl::Left(Duration::from_millis(deadline.saturating_sub(now)))
+        })
+    }
+
+    pub(crate) fn record(&self, now: u64) -> Record {
+        Record {
+            data: self.data.clone(),
+            stamp: self.stamp,
+            owner: self.owner.clone(),
+            lifetime: self.lifetime,
+            ttl: self.ttl(now),
+            age: Duration::from_millis(now.saturating_sub(self.began)),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let owner = self.owner.as_ref().map_or("", Owner::as_str);
+        let mut bytes = Vec::with_capacity(FIXED + owner.len() + self.data.len());
+        let millis = |timeout: Timeout| timeout.millis().unwrap_or(NEVER);
+        for number in [
+            self.began,
+            self.deadline.unwrap_or(NEVER),
+            millis(self.lifetime.idle),
+            millis(self.lifetime.absolute),
+        ] {
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.extend(self.stamp.as_bytes());
+        // An owner has at most 1,024 bytes.
+        bytes.extend((owner.len() as u16).to_be_bytes());
+        bytes.extend(owner.as_bytes());
+        bytes.extend_from_slice(&self.data);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (fixed, rest) = bytes.split_at_checked(FIXED)?;
+        let number = |n: usize| Some(u64::from_be_bytes(fixed[8 * n..8 * n + 8].try_into().ok()?));
+        let finite = |n: usize| Some(number(n)?).map(|number| (number != NEVER).then_some(number));
+        let owner_bytes = u16::from_be_bytes(fixed[48..].try_into().ok()?);
+        let (owner, data) = rest.split_at_checked(usize::from(owner_bytes))?;
+        let owner = match owner {
+            [] => None,
+            owner => Some(Owner::new(std::str::from_utf8(owner).ok()?).ok()?),
+        };
+        Some(Self {
+            began: number(0)?,
+            deadline: finite(1)?,
+            lifetime: Lifetime::new(
+                Timeout::from_millis(finite(2)?),
+                Timeout::from_millis(finite(3)?),
+            ),
+            stamp: Stamp::from_bytes(fixed[32..48].try_into().ok()?),
+            owner,
+            data: Bytes::copy_from_slice(data),
+        })
+    }
+}
+
+/// This server's clock: Unix time in milliseconds.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(NEVER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Secret;
+
+    fn contents() -> Contents {
+        let lifetime = Lifetime::new(Duration::from_secs(60), Timeout::Never);
+        let mut draft = Draft::new(r#"{"name":"Napoleon"}"#, lifetime)
+            .with_owner(Owner::new("user-1769").expect("good"));
+        draft.stamp = Stamp::from_bytes([7; 16]);
+        Contents::new(&draft, 1_000, 2_000)
+    }
+
+    const COVERS: [Cover; 2] = [Cover::Sealed, Cover::Signed];
+
+    #[test]
+    fn what_was_closed_opens() {
+        for cover in COVERS {
+            let sealer = Sealer::new(&KeyRing::new(Secret::generate()), cover);
+            let value = sealer.close("id", &contents());
+            assert_eq!(sealer.open("id", &value), Some(contents()), "{cover:?}");
+            assert_eq!(sealer.open("other", &value), None, "another cookie's");
+            let readable = URL_SAFE_NO_PAD.decode(&value).expect("base64");
+            let shows = readable.windows(8).any(|window| window == b"Napoleon");
+            assert_eq!(shows, cover == Cover::Signed, "{cover:?}");
+        }
+    }
+
+    #[test]
+    fn anything_changed_opens_nothing() {
+        for cover in COVERS {
+            let sealer = Sealer::new(&KeyRing::new(Secret::generate()), cover);
+            let value = sealer.close("id", &contents());
+            let bytes = URL_SAFE_NO_PAD.decode(&value).expect("base64");
+            for n in 0..bytes.len() {
+                let mut wrong = bytes.clone();
+                wrong[n] ^= 1;
+                let wrong = URL_SAFE_NO_PAD.encode(wrong);
+                assert_eq!(sealer.open("id", &wrong), None, "changed at {n}");
+                let short = URL_SAFE_NO_PAD.encode(&bytes[..n]);
+                assert_eq!(sealer.open("id", &short), None, "cut at {n}");
+            }
+            for text in ["", "A", "!!!!", "AQ", "é"] {
+                assert_eq!(sealer.open("id", text), None, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signed_cookie_is_no_sealed_one() {
+        let ring = KeyRing::new(Secret::generate());
+        let [sealed, signed] = COVERS.map(|cover| Sealer::new(&ring, cover));
+        let value = signed.close("id", &contents());
+        assert_eq!(sealed.open("id", &value), None);
+        assert_eq!(signed.open("id", &sealed.close("id", &contents())), None);
+    }
+
+    #[test]
+    fn secrets_rotate() {
+        let (old, new) = (Secret::generate(), Secret::generate());
+        for cover in COVERS {
+            let before = Sealer::new(&KeyRing::new(old.clone()), cover);
+            let ring = KeyRing::new(new.clone()).with_previous(old.clone());
+            let after = Sealer::new(&ring, cover);
+            let value = before.close("id", &contents());
+            assert_eq!(after.open("id", &value), Some(contents()), "an old cookie");
+            let value = after.close("id", &contents());
+            assert_eq!(before.open("id", &value), None, "a new cookie");
+            let dropped = Sealer::new(&KeyRing::new(new.clone()), cover);
+            assert_eq!(dropped.open("id", &before.close("id", &contents())), None);
+        }
+    }
+}
