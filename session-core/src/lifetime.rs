@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::{Error, Result};
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A limit in time, or none. `Never` is greater than every duration, so the earlier of two
 /// limits is `a.min(b)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,6 +138,24 @@ impl Lifetime {
         Self::new(duration, duration)
     }
 
+    /// The limits of NIST SP 800-63B-4 §2.1.3 for authenticator assurance level 1: 30 days in all.
+    #[must_use]
+    pub fn aal1() -> Self {
+        Self::new(Timeout::Never, 30 * DAY)
+    }
+
+    /// The limits of NIST SP 800-63B-4 §2.2.3 for level 2: an hour idle, 24 hours in all.
+    #[must_use]
+    pub fn aal2() -> Self {
+        Self::new(HOUR, DAY)
+    }
+
+    /// The limits of NIST SP 800-63B-4 §2.3.3 for level 3: 15 minutes idle, 12 hours in all.
+    #[must_use]
+    pub fn aal3() -> Self {
+        Self::new(HOUR / 4, 12 * HOUR)
+    }
+
     /// What is left, just after it was used, to a session that began `age` ago.
     #[must_use]
     pub fn left_after_use(&self, age: Duration) -> Ttl {
@@ -210,6 +231,21 @@ mod tests {
         ] {
             let error = lifetime.check(Lifetime::MAX).expect_err("must be refused");
             assert!(error.to_string().contains(says), "{error} names {says}");
+        }
+    }
+
+    #[test]
+    fn presets_are_nists() {
+        let minutes = |timeout: Timeout| timeout.duration().map(|limit| limit.as_secs() / 60);
+        for (lifetime, idle, absolute) in [
+            (Lifetime::aal1(), None, 30 * 24 * 60),
+            (Lifetime::aal2(), Some(60), 24 * 60),
+            (Lifetime::aal3(), Some(15), 12 * 60),
+            (Lifetime::default(), Some(30), 12 * 60),
+        ] {
+            lifetime.check(Lifetime::MAX).expect("allowed");
+            assert_eq!(minutes(lifetime.idle), idle);
+            assert_eq!(minutes(lifetime.absolute), Some(absolute));
         }
     }
 

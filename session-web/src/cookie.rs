@@ -111,11 +111,12 @@ impl CookieTemplate {
             ));
         }
         if let Some(domain) = &self.domain
-            && !is_domain(domain) {
-                return wrong(format!(
-                    "the cookie domain {domain:?} is no host name; give it without a port or a leading dot"
-                ));
-            }
+            && !is_domain(domain)
+        {
+            return wrong(format!(
+                "the cookie domain {domain:?} is no host name; give it without a port or a leading dot"
+            ));
+        }
         let host = has_prefix(&self.name, "__Host-");
         if host && (self.domain.is_some() || self.path != "/") {
             return wrong(format!(

@@ -63,7 +63,7 @@ pub use extract::{SessionRejection, SessionValue, Typed};
 pub use handle::SessionHandle;
 pub use key::{KeyRing, Secret};
 pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
-pub use request::{Peer, Proxy, Secure};
+pub use request::{Https, Peer, Proxy, Secure};
 pub use service::SessionService;
 pub use session::{Flash, Session};
 pub use session_core;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "axum")]
 use axum::extract::ConnectInfo;
@@ -11,6 +12,9 @@ use http::header::{FORWARDED, HOST};
 use http::request::Parts;
 use http::uri::Scheme;
 use ipnet::IpNet;
+
+/// Whether the log has been told why a cookie was not `Secure`.
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -62,6 +66,11 @@ pub enum Proxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
+/// Says that the request came by https: for servers that speak TLS themselves, which put it into
+/// the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Https;
+
 /// What is known of how a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channel {
@@ -75,7 +84,8 @@ pub(crate) enum Channel {
 
 impl Channel {
     pub(crate) fn of(parts: &Parts, proxy: &Proxy) -> Self {
-        if parts.uri.scheme() == Some(&Scheme::HTTPS) {
+        let marked = parts.extensions.get::<Https>().is_some();
+        if marked || parts.uri.scheme() == Some(&Scheme::HTTPS) {
             return Self::Https;
         }
         if is_trusted(parts, proxy) {
@@ -99,7 +109,16 @@ impl Channel {
     pub(crate) fn is_secure(self, secure: Secure) -> bool {
         match secure {
             Secure::Always => true,
-            Secure::ExceptLocalhost => self != Self::LocalHttp,
+            Secure::ExceptLocalhost => {
+                let local = self == Self::LocalHttp;
+                if local && !TOLD.swap(true, Ordering::Relaxed) {
+                    tracing::info!(
+                        "the session cookie is not Secure on requests by plain http to localhost, so that \
+                         development works; everywhere else it is"
+                    );
+                }
+                !local
+            }
             Secure::AsRequest => self == Self::Https,
             Secure::Never => false,
         }

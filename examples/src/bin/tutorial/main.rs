@@ -8,7 +8,11 @@
 //!
 //! Then open <http://127.0.0.1:3000>. Two of them on one store share their sessions: give the other
 //! a `--port`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is a program that prints"
+)]
 
 mod account;
 mod html;
