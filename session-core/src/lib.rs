@@ -17,6 +17,7 @@ mod owner;
 mod patch;
 mod reaper;
 mod record;
+mod renewal;
 mod session;
 mod sessions;
 mod stamp;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::data::{Data, Raw, from_raw, to_raw};
 use crate::patch::Patch;
+use crate::renewal::Held;
 use crate::sessions::Manager;
 use crate::write::Attempt;
 use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Stamp, Ttl};
@@ -38,7 +39,7 @@ pub(crate) enum Place {
     /// Nowhere yet.
     New,
     /// In the store, as of the write `stamp`.
-    Stored { token: SessionToken, stamp: Stamp },
+    Stored { held: Held, stamp: Stamp },
     /// It was in the store, and ended.
     Gone,
 }
@@ -78,14 +79,10 @@ impl Session {
         Self::from_parts(manager, Place::New, view)
     }
 
-    pub(crate) fn opened(
-        manager: Arc<Manager>,
-        token: SessionToken,
-        record: &Record,
-    ) -> Result<Self> {
+    pub(crate) fn opened(manager: Arc<Manager>, held: Held, record: &Record) -> Result<Self> {
         let view = View::read(record)?;
         let stamp = record.stamp;
-        let session = Self::from_parts(manager, Place::Stored { token, stamp }, view);
+        let session = Self::from_parts(manager, Place::Stored { held, stamp }, view);
         session.state().clock = Clock::read(record);
         Ok(session)
     }
@@ -251,20 +248,26 @@ impl Session {
         self.state().is_changed()
     }
 
-    /// The secret for the client's cookie. `None` until the session is stored, and when it has
-    /// ended.
+    /// The secret for the client's cookie. `None` until the session is stored, when it has ended,
+    /// and if it was opened with a token that has been renewed since: the newer one is with the
+    /// client already.
     #[must_use]
     pub fn token(&self) -> Option<SessionToken> {
-        match &self.state().place {
-            Place::Stored { token, .. } => Some(token.clone()),
-            Place::New | Place::Gone => None,
-        }
+        let held = self.held()?;
+        (!held.is_old()).then_some(held.token)
     }
 
-    /// The id that the session is filed under; `None` when there is no [`token`](Self::token).
+    /// The id that the session is filed under; `None` until it is stored, and when it has ended.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
-        self.token().map(|token| token.id())
+        self.held().map(|held| held.id())
+    }
+
+    pub(crate) fn held(&self) -> Option<Held> {
+        match &self.state().place {
+            Place::Stored { held, .. } => Some(held.clone()),
+            Place::New | Place::Gone => None,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -321,14 +324,14 @@ impl State {
     }
 
     /// Takes `record` as what is stored, with the changes not yet confirmed on top.
-    pub(crate) fn rebase(&mut self, token: SessionToken, record: &Record) -> Result<()> {
+    pub(crate) fn rebase(&mut self, held: Held, record: &Record) -> Result<()> {
         let mut view = View::read(record)?;
         view.apply(&self.sent);
         view.apply(&self.patch);
         self.view = view;
         self.clock = Clock::read(record);
         self.place = Place::Stored {
-            token,
+            held,
             stamp: record.stamp,
         };
         Ok(())

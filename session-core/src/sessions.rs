@@ -9,6 +9,7 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use crate::observer::{Event, Observers};
+use crate::renewal::{Held, Renewal};
 use crate::{
     Backoff, Ended, Error, Lifetime, Limits, Observer, Owner, Result, Session, SessionDirectory,
     SessionId, SessionInfo, SessionStore, SessionToken, Ttl,
@@ -45,6 +46,7 @@ pub(crate) struct Manager {
     pub(crate) observers: Observers,
     pub(crate) attempts: u32,
     pub(crate) backoff: Backoff,
+    pub(crate) renewal: Option<Renewal>,
     touch_after: f64,
     touching: Mutex<HashSet<SessionId>>,
 }
@@ -72,6 +74,7 @@ impl Sessions {
             observers: rules.observers.clone(),
             attempts: rules.attempts,
             touch_after: rules.touch_after,
+            renewal: rules.renewal,
         };
         builder.finish()
     }
@@ -115,9 +118,9 @@ impl Sessions {
     /// As [`open`](Self::open).
     pub async fn find(&self, token: &SessionToken) -> Result<Option<Session>> {
         let id = token.id();
-        let opened = match self.0.store.load(&id).await {
+        let opened = match self.0.load(Held::by(token.clone())).await {
             Ok(None) => return Ok(None),
-            Ok(Some(record)) => Session::opened(Arc::clone(&self.0), token.clone(), &record),
+            Ok(Some((held, record))) => Session::opened(Arc::clone(&self.0), held, &record),
             Err(error) => Err(error),
         };
         match opened {
@@ -296,6 +299,7 @@ pub struct SessionsBuilder {
     observers: Observers,
     attempts: u32,
     touch_after: f64,
+    renewal: Option<Renewal>,
 }
 
 impl SessionsBuilder {
@@ -307,6 +311,7 @@ impl SessionsBuilder {
             observers: Observers::default(),
             attempts: 24,
             touch_after: 1.0 / 20.0,
+            renewal: None,
         }
     }
 
@@ -349,12 +354,31 @@ impl SessionsBuilder {
         self
     }
 
+    /// Renews the token of a session that has been in use for `after`, by itself (OWASP Session
+    /// Management Cheat Sheet, "Renewal Timeout"): a token that was stolen then opens nothing once
+    /// its `grace` is over. Default: not.
+    ///
+    /// For `grace` from then on the old token opens the session too, for the requests that were
+    /// sent before the new one came. [`cycle_id`](Session::cycle_id) has no grace: at a sign-in
+    /// the old token is dead at once, for whoever planted it must not come along.
+    ///
+    /// While this is set, a token that opens nothing costs a second look 25 ms later, and during
+    /// the grace a listing shows the old id as a session of no owner, which ends as an expiry.
+    /// With [`Session::renew_if_due`], which `session-web` calls.
+    pub fn renew_after(mut self, after: Duration, grace: Duration) -> Self {
+        self.renewal = Some(Renewal { after, grace });
+        self
+    }
+
     /// The manager.
     ///
     /// # Errors
     /// [`Error::InvalidLifetime`] or [`Error::Misconfigured`] for rules that make no sense.
     pub fn build(self) -> Result<Sessions> {
         self.limits.check_lifetime(&self.lifetime)?;
+        if let Some(renewal) = self.renewal {
+            renewal.check()?;
+        }
         if self.attempts == 0 {
             return Err(Error::misconfigured("attempts must be at least 1"));
         }
@@ -377,6 +401,7 @@ impl SessionsBuilder {
             attempts: self.attempts,
             backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(64)),
             touch_after: self.touch_after,
+            renewal: self.renewal,
             touching: Mutex::default(),
         }))
     }

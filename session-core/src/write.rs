@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::data::{from_raw, to_raw};
+use crate::data::{Raw, from_raw, to_raw};
 use crate::observer::Event;
+use crate::renewal::Held;
 use crate::session::{Clock, Place, View};
 use crate::{Anchor, Draft, Error, Result, Saved, Session, SessionToken, Stamp};
 
@@ -23,11 +24,11 @@ enum Step {
         token: SessionToken,
     },
     Save {
-        token: SessionToken,
+        held: Held,
         expected: Stamp,
     },
     Rename {
-        from: SessionToken,
+        from: Held,
         to: SessionToken,
         expected: Stamp,
     },
@@ -41,6 +42,8 @@ enum Goal {
     Edit,
     /// Write under a new token.
     Cycle,
+    /// The same, unless somebody else has just done so.
+    Renew,
 }
 
 enum Outcome {
@@ -130,6 +133,18 @@ impl Session {
         self.write(Goal::Cycle, &mut |_| Ok(())).await
     }
 
+    /// As [`cycle_id`](Self::cycle_id), with a change that belongs to it; nothing if somebody else
+    /// has just renewed the token.
+    pub(crate) async fn renew_with(&self, key: &str, value: Raw) -> Result<()> {
+        let _turn = self.0.turn.lock().await;
+        self.settle().await?;
+        let mut edit = |view: &mut View| {
+            view.data.set(key, value.clone());
+            Ok(())
+        };
+        self.write(Goal::Renew, &mut edit).await
+    }
+
     /// Says that the session is in use, so that its idle limit starts anew. Writes no data. A
     /// save does this anyway.
     ///
@@ -144,7 +159,7 @@ impl Session {
         self.settle().await?;
         let (id, idle) = {
             let state = self.state();
-            let Place::Stored { token, .. } = &state.place else {
+            let Place::Stored { held, .. } = &state.place else {
                 return Ok(());
             };
             let (lifetime, clock) = (state.view.lifetime, state.clock);
@@ -155,7 +170,7 @@ impl Session {
             {
                 return Ok(());
             }
-            (token.id(), lifetime.idle)
+            (held.id(), lifetime.idle)
         };
         let Some(_touching) = self.0.manager.begin_touch(&id) else {
             return Ok(());
@@ -178,23 +193,17 @@ impl Session {
     /// The store's. The session may then still be there.
     pub async fn destroy(&self) -> Result<()> {
         let _turn = self.0.turn.lock().await;
-        let (tokens, owner, age) = {
+        let (ids, owner, age) = {
             let state = self.state();
-            let mut tokens = Vec::new();
-            if let Place::Stored { token, .. } = &state.place {
-                tokens.push(token.clone());
+            let mut ids = Vec::new();
+            if let Place::Stored { held, .. } = &state.place {
+                ids.push(held.id());
             }
             // A create or rename without an answer may have happened: its id must go too.
-            tokens.extend(
-                state
-                    .unanswered
-                    .as_ref()
-                    .map(|attempt| attempt.token().clone()),
-            );
-            (tokens, state.view.owner.clone(), state.clock.age_now())
+            ids.extend(state.unanswered.as_ref().map(|attempt| attempt.held().id()));
+            (ids, state.view.owner.clone(), state.clock.age_now())
         };
-        for token in tokens {
-            let id = token.id();
+        for id in ids {
             if self.0.manager.store.destroy(&id).await? {
                 let event = Event::new(&id, owner.as_ref(), age);
                 self.0
@@ -232,6 +241,8 @@ impl Session {
                     self.confirm(attempt, stamp);
                     return Ok(());
                 }
+                // Another request may have renewed the token: then its signpost says where it is.
+                Outcome::Gone if self.0.manager.renewal.is_some() => {}
                 Outcome::Gone => return Err(self.lost()),
                 Outcome::Collision => continue,
                 Outcome::Conflict => {}
@@ -245,9 +256,14 @@ impl Session {
     }
 
     /// The next write; `None` if there is nothing to write.
-    fn plan(&self, goal: Goal, edit: &mut Edit<'_>) -> Result<Option<Attempt>> {
+    fn plan(&self, mut goal: Goal, edit: &mut Edit<'_>) -> Result<Option<Attempt>> {
         let (place, mut view, anchor) = {
             let mut state = self.state();
+            goal = match (&state.place, goal) {
+                (Place::Stored { held, .. }, Goal::Renew) if held.is_old() => Goal::Save,
+                (_, Goal::Renew) => Goal::Cycle,
+                (_, goal) => goal,
+            };
             let changed = state.is_changed();
             let storable = !matches!(state.place, Place::New);
             if !changed && (goal == Goal::Save || goal == Goal::Cycle && !storable) {
@@ -262,18 +278,20 @@ impl Session {
             (Place::New, _) => Step::Create {
                 token: SessionToken::generate(),
             },
-            (Place::Stored { token, stamp }, Goal::Cycle) => Step::Rename {
-                to: token.cycled(),
-                from: token,
+            (Place::Stored { held, stamp }, Goal::Cycle | Goal::Renew) => Step::Rename {
+                to: held.token.cycled(),
+                from: held,
                 expected: stamp,
             },
-            (Place::Stored { token, stamp }, Goal::Save | Goal::Edit) => Step::Save {
-                token,
+            (Place::Stored { held, stamp }, Goal::Save | Goal::Edit) => Step::Save {
+                held,
                 expected: stamp,
             },
         };
-        // The edit is its user's code: it runs without the lock, so it may use this session.
-        edit(&mut view)?;
+        if goal != Goal::Save {
+            // It is its user's code: it runs without the lock, so it may use this session.
+            edit(&mut view)?;
+        }
         let draft = view.draft(anchor);
         self.0.manager.limits.check_record(draft.data.len())?;
         Ok(Some(Attempt { step, draft, view }))
@@ -305,7 +323,7 @@ impl Session {
         let (store, draft) = (&self.0.manager.store, &attempt.draft);
         match &attempt.step {
             Step::Create { token } => store.create(&token.id(), draft).await.map(Saved::Done),
-            Step::Save { token, expected } => store.save(&token.id(), draft, *expected).await,
+            Step::Save { held, expected } => store.save(&held.id(), draft, *expected).await,
             Step::Rename { from, to, expected } => {
                 store.rename(&from.id(), &to.id(), draft, *expected).await
             }
@@ -315,23 +333,24 @@ impl Session {
     /// Takes what others wrote, with the changes of this handle on top. `true` if it was this
     /// very write that had happened after all.
     async fn reload(&self, attempt: &Attempt) -> Result<bool> {
-        let Some(token) = self.token() else {
+        let Some(held) = self.held() else {
             return Err(self.lost());
         };
-        let Some(record) = self.0.manager.store.load(&token.id()).await? else {
+        let Some((held, record)) = self.0.manager.load(held).await? else {
             return Err(self.lost());
         };
         if record.stamp == attempt.draft.stamp {
             self.confirm(attempt.clone(), record.stamp);
             return Ok(true);
         }
-        self.state().rebase(token, &record)?;
+        self.state().rebase(held, &record)?;
         Ok(false)
     }
 
     /// Takes `attempt` as what is stored, with the changes made since on top.
     fn confirm(&self, attempt: Attempt, stamp: Stamp) {
-        let token = attempt.token().clone();
+        let held = attempt.held();
+        let id = held.id();
         let (owner, age) = {
             let mut state = self.state();
             let age = match (&attempt.step, attempt.draft.anchor) {
@@ -343,13 +362,9 @@ impl Session {
             state.view = attempt.view;
             let later = state.patch.clone();
             state.view.apply(&later);
-            state.place = Place::Stored {
-                token: token.clone(),
-                stamp,
-            };
+            state.place = Place::Stored { held, stamp };
             (attempt.draft.owner, age)
         };
-        let id = token.id();
         let event = Event::new(&id, owner.as_ref(), age);
         let observers = &self.0.manager.observers;
         match &attempt.step {
@@ -371,12 +386,11 @@ impl Session {
 }
 
 impl Attempt {
-    /// The token that the session has once the write is done.
-    fn token(&self) -> &SessionToken {
+    /// How the session is held once the write is done.
+    fn held(&self) -> Held {
         match &self.step {
-            Step::Create { token } | Step::Save { token, .. } | Step::Rename { to: token, .. } => {
-                token
-            }
+            Step::Create { token } | Step::Rename { to: token, .. } => Held::by(token.clone()),
+            Step::Save { held, .. } => held.clone(),
         }
     }
 }

@@ -125,7 +125,17 @@ async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
             .change()
             .map_or(Ok(None), |change| tell_of_change(handle, opened, change));
     }
+    if opened.token.is_some() {
+        renew(session).await;
+    }
     tell(handle, opened, moved)
+}
+
+/// Gives the session a new token if the one it has is old. It keeps the old one if that fails.
+async fn renew(session: &session_core::Session) {
+    if let Err(error) = session.renew_if_due().await {
+        tracing::warn!(%error, "a session could not be renewed");
+    }
 }
 
 /// Extends the session, which its user has only read; whether that has moved its deadline.
@@ -149,7 +159,7 @@ fn tell(handle: &Inner, opened: &Opened, moved: bool) -> Result<Told> {
     let Some(token) = session.token() else {
         // It has ended by this request's own hand, and not under it: another's token may be in the
         // client's hands by now.
-        let ended = opened.token.is_some() && !session.is_gone();
+        let ended = opened.token.is_some() && session.is_new();
         return if ended {
             end(handle).map(Some)
         } else {
@@ -166,8 +176,9 @@ fn tell(handle: &Inner, opened: &Opened, moved: bool) -> Result<Told> {
         Rolling::WithDeadline => moved && max_age.is_some(),
         Rolling::Never => false,
     };
-    let is_news = opened.token.as_ref() != Some(&token) || lifetime != opened.lifetime;
-    if !is_news && !rolls {
+    let is_new = opened.token.as_ref() != Some(&token);
+    let again = (lifetime != opened.lifetime || rolls) && !session.is_renewal_near();
+    if !is_new && !again {
         return Ok(None);
     }
     let name = config.cookie.name(handle.secure);

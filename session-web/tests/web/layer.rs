@@ -753,3 +753,32 @@ async fn what_the_handler_says_of_caching_is_kept_where_it_says_enough() {
     let page = Browser::new().get(&app, "/private").await;
     assert_eq!(page.header("cache-control"), Some("private, no-store"));
 }
+
+#[tokio::test]
+async fn a_session_in_use_is_renewed_by_itself() {
+    let (after, grace) = (Duration::from_millis(300), Duration::from_millis(200));
+    let sessions = Sessions::builder(std::sync::Arc::new(MemoryStore::new()));
+    let sessions = sessions.renew_after(after, grace).build().expect("good");
+    let layer = SessionLayer::builder(sessions)
+        .persistence(Persistence::Always)
+        .build();
+    let app = routes().layer(layer.expect("good"));
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    assert_eq!(browser.get(&app, "/count").await.text, "2");
+    tokio::time::sleep(after).await;
+    let late = browser.copied();
+    let page = browser.get(&app, "/read").await;
+    assert_eq!(page.set_cookies().len(), 1, "a new token");
+    assert_ne!(browser.cookies(), late.cookies());
+    let page = late.get(&app, "/count").await;
+    assert_eq!(page.text, "3", "the old one still works");
+    assert!(page.set_cookies().is_empty(), "and is told nothing");
+    tokio::time::sleep(grace).await;
+    assert_eq!(
+        late.get(&app, "/read").await.text,
+        "None new true",
+        "the grace is over"
+    );
+    assert_eq!(browser.get(&app, "/read").await.text, "Some(3) new false");
+}
