@@ -160,7 +160,12 @@ pub(crate) async fn sign_out_others(
 }
 
 /// The session as the store sees it.
-pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Html<String> {
+pub(crate) async fn show(
+    State(site): State<Arc<Site>>,
+    session: Session,
+) -> Result<Html<String>, Failed> {
+    // The layer does so at the end of every request; here the page shall tell what comes of it.
+    session.touch().await?;
     let lifetime = session.lifetime();
     let limit = |timeout: session::Timeout| timeout.duration().map_or("none".to_owned(), in_words);
     let left = session.expires_in().left();
@@ -180,9 +185,11 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Htm
             .id()
             .map_or("not stored yet".to_owned(), |id| escape(id.as_str())),
         in_words(session.age()),
-        left.map_or("never".to_owned(), |left| format!("{} s", left.as_secs())),
+        left.map_or("never".to_owned(), |left| {
+            format!("{} s", left.as_millis().div_ceil(1000))
+        }),
         limit(lifetime.idle),
         limit(lifetime.absolute),
     );
-    page(&site, &session, "This session", &content)
+    Ok(page(&site, &session, "This session", &content))
 }

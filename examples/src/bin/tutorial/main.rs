@@ -25,7 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::routing::{get, post};
-use session::{LogObserver, Reaper, Sessions};
+use session::{Lifetime, LogObserver, Reaper, Sessions};
 use session_web::{KeyRing, Secret, SessionLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -44,6 +44,7 @@ struct Options {
     cookie_only: bool,
     port: u16,
     secret: Option<String>,
+    lifetime: Lifetime,
 }
 
 impl Options {
@@ -53,6 +54,7 @@ impl Options {
             cookie_only: false,
             port: 3000,
             secret: None,
+            lifetime: Lifetime::default(),
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -62,9 +64,13 @@ impl Options {
                 "--cookie-only" => options.cookie_only = true,
                 "--port" => options.port = value()?.parse().map_err(|_| "--port needs a number")?,
                 "--secret" => options.secret = Some(value()?),
+                "--idle" => {
+                    let seconds: u64 = value()?.parse().map_err(|_| "--idle needs seconds")?;
+                    options.lifetime.idle = Duration::from_secs(seconds).into();
+                }
                 _ => {
                     return Err(format!(
-                        "{word}? It can be: --store URL, --cookie-only, --port NUMBER, --secret TEXT"
+                        "{word}? It can be: --store URL, --cookie-only, --port NUMBER, --secret TEXT, --idle SECONDS"
                     ));
                 }
             }
@@ -89,7 +95,7 @@ async fn run() -> Result<(), Failure> {
     let (site, layer) = if options.cookie_only {
         cookie_only(&options)?
     } else {
-        in_store(&options.store).await?
+        in_store(&options).await?
     };
     // Removes what has expired, and tells the observer; it stops when it is dropped.
     let _reaper = site.sessions.clone().map(Reaper::spawn).transpose()?;
@@ -101,9 +107,11 @@ async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn in_store(url: &str) -> Result<(Site, SessionLayer), Failure> {
+async fn in_store(options: &Options) -> Result<(Site, SessionLayer), Failure> {
     // Sessions' beginnings and ends are in the log, and nothing else has to be written for that.
+    let url = &options.store;
     let sessions = Sessions::builder(session::connect(url).await?)
+        .lifetime(options.lifetime)
         .observer(LogObserver)
         .build()?;
     let scheme = url.split(':').next().unwrap_or_default();
@@ -120,7 +128,9 @@ fn cookie_only(options: &Options) -> Result<(Site, SessionLayer), Failure> {
         // Every restart signs everybody out; a real site keeps its secret.
         None => Secret::generate(),
     };
-    let layer = SessionLayer::cookie_only(&KeyRing::new(secret)).observer(LogObserver);
+    let layer = SessionLayer::cookie_only(&KeyRing::new(secret))
+        .lifetime(options.lifetime)
+        .observer(LogObserver);
     let site = Site {
         sessions: None,
         kept: "in the cookie, encrypted".to_owned(),

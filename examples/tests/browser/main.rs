@@ -1,0 +1,258 @@
+//! The tutorial in a real browser: headless Chromium, driven by chromedriver.
+//!
+//! Debian has both (`chromium`, `chromium-driver`); `SESSION_TEST_SKIP=browser` goes without.
+
+mod chromium;
+mod https;
+mod site;
+
+use std::time::Duration;
+
+use chromium::Chromium;
+use fantoccini::Locator;
+use serde_json::json;
+use site::Site;
+
+/// Says loudly that a test is not run, if it shall not be.
+fn is_skipped() -> bool {
+    let skip = std::env::var("SESSION_TEST_SKIP").unwrap_or_default();
+    let skipped = skip.split(',').any(|name| name.trim() == "browser");
+    if skipped {
+        use std::io::Write;
+        let line = "NOT RUN: SESSION_TEST_SKIP names browser\n";
+        // Past the test harness's capturing; if it is closed there is nobody to tell.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+    skipped
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_and_out_and_going_back() {
+    if is_skipped() {
+        return;
+    }
+    let (site, browser) = (Site::start(&[]), Chromium::start(&json!({})).await);
+    browser.open(&site.url("/")).await;
+    assert_eq!(browser.text("#visits").await, "1");
+    browser.open(&site.url("/")).await;
+    assert_eq!(browser.text("#visits").await, "2");
+    let before = browser.cookie("id").await.expect("a session");
+    browser.sign_in("Napoleon", false).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    assert_eq!(browser.text("#visits").await, "3", "the data is kept");
+    let after = browser.cookie("id").await.expect("a session");
+    assert_ne!(before.value(), after.value(), "and the token is new");
+    assert_eq!(after.http_only(), Some(true));
+    assert_eq!(after.expires(), None, "it is gone with the browser");
+
+    browser.click("form[action='/sign-out'] button").await;
+    browser.wait_for("#who", "not signed in").await;
+    // What the browser shows when going back is fetched anew, for it was not to be stored.
+    browser.client.back().await.expect("back");
+    browser.wait_for("#who", "not signed in").await;
+
+    browser.sign_in("Napoleon", true).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    let remembered = browser.cookie("id").await.expect("a session");
+    assert!(remembered.expires().is_some(), "it outlives the browser");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_at_the_same_time_lose_nothing() {
+    if is_skipped() {
+        return;
+    }
+    let (site, browser) = (Site::start(&[]), Chromium::start(&json!({})).await);
+    browser.open(&site.url("/")).await;
+    // What two tabs full of buttons do at once.
+    let script = r#"
+        const done = arguments[arguments.length - 1];
+        const token = document.querySelector("input[name=token]").value;
+        const add = (hat) => fetch("/cart", { method: "POST",
+            body: new URLSearchParams({ token, add: hat }) }).then((answer) => answer.status);
+        Promise.all([...Array(10)].map((_, n) => add(n % 2 ? "Fez" : "Bowler"))).then(done);
+    "#;
+    let statuses = browser.client.execute_async(script, Vec::new()).await;
+    assert_eq!(statuses.expect("all answered"), json!(vec![200; 10]));
+    browser.open(&site.url("/")).await;
+    browser.wait_for("#cart", "10 in your cart:").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_in_one_tab_while_the_other_waits() {
+    if is_skipped() {
+        return;
+    }
+    let (site, browser) = (Site::start(&[]), Chromium::start(&json!({})).await);
+    browser.open(&site.url("/")).await;
+    browser.sign_in("Napoleon", false).await;
+    let slow = browser.client.window().await.expect("a tab");
+    let start = r#"window.slow = fetch("/slow?ms=1500").then((answer) => answer.status);"#;
+    browser
+        .client
+        .execute(start, Vec::new())
+        .await
+        .expect("started");
+    let other = browser.client.new_window(true).await.expect("another tab");
+    browser
+        .client
+        .switch_to_window(other.handle)
+        .await
+        .expect("there");
+    browser.open(&site.url("/")).await;
+    browser.click("form[action='/sign-out'] button").await;
+    browser.wait_for("#who", "not signed in").await;
+    browser.client.switch_to_window(slow).await.expect("there");
+    let wait = "window.slow.then(arguments[arguments.length - 1]);";
+    let status = browser.client.execute_async(wait, Vec::new()).await;
+    assert_eq!(
+        status.expect("answered"),
+        json!(409),
+        "its change is refused"
+    );
+    browser.open(&site.url("/")).await;
+    assert_eq!(
+        browser.text("#who").await,
+        "not signed in",
+        "and nobody is back"
+    );
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_are_listed_and_signed_out() {
+    if is_skipped() {
+        return;
+    }
+    let site = Site::start(&[]);
+    let (phone, laptop) = (
+        Chromium::start(&json!({})).await,
+        Chromium::start(&json!({})).await,
+    );
+    for browser in [&phone, &laptop] {
+        browser.open(&site.url("/")).await;
+        browser.sign_in("Napoleon", false).await;
+    }
+    laptop.open(&site.url("/devices")).await;
+    let rows = laptop
+        .client
+        .find_all(Locator::Css("#devices td code"))
+        .await;
+    assert_eq!(rows.expect("a table").len(), 2);
+    laptop.click("form[action='/devices/others'] button").await;
+    assert_eq!(
+        laptop.text(".flash").await,
+        "Signed out on 1 other devices."
+    );
+    phone.open(&site.url("/")).await;
+    phone.wait_for("#who", "not signed in").await;
+    laptop.open(&site.url("/")).await;
+    laptop.wait_for("#who", "signed in as Napoleon").await;
+    phone.end().await;
+    laptop.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_takes_no_cookies_is_told() {
+    if is_skipped() {
+        return;
+    }
+    let blocked = json!({ "profile.default_content_setting_values.cookies": 2 });
+    let (site, browser) = (Site::start(&[]), Chromium::start(&blocked).await);
+    for _ in 0..2 {
+        browser.open(&site.url("/")).await;
+        assert_eq!(
+            browser.text("#visits").await,
+            "1",
+            "each visit is the first"
+        );
+    }
+    browser.sign_in("Napoleon", false).await;
+    let text = browser.text("body").await;
+    assert!(text.contains("This form is not from here"), "{text}");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_expires_while_its_page_is_open() {
+    if is_skipped() {
+        return;
+    }
+    let site = Site::start(&["--idle", "3"]);
+    let browser = Chromium::start(&json!({})).await;
+    browser.open(&site.url("/")).await;
+    browser.open(&site.url("/session")).await;
+    let shown = browser.text("#ends").await;
+    assert!(shown.ends_with(" s"), "it counts down: {shown}");
+    browser
+        .wait_for("#ends", "now: this session has ended")
+        .await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    browser.open(&site.url("/")).await;
+    assert_eq!(browser.text("#visits").await, "1", "a new session");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_the_cookie_works_the_same() {
+    if is_skipped() {
+        return;
+    }
+    let site = Site::start(&["--cookie-only"]);
+    let browser = Chromium::start(&json!({})).await;
+    browser.open(&site.url("/")).await;
+    browser.sign_in("Napoleon", false).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    browser.click("form[action='/cart'] button").await;
+    browser.wait_for("#cart", "1 in your cart:").await;
+    browser.click("form[action='/sign-out'] button").await;
+    browser.wait_for("#who", "not signed in").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sites_on_one_secret_share_sessions_and_a_restart_keeps_them() {
+    if is_skipped() {
+        return;
+    }
+    let arguments = [
+        "--cookie-only",
+        "--secret",
+        "a secret of this test, 32 bytes or more",
+    ];
+    let (one, two) = (Site::start(&arguments), Site::start(&arguments));
+    let browser = Chromium::start(&json!({})).await;
+    browser.open(&one.url("/")).await;
+    browser.sign_in("Napoleon", false).await;
+    // Cookies know no ports.
+    browser.open(&two.url("/")).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    drop((one, two));
+    let restarted = Site::start(&arguments);
+    browser.open(&restarted.url("/")).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_https_the_cookie_is_as_strict_as_can_be() {
+    if is_skipped() {
+        return;
+    }
+    let port = https::serve().await;
+    let browser = Chromium::start(&json!({})).await;
+    for n in ["1", "2"] {
+        browser.open(&format!("https://localhost:{port}/")).await;
+        assert_eq!(browser.text("body").await, n);
+    }
+    let cookie = browser.cookie("__Host-id").await.expect("a session");
+    assert_eq!(cookie.secure(), Some(true));
+    assert_eq!(cookie.http_only(), Some(true));
+    assert_eq!(cookie.path(), Some("/"));
+    let script = "return document.cookie;";
+    let readable = browser.client.execute(script, Vec::new()).await;
+    assert_eq!(readable.expect("text"), json!(""), "scripts don't see it");
+    browser.end().await;
+}

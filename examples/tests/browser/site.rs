@@ -1,0 +1,41 @@
+//! The tutorial, as a process on a port of its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+/// A running tutorial; it ends when this is dropped.
+pub(crate) struct Site {
+    process: Child,
+    address: String,
+}
+
+impl Site {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tutorial"))
+            .args(["--port", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tutorial starts");
+        let output = process.stdout.take().expect("piped");
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let told = lines.find(|line| line.starts_with("http://"));
+        let told = told.expect("it tells its address");
+        let address = told.split(',').next().expect("a first part").to_owned();
+        // What it says from then on must go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
