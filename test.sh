@@ -69,7 +69,9 @@ summary() {
     if [ -z "$with_docker" ]; then echo "docker  NOT RUN: left out by a flag"; fi
 }
 
-$servers/install.sh binaries ${with_docker:+docker}
+with_browser=yes
+case ",${SESSION_TEST_SKIP:-}," in *,browser,*) with_browser= ;; esac
+$servers/install.sh binaries ${with_docker:+docker} ${with_browser:+browser}
 if [ -n "$with_docker" ]; then prepare_docker; fi
 
 say "unit tests and doc tests"

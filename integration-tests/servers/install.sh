@@ -3,6 +3,7 @@
 #   install.sh WHAT…
 #     binaries    redis-server, mariadbd, mongod
 #     docker      the Docker engine, and what builds its images
+#     browser     chromium, chromedriver
 #     lint        shellcheck
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -87,11 +88,12 @@ docker_engine() {
     fetch_mongod
 }
 
-[ $# -gt 0 ] || die "usage: install.sh binaries|docker|lint…"
+[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|lint…"
 for what in "$@"; do
     case $what in
     binaries) binaries ;;
     docker) docker_engine ;;
+    browser) commands chromium=chromium chromedriver=chromium-driver ;;
     lint) commands shellcheck=shellcheck ;;
     *) die "no such thing to install: $what" ;;
     esac

@@ -78,8 +78,10 @@ fn target(record: &Record) -> Result<Option<SessionId>> {
     let Some(to) = record.data.strip_prefix(SIGNPOST) else {
         return Ok(None);
     };
-    let to = std::str::from_utf8(to).map_err(|_| Error::corrupt("a signpost names no id"))?;
-    SessionId::from_stored(to).map(Some)
+    let to = std::str::from_utf8(to).ok();
+    let to = to.and_then(|to| SessionId::from_stored(to).ok());
+    to.map(Some)
+        .ok_or_else(|| Error::corrupt("a signpost names no id"))
 }
 
 impl Manager {
@@ -178,7 +180,10 @@ mod tests {
         assert!(crate::data::Data::decode(&post).is_err());
         let json = Bytes::from_static(br#"{"\u0000moved to ":"x"}"#);
         assert_eq!(target(&record(json)).expect("good"), None);
-        assert!(target(&record(Bytes::from_static(b"\0moved to \xff"))).is_err());
+        for wrong in [b"\0moved to \xff".as_slice(), b"\0moved to "] {
+            let wrong = target(&record(Bytes::from_static(wrong)));
+            assert!(matches!(wrong, Err(Error::Corrupt { .. })), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl SessionHandle {
     pub(crate) fn new(config: Arc<Config>, parts: &Parts) -> Self {
         let secure = Channel::of(parts, &config.proxy).is_secure(config.secure);
         let presented = presented(&config, parts, secure);
-        let covered = config.cookie.covers(parts.uri.path());
+        let covered = config.cookie.covers(path(parts));
         Self(Arc::new(Inner {
             config,
             presented,
@@ -146,6 +146,16 @@ impl Opened {
             in_cookie,
         }
     }
+}
+
+/// The path that the browser has asked for: within a router that is nested in another, the request
+/// has only the rest of it.
+fn path(parts: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
+        return original.0.path();
+    }
+    parts.uri.path()
 }
 
 fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chromium::Chromium;
 use fantoccini::Locator;
+use integration_tests::servers::{self, Kind, Private};
 use serde_json::json;
 use site::Site;
 
@@ -232,6 +233,27 @@ async fn two_sites_on_one_secret_share_sessions_and_a_restart_keeps_them() {
     drop((one, two));
     let restarted = Site::start(&arguments);
     browser.open(&restarted.url("/")).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sites_on_one_store_share_sessions_and_a_restart_keeps_them() {
+    if is_skipped() || servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let redis = Private::start(Kind::Redis, &[]);
+    let arguments = ["--store", redis.url.as_str()];
+    let (one, two) = (Site::start(&arguments), Site::start(&arguments));
+    let browser = Chromium::start(&json!({})).await;
+    browser.open(&one.url("/")).await;
+    browser.sign_in("Napoleon", false).await;
+    browser.wait_for("#who", "signed in as Napoleon").await;
+    browser.open(&two.url("/")).await;
+    browser.wait_for("#visits", "3").await;
+    drop((one, two));
+    let restarted = Site::start(&arguments);
+    browser.open(&restarted.url("/devices")).await;
     browser.wait_for("#who", "signed in as Napoleon").await;
     browser.end().await;
 }

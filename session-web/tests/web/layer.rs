@@ -782,3 +782,135 @@ async fn a_session_in_use_is_renewed_by_itself() {
     );
     assert_eq!(browser.get(&app, "/read").await.text, "Some(3) new false");
 }
+
+#[tokio::test]
+async fn within_a_nested_router_the_path_is_the_whole_one() {
+    let layer = SessionLayer::builder(MemoryStore::new())
+        .path("/foo/bar")
+        .build();
+    let inner = Router::new()
+        .route("/bar", get(count))
+        .route("/bar/baz", get(count))
+        .route("/foo/bar", get(count))
+        .layer(layer.expect("good"));
+    let app = Router::new().nest("/foo", inner);
+    for (path, status) in [
+        ("/foo/bar", StatusCode::OK),
+        ("/foo/bar/baz?x=/", StatusCode::OK),
+        ("/foo/foo/bar", StatusCode::INTERNAL_SERVER_ERROR),
+    ] {
+        let page = Browser::new().get(&app, path).await;
+        assert_eq!(page.status, status, "{path}");
+        assert_eq!(
+            page.set_cookies().len(),
+            usize::from(status == 200),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn other_cookies_of_the_response_are_kept() {
+    let app = Router::new()
+        .route(
+            "/",
+            get(|session: Session| async move {
+                session.insert("n", 1).expect("JSON");
+                ([("set-cookie", "theme=dark; Path=/")], "")
+            }),
+        )
+        .layer(SessionLayer::new(MemoryStore::new()));
+    let page = Browser::new().get(&app, "/").await;
+    let [theirs, ours] = page.set_cookies()[..] else {
+        panic!("two cookies")
+    };
+    assert_eq!(theirs, "theme=dark; Path=/");
+    assert!(ours.starts_with("__Host-id="));
+}
+
+#[tokio::test]
+async fn responses_of_every_kind_save_the_session() {
+    async fn set(session: &Session) {
+        session.insert("n", 1).expect("JSON");
+    }
+    let app = Router::new()
+        .route(
+            "/empty",
+            get(|session: Session| async move {
+                set(&session).await;
+                StatusCode::NO_CONTENT
+            }),
+        )
+        .route(
+            "/redirect",
+            get(|session: Session| async move {
+                set(&session).await;
+                axum::response::Redirect::to("/read")
+            }),
+        )
+        .route(
+            "/long",
+            get(|session: Session| async move {
+                set(&session).await;
+                "x".repeat(100_000)
+            }),
+        )
+        .route("/read", get(read))
+        .layer(SessionLayer::new(MemoryStore::new()));
+    for path in ["/empty", "/redirect", "/long"] {
+        let browser = Browser::new();
+        browser.get(&app, path).await;
+        assert_eq!(
+            browser.get(&app, "/read").await.text,
+            "Some(1) new false",
+            "{path}"
+        );
+    }
+    // A method that has no body to answer with.
+    let browser = Browser::new();
+    browser.get(&app, "/empty").await;
+    assert_ne!(browser.cookies(), "");
+}
+
+#[tokio::test]
+async fn a_long_max_age_is_kept_and_a_browser_keeps_at_most_400_days() {
+    for (days, seconds) in [(35, 35 * 86_400), (400, 400 * 86_400)] {
+        let lifetime = Lifetime::fixed(days * 24 * HOUR);
+        let sessions = Sessions::builder(std::sync::Arc::new(MemoryStore::new()));
+        let sessions = sessions.lifetime(lifetime).build().expect("good");
+        let layer = SessionLayer::builder(sessions)
+            .persistence(Persistence::Always)
+            .build();
+        let page = Browser::new()
+            .get(&routes().layer(layer.expect("good")), "/count")
+            .await;
+        assert!(
+            page.attributes().contains(&format!("Max-Age={seconds};")),
+            "{page:?}"
+        );
+    }
+    let forever = Lifetime::idle(session_core::Timeout::Never);
+    let sessions = Sessions::builder(std::sync::Arc::new(MemoryStore::new()));
+    let sessions = sessions.lifetime(forever).build().expect("good");
+    let layer = SessionLayer::builder(sessions)
+        .persistence(Persistence::Always)
+        .build();
+    let page = Browser::new()
+        .get(&routes().layer(layer.expect("good")), "/count")
+        .await;
+    assert!(page.attributes().contains("Max-Age=34560000;"), "{page:?}");
+}
+
+#[tokio::test]
+async fn an_expired_session_begins_anew_under_another_token() {
+    let sessions = Sessions::builder(std::sync::Arc::new(MemoryStore::new()));
+    let sessions = sessions.lifetime(Lifetime::fixed(Duration::from_millis(50)));
+    let app = routes().layer(SessionLayer::new(sessions.build().expect("good")));
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    let before = browser.cookies();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let page = browser.get(&app, "/count").await;
+    assert_eq!(page.text, "1");
+    assert_ne!(browser.cookies(), before);
+}
