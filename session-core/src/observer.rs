@@ -46,10 +46,13 @@ pub trait Observer: Send + Sync + 'static {
     fn expired(&self, _event: Event<'_>) {}
     /// A stored session could not be read, and was treated as absent.
     fn corrupt(&self, _id: &SessionId, _error: &Error) {}
+    /// A client presented a token that opens nothing: of a session that has ended, or made up.
+    /// Many from one place are somebody guessing.
+    fn unknown(&self, _id: &SessionId) {}
 }
 
 /// An [`Observer`] that writes to the log: beginnings and ends at `info`, corrupt records at
-/// `warn` (OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle"). Ids are hashes.
+/// `warn`, tokens that open nothing at `debug` (OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle"). Ids are hashes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogObserver;
 
@@ -82,6 +85,10 @@ impl Observer for LogObserver {
 
     fn corrupt(&self, id: &SessionId, error: &Error) {
         tracing::warn!(?id, %error, "session treated as absent");
+    }
+
+    fn unknown(&self, id: &SessionId) {
+        tracing::debug!(?id, "no such session");
     }
 }
 

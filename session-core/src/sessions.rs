@@ -119,7 +119,10 @@ impl Sessions {
     pub async fn find(&self, token: &SessionToken) -> Result<Option<Session>> {
         let id = token.id();
         let opened = match self.0.load(Held::by(token.clone())).await {
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                self.0.observers.tell(|observer| observer.unknown(&id));
+                return Ok(None);
+            }
             Ok(Some((held, record))) => Session::opened(Arc::clone(&self.0), held, &record),
             Err(error) => Err(error),
         };
@@ -156,6 +159,24 @@ impl Sessions {
         let ended = self.directory()?.destroy_owned_by(owner, except).await?;
         self.report(&ended, |observer, event| observer.destroyed(event));
         Ok(ended.len())
+    }
+
+    /// Ends the oldest sessions of `owner` until no more than `most` are left, for a limit on
+    /// parallel sessions, and says how many that were. Call it after a sign-in, whose session is
+    /// then the newest.
+    ///
+    /// One round trip to list them, and two for each that is ended.
+    ///
+    /// # Errors
+    /// As [`owned_by`](Self::owned_by).
+    pub async fn keep_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
+        let mut sessions = self.owned_by(owner).await?;
+        sessions.sort_by_key(|session| session.age);
+        let mut ended = 0;
+        for session in sessions.iter().skip(most) {
+            ended += usize::from(self.destroy(&session.id).await?);
+        }
+        Ok(ended)
     }
 
     /// Ends the session `id`, as an account page or an administrator does. `false` if there was

@@ -67,10 +67,11 @@ async fn reading_is_one_round_trip_and_writing_two() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_never_issued_is_not_adopted() {
-    let (sessions, _, _) = sessions();
+async fn a_token_that_was_never_issued_is_reported_and_not_adopted() {
+    let (sessions, _, recorder) = sessions();
     let forged = SessionToken::generate();
     let session = sessions.open(Some(&forged)).await.expect("a new one");
+    assert_eq!(recorder.names(), ["unknown"]);
     session.insert("a", 1).expect("a number");
     session.save().await.expect("saved");
     assert_ne!(session.token(), Some(forged));
@@ -193,7 +194,7 @@ async fn a_slow_request_does_not_undo_a_logout() {
     assert!(slow.is_gone());
     assert_eq!(slow.token(), None);
     assert!(sessions.open(token.as_ref()).await.expect("new").is_new());
-    assert_eq!(recorder.names(), ["created", "destroyed"]);
+    assert_eq!(recorder.names(), ["created", "destroyed", "unknown"]);
 }
 
 #[tokio::test]
@@ -215,7 +216,7 @@ async fn cycling_keeps_the_data_and_kills_the_old_token() {
         .expect("there");
     assert_eq!(again.get("cart").ok(), Some(Some([1, 2])));
     assert_eq!(again.owner(), session.owner());
-    assert_eq!(recorder.names(), ["created", "renewed"]);
+    assert_eq!(recorder.names(), ["created", "renewed", "unknown"]);
 }
 
 #[tokio::test]
@@ -602,6 +603,32 @@ async fn log_out_everywhere_else() {
         sessions.destroy(&here.expect("stored")).await.ok(),
         Some(true)
     );
+}
+
+#[tokio::test]
+async fn only_the_newest_sessions_of_an_owner_are_kept() {
+    let (sessions, _, recorder) = sessions();
+    let owner = Owner::new("u").expect("valid");
+    let mut devices = Vec::new();
+    for device in ["phone", "laptop", "tablet", "television"] {
+        let session = sessions.start();
+        session.insert("device", device).expect("a string");
+        session.set_owner(owner.clone()).expect("allowed");
+        session.save().await.expect("saved");
+        devices.push(session);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The one that signed in first signs in again, which makes it the newest.
+    devices[0].reauthenticated();
+    devices[0].cycle_id().await.expect("cycled");
+    assert_eq!(sessions.keep_newest(&owner, 2).await.ok(), Some(2));
+    assert_eq!(recorder.names()[5..], ["destroyed", "destroyed"]);
+    for (n, lives) in [true, false, false, true].into_iter().enumerate() {
+        let token = devices[n].token().expect("it was stored");
+        let found = sessions.find(&token).await.expect("up");
+        assert_eq!(found.is_some(), lives, "device {n}");
+    }
+    assert_eq!(sessions.keep_newest(&owner, 2).await.ok(), Some(0));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use session_core::{Lifetime, Sessions, Ttl};
 
 use crate::cookie::CookieTemplate;
 use crate::request::{Proxy, Secure};
-use crate::sealed::Sealer;
+use crate::sealed::Closer;
 use crate::signature::Signer;
 
 /// Where sessions are kept.
@@ -16,7 +16,7 @@ pub(crate) enum Backing {
     /// In a store; the client holds a token.
     Store(Sessions),
     /// In the cookie. The manager holds the rules; its store is replaced for each request.
-    Cookie(Sessions, Sealer),
+    Cookie(Sessions, Closer),
 }
 
 impl Backing {

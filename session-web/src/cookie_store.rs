@@ -9,12 +9,12 @@ use session_core::{
 };
 
 use crate::cookie::MAX_COOKIE_BYTES;
-use crate::sealed::{Contents, Sealer, now};
+use crate::sealed::{Closer, Contents, now};
 
 /// One request's session.
 #[derive(Debug)]
 pub(crate) struct CookieStore {
-    sealer: Sealer,
+    closer: Closer,
     cookie_name: String,
     state: Mutex<State>,
 }
@@ -38,18 +38,18 @@ pub(crate) enum Change {
 impl CookieStore {
     /// The store of a request with this cookie, whose session it files under `id`.
     pub(crate) fn new(
-        sealer: Sealer,
+        closer: Closer,
         cookie_name: String,
         value: Option<&str>,
         id: SessionId,
     ) -> Self {
-        let contents = value.and_then(|value| sealer.open(&cookie_name, value));
+        let contents = value.and_then(|value| closer.open(&cookie_name, value));
         let state = State {
             session: contents.map(|contents| (id, contents)),
             change: None,
         };
         Self {
-            sealer,
+            closer,
             cookie_name,
             state: Mutex::new(state),
         }
@@ -66,7 +66,7 @@ impl CookieStore {
 
     fn put(&self, state: &mut State, id: &SessionId, contents: Contents, now: u64) -> Result<()> {
         if contents.is_live(now) {
-            let value = self.sealer.close(&self.cookie_name, &contents);
+            let value = self.closer.close(&self.cookie_name, &contents);
             let size = self.cookie_name.len() + 1 + value.len();
             Error::check_size("session cookie", size, MAX_COOKIE_BYTES)?;
             state.change = Some(Change::Value(value, contents.ttl(now)));

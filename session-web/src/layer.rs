@@ -8,11 +8,11 @@ use tower_layer::Layer;
 use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport};
 use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
 use crate::cookie_store::CookieStore;
-use crate::key::KeyRing;
 use crate::request::{Proxy, Secure};
-use crate::sealed::{Cover, Sealer};
+use crate::sealed::{Closer, Cover};
 use crate::service::SessionService;
 use crate::signature::Signer;
+use session_sealed::KeyRing;
 
 /// Gives the handlers behind it their session, and saves it before the first byte of the response.
 ///
@@ -140,9 +140,9 @@ impl CookieOnlyBuilder {
     /// [`Error::InvalidLifetime`](session_core::Error::InvalidLifetime) for limits that make no
     /// sense.
     pub fn options(self) -> Result<SessionLayerBuilder> {
-        let sealer = Sealer::new(&self.ring, self.cover);
+        let closer = Closer::new(&self.ring, self.cover);
         let id = SessionToken::generate().id();
-        let store = CookieStore::new(sealer.clone(), String::new(), None, id);
+        let store = CookieStore::new(closer.clone(), String::new(), None, id);
         let mut rules = Sessions::builder(Arc::new(store))
             .lifetime(self.lifetime)
             .limits(self.limits);
@@ -151,7 +151,7 @@ impl CookieOnlyBuilder {
         }
         Ok(SessionLayerBuilder::new(Backing::Cookie(
             rules.build()?,
-            sealer,
+            closer,
         )))
     }
 

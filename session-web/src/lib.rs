@@ -16,6 +16,19 @@
 //!     .layer(SessionLayer::new(MemoryStore::new()));               // saves before the response goes
 //! ```
 //!
+//! Without axum, a service finds a [`SessionHandle`] in the request's extensions:
+//!
+//! ```
+//! # use session_core::Result;
+//! # use session_web::SessionHandle;
+//! async fn serve(request: http::Request<()>) -> Result<http::Response<String>> {
+//!     let handle = request.extensions().get::<SessionHandle>().expect("the layer's");
+//!     let session = handle.session().await?;
+//!     session.insert("seen", true)?;
+//!     Ok(http::Response::new("hello".to_owned()))
+//! }
+//! ```
+//!
 //! # What happens to a request
 //!
 //! * **No extractor, no store traffic**, and no header in the response.
@@ -48,7 +61,6 @@ mod cookie_store;
 #[cfg(feature = "axum")]
 mod extract;
 mod handle;
-mod key;
 mod layer;
 mod request;
 mod sealed;
@@ -61,9 +73,9 @@ pub use cookie::{MAX_COOKIE_BYTES, NamePrefix, Priority, SameSite};
 #[cfg(feature = "axum")]
 pub use extract::{SessionRejection, SessionValue, Typed};
 pub use handle::SessionHandle;
-pub use key::{KeyRing, Secret};
 pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, Secure};
 pub use service::SessionService;
 pub use session::{Flash, Session};
 pub use session_core;
+pub use session_sealed::{KeyRing, Secret};

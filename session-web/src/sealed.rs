@@ -1,34 +1,28 @@
 //! Sessions in the cookie itself: sealed (encrypted and authenticated) or signed.
 //!
-//! A cookie's value is base64url of
+//! A cookie's value is base64url of what [`session_sealed::Sealer`] makes, or, signed, of
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | version: 1 sealed, 2 signed |
+//! | 0 | version, 2 |
 //! | 1–4 | which key |
-//! | sealed: 5–28 | a random nonce (XChaCha20-Poly1305 takes 192 bits, so random ones don't meet) |
-//! | the rest | sealed: ciphertext and tag; signed: the content and its HMAC-SHA256 |
+//! | the rest | the content and its HMAC-SHA256 |
 //!
-//! The head and the cookie's name are authenticated too, so a value is worth nothing under another
-//! name. The content begins with when the session began, its deadline and its limits: what a
-//! browser does with the cookie's own expiry enforces nothing.
+//! The cookie's name is authenticated too, so a value is worth nothing under another name. The
+//! content begins with when the session began, its deadline and its limits: what a browser does
+//! with the cookie's own expiry enforces nothing.
 
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use session_core::{Anchor, Bytes, Draft, Lifetime, Owner, Record, Stamp, Timeout, Ttl};
+use session_sealed::{Key, KeyRing, Keys, Sealer};
 use sha2::Sha256;
 
-use crate::key::{Key, KeyRing, Keys};
-
-const SEALED: u8 = 1;
 const SIGNED: u8 = 2;
 const HEAD: usize = 5;
-const NONCE: usize = 24;
 const MAC: usize = 32;
 /// Began, deadline, idle, absolute: milliseconds, `u64::MAX` for never. Then the stamp and the
 /// length of the owner.
@@ -46,99 +40,67 @@ pub(crate) enum Cover {
 
 /// Makes and opens the values of session cookies.
 #[derive(Clone, Debug)]
-pub(crate) struct Sealer {
-    cover: Cover,
-    keys: Keys,
+pub(crate) enum Closer {
+    Sealed(Sealer),
+    Signed(Keys),
 }
 
-impl Sealer {
+impl Closer {
     pub(crate) fn new(ring: &KeyRing, cover: Cover) -> Self {
-        let keys = ring.keys(match cover {
-            Cover::Sealed => b"session-web sealed cookie v1",
-            Cover::Signed => b"session-web signed cookie v1",
-        });
-        Self { cover, keys }
+        match cover {
+            Cover::Sealed => Self::Sealed(Sealer::new(ring, b"session-web sealed cookie v1")),
+            Cover::Signed => Self::Signed(ring.keys(b"session-web signed cookie v1")),
+        }
     }
 
     /// The cookie's value for a session.
     pub(crate) fn close(&self, name: &str, session: &Contents) -> String {
-        let (key, content) = (self.keys.first(), session.encode());
-        let mut value = Vec::with_capacity(HEAD + NONCE + content.len() + MAC);
-        value.push(match self.cover {
-            Cover::Sealed => SEALED,
-            Cover::Signed => SIGNED,
-        });
-        value.extend(key.id);
-        match self.cover {
-            Cover::Sealed => {
-                let mut nonce = [0; NONCE];
-                // Without a working generator nothing about sessions is safe.
-                getrandom::fill(&mut nonce).expect("the system's random generator works");
-                let aad = bound(&value, name);
-                let payload = Payload {
-                    msg: &content,
-                    aad: &aad,
-                };
-                let sealed = cipher(key).encrypt(&XNonce::from(nonce), payload);
-                value.extend(nonce);
-                value.extend(sealed.expect("a cookie is shorter than the cipher's limit"));
-            }
-            Cover::Signed => {
-                let mac = mac(key, &bound(&value, name), &content).finalize();
-                value.extend(&content);
-                value.extend(mac.into_bytes());
-            }
-        }
-        URL_SAFE_NO_PAD.encode(value)
+        let content = session.encode();
+        URL_SAFE_NO_PAD.encode(match self {
+            Self::Sealed(sealer) => sealer.seal(name.as_bytes(), &content),
+            Self::Signed(keys) => signed(keys.first(), name, &content),
+        })
     }
 
     /// What is in a cookie's value; `None` if it was not made with one of the keys, for a cookie
     /// of this name, as this version makes it.
     pub(crate) fn open(&self, name: &str, value: &str) -> Option<Contents> {
         let value = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let (head, rest) = value.split_at_checked(HEAD)?;
-        let id: [u8; 4] = head[1..].try_into().ok()?;
-        let aad = bound(head, name);
-        let content = match (self.cover, head[0]) {
-            (Cover::Sealed, SEALED) => {
-                let (nonce, sealed) = rest.split_at_checked(NONCE)?;
-                let nonce = XNonce::from(<[u8; NONCE]>::try_from(nonce).ok()?);
-                let payload = || Payload {
-                    msg: sealed,
-                    aad: &aad,
-                };
-                let mut keys = self.keys.named(id);
-                keys.find_map(|key| cipher(key).decrypt(&nonce, payload()).ok())?
-            }
-            (Cover::Signed, SIGNED) => {
-                let (content, tag) = rest.split_at_checked(rest.len().checked_sub(MAC)?)?;
-                let mut keys = self.keys.named(id);
-                // Compared in constant time.
-                keys.find(|key| mac(key, &aad, content).verify_slice(tag).is_ok())?;
-                content.to_vec()
-            }
-            _ => return None,
-        };
-        Contents::decode(&content)
+        match self {
+            Self::Sealed(sealer) => Contents::decode(&sealer.open(name.as_bytes(), &value)?),
+            Self::Signed(keys) => Contents::decode(verified(keys, name, &value)?),
+        }
     }
 }
 
-fn cipher(key: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&key.bytes.into())
+fn signed(key: &Key, name: &str, content: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEAD + content.len() + MAC);
+    value.push(SIGNED);
+    value.extend(key.id);
+    let mac = mac(key, &value, name, content).finalize();
+    value.extend(content);
+    value.extend(mac.into_bytes());
+    value
 }
 
-fn mac(key: &Key, aad: &[u8], content: &[u8]) -> Hmac<Sha256> {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key.bytes)
-        .expect("HMAC takes keys of any length");
+fn verified<'v>(keys: &Keys, name: &str, value: &'v [u8]) -> Option<&'v [u8]> {
+    let (head, rest) = value.split_at_checked(HEAD)?;
+    let id: [u8; 4] = head[1..].try_into().ok()?;
+    let (content, tag) = rest.split_at_checked(rest.len().checked_sub(MAC)?)?;
+    // Compared in constant time.
+    let signs = |key: &Key| mac(key, head, name, content).verify_slice(tag).is_ok();
+    (head[0] == SIGNED && keys.named(id).any(signs)).then_some(content)
+}
+
+fn mac(key: &Key, head: &[u8], name: &str, content: &[u8]) -> Hmac<Sha256> {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(&key.bytes).expect("HMAC takes keys of any length");
     // The head is of one length, and the name can't hold a zero.
-    mac.update(aad);
+    mac.update(head);
+    mac.update(name.as_bytes());
     mac.update(&[0]);
     mac.update(content);
     mac
-}
-
-fn bound(head: &[u8], name: &str) -> Vec<u8> {
-    [head, name.as_bytes()].concat()
 }
 
 /// A session as it is kept in a cookie. Times are Unix times of this server.
@@ -256,7 +218,7 @@ pub(crate) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::Secret;
+    use session_sealed::Secret;
 
     fn contents() -> Contents {
         let lifetime = Lifetime::new(Duration::from_secs(60), Timeout::Never);
@@ -271,10 +233,10 @@ mod tests {
     #[test]
     fn what_was_closed_opens() {
         for cover in COVERS {
-            let sealer = Sealer::new(&KeyRing::new(Secret::generate()), cover);
-            let value = sealer.close("id", &contents());
-            assert_eq!(sealer.open("id", &value), Some(contents()), "{cover:?}");
-            assert_eq!(sealer.open("other", &value), None, "another cookie's");
+            let closer = Closer::new(&KeyRing::new(Secret::generate()), cover);
+            let value = closer.close("id", &contents());
+            assert_eq!(closer.open("id", &value), Some(contents()), "{cover:?}");
+            assert_eq!(closer.open("other", &value), None, "another cookie's");
             let readable = URL_SAFE_NO_PAD.decode(&value).expect("base64");
             let shows = readable.windows(8).any(|window| window == b"Napoleon");
             assert_eq!(shows, cover == Cover::Signed, "{cover:?}");
@@ -284,19 +246,19 @@ mod tests {
     #[test]
     fn anything_changed_opens_nothing() {
         for cover in COVERS {
-            let sealer = Sealer::new(&KeyRing::new(Secret::generate()), cover);
-            let value = sealer.close("id", &contents());
+            let closer = Closer::new(&KeyRing::new(Secret::generate()), cover);
+            let value = closer.close("id", &contents());
             let bytes = URL_SAFE_NO_PAD.decode(&value).expect("base64");
             for n in 0..bytes.len() {
                 let mut wrong = bytes.clone();
                 wrong[n] ^= 1;
                 let wrong = URL_SAFE_NO_PAD.encode(wrong);
-                assert_eq!(sealer.open("id", &wrong), None, "changed at {n}");
+                assert_eq!(closer.open("id", &wrong), None, "changed at {n}");
                 let short = URL_SAFE_NO_PAD.encode(&bytes[..n]);
-                assert_eq!(sealer.open("id", &short), None, "cut at {n}");
+                assert_eq!(closer.open("id", &short), None, "cut at {n}");
             }
             for text in ["", "A", "!!!!", "AQ", "é"] {
-                assert_eq!(sealer.open("id", text), None, "{text:?}");
+                assert_eq!(closer.open("id", text), None, "{text:?}");
             }
         }
     }
@@ -304,7 +266,7 @@ mod tests {
     #[test]
     fn a_signed_cookie_is_no_sealed_one() {
         let ring = KeyRing::new(Secret::generate());
-        let [sealed, signed] = COVERS.map(|cover| Sealer::new(&ring, cover));
+        let [sealed, signed] = COVERS.map(|cover| Closer::new(&ring, cover));
         let value = signed.close("id", &contents());
         assert_eq!(sealed.open("id", &value), None);
         assert_eq!(signed.open("id", &sealed.close("id", &contents())), None);
@@ -314,14 +276,14 @@ mod tests {
     fn secrets_rotate() {
         let (old, new) = (Secret::generate(), Secret::generate());
         for cover in COVERS {
-            let before = Sealer::new(&KeyRing::new(old.clone()), cover);
+            let before = Closer::new(&KeyRing::new(old.clone()), cover);
             let ring = KeyRing::new(new.clone()).with_previous(old.clone());
-            let after = Sealer::new(&ring, cover);
+            let after = Closer::new(&ring, cover);
             let value = before.close("id", &contents());
             assert_eq!(after.open("id", &value), Some(contents()), "an old cookie");
             let value = after.close("id", &contents());
             assert_eq!(before.open("id", &value), None, "a new cookie");
-            let dropped = Sealer::new(&KeyRing::new(new.clone()), cover);
+            let dropped = Closer::new(&KeyRing::new(new.clone()), cover);
             assert_eq!(dropped.open("id", &before.close("id", &contents())), None);
         }
     }

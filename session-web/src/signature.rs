@@ -3,9 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use session_sealed::{Key, KeyRing, Keys};
 use sha2::Sha256;
-
-use crate::key::{KeyRing, Keys};
 
 /// Signs values for a cookie of one name.
 #[derive(Clone, Debug)]
@@ -31,7 +30,7 @@ impl Signer {
     pub(crate) fn verify<'v>(&self, name: &str, signed: &'v str) -> Option<&'v str> {
         let (value, signature) = signed.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let signs = |key: &crate::key::Key| {
+        let signs = |key: &Key| {
             // Compared in constant time.
             mac(&key.bytes, name, value)
                 .verify_slice(&signature)
@@ -52,7 +51,7 @@ fn mac(key: &[u8; 32], name: &str, value: &str) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::Secret;
+    use session_sealed::Secret;
 
     #[test]
     fn the_first_secret_signs_and_all_verify() {

@@ -96,8 +96,9 @@ pub(crate) async fn mysql(mut location: Location<'_>) -> Result<Arc<dyn SessionS
         timeout = location.take_duration("timeout")?,
         max_data = location.take_parsed("max_data", "1048576")?,
         migrate = location.take_parsed("migrate", "true or false")?,
+        connections = location.take_parsed("connections", "16")?,
     );
-    location.finish(&["table", "timeout", "max_data", "migrate"])?;
+    location.finish(&["table", "timeout", "max_data", "migrate", "connections"])?;
     Ok(Arc::new(builder.connect(&location.driver_url()).await?))
 }
 missing!("mysql", mysql);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use session_core::{Error, Result};
 
 /// All options that are ours, whichever backend they are for.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "prefix",
     "collection",
     "table",
@@ -15,6 +15,7 @@ const OURS: [&str; 8] = [
     "max_data",
     "migrate",
     "expiry_grace",
+    "connections",
     "max_sessions",
 ];
 

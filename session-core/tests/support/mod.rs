@@ -213,4 +213,8 @@ impl Observer for Recorder {
         assert_eq!(error.kind(), session_core::ErrorKind::Corrupt);
         self.push("corrupt");
     }
+
+    fn unknown(&self, _: &SessionId) {
+        self.push("unknown");
+    }
 }

@@ -597,6 +597,58 @@ async fn a_header_carries_the_token_as_well() {
 }
 
 #[tokio::test]
+async fn a_token_in_the_url_or_the_body_is_not_read() {
+    let (app, probe) = app();
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    let cookies = browser.cookies();
+    let (_, token) = cookies.split_once('=').expect("a pair");
+    probe.taken();
+    for name in ["id", "__Host-id", "session", "token", "jsessionid"] {
+        for path in [
+            format!("/read?{name}={token}"),
+            format!("/read?{name}=__Host-id={token}"),
+        ] {
+            let page = Browser::new().get(&app, &path).await;
+            assert_eq!(page.text, "None new true", "{path}");
+        }
+        let request = http::Request::post("/read")
+            .header("host", "example.org")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(format!("{name}={token}")))
+            .expect("a good request");
+        let app = app.clone().route("/read", axum::routing::post(read));
+        tower::ServiceExt::oneshot(app, request).await.expect("up");
+    }
+    assert_eq!(probe.taken(), (0, 0, 0), "nothing was even looked up");
+}
+
+#[tokio::test]
+async fn any_tower_service_has_its_session_without_axum() {
+    use tower::{Layer, ServiceExt};
+    let service = tower::service_fn(|request: http::Request<()>| async move {
+        let handle = request.extensions().get::<SessionHandle>();
+        let session = handle.expect("the layer's").session().await?;
+        let n = session.get("n")?.unwrap_or(0_u32) + 1;
+        session.insert("n", n)?;
+        Ok::<_, session_core::Error>(http::Response::new(n.to_string()))
+    });
+    let service = SessionLayer::new(MemoryStore::new()).layer(service);
+    let mut cookie = String::new();
+    for n in ["1", "2", "3"] {
+        let request = http::Request::get("/").header("host", "example.org");
+        let request = request.header("cookie", &cookie).body(());
+        let response = service.clone().oneshot(request.expect("good")).await;
+        let response = response.expect("the store is up");
+        if let Some(set) = response.headers().get("set-cookie") {
+            let set = set.to_str().expect("ASCII");
+            cookie = set.split(';').next().expect("a pair").to_owned();
+        }
+        assert_eq!(response.body(), n);
+    }
+}
+
+#[tokio::test]
 async fn plain_http_on_localhost_just_works() {
     let (app, _) = app();
     for host in [

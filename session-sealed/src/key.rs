@@ -1,4 +1,4 @@
-//! Secrets that sign and seal cookies, and their rotation.
+//! Secrets, the keys derived from them, and their rotation.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use session_core::{Error, Result};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
-/// A secret of the application, from which the keys for cookies are derived (HKDF, RFC 5869).
+/// A secret of the application, from which keys are derived (HKDF-SHA256, RFC 5869).
 ///
 /// At least 32 bytes, from a generator: `openssl rand -base64 32`. It is zeroised on drop and
 /// redacted in `Debug`.
@@ -35,8 +35,8 @@ impl Secret {
         Ok(Self(bytes.to_vec()))
     }
 
-    /// A secret from the operating system's generator. It dies with the process, and every cookie
-    /// made with it.
+    /// A secret from the operating system's generator. It dies with the process, and so does all
+    /// that was made with it.
     #[must_use]
     pub fn generate() -> Self {
         let mut bytes = vec![0; Self::MIN_BYTES];
@@ -67,9 +67,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Secrets in use: the first makes new cookies, all of them open old ones.
+/// Secrets in use: the first seals and signs, all of them open and verify.
 ///
-/// To rotate, put a new one in front, and drop the last once its cookies have expired.
+/// To rotate, put a new one in front, and drop the last once what it has sealed has expired.
 #[derive(Clone)]
 pub struct KeyRing {
     secrets: Vec<Secret>,
@@ -84,7 +84,7 @@ impl KeyRing {
         }
     }
 
-    /// The ring of these secrets, the first of which makes new cookies.
+    /// The ring of these secrets, the first of which seals and signs.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] for an empty list.
@@ -98,15 +98,17 @@ impl KeyRing {
         Ok(Self { secrets })
     }
 
-    /// The same ring with an older secret, which opens cookies only.
+    /// The same ring with an older secret, which only opens and verifies.
     #[must_use]
     pub fn with_previous(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// The keys for `purpose`.
-    pub(crate) fn keys(&self, purpose: &[u8]) -> Keys {
+    /// The keys for `purpose`, for code that seals or signs something of its own. Keys for different
+    /// purposes have nothing to do with each other.
+    #[must_use]
+    pub fn keys(&self, purpose: &[u8]) -> Keys {
         let keys = self.secrets.iter().map(|secret| {
             let key = secret.key(purpose);
             let hash = Sha256::digest(key);
@@ -124,15 +126,23 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Keys for one purpose, the first of which is for new cookies.
+/// Keys for one purpose.
 #[derive(Clone)]
-pub(crate) struct Keys(Vec<Key>);
+pub struct Keys(Vec<Key>);
 
-/// A key, and what names it in a cookie.
+/// A key. It is zeroised on drop and redacted in `Debug`.
 #[derive(Clone)]
-pub(crate) struct Key {
-    pub(crate) id: [u8; 4],
-    pub(crate) bytes: [u8; 32],
+pub struct Key {
+    /// What names it in what it has sealed: a part of its hash.
+    pub id: [u8; 4],
+    /// The key.
+    pub bytes: [u8; 32],
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
 }
 
 impl Drop for Key {
@@ -142,16 +152,19 @@ impl Drop for Key {
 }
 
 impl Keys {
-    pub(crate) fn first(&self) -> &Key {
+    /// The key that seals and signs.
+    #[must_use]
+    pub fn first(&self) -> &Key {
         &self.0[0]
     }
 
     /// The keys of this name: one, unless the names of two happen to be alike.
-    pub(crate) fn named(&self, id: [u8; 4]) -> impl Iterator<Item = &Key> {
+    pub fn named(&self, id: [u8; 4]) -> impl Iterator<Item = &Key> {
         self.0.iter().filter(move |key| key.id == id)
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+    /// All keys, the first one first.
+    pub fn all(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }
 }
