@@ -1,5 +1,6 @@
 //! What can go wrong, and whether trying again can help.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Timeout;
@@ -8,11 +9,14 @@ use crate::Timeout;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The error of a driver or codec underneath.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+pub type Source = Arc<dyn std::error::Error + Send + Sync>;
+
+/// What a [`Source`] is made of: an error or a text.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong. Messages name operations, limits and sizes; they never hold a token, a
 /// password or session data.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
@@ -185,18 +189,18 @@ impl Error {
     }
 
     /// [`Error::Unavailable`] during `operation`.
-    pub fn unavailable(operation: &'static str, source: impl Into<Source>) -> Self {
+    pub fn unavailable(operation: &'static str, source: impl Into<Cause>) -> Self {
         Self::Unavailable {
             operation,
-            source: source.into(),
+            source: Arc::from(source.into()),
         }
     }
 
     /// [`Error::Timeout`] during `operation`, with the driver's own error.
-    pub fn timeout(operation: &'static str, source: impl Into<Source>) -> Self {
+    pub fn timeout(operation: &'static str, source: impl Into<Cause>) -> Self {
         Self::Timeout {
             operation,
-            source: source.into(),
+            source: Arc::from(source.into()),
         }
     }
 
@@ -207,10 +211,10 @@ impl Error {
     }
 
     /// [`Error::Store`] during `operation`.
-    pub fn store(operation: &'static str, source: impl Into<Source>) -> Self {
+    pub fn store(operation: &'static str, source: impl Into<Cause>) -> Self {
         Self::Store {
             operation,
-            source: source.into(),
+            source: Arc::from(source.into()),
         }
     }
 

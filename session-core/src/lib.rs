@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+pub mod batch;
 mod data;
 mod deadline;
 mod error;
@@ -30,7 +31,7 @@ pub use bytes::Bytes;
 
 pub use backoff::Backoff;
 pub use deadline::within;
-pub use error::{Error, ErrorKind, Result, RetryStatus, Source};
+pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;
 pub use observer::{Event, LogObserver, Observer};

@@ -16,8 +16,11 @@ const AT_ONCE: usize = 32;
 #[async_trait]
 impl SessionDirectory for MongoStore {
     async fn count(&self) -> Result<u64> {
-        let count = self.collection.count_documents(schema::with_live(doc! {}));
-        self.run("count", async { count.await }).await
+        let count = self
+            .commands
+            .collection
+            .count_documents(schema::with_live(doc! {}));
+        self.commands.run("count", async { count.await }).await
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
@@ -65,8 +68,8 @@ impl SessionDirectory for MongoStore {
     }
 
     async fn clear(&self) -> Result<u64> {
-        let delete = self.collection.delete_many(doc! {});
-        let deleted = self.run("clear", async { delete.await }).await?;
+        let delete = self.commands.collection.delete_many(doc! {});
+        let deleted = self.commands.run("clear", async { delete.await }).await?;
         Ok(deleted.deleted_count)
     }
 
@@ -85,12 +88,16 @@ impl SessionDirectory for MongoStore {
         let claim = Stamp::generate();
         let claimable = schema::with_unclaimed(doc! { "_id": { "$in": ids } });
         let update = self
+            .commands
             .collection
             .update_many(claimable, schema::claim(&claim));
-        self.run("reap", async { update.await }).await?;
+        self.commands.run("reap", async { update.await }).await?;
         let mine = self.find("reap", schema::claimed_by(&claim), None).await?;
-        let delete = self.collection.delete_many(schema::claimed_by(&claim));
-        self.run("reap", async { delete.await }).await?;
+        let delete = self
+            .commands
+            .collection
+            .delete_many(schema::claimed_by(&claim));
+        self.commands.run("reap", async { delete.await }).await?;
         Ok(readable(&mine).into_iter().map(schema::ended).collect())
     }
 }
@@ -104,6 +111,7 @@ impl MongoStore {
         limit: Option<usize>,
     ) -> Result<Vec<RawDocumentBuf>> {
         let mut find = self
+            .commands
             .collection
             .find(filter)
             .projection(schema::info_fields());
@@ -114,7 +122,8 @@ impl MongoStore {
                 find = find.sort(doc! { "_id": 1 });
             }
         }
-        self.run(operation, async { find.await?.try_collect().await })
+        self.commands
+            .run(operation, async { find.await?.try_collect().await })
             .await
     }
 
@@ -126,8 +135,11 @@ impl MongoStore {
         // By its `_id`, for its session id may be cycled meanwhile.
         let id = document.get_object_id("_id").ok();
         let filter = schema::with_live(doc! { "_id": id, "owner": owner.as_str() });
-        let delete = self.collection.delete_one(filter);
-        let deleted = self.run("destroy_owned_by", async { delete.await }).await?;
+        let delete = self.commands.collection.delete_one(filter);
+        let deleted = self
+            .commands
+            .run("destroy_owned_by", async { delete.await })
+            .await?;
         Ok((deleted.deleted_count > 0).then(|| schema::ended(info)))
     }
 }

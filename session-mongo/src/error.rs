@@ -11,7 +11,7 @@ pub(crate) const INDEX_OPTIONS_CONFLICT: [i32; 2] = [85, 86];
 /// What a driver's error during `operation` means to a caller.
 pub(crate) fn from_mongo(operation: &'static str, error: &MongoError) -> Error {
     if let Some(code) = code(error) {
-        return from_code(operation, code, error);
+        return from_code(operation, code, name(error));
     }
     match &*error.kind {
         ErrorKind::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
@@ -53,23 +53,24 @@ pub(crate) fn code(error: &MongoError) -> Option<i32> {
     }
 }
 
-fn from_code(operation: &'static str, code: i32, error: &MongoError) -> Error {
+/// By code and its name only: the server's own words can quote the document.
+pub(crate) fn from_code(operation: &'static str, code: i32, name: &str) -> Error {
     match code {
         // HostUnreachable, HostNotFound, ShutdownInProgress, PrimarySteppedDown, SocketException,
         // NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
         // NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary, ExceededTimeLimit's cousins of a
         // failover, WriteConflict, LockTimeout
         6 | 7 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 | 133 | 134 | 112 | 24 => {
-            Error::unavailable(operation, said(code, error))
+            Error::unavailable(operation, said(code, name))
         }
         // NetworkTimeout, MaxTimeMSExpired, ExceededTimeLimit, WriteConcernFailed (wtimeout)
-        89 | 50 | 262 | 64 => Error::timeout(operation, said(code, error)),
+        89 | 50 | 262 | 64 => Error::timeout(operation, said(code, name)),
         // UnsatisfiableWriteConcern: members are missing, which passes
-        100 => Error::unavailable(operation, said(code, error)),
+        100 => Error::unavailable(operation, said(code, name)),
         // Unauthorized, AuthenticationFailed
         13 => Error::misconfigured(format!(
             "the MongoDB user may not {operation} sessions: {}",
-            said(code, error)
+            said(code, name)
         )),
         18 => Error::misconfigured("MongoDB refuses the user name or password"),
         // InvalidNamespace
@@ -80,21 +81,22 @@ fn from_code(operation: &'static str, code: i32, error: &MongoError) -> Error {
             size: 16 * 1024 * 1024 + 1,
             limit: 16 * 1024 * 1024,
         },
-        _ => Error::store(operation, said(code, error)),
+        _ => Error::store(operation, said(code, name)),
     }
 }
 
-/// The code and its name. The server's own words can quote the document.
-fn said(code: i32, error: &MongoError) -> String {
+fn said(code: i32, name: &str) -> String {
+    format!("MongoDB error {code} {name}").trim_end().to_owned()
+}
+
+fn name(error: &MongoError) -> &str {
     let name = match &*error.kind {
         ErrorKind::Command(error) => Some(error.code_name.as_str()),
         ErrorKind::Write(WriteFailure::WriteConcernError(error)) => Some(error.code_name.as_str()),
         ErrorKind::Write(WriteFailure::WriteError(error)) => error.code_name.as_deref(),
         _ => None,
     };
-    format!("MongoDB error {code} {}", name.unwrap_or_default())
-        .trim_end()
-        .to_owned()
+    name.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mongodb::IndexModel;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, Document, RawDocument, doc};
-use mongodb::options::{Collation, IndexOptions};
+use mongodb::bson::{Binary, Bson, Document, RawDocument, doc, serialize_to_bson};
+use mongodb::options::{Collation, IndexOptions, WriteConcern};
 use session_core::{
     Anchor, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo, Stamp,
     Timeout, Ttl,
@@ -50,9 +50,27 @@ pub(crate) fn live(id: &SessionId) -> Document {
     with_live(doc! { "sid": id.as_str() })
 }
 
+/// The live ones of the sessions `ids`.
+pub(crate) fn live_ones<'i>(ids: impl ExactSizeIterator<Item = &'i str>) -> Document {
+    let many = ids.len() > 1;
+    let mut ids: Vec<Bson> = ids.map(Bson::from).collect();
+    with_live(match ids.pop() {
+        Some(id) if !many => doc! { "sid": id },
+        last => {
+            ids.extend(last);
+            doc! { "sid": { "$in": ids } }
+        }
+    })
+}
+
+/// The session `id`, if its stamp is `stamp`.
+pub(crate) fn at(id: &SessionId, stamp: Stamp) -> Document {
+    doc! { "sid": id.as_str(), "stamp": bytes(stamp.as_bytes()) }
+}
+
 /// The live session `id`, if its stamp is `stamp`.
 pub(crate) fn live_at(id: &SessionId, stamp: Stamp) -> Document {
-    with_live(doc! { "sid": id.as_str(), "stamp": bytes(stamp.as_bytes()) })
+    with_live(at(id, stamp))
 }
 
 /// The live ones of what `filter` matches.
@@ -113,6 +131,40 @@ pub(crate) fn write(id: &SessionId, draft: &Draft) -> Vec<Document> {
         doc! { "$set": fields },
         doc! { "$set": { "deadline": deadline } },
     ]
+}
+
+/// Creates a session, as a statement of an `update`: it matches the same draft written before, or
+/// nothing; any other session of this id makes the insert fail on the unique index.
+pub(crate) fn create_statement(id: &SessionId, draft: &Draft) -> Document {
+    statement(at(id, draft.stamp), write(id, draft), true)
+}
+
+/// Saves a session, as a statement of an `update`.
+pub(crate) fn save_statement(id: &SessionId, draft: &Draft, expected: Stamp) -> Document {
+    statement(live_at(id, expected), write(id, draft), false)
+}
+
+/// Touches a session, as a statement of an `update`.
+pub(crate) fn touch_statement(id: &SessionId, idle: Timeout) -> Document {
+    statement(live(id), touch(idle), false)
+}
+
+fn statement(filter: Document, pipeline: Vec<Document>, upsert: bool) -> Document {
+    doc! { "q": filter, "u": pipeline, "upsert": upsert }
+}
+
+/// An `update` of these statements, each for itself.
+pub(crate) fn update_command(
+    collection: &str,
+    statements: impl Iterator<Item = Document>,
+    concern: Option<&WriteConcern>,
+) -> Document {
+    let updates: Vec<Document> = statements.collect();
+    let mut command = doc! { "update": collection, "updates": updates, "ordered": false };
+    if let Some(concern) = concern.and_then(|concern| serialize_to_bson(concern).ok()) {
+        command.insert("writeConcern", concern);
+    }
+    command
 }
 
 /// Moves the deadline to `idle` from now, within the absolute limit and never to earlier.

@@ -1,25 +1,29 @@
-//! The six operations, each one command.
+//! The six operations: one command each, or a share of one that serves many.
 
 use std::fmt;
 use std::time::Duration;
 
-use mongodb::bson::{Document, RawDocumentBuf, doc};
-use mongodb::options::ReturnDocument;
-use mongodb::{Collection, Database};
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use session_core::batch::{Batcher, Create, Save, Touch};
 use session_core::{
     Capabilities, Draft, Error, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Ttl, async_trait, within,
+    Stamp, Timeout, Ttl, async_trait,
 };
 
-use crate::error::{DUPLICATE_KEY, INDEX_OPTIONS_CONFLICT, code, from_mongo};
+use crate::carrier::{Creates, LIMITS, Loads, Saves, Touches};
+use crate::command::Commands;
+use crate::error::{INDEX_OPTIONS_CONFLICT, code};
 use crate::{MongoStoreBuilder, schema};
 
 /// Sessions in one MongoDB collection. Clones share the client.
 #[derive(Clone)]
 pub struct MongoStore {
-    pub(crate) collection: Collection<RawDocumentBuf>,
-    database: Database,
-    timeout: Duration,
+    pub(crate) commands: Commands,
+    creates: Batcher<Creates>,
+    loads: Batcher<Loads>,
+    saves: Batcher<Saves>,
+    touches: Batcher<Touches>,
     max_data: usize,
     expiry_grace: Duration,
 }
@@ -40,10 +44,18 @@ impl MongoStore {
     }
 
     pub(crate) fn new(database: &Database, options: &MongoStoreBuilder) -> Self {
-        Self {
+        let commands = Commands {
             collection: database.collection(&options.collection),
             database: database.clone(),
             timeout: options.timeout,
+        };
+        let limit = options.timeout;
+        Self {
+            creates: Batcher::new(Creates(commands.clone()), LIMITS, limit),
+            loads: Batcher::new(Loads(commands.clone()), LIMITS, limit),
+            saves: Batcher::new(Saves(commands.clone()), LIMITS, limit),
+            touches: Batcher::new(Touches(commands.clone()), LIMITS, limit),
+            commands,
             max_data: options.max_data,
             expiry_grace: options.expiry_grace,
         }
@@ -60,8 +72,9 @@ impl MongoStore {
         self.check_collation().await?;
         let indexes = schema::indexes(self.expiry_grace);
         let conflict = self
+            .commands
             .run("migrate", async {
-                match self.collection.create_indexes(indexes).await {
+                match self.commands.collection.create_indexes(indexes).await {
                     Err(error)
                         if code(&error).is_some_and(|c| INDEX_OPTIONS_CONFLICT.contains(&c)) =>
                     {
@@ -79,10 +92,13 @@ impl MongoStore {
 
     /// A collection that takes `a` for `A` would take one session for another.
     async fn check_collation(&self) -> Result<()> {
-        let name = self.collection.name();
+        let name = self.commands.collection.name();
         let list = doc! { "listCollections": 1, "filter": { "name": name } };
         let listed: Document = self
-            .run("migrate", async { self.database.run_command(list).await })
+            .commands
+            .run("migrate", async {
+                self.commands.database.run_command(list).await
+            })
             .await?;
         let collated = listed
             .get_document("cursor")
@@ -101,96 +117,29 @@ impl MongoStore {
     async fn change_grace(&self) -> Result<()> {
         let seconds = schema::grace_seconds(self.expiry_grace);
         let change = doc! {
-            "collMod": self.collection.name(),
+            "collMod": self.commands.collection.name(),
             "index": {
                 "name": schema::TTL_INDEX,
                 "expireAfterSeconds": i64::try_from(seconds).unwrap_or(i64::MAX),
             },
         };
-        self.run("migrate", async { self.database.run_command(change).await })
+        self.commands
+            .run("migrate", async {
+                self.commands.database.run_command(change).await
+            })
             .await?;
         // The other indexes may not have been made, for the conflict came first.
         let indexes = schema::indexes(self.expiry_grace);
-        self.run("migrate", async {
-            self.collection.create_indexes(indexes).await
-        })
-        .await?;
+        self.commands
+            .run("migrate", async {
+                self.commands.collection.create_indexes(indexes).await
+            })
+            .await?;
         Ok(())
-    }
-
-    /// Runs one command within the time limit.
-    pub(crate) async fn run<T>(
-        &self,
-        operation: &'static str,
-        command: impl Future<Output = mongodb::error::Result<T>>,
-    ) -> Result<T> {
-        let command = async { command.await.map_err(|error| from_mongo(operation, &error)) };
-        within(operation, self.timeout, command).await
     }
 
     fn check(&self, draft: &Draft) -> Result<()> {
         Error::check_size("record", draft.data.len(), self.max_data)
-    }
-
-    /// The stamp of the live session `id`.
-    async fn stamp(&self, operation: &'static str, id: &SessionId) -> Result<Option<Stamp>> {
-        let find = self
-            .collection
-            .find_one(schema::live(id))
-            .projection(doc! { "stamp": 1 });
-        let found = self.run(operation, async { find.await }).await?;
-        found.map(|document| schema::stamp(&document)).transpose()
-    }
-
-    /// Removes the session `id` if it has expired: it stands where a new one shall be.
-    async fn remove_expired(&self, operation: &'static str, id: &SessionId) -> Result<()> {
-        let filter = schema::with_expired(doc! { "sid": id.as_str() });
-        let delete = self.collection.delete_one(filter);
-        self.run(operation, async { delete.await }).await?;
-        Ok(())
-    }
-
-    /// Updates one document; `None` if that would give a second one its id.
-    async fn update(
-        &self,
-        operation: &'static str,
-        filter: Document,
-        pipeline: Vec<Document>,
-        upsert: bool,
-    ) -> Result<Option<u64>> {
-        let update = self.collection.update_one(filter, pipeline).upsert(upsert);
-        let command = async {
-            match update.await {
-                Ok(updated) => Ok(Some(updated.matched_count)),
-                Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        self.run(operation, command).await
-    }
-
-    /// As [`update`](Self::update), after an expired session of the id `to` has made room.
-    async fn update_in_place_of(
-        &self,
-        operation: &'static str,
-        to: &SessionId,
-        filter: &Document,
-        draft: &Draft,
-        upsert: bool,
-    ) -> Result<u64> {
-        // An expired one may stand there, and then the same draft, which another call of this write
-        // has put there meanwhile; what still is in the way then is another session.
-        for _ in 0..3 {
-            let pipeline = schema::write(to, draft);
-            if let Some(matched) = self
-                .update(operation, filter.clone(), pipeline, upsert)
-                .await?
-            {
-                return Ok(matched);
-            }
-            self.remove_expired(operation, to).await?;
-        }
-        Err(Error::AlreadyExists)
     }
 }
 
@@ -208,48 +157,29 @@ impl SessionStore for MongoStore {
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
         self.check(draft)?;
-        // Matches the same draft written before, or nothing; any other one of this id makes the
-        // insert fail on the unique index.
-        let filter = doc! { "sid": id.as_str(), "stamp": schema::bytes(draft.stamp.as_bytes()) };
-        self.update_in_place_of("create", id, &filter, draft, true)
-            .await?;
-        Ok(draft.stamp)
+        let (id, draft) = (id.clone(), draft.clone());
+        self.creates.call(Create { id, draft }).await
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let find = self
-            .collection
-            .find_one(schema::live(id))
-            .projection(schema::record_fields());
-        let found = self.run("load", async { find.await }).await?;
-        found.map(|document| schema::record(&document)).transpose()
+        self.loads.call(id.clone()).await
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
         self.check(draft)?;
-        let filter = schema::live_at(id, expected);
-        if self
-            .update("save", filter, schema::write(id, draft), false)
-            .await?
-            == Some(1)
-        {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        Ok(match self.stamp("save", id).await? {
-            Some(stamp) if stamp == draft.stamp => Saved::Done(stamp),
-            Some(_) => Saved::Conflict,
-            None => Saved::Gone,
-        })
+        let (id, draft) = (id.clone(), draft.clone());
+        self.saves
+            .call(Save {
+                id,
+                draft,
+                expected,
+            })
+            .await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let touch = self
-            .collection
-            .find_one_and_update(schema::live(id), schema::touch(idle))
-            .projection(schema::ttl_field())
-            .return_document(ReturnDocument::After);
-        let touched = self.run("touch", async { touch.await }).await?;
-        touched.map(|document| schema::ttl(&document)).transpose()
+        let id = id.clone();
+        self.touches.call(Touch { id, idle }).await
     }
 
     async fn rename(
@@ -260,26 +190,26 @@ impl SessionStore for MongoStore {
         expected: Stamp,
     ) -> Result<Saved> {
         self.check(draft)?;
-        let filter = schema::live_at(from, expected);
-        if self
+        let (commands, filter) = (&self.commands, schema::live_at(from, expected));
+        if commands
             .update_in_place_of("rename", to, &filter, draft, false)
             .await?
             == 1
         {
             return Ok(Saved::Done(draft.stamp));
         }
-        if self.stamp("rename", to).await? == Some(draft.stamp) {
+        if commands.stamp("rename", to).await? == Some(draft.stamp) {
             return Ok(Saved::Done(draft.stamp));
         }
-        Ok(match self.stamp("rename", from).await? {
+        Ok(match commands.stamp("rename", from).await? {
             Some(_) => Saved::Conflict,
             None => Saved::Gone,
         })
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        let delete = self.collection.delete_one(schema::live(id));
-        let deleted = self.run("destroy", async { delete.await }).await?;
+        let delete = self.commands.collection.delete_one(schema::live(id));
+        let deleted = self.commands.run("destroy", async { delete.await }).await?;
         Ok(deleted.deleted_count > 0)
     }
 }
@@ -287,8 +217,8 @@ impl SessionStore for MongoStore {
 impl fmt::Debug for MongoStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoStore")
-            .field("collection", &self.collection.name())
-            .field("timeout", &self.timeout)
+            .field("collection", &self.commands.collection.name())
+            .field("timeout", &self.commands.timeout)
             .field("expiry_grace", &self.expiry_grace)
             .finish_non_exhaustive()
     }

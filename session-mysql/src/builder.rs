@@ -6,14 +6,13 @@ use session_core::{Error, Result};
 use sqlx::MySqlPool;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 
-use crate::schema::Statements;
 use crate::{MysqlStore, error};
 
 /// Sets up a [`MysqlStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MysqlStoreBuilder {
-    table: String,
+    pub(crate) table: String,
     connections: u32,
     pub(crate) timeout: Duration,
     pub(crate) max_data: usize,
@@ -101,16 +100,26 @@ impl MysqlStoreBuilder {
             .connect_with(options)
             .await
             .map_err(|error| error::from_sqlx("connect", &error))?;
-        self.build(pool).await
+        // All but one, which is for listing and reaping.
+        let at_hand = self.connections - 1;
+        self.open(pool, at_hand).await
     }
 
     /// Uses a pool of the caller's, as it is set up. It is never closed here.
+    ///
+    /// While there is traffic the store holds up to half of its connections, for those that go
+    /// back to a pool are pinged each time.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, pool: MySqlPool) -> Result<MysqlStore> {
         self.check()?;
-        let store = MysqlStore::new(pool, Statements::new(&self.table), &self);
+        let at_hand = pool.options().get_max_connections() / 2;
+        self.open(pool, at_hand).await
+    }
+
+    async fn open(self, pool: MySqlPool, at_hand: u32) -> Result<MysqlStore> {
+        let store = MysqlStore::new(pool, at_hand, &self);
         if self.migrate {
             store.migrate().await?;
         }

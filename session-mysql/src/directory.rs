@@ -4,13 +4,13 @@ use session_core::{
     Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
     async_trait,
 };
-use sqlx::mysql::{MySqlArguments, MySqlRow};
-use sqlx::query::Query;
-use sqlx::{Connection, MySql, Row};
+use sqlx::mysql::MySqlRow;
+use sqlx::{Connection, Row};
 
 use crate::MysqlStore;
-use crate::schema::{BATCH, Statement};
-use crate::store::{age, column, lifetime, owner, ttl};
+use crate::command::{Bound, Commands};
+use crate::row::{age, column, id_bytes, lifetime, owner, ttl};
+use crate::schema::{MOST, Many};
 
 /// How many rows one statement clears.
 const CLEARED_AT_ONCE: u64 = 1_000;
@@ -21,13 +21,12 @@ type Id = Vec<u8>;
 #[async_trait]
 impl SessionDirectory for MysqlStore {
     async fn count(&self) -> Result<u64> {
-        let count = self
-            .run("count", || async {
-                let row = self.sql.count.query().fetch_one(&self.pool).await?;
-                row.try_get::<i64, _>(0)
-            })
+        let commands = &self.commands;
+        let rows = commands
+            .fetch("count", || commands.sql.count.query())
             .await?;
-        Ok(u64::try_from(count).unwrap_or_default())
+        let count = rows.first().map(|row| column::<i64>(row, 0)).transpose()?;
+        Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
@@ -37,17 +36,12 @@ impl SessionDirectory for MysqlStore {
             Some(None) => return Err(Error::misconfigured("this cursor is not of a MySQL store")),
         };
         let limit = limit.clamp(1, 10_000);
-        let rows = self
-            .run("list", || async {
-                let query = self
-                    .sql
-                    .list
-                    .query()
-                    .bind(after.as_bytes())
-                    .bind(limit as u64);
-                query.fetch_all(&self.pool).await
-            })
-            .await?;
+        let commands = &self.commands;
+        let page = || {
+            let query = commands.sql.list.query();
+            query.bind(after.as_bytes().to_vec()).bind(limit as u64)
+        };
+        let rows = commands.fetch("list", page).await?;
         let last = rows.last().filter(|_| rows.len() == limit);
         let next = match last {
             Some(row) => Some(Cursor::new(format!("after:{}", id(row)?.as_str()))),
@@ -58,52 +52,49 @@ impl SessionDirectory for MysqlStore {
     }
 
     async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        let rows = self
-            .run("owned_by", || async {
-                let query = self.sql.owned.query().bind(owner.as_str().as_bytes());
-                query.fetch_all(&self.pool).await
-            })
-            .await?;
+        let commands = &self.commands;
+        let owned = || commands.sql.owned.query().bind(owner_id(owner));
+        let rows = commands.fetch("owned_by", owned).await?;
         Ok(readable(&rows))
     }
 
-    /// In batches of 100, each a transaction. A session that is renamed meanwhile is found under
+    /// In batches of 128, each a transaction. A session that is renamed meanwhile is found under
     /// its new id by the next batch.
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
     ) -> Result<Vec<Ended>> {
-        let owner = owner.as_str().as_bytes();
-        let except = except.map_or("", SessionId::as_str).as_bytes();
+        let owner = owner_id(owner);
+        let except = except.map_or(Vec::new(), id_bytes);
         let mut all = Vec::new();
         loop {
             let ids = self
+                .commands
                 .ids("destroy_owned_by", || {
-                    let query = self.sql.owned_ids.query();
-                    query.bind(owner).bind(except).bind(BATCH as u64)
+                    let query = self.commands.sql.owned_ids.query();
+                    query
+                        .bind(owner.clone())
+                        .bind(except.clone())
+                        .bind(MOST as u64)
                 })
                 .await?;
             if ids.is_empty() {
                 return Ok(all);
             }
-            let lock = &self.sql.lock_owned;
-            all.extend(
-                self.delete_locked("destroy_owned_by", lock, &ids, Some(owner))
-                    .await?,
-            );
+            let commands = &self.commands;
+            let lock = &commands.sql.lock_owned;
+            let ended = commands.delete_locked("destroy_owned_by", lock, &ids, Some(&owner));
+            all.extend(ended.await?);
         }
     }
 
     async fn clear(&self) -> Result<u64> {
         let mut cleared = 0;
         loop {
-            let rows = self
-                .run("clear", || async {
-                    let query = self.sql.clear.query().bind(CLEARED_AT_ONCE);
-                    Ok(query.execute(&self.pool).await?.rows_affected())
-                })
-                .await?;
+            let commands = &self.commands;
+            let clear = || commands.sql.clear.query().bind(CLEARED_AT_ONCE);
+            let rows = commands.execute("clear", clear).await?;
             cleared += rows;
             if rows < CLEARED_AT_ONCE {
                 return Ok(cleared);
@@ -111,29 +102,27 @@ impl SessionDirectory for MysqlStore {
         }
     }
 
-    /// In batches of 100, each a short transaction.
+    /// In batches of 128, each a short transaction.
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
         let ids = self
-            .ids("reap", || self.sql.expired_ids.query().bind(limit as u64))
+            .commands
+            .ids("reap", || {
+                self.commands.sql.expired_ids.query().bind(limit as u64)
+            })
             .await?;
         let mut reaped = Vec::new();
-        for batch in ids.chunks(BATCH) {
-            let lock = &self.sql.lock_expired;
-            reaped.extend(self.delete_locked("reap", lock, batch, None).await?);
+        for batch in ids.chunks(MOST) {
+            let commands = &self.commands;
+            let lock = &commands.sql.lock_expired;
+            reaped.extend(commands.delete_locked("reap", lock, batch, None).await?);
         }
         Ok(reaped)
     }
 }
 
-impl MysqlStore {
-    async fn ids<'q>(
-        &self,
-        operation: &'static str,
-        query: impl Fn() -> Query<'q, MySql, MySqlArguments>,
-    ) -> Result<Vec<Id>> {
-        let rows = self
-            .run(operation, || async { query().fetch_all(&self.pool).await })
-            .await?;
+impl Commands {
+    async fn ids(&self, operation: &'static str, statement: impl Fn() -> Bound) -> Result<Vec<Id>> {
+        let rows = self.fetch(operation, statement).await?;
         rows.iter().map(|row| column(row, 0)).collect()
     }
 
@@ -141,19 +130,19 @@ impl MysqlStore {
     ///
     /// The transaction runs in a task of its own: were it dropped half-way with its caller, its
     /// connection would go back to the pool in the middle of it.
-    async fn delete_locked(
+    pub(crate) async fn delete_locked(
         &self,
         operation: &'static str,
-        lock: &Statement,
+        lock: &Many,
         ids: &[Id],
         owner: Option<&[u8]>,
     ) -> Result<Vec<Ended>> {
         let rows = self
             .run(operation, || {
-                let store = self.clone();
+                let commands = self.clone();
                 let lock = lock.clone();
                 let (ids, owner) = (ids.to_vec(), owner.map(<[u8]>::to_vec));
-                let task = tokio::spawn(async move { store.transact(&lock, &ids, owner).await });
+                let task = tokio::spawn(async move { commands.transact(&lock, &ids, owner).await });
                 async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }
             })
             .await?;
@@ -163,11 +152,11 @@ impl MysqlStore {
 
     async fn transact(
         &self,
-        lock: &Statement,
+        lock: &Many,
         ids: &[Id],
-        owner: Option<Vec<u8>>,
+        owner: Option<Id>,
     ) -> sqlx::Result<Vec<MySqlRow>> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.connections.pool.acquire().await?;
         // Otherwise ids that have gone meanwhile would lock the gaps they left.
         sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             .execute(&mut *connection)
@@ -192,11 +181,13 @@ impl MysqlStore {
     }
 }
 
-/// A query with its batch of ids bound, filled up with the last of them.
-fn with_ids<'q>(statement: &Statement, ids: &'q [Id]) -> Query<'q, MySql, MySqlArguments> {
-    let last = ids.last().into_iter().cycle();
-    let filled = ids.iter().chain(last).take(BATCH);
-    filled.fold(statement.query(), |query, id| query.bind(id.as_slice()))
+fn owner_id(owner: &Owner) -> Id {
+    owner.as_str().as_bytes().to_vec()
+}
+
+fn with_ids(statement: &Many, ids: &[Id]) -> Bound {
+    let (query, ids) = statement.query(ids);
+    ids.bind(query, |query, id| query.bind(id.clone()))
 }
 
 fn id(row: &MySqlRow) -> Result<SessionId> {

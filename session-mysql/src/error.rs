@@ -48,6 +48,11 @@ pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the connection is of no more use.
+pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_none()
+}
+
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     number(error) == Some(DUPLICATE_KEY)
 }

@@ -23,7 +23,8 @@
 //! | `id` | the session's id, compared byte for byte; primary key |
 //! | `stamp`, `data` | bytes, up to [`max_data`](MysqlStoreBuilder::max_data) |
 //! | `owner` | bytes, or null; index |
-//! | `born`, `deadline` | UTC to the microsecond, by the server's clock; `deadline` is null for never, and has an index |
+//! | `born`, `deadline` | UTC to the microsecond, by the server's clock; `deadline` is null for never |
+//! | `due` | the minute of the deadline; index. A save within the same minute leaves the index alone |
 //! | `idle`, `absolute` | milliseconds, or null for never |
 //!
 //! [`schema`] gives the statement that creates it, for those who run their own migrations.
@@ -31,7 +32,9 @@
 //! # Round trips
 //!
 //! One for load, create, save, rename and destroy, two for touch; one more where a save, rename or
-//! create finds that it can't be done, to say why. Every time is computed by the server
+//! create finds that it can't be done, to say why. Once callers are many, those of a kind that
+//! wait go out together, in one statement of up to 128 sessions; nobody waits for company
+//! ([`batch`](session_core::batch)). Every time is computed by the server
 //! (`UTC_TIMESTAMP(6)`), whatever time zone its sessions have.
 //!
 //! A deadlock, a lock that takes too long and a connection that has broken are tried again, a few
@@ -43,6 +46,11 @@
 //! without a lock, then locks those rows by primary key, passing over what others hold, checks
 //! the deadlines again and deletes. Traffic and any number of reapers don't wait for each other.
 //!
+//! # Connections
+//!
+//! The store keeps some of the pool's connections at hand while there is traffic, for a pool of
+//! sqlx pings each one that comes back to it. Those that lie idle for 30 s go back.
+//!
 //! # Logging in
 //!
 //! MySQL's `caching_sha2_password` sends a password only over TLS (the default where the server
@@ -50,9 +58,14 @@
 //! leak (RUSTSEC-2023-0071): use TLS, or an account without a password on a loopback socket.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod builder;
+mod carrier;
+mod command;
+mod connection;
 mod directory;
 mod error;
+mod row;
 mod schema;
 mod store;
 

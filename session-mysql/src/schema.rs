@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use sqlx::mysql::MySqlArguments;
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, MySql};
+use sqlx::AssertSqlSafe;
 
-/// How many ids one statement takes; shorter lists are filled up with the last one, so that one
-/// prepared statement serves.
-pub(crate) const BATCH: usize = 100;
+use crate::command::Bound;
+
+/// The most sessions that one statement is about.
+pub(crate) const MOST: usize = 128;
+/// Statements on many sessions are prepared for so many; a list in between is filled up with its
+/// last one.
+const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, MOST];
 
 /// The statement that creates the table `name`: what [`migrate`](crate::MysqlStore::migrate) runs.
 /// It does nothing if the table exists.
@@ -29,20 +31,23 @@ CREATE TABLE IF NOT EXISTS {table} (
     `idle` BIGINT NULL COMMENT 'milliseconds, NULL for never',
     `absolute` BIGINT NULL COMMENT 'milliseconds, NULL for never',
     `deadline` DATETIME(6) NULL COMMENT 'UTC, NULL for never',
+    `due` BIGINT AS (TO_SECONDS(`deadline`) DIV 60) STORED COMMENT 'the minute of the deadline',
     `data` LONGBLOB NOT NULL,
     KEY `owner` (`owner`),
-    KEY `deadline` (`deadline`)
+    KEY `due` (`due`)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
 
-/// Binds: id, stamp, owner, idle, absolute, first limit in µs, data.
+/// Binds for each session: id, stamp, owner, idle, absolute, first limit in µs, data.
 const CREATE: &str = "\
 INSERT INTO {table} (`id`, `stamp`, `owner`, `born`, `idle`, `absolute`, `deadline`, `data`)
-VALUES (?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
+VALUES {rows}";
+const ROW: &str = "\
+(?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
 
-/// Binds: id.
+/// Binds: the ids.
 const LOAD: &str = "\
-SELECT `data`, `stamp`, `owner`, `idle`, `absolute`, {ttl}, {age}
-FROM {table} WHERE `id` = ? AND {live}";
+SELECT `id`, `data`, `stamp`, `owner`, `idle`, `absolute`, {ttl}, {age}
+FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
 /// Binds: new id, stamp, owner, idle, absolute, idle in µs, restart, absolute in µs, idle in µs,
 /// restart, absolute in µs, restart, data, id, expected stamp.
@@ -60,19 +65,36 @@ UPDATE {table} SET `id` = ?, `stamp` = ?, `owner` = ?, `idle` = ?, `absolute` = 
     `data` = ?
 WHERE `id` = ? AND `stamp` = ? AND {live}";
 
-/// Binds: id.
-const STAMP: &str = "SELECT `stamp` FROM {table} WHERE `id` = ? AND {live}";
+/// Saves many, which have the same limits: as `SAVE`, with what differs looked up by the session's
+/// place in the list. Neither compares nor writes anything that a single save does not.
+///
+/// Binds: the ids, the stamps; the ids, the owners; idle, absolute, idle in µs, restart, absolute
+/// in µs, idle in µs, restart, absolute in µs, restart; the ids, the data; the ids; the ids, the
+/// expected stamps.
+const SAVE_MANY: &str = "\
+UPDATE {table} SET `stamp` = {own}, `owner` = {own}, `idle` = ?, `absolute` = ?,
+    `deadline` = COALESCE(
+        LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
+              IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
+        UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
+        IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
+    `born` = IF(?, UTC_TIMESTAMP(6), `born`),
+    `data` = {own}
+WHERE `id` IN ({ids}) AND `stamp` = {own} AND {live}";
 
-/// Binds: idle in µs, twice; id. `GREATEST` is null, which is never, if one of the two is.
+/// Binds: the ids.
+const STAMPS: &str = "SELECT `id`, `stamp` FROM {table} WHERE `id` IN ({ids}) AND {live}";
+
+/// Binds: idle in µs, twice; the ids. `GREATEST` is null, which is never, if one of the two is.
 const TOUCH: &str = "\
 UPDATE {table} SET `deadline` = GREATEST(`deadline`, COALESCE(
     LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, `born` + INTERVAL `absolute` * 1000 MICROSECOND),
     UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
     `born` + INTERVAL `absolute` * 1000 MICROSECOND))
-WHERE `id` = ? AND {live}";
+WHERE `id` IN ({ids}) AND {live}";
 
-/// Binds: id.
-const TTL: &str = "SELECT {ttl} FROM {table} WHERE `id` = ? AND {live}";
+/// Binds: the ids.
+const TTLS: &str = "SELECT `id`, {ttl} FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
 /// Binds: id.
 const DESTROY: &str = "DELETE FROM {table} WHERE `id` = ? AND {live}";
@@ -97,6 +119,11 @@ const LOCK_OWNED: &str = "\
 SELECT `id`, `owner`, {age} FROM {table} FORCE INDEX (PRIMARY)
 WHERE `id` IN ({ids}) AND `owner` = ? AND {live} FOR UPDATE";
 
+/// Binds: the ids. Waits for whoever holds one of the rows.
+const LOCK_LIVE: &str = "\
+SELECT `id`, `owner`, {age} FROM {table} FORCE INDEX (PRIMARY)
+WHERE `id` IN ({ids}) AND {live} FOR UPDATE";
+
 /// Binds: the most rows. Takes no lock.
 const EXPIRED_IDS: &str = "SELECT `id` FROM {table} WHERE {expired} LIMIT ?";
 
@@ -111,7 +138,7 @@ const DELETE: &str = "DELETE FROM {table} WHERE `id` IN ({ids})";
 /// Binds: the most rows. `TRUNCATE` would need the right to drop the table.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
 
-const FRAGMENTS: [(&str, &str); 5] = [
+const FRAGMENTS: [(&str, &str); 6] = [
     (
         "{info}",
         "`id`, `owner`, `idle`, `absolute`, {ttl}, {age}, LENGTH(`data`)",
@@ -120,7 +147,11 @@ const FRAGMENTS: [(&str, &str); 5] = [
         "{live}",
         "(`deadline` IS NULL OR `deadline` > UTC_TIMESTAMP(6))",
     ),
-    ("{expired}", "`deadline` <= UTC_TIMESTAMP(6)"),
+    (
+        "{expired}",
+        "(`due` <= TO_SECONDS(UTC_TIMESTAMP()) DIV 60 AND `deadline` <= UTC_TIMESTAMP(6))",
+    ),
+    ("{own}", "ELT(FIELD(`id`, {ids}), {ids})"),
     (
         "{ttl}",
         "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), `deadline`)",
@@ -136,10 +167,47 @@ const FRAGMENTS: [(&str, &str); 5] = [
 pub(crate) struct Statement(Arc<str>);
 
 impl Statement {
-    /// A query of this statement, for its binds.
-    pub(crate) fn query<'q>(&self) -> Query<'q, MySql, MySqlArguments> {
+    /// The statement, for its binds.
+    pub(crate) fn query(&self) -> Bound {
         // Its only part that comes from outside is the table's quoted name.
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
+    }
+}
+
+/// A statement on many sessions, in the sizes it is prepared for.
+#[derive(Clone, Debug)]
+pub(crate) struct Many([Statement; SIZES.len()]);
+
+impl Many {
+    /// The statement for `items`, at most [`MOST`], and the items to bind, filled up.
+    pub(crate) fn query<'i, T>(&self, items: &'i [T]) -> (Bound, Filled<'i, T>) {
+        let fits = SIZES.iter().position(|size| *size >= items.len());
+        let fits = fits.unwrap_or(SIZES.len() - 1);
+        let filled = Filled {
+            items,
+            size: SIZES[fits],
+        };
+        (self.0[fits].query(), filled)
+    }
+}
+
+/// Items, and the last one again until there are as many as a statement takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filled<'i, T> {
+    items: &'i [T],
+    size: usize,
+}
+
+impl<'i, T> Filled<'i, T> {
+    /// They, one by one.
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'i T> {
+        let last = self.items.last().into_iter().cycle();
+        self.items.iter().chain(last).take(self.size)
+    }
+
+    /// Binds something of each.
+    pub(crate) fn bind(self, query: Bound, bind: impl Fn(Bound, &'i T) -> Bound) -> Bound {
+        self.iter().fold(query, bind)
     }
 }
 
@@ -148,55 +216,61 @@ impl Statement {
 pub(crate) struct Statements {
     pub(crate) table: String,
     pub(crate) create_table: Statement,
-    pub(crate) create: Statement,
-    pub(crate) load: Statement,
+    pub(crate) create: Many,
+    pub(crate) load: Many,
     pub(crate) save: Statement,
-    pub(crate) stamp: Statement,
-    pub(crate) touch: Statement,
-    pub(crate) ttl: Statement,
+    pub(crate) save_many: Many,
+    pub(crate) stamps: Many,
+    pub(crate) touch: Many,
+    pub(crate) ttls: Many,
     pub(crate) destroy: Statement,
     pub(crate) remove_expired: Statement,
     pub(crate) count: Statement,
     pub(crate) list: Statement,
     pub(crate) owned: Statement,
     pub(crate) owned_ids: Statement,
-    pub(crate) lock_owned: Statement,
+    pub(crate) lock_owned: Many,
+    pub(crate) lock_live: Many,
     pub(crate) expired_ids: Statement,
-    pub(crate) lock_expired: Statement,
-    pub(crate) delete: Statement,
+    pub(crate) lock_expired: Many,
+    pub(crate) delete: Many,
     pub(crate) clear: Statement,
 }
 
 impl Statements {
     pub(crate) fn new(table: &str) -> Self {
-        let ids = vec!["?"; BATCH].join(", ");
-        let statement = |text: &str| {
-            let mut text = text.replace("{ids}", &ids);
+        let sized = |text: &str, size: usize| {
+            let mut text = text.replace("{rows}", &vec![ROW; size].join(", "));
             for (name, fragment) in FRAGMENTS {
                 text = text.replace(name, fragment);
             }
+            let text = text.replace("{ids}", &vec!["?"; size].join(", "));
             // Last, for a table may be named like a fragment.
             Statement(text.replace("{table}", &quoted(table)).into())
         };
+        let statement = |text: &str| sized(text, 1);
+        let many = |text: &str| Many(SIZES.map(|size| sized(text, size)));
         Self {
             table: table.to_owned(),
             create_table: statement(CREATE_TABLE),
-            create: statement(CREATE),
-            load: statement(LOAD),
+            create: many(CREATE),
+            load: many(LOAD),
             save: statement(SAVE),
-            stamp: statement(STAMP),
-            touch: statement(TOUCH),
-            ttl: statement(TTL),
+            save_many: many(SAVE_MANY),
+            stamps: many(STAMPS),
+            touch: many(TOUCH),
+            ttls: many(TTLS),
             destroy: statement(DESTROY),
             remove_expired: statement(REMOVE_EXPIRED),
             count: statement(COUNT),
             list: statement(LIST),
             owned: statement(OWNED),
             owned_ids: statement(OWNED_IDS),
-            lock_owned: statement(LOCK_OWNED),
+            lock_owned: many(LOCK_OWNED),
+            lock_live: many(LOCK_LIVE),
             expired_ids: statement(EXPIRED_IDS),
-            lock_expired: statement(LOCK_EXPIRED),
-            delete: statement(DELETE),
+            lock_expired: many(LOCK_EXPIRED),
+            delete: many(DELETE),
             clear: statement(CLEAR),
         }
     }
@@ -221,13 +295,24 @@ mod tests {
     #[test]
     fn every_fragment_is_filled_in() {
         let all = format!("{:?}", Statements::new("t"));
-        assert!(
-            !all.contains('{'.to_string().as_str()) || !all.contains("{live}"),
-            "{all}"
-        );
         for (name, _) in FRAGMENTS {
             assert!(!all.contains(name), "{name} is left in {all}");
         }
-        assert!(!all.contains("{table}") && !all.contains("{ids}"), "{all}");
+        for name in ["{table}", "{ids}", "{rows}"] {
+            assert!(!all.contains(name), "{name} is left in {all}");
+        }
+    }
+
+    #[test]
+    fn lists_are_filled_up_to_the_next_size() {
+        let many = Statements::new("t").load;
+        for (items, size) in [(1, 1), (2, 2), (3, 4), (33, 64), (65, 128), (128, 128)] {
+            let items: Vec<usize> = (0..items).collect();
+            let (_, filled) = many.query(&items);
+            let filled: Vec<usize> = filled.iter().copied().collect();
+            assert_eq!(filled.len(), size);
+            assert_eq!(filled[..items.len()], items);
+            assert!(filled[items.len()..].iter().all(|n| *n == items.len() - 1));
+        }
     }
 }

@@ -1,0 +1,168 @@
+//! What is sent many at a time: creates, loads, saves and touches.
+//!
+//! A batch of one is the plain command. Destroys go by themselves, for a `delete` of many says
+//! only how many there were.
+
+use mongodb::bson::doc;
+use mongodb::options::ReturnDocument;
+use session_core::batch::{BatchLimits, Carrier, Create, SameId, Save, Touch};
+use session_core::{Record, Result, Saved, SessionId, Stamp, Ttl};
+
+use crate::command::Commands;
+use crate::schema;
+
+/// Measured: `docs/performance.md`.
+pub(crate) const LIMITS: BatchLimits = BatchLimits {
+    lanes: 2,
+    alone: 16,
+    items: 128,
+    bytes: 1024 * 1024,
+    waiting: 10_000,
+};
+
+pub(crate) struct Creates(pub(crate) Commands);
+pub(crate) struct Loads(pub(crate) Commands);
+pub(crate) struct Saves(pub(crate) Commands);
+pub(crate) struct Touches(pub(crate) Commands);
+
+impl Carrier for Creates {
+    type Item = Create;
+    type Answer = Stamp;
+    const OPERATION: &'static str = "create";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &Create) -> &SessionId {
+        &item.id
+    }
+
+    fn bytes(item: &Create) -> usize {
+        item.draft.data.len()
+    }
+
+    async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
+        let commands = &self.0;
+        let mut in_the_way = vec![true; items.len()];
+        if items.len() > 1 {
+            let updates = items
+                .iter()
+                .map(|item| schema::create_statement(&item.id, &item.draft));
+            let reply = commands.update_many("create", updates).await?;
+            in_the_way.fill(false);
+            for index in reply.duplicates {
+                in_the_way[index] = true;
+            }
+        }
+        let mut answers = Vec::with_capacity(items.len());
+        for (item, alone) in items.iter().zip(in_the_way) {
+            // By itself also what failed: an expired session stands there, or another one.
+            answers.push(match alone {
+                true => commands.create(&item.id, &item.draft).await,
+                false => Ok(item.draft.stamp),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+impl Carrier for Loads {
+    type Item = SessionId;
+    type Answer = Option<Record>;
+    const OPERATION: &'static str = "load";
+    const SAME_ID: SameId = SameId::Shared;
+
+    fn id(item: &SessionId) -> &SessionId {
+        item
+    }
+
+    async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
+        let (ids, fields) = (items.iter(), schema::record_fields());
+        self.0.find_live("load", ids, fields, schema::record).await
+    }
+}
+
+impl Carrier for Saves {
+    type Item = Save;
+    type Answer = Saved;
+    const OPERATION: &'static str = "save";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &Save) -> &SessionId {
+        &item.id
+    }
+
+    fn bytes(item: &Save) -> usize {
+        item.draft.data.len()
+    }
+
+    async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
+        let commands = &self.0;
+        let matched = match items {
+            [
+                Save {
+                    id,
+                    draft,
+                    expected,
+                },
+            ] => {
+                let filter = schema::live_at(id, *expected);
+                let update = commands.update("save", filter, schema::write(id, draft), false);
+                update.await?.unwrap_or_default()
+            }
+            _ => {
+                let updates = items
+                    .iter()
+                    .map(|item| schema::save_statement(&item.id, &item.draft, item.expected));
+                commands.update_many("save", updates).await?.matched
+            }
+        };
+        if matched == items.len() as u64 {
+            return Ok(items
+                .iter()
+                .map(|item| Ok(Saved::Done(item.draft.stamp)))
+                .collect());
+        }
+        let ids = items.iter().map(|item| &item.id);
+        let fields = doc! { "stamp": 1 };
+        let stamps = commands
+            .find_live("save", ids, fields, schema::stamp)
+            .await?;
+        let outcome = |(item, stamp): (&Save, Result<Option<Stamp>>)| {
+            Ok(Saved::by_stamp(stamp?, &item.draft))
+        };
+        Ok(items.iter().zip(stamps).map(outcome).collect())
+    }
+}
+
+impl Carrier for Touches {
+    type Item = Touch;
+    type Answer = Option<Ttl>;
+    const OPERATION: &'static str = "touch";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &Touch) -> &SessionId {
+        &item.id
+    }
+
+    async fn carry(&self, items: &[Touch]) -> Result<Vec<Result<Option<Ttl>>>> {
+        let commands = &self.0;
+        if let [Touch { id, idle }] = items {
+            let touch = commands
+                .collection
+                .find_one_and_update(schema::live(id), schema::touch(*idle))
+                .projection(schema::ttl_field())
+                .return_document(ReturnDocument::After);
+            let touched = commands.run("touch", async { touch.await }).await?;
+            return Ok(vec![
+                touched.map(|document| schema::ttl(&document)).transpose(),
+            ]);
+        }
+        let updates = items
+            .iter()
+            .map(|item| schema::touch_statement(&item.id, item.idle));
+        commands.update_many("touch", updates).await?;
+        let ids = items.iter().map(|item| &item.id);
+        commands
+            .find_live("touch", ids, schema::ttl_field(), schema::ttl)
+            .await
+    }
+}

@@ -1,0 +1,112 @@
+//! Statements with their binds.
+
+use session_core::batch::{Create, Save, Touch};
+use session_core::{Anchor, Draft, SessionId, Stamp};
+
+use crate::command::Bound;
+use crate::row::{id_bytes, micros, millis, owner_bytes};
+use crate::schema::Statements;
+
+impl Statements {
+    /// Creates sessions, as many as there is a statement for.
+    pub(crate) fn create(&self, items: &[Create]) -> Bound {
+        let (query, items) = self.create.query(items);
+        items.bind(query, |query, Create { id, draft }| {
+            let lifetime = draft.lifetime;
+            let first = lifetime.idle.min(lifetime.absolute);
+            query
+                .bind(id_bytes(id))
+                .bind(draft.stamp.as_bytes().to_vec())
+                .bind(owner_bytes(draft))
+                .bind(millis(lifetime.idle))
+                .bind(millis(lifetime.absolute))
+                .bind(micros(first))
+                .bind(draft.data.to_vec())
+        })
+    }
+
+    pub(crate) fn load(&self, ids: &[SessionId]) -> Bound {
+        let (query, ids) = self.load.query(ids);
+        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    }
+
+    pub(crate) fn stamps(&self, ids: &[SessionId]) -> Bound {
+        let (query, ids) = self.stamps.query(ids);
+        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    }
+
+    pub(crate) fn ttls(&self, ids: &[SessionId]) -> Bound {
+        let (query, ids) = self.ttls.query(ids);
+        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    }
+
+    /// Saves a session, under another id if `to` is one.
+    pub(crate) fn save(
+        &self,
+        from: &SessionId,
+        to: &SessionId,
+        draft: &Draft,
+        expected: Stamp,
+    ) -> Bound {
+        let query = self
+            .save
+            .query()
+            .bind(id_bytes(to))
+            .bind(draft.stamp.as_bytes().to_vec())
+            .bind(owner_bytes(draft));
+        limits(query, draft)
+            .bind(draft.data.to_vec())
+            .bind(id_bytes(from))
+            .bind(expected.as_bytes().to_vec())
+    }
+
+    /// Saves sessions that have the same limits.
+    pub(crate) fn save_many(&self, items: &[&Save]) -> Bound {
+        let (query, saves) = self.save_many.query(items);
+        let ids = |query| saves.bind(query, |query, save| query.bind(id_bytes(&save.id)));
+        let query = saves.bind(ids(query), |query, save| {
+            query.bind(save.draft.stamp.as_bytes().to_vec())
+        });
+        let query = saves.bind(ids(query), |query, save| {
+            query.bind(owner_bytes(&save.draft))
+        });
+        let query = match items {
+            [first, ..] => limits(query, &first.draft),
+            [] => query,
+        };
+        let query = saves.bind(ids(query), |query, save| {
+            query.bind(save.draft.data.to_vec())
+        });
+        saves.bind(ids(ids(query)), |query, save| {
+            query.bind(save.expected.as_bytes().to_vec())
+        })
+    }
+
+    /// Touches sessions that shall have the same idle limit.
+    pub(crate) fn touch(&self, items: &[&Touch]) -> Bound {
+        let idle = items.first().and_then(|touch| micros(touch.idle));
+        let (query, touches) = self.touch.query(items);
+        let query = query.bind(idle).bind(idle);
+        touches.bind(query, |query, touch| query.bind(id_bytes(&touch.id)))
+    }
+
+    pub(crate) fn destroy(&self, id: &SessionId) -> Bound {
+        self.destroy.query().bind(id_bytes(id))
+    }
+}
+
+/// The limits, as `SAVE` has them between owner and data.
+fn limits(query: Bound, draft: &Draft) -> Bound {
+    let (idle, absolute) = (draft.lifetime.idle, draft.lifetime.absolute);
+    let restart = draft.anchor == Anchor::Restart;
+    query
+        .bind(millis(idle))
+        .bind(millis(absolute))
+        .bind(micros(idle))
+        .bind(restart)
+        .bind(micros(absolute))
+        .bind(micros(idle))
+        .bind(restart)
+        .bind(micros(absolute))
+        .bind(restart)
+}

@@ -1,0 +1,226 @@
+//! What is sent many at a time: every operation but rename.
+
+use std::collections::HashMap;
+
+use session_core::batch::{BatchLimits, Carrier, Create, SameId, Save, Touch};
+use session_core::{Anchor, Draft, Lifetime, Record, Result, Saved, SessionId, Stamp, Ttl};
+use sqlx::mysql::MySqlRow;
+
+use crate::command::Commands;
+use crate::row::{column, record, stamp, ttl};
+use crate::schema::MOST;
+
+/// How much goes at once over a pool of so many connections. Measured: `docs/performance.md`.
+pub(crate) fn limits(connections: u32) -> BatchLimits {
+    let connections = connections.max(1) as usize;
+    BatchLimits {
+        lanes: connections.min(4),
+        alone: connections.min(16),
+        items: MOST,
+        bytes: 1024 * 1024,
+        waiting: 10_000,
+    }
+}
+
+pub(crate) struct Creates(pub(crate) Commands);
+pub(crate) struct Loads(pub(crate) Commands);
+pub(crate) struct Saves(pub(crate) Commands);
+pub(crate) struct Touches(pub(crate) Commands);
+pub(crate) struct Destroys(pub(crate) Commands);
+
+impl Carrier for Creates {
+    type Item = Create;
+    type Answer = Stamp;
+    const OPERATION: &'static str = "create";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &Create) -> &SessionId {
+        &item.id
+    }
+
+    fn bytes(item: &Create) -> usize {
+        item.draft.data.len()
+    }
+
+    async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
+        let mut answers = Vec::with_capacity(items.len());
+        let mut rest = items;
+        while !rest.is_empty() {
+            // A row can't be filled up with, so the largest part for which there is a statement.
+            let (part, more) = rest.split_at(1 << rest.len().ilog2());
+            rest = more;
+            answers.extend(self.create(part).await?);
+        }
+        Ok(answers)
+    }
+}
+
+impl Creates {
+    async fn create(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
+        let commands = &self.0;
+        if items.len() > 1 {
+            let statement = || commands.sql.create(items);
+            if commands.try_execute("create", statement).await?.is_some() {
+                return Ok(items.iter().map(|item| Ok(item.draft.stamp)).collect());
+            }
+        }
+        // Alone, or one of them is there already.
+        let mut answers = Vec::with_capacity(items.len());
+        for item in items {
+            answers.push(commands.create(item).await);
+        }
+        Ok(answers)
+    }
+}
+
+impl Carrier for Loads {
+    type Item = SessionId;
+    type Answer = Option<Record>;
+    const OPERATION: &'static str = "load";
+    const SAME_ID: SameId = SameId::Shared;
+
+    fn id(item: &SessionId) -> &SessionId {
+        item
+    }
+
+    async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
+        let commands = &self.0;
+        let rows = commands.fetch("load", || commands.sql.load(items)).await?;
+        Ok(in_order(items.iter(), &rows, record))
+    }
+}
+
+impl Carrier for Saves {
+    type Item = Save;
+    type Answer = Saved;
+    const OPERATION: &'static str = "save";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &Save) -> &SessionId {
+        &item.id
+    }
+
+    fn bytes(item: &Save) -> usize {
+        item.draft.data.len()
+    }
+
+    async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
+        let commands = &self.0;
+        let mut matched = 0;
+        // Most sites have one lifetime, or two: with "remember me" and without.
+        for alike in groups(items, |item| limits_of(&item.draft)) {
+            let statement = || match alike[..] {
+                [item] => {
+                    let Save {
+                        id,
+                        draft,
+                        expected,
+                    } = item;
+                    commands.sql.save(id, id, draft, *expected)
+                }
+                _ => commands.sql.save_many(&alike),
+            };
+            matched += commands.execute("save", statement).await?;
+        }
+        if matched == items.len() as u64 {
+            let done = |item: &Save| Ok(Saved::Done(item.draft.stamp));
+            return Ok(items.iter().map(done).collect());
+        }
+        let ids: Vec<SessionId> = items.iter().map(|item| item.id.clone()).collect();
+        let stamps = || commands.sql.stamps(&ids);
+        let rows = commands.fetch("save", stamps).await?;
+        let found = in_order(ids.iter(), &rows, |row| stamp(row, 1));
+        let outcome = |(item, found): (&Save, Result<Option<Stamp>>)| {
+            Ok(Saved::by_stamp(found?, &item.draft))
+        };
+        Ok(items.iter().zip(found).map(outcome).collect())
+    }
+}
+
+impl Carrier for Touches {
+    type Item = Touch;
+    type Answer = Option<Ttl>;
+    const OPERATION: &'static str = "touch";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &Touch) -> &SessionId {
+        &item.id
+    }
+
+    async fn carry(&self, items: &[Touch]) -> Result<Vec<Result<Option<Ttl>>>> {
+        let commands = &self.0;
+        let mut matched = 0;
+        for alike in groups(items, |item| item.idle) {
+            let statement = || commands.sql.touch(&alike);
+            matched += commands.execute("touch", statement).await?;
+        }
+        if matched == 0 {
+            return Ok(items.iter().map(|_| Ok(None)).collect());
+        }
+        let ids: Vec<SessionId> = items.iter().map(|item| item.id.clone()).collect();
+        let rows = commands.fetch("touch", || commands.sql.ttls(&ids)).await?;
+        Ok(in_order(ids.iter(), &rows, |row| ttl(row, 1)))
+    }
+}
+
+impl Carrier for Destroys {
+    type Item = SessionId;
+    type Answer = bool;
+    const OPERATION: &'static str = "destroy";
+    const SAME_ID: SameId = SameId::InOrder;
+
+    fn id(item: &SessionId) -> &SessionId {
+        item
+    }
+
+    async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<bool>>> {
+        let commands = &self.0;
+        if let [id] = items {
+            let statement = || commands.sql.destroy(id);
+            return Ok(vec![Ok(commands.execute("destroy", statement).await? > 0)]);
+        }
+        let lock = &commands.sql.lock_live;
+        let ids: Vec<Vec<u8>> = items.iter().map(|id| id.as_str().into()).collect();
+        let ended = commands.delete_locked("destroy", lock, &ids, None).await?;
+        let is_ended = |id: &SessionId| Ok(ended.iter().any(|ended| ended.id == *id));
+        Ok(items.iter().map(is_ended).collect())
+    }
+}
+
+/// The limits that a draft sets, which a statement has once.
+fn limits_of(draft: &Draft) -> (Lifetime, Anchor) {
+    (draft.lifetime, draft.anchor)
+}
+
+/// `items` in groups of the same `key`, in the order in which the keys came.
+fn groups<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
+    let mut groups: Vec<(K, Vec<&T>)> = Vec::with_capacity(1);
+    for item in items {
+        let key = key(item);
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// What `read` makes of the row of each of `ids`; `None` for those that have none.
+fn in_order<'i, T>(
+    ids: impl ExactSizeIterator<Item = &'i SessionId>,
+    rows: &[MySqlRow],
+    read: impl Fn(&MySqlRow) -> Result<T>,
+) -> Vec<Result<Option<T>>> {
+    if ids.len() == 1 {
+        return vec![rows.first().map(read).transpose()];
+    }
+    let row_of = |row| Some((column::<&[u8]>(row, 0).ok()?, row));
+    let by_id: HashMap<&[u8], &MySqlRow> = rows.iter().filter_map(row_of).collect();
+    ids.map(|id| {
+        by_id
+            .get(id.as_str().as_bytes())
+            .map(|row| read(row))
+            .transpose()
+    })
+    .collect()
+}
