@@ -140,13 +140,15 @@ async fn reads_go_by_an_index() {
             .await
             .expect("created");
     }
-    let later = doc! { "$expr": { "$gt": ["$deadline", "$$NOW"] } };
-    let live = vec![doc! { "deadline": null }, later];
-    let due = doc! { "deadline": { "$type": "date" }, "$expr": { "$lte": ["$deadline", "$$NOW"] } };
+    let live = doc! { "$gt": ["$deadline", "$$NOW"] };
+    let due = doc! { "$expr": { "$and": [
+        { "$lte": ["$due", "$$NOW"] },
+        { "$lte": ["$deadline", "$$NOW"] },
+    ] } };
     for (filter, index) in [
-        (doc! { "sid": "x", "$or": live.clone() }, "sid_unique"),
-        (doc! { "owner": "u", "$or": live }, "owner_sparse"),
-        (due, "deadline_ttl"),
+        (doc! { "sid": "x", "$expr": live.clone() }, "sid_unique"),
+        (doc! { "owner": "u", "$expr": live }, "owner_sparse"),
+        (due, "due_ttl"),
     ] {
         let explain = doc! { "explain": { "find": &name, "filter": filter } };
         let plan = database

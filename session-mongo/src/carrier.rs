@@ -3,13 +3,13 @@
 //! A batch of one is the plain command. Destroys go by themselves, for a `delete` of many says
 //! only how many there were.
 
-use mongodb::bson::doc;
 use mongodb::options::ReturnDocument;
 use session_core::batch::{BatchLimits, Carrier, Create, SameId, Save, Touch};
 use session_core::{Record, Result, Saved, SessionId, Stamp, Ttl};
 
 use crate::command::Commands;
-use crate::schema;
+use crate::raw;
+use crate::schema::{self, Over};
 
 /// Measured: `docs/performance.md`.
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
@@ -43,10 +43,11 @@ impl Carrier for Creates {
         let commands = &self.0;
         let mut in_the_way = vec![true; items.len()];
         if items.len() > 1 {
-            let updates = items
-                .iter()
-                .map(|item| schema::create_statement(&item.id, &item.draft));
-            let reply = commands.update_many("create", updates).await?;
+            let updates = items.iter().map(|Create { id, draft }| {
+                let pipeline = schema::write(Over::Nothing(id), draft);
+                raw::statement(&schema::at(id, draft.stamp), pipeline, true)
+            });
+            let reply = commands.update("create", updates).await?;
             in_the_way.fill(false);
             for index in reply.duplicates {
                 in_the_way[index] = true;
@@ -75,8 +76,10 @@ impl Carrier for Loads {
     }
 
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
-        let (ids, fields) = (items.iter(), schema::record_fields());
-        self.0.find_live("load", ids, fields, schema::record).await
+        let read = schema::record;
+        self.0
+            .find_live("load", items.iter(), &raw::RECORD, read)
+            .await
     }
 }
 
@@ -96,25 +99,10 @@ impl Carrier for Saves {
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
-        let matched = match items {
-            [
-                Save {
-                    id,
-                    draft,
-                    expected,
-                },
-            ] => {
-                let filter = schema::live_at(id, *expected);
-                let update = commands.update("save", filter, schema::write(id, draft), false);
-                update.await?.unwrap_or_default()
-            }
-            _ => {
-                let updates = items
-                    .iter()
-                    .map(|item| schema::save_statement(&item.id, &item.draft, item.expected));
-                commands.update_many("save", updates).await?.matched
-            }
-        };
+        let statements = items
+            .iter()
+            .map(|item| raw::save(&item.id, &item.draft, item.expected));
+        let matched = commands.update("save", statements).await?.matched;
         if matched == items.len() as u64 {
             return Ok(items
                 .iter()
@@ -122,9 +110,8 @@ impl Carrier for Saves {
                 .collect());
         }
         let ids = items.iter().map(|item| &item.id);
-        let fields = doc! { "stamp": 1 };
         let stamps = commands
-            .find_live("save", ids, fields, schema::stamp)
+            .find_live("save", ids, &raw::STAMP, schema::stamp)
             .await?;
         let outcome = |(item, stamp): (&Save, Result<Option<Stamp>>)| {
             Ok(Saved::by_stamp(stamp?, &item.draft))
@@ -158,11 +145,11 @@ impl Carrier for Touches {
         }
         let updates = items
             .iter()
-            .map(|item| schema::touch_statement(&item.id, item.idle));
-        commands.update_many("touch", updates).await?;
+            .map(|item| raw::statement(&schema::live(&item.id), schema::touch(item.idle), false));
+        commands.update("touch", updates).await?;
         let ids = items.iter().map(|item| &item.id);
         commands
-            .find_live("touch", ids, schema::ttl_field(), schema::ttl)
+            .find_live("touch", ids, &raw::TTL, schema::ttl)
             .await
     }
 }

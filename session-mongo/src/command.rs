@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Database};
 use session_core::{Draft, Error, Result, SessionId, Stamp, within};
 
-use crate::error::{DUPLICATE_KEY, code, from_code, from_mongo};
-use crate::schema;
+use crate::error::{DUPLICATE_KEY, from_code, from_mongo};
+use crate::raw::{self, Fields};
+use crate::schema::{self, Over};
 
 /// A collection, and how long a command on it may take.
 #[derive(Clone)]
@@ -37,45 +38,58 @@ impl Commands {
         within(operation, self.timeout, command).await
     }
 
+    /// Sends a command that is harmless to repeat, a second time if it fails for a reason that
+    /// passes: the driver repeats none that are put together by others.
+    async fn twice<T, W>(&self, operation: &'static str, send: impl Fn() -> W) -> Result<T>
+    where
+        W: Future<Output = mongodb::error::Result<T>>,
+    {
+        match self.run(operation, send()).await {
+            Err(Error::Unavailable { .. }) => self.run(operation, send()).await,
+            done => done,
+        }
+    }
+
     /// What `read` makes of each of the live sessions `ids`, in their order; `None` for those
-    /// that are not there. `fields` need not name the session's id.
+    /// that are not there.
     pub(crate) async fn find_live<'i, T>(
         &self,
         operation: &'static str,
-        ids: impl ExactSizeIterator<Item = &'i SessionId>,
-        mut fields: Document,
+        ids: impl ExactSizeIterator<Item = &'i SessionId> + Clone,
+        fields: &Fields,
         read: impl Fn(&RawDocument) -> Result<T>,
     ) -> Result<Vec<Result<Option<T>>>> {
-        fields.insert("sid", 1);
+        let collection = &self.collection;
         let mut places = HashMap::with_capacity(ids.len());
-        places.extend(ids.enumerate().map(|(place, id)| (id.as_str(), place)));
-        let find = self
-            .collection
-            .find(schema::live_ones(places.keys().copied()))
-            .projection(fields)
-            // One more than there can be, so that the cursor ends with the first reply.
-            .batch_size(u32::try_from(places.len() + 1).unwrap_or(u32::MAX));
-        let find = match places.len() {
-            1 => find.limit(-1),
-            _ => find,
-        };
+        places.extend(
+            ids.clone()
+                .enumerate()
+                .map(|(place, id)| (id.as_str(), place)),
+        );
+        let command = raw::find(collection.name(), ids, fields, collection.read_concern());
+        let batches = self.twice(operation, || async {
+            let mut find = self.database.run_raw_cursor_command(command.clone());
+            if let Some(criteria) = collection.selection_criteria() {
+                find = find.selection_criteria(criteria.clone());
+            }
+            find.batch().await?.try_collect::<Vec<_>>().await
+        });
         let mut found: Vec<_> = places.iter().map(|_| Ok(None)).collect();
-        self.run(operation, async {
-            let mut batches = find.batch().await?;
-            while let Some(batch) = batches.try_next().await? {
-                for document in batch.doc_slices()? {
-                    let Some(document) = document?.as_document() else {
-                        continue;
-                    };
-                    let place = document.get_str("sid").ok().and_then(|id| places.get(id));
-                    if let Some(place) = place {
-                        found[*place] = read(document).map(Some);
-                    }
+        for batch in batches.await? {
+            let documents = batch
+                .doc_slices()
+                .map_err(|error| from_mongo(operation, &error))?;
+            for document in documents
+                .into_iter()
+                .flatten()
+                .filter_map(RawBsonRef::as_document)
+            {
+                let place = document.get_str("sid").ok().and_then(|id| places.get(id));
+                if let Some(place) = place {
+                    found[*place] = read(document).map(Some);
                 }
             }
-            Ok(())
-        })
-        .await?;
+        }
         Ok(found)
     }
 
@@ -85,8 +99,7 @@ impl Commands {
         operation: &'static str,
         id: &SessionId,
     ) -> Result<Option<Stamp>> {
-        let fields = doc! { "stamp": 1 };
-        let found = self.find_live(operation, [id].into_iter(), fields, schema::stamp);
+        let found = self.find_live(operation, [id].into_iter(), &raw::STAMP, schema::stamp);
         found.await?.pop().unwrap_or(Ok(None))
     }
 
@@ -98,43 +111,39 @@ impl Commands {
         Ok(())
     }
 
-    /// Updates one document; `None` if that would give a second one its id.
+    /// Runs update statements as one command, in no promised order. Each of them is harmless to
+    /// repeat.
     pub(crate) async fn update(
         &self,
         operation: &'static str,
-        filter: Document,
-        pipeline: Vec<Document>,
-        upsert: bool,
-    ) -> Result<Option<u64>> {
-        let update = self.collection.update_one(filter, pipeline).upsert(upsert);
-        let command = async {
-            match update.await {
-                Ok(updated) => Ok(Some(updated.matched_count)),
-                Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        self.run(operation, command).await
+        statements: impl Iterator<Item = RawDocumentBuf>,
+    ) -> Result<Updated> {
+        let collection = &self.collection;
+        let command = raw::update(collection.name(), statements, collection.write_concern());
+        let send = || async { self.database.run_raw_command(command.clone()).await };
+        let reply = self.twice(operation, send).await?;
+        updated(operation, &reply)
     }
 
-    /// As [`update`](Self::update), after an expired session of the id `to` has made room.
+    /// As [`update`](Self::update), after an expired session of the new id has made room.
     pub(crate) async fn update_in_place_of(
         &self,
         operation: &'static str,
-        to: &SessionId,
+        over: Over<'_>,
         filter: &Document,
         draft: &Draft,
-        upsert: bool,
     ) -> Result<u64> {
         // An expired one may stand there, and then the same draft, which another call of this write
         // has put there meanwhile; what still is in the way then is another session.
+        let (to, upsert) = match over {
+            Over::Nothing(id) => (id, true),
+            Over::Renamed(id) => (id, false),
+        };
         for _ in 0..3 {
-            let pipeline = schema::write(to, draft);
-            if let Some(matched) = self
-                .update(operation, filter.clone(), pipeline, upsert)
-                .await?
-            {
-                return Ok(matched);
+            let statement = raw::statement(filter, schema::write(over, draft), upsert);
+            let updated = self.update(operation, [statement].into_iter()).await?;
+            if updated.duplicates.is_empty() {
+                return Ok(updated.matched);
             }
             self.remove_expired(operation, to).await?;
         }
@@ -146,33 +155,9 @@ impl Commands {
         // Matches the same draft written before, or nothing; any other one of this id makes the
         // insert fail on the unique index.
         let filter = schema::at(id, draft.stamp);
-        self.update_in_place_of("create", id, &filter, draft, true)
+        self.update_in_place_of("create", Over::Nothing(id), &filter, draft)
             .await?;
         Ok(draft.stamp)
-    }
-
-    /// Runs many update statements as one command, in no promised order.
-    ///
-    /// The driver repeats none of its own commands of this kind, so it is done here, once: every
-    /// statement is harmless to repeat.
-    pub(crate) async fn update_many(
-        &self,
-        operation: &'static str,
-        statements: impl Iterator<Item = Document>,
-    ) -> Result<Updated> {
-        let concern = self.collection.write_concern();
-        let name = self.collection.name();
-        let command = schema::update_command(name, statements, concern);
-        let send = || {
-            self.run(operation, async {
-                self.database.run_command(command.clone()).await
-            })
-        };
-        let reply = match send().await {
-            Err(error) if matches!(error, Error::Unavailable { .. }) => send().await?,
-            done => done?,
-        };
-        updated(operation, &reply)
     }
 }
 

@@ -25,7 +25,8 @@
 //! | `data`, `stamp` | bytes |
 //! | `owner` | text, or absent; sparse index |
 //! | `idle`, `absolute` | milliseconds, or null for never |
-//! | `born`, `deadline` | dates by the server's clock; `deadline` is null for never, and has the TTL index |
+//! | `born`, `deadline` | dates by the server's clock; the end of the year 9999 for never |
+//! | `due` | a date less than a minute before `deadline`; TTL index. Most writes leave it alone |
 //! | `claim`, `claimed` | set on an expired session while it is reaped |
 //!
 //! # Round trips
@@ -47,6 +48,7 @@ mod carrier;
 mod command;
 mod directory;
 mod error;
+mod raw;
 mod schema;
 mod store;
 

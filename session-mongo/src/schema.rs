@@ -7,15 +7,27 @@ use std::time::Duration;
 
 use mongodb::IndexModel;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, Document, RawDocument, doc, serialize_to_bson};
-use mongodb::options::{Collation, IndexOptions, WriteConcern};
+use mongodb::bson::{Binary, Bson, DateTime, Document, RawDocument, doc};
+use mongodb::options::{Collation, IndexOptions};
 use session_core::{
     Anchor, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo, Stamp,
     Timeout, Ttl,
 };
 
 /// The name of the TTL index.
-pub(crate) const TTL_INDEX: &str = "deadline_ttl";
+pub(crate) const TTL_INDEX: &str = "due_ttl";
+
+/// How far `due` may be behind the deadline, in milliseconds.
+const DUE_MILLIS: i64 = 60_000;
+
+/// The deadline of a session that has none: the end of the year 9999.
+pub(crate) const NEVER: DateTime = DateTime::from_millis(253_402_300_799_999);
+/// More than is left until a deadline that is none, in milliseconds: no limit is 6,000 years.
+const FAR_MILLIS: u64 = 6_000 * 366 * 86_400_000;
+
+/// The name of the index on session ids. Lookups name it: otherwise the server weighs the TTL index
+/// against it, each time.
+pub(crate) const SID_INDEX: &str = "sid_unique";
 
 /// How long a claim on an expired session holds; after that its claimer is taken for dead.
 const CLAIM_MILLIS: i64 = 60_000;
@@ -24,43 +36,30 @@ const CLAIM_MILLIS: i64 = 60_000;
 pub(crate) fn indexes(grace: Duration) -> Vec<IndexModel> {
     let simple = || Collation::builder().locale("simple").build();
     let named = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
-    let mut sid = named("sid_unique");
+    let mut sid = named(SID_INDEX);
     sid.unique = Some(true);
     sid.collation = Some(simple());
     let mut owner = named("owner_sparse");
     owner.sparse = Some(true);
     owner.collation = Some(simple());
-    let mut deadline = named(TTL_INDEX);
-    deadline.expire_after = Some(Duration::from_secs(grace_seconds(grace)));
+    let mut due = named(TTL_INDEX);
+    due.expire_after = Some(Duration::from_secs(grace_seconds(grace)));
     let index = |keys, options| IndexModel::builder().keys(keys).options(options).build();
     vec![
         index(doc! { "sid": 1 }, sid),
         index(doc! { "owner": 1 }, owner),
-        index(doc! { "deadline": 1 }, deadline),
+        index(doc! { "due": 1 }, due),
     ]
 }
 
-/// Whole seconds, rounded up: that is what a TTL index counts.
+/// How many seconds after `due` the TTL index removes: whole ones, rounded up.
 pub(crate) fn grace_seconds(grace: Duration) -> u64 {
-    grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
+    DUE_MILLIS.unsigned_abs() / 1_000 + grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }
 
 /// The live session `id`.
 pub(crate) fn live(id: &SessionId) -> Document {
     with_live(doc! { "sid": id.as_str() })
-}
-
-/// The live ones of the sessions `ids`.
-pub(crate) fn live_ones<'i>(ids: impl ExactSizeIterator<Item = &'i str>) -> Document {
-    let many = ids.len() > 1;
-    let mut ids: Vec<Bson> = ids.map(Bson::from).collect();
-    with_live(match ids.pop() {
-        Some(id) if !many => doc! { "sid": id },
-        last => {
-            ids.extend(last);
-            doc! { "sid": { "$in": ids } }
-        }
-    })
 }
 
 /// The session `id`, if its stamp is `stamp`.
@@ -75,16 +74,21 @@ pub(crate) fn live_at(id: &SessionId, stamp: Stamp) -> Document {
 
 /// The live ones of what `filter` matches.
 pub(crate) fn with_live(mut filter: Document) -> Document {
-    let later = doc! { "$expr": { "$gt": ["$deadline", "$$NOW"] } };
-    filter.insert("$or", vec![doc! { "deadline": null }, later]);
+    filter.insert("$expr", is_live());
     filter
+}
+
+/// Whether a session is live.
+pub(crate) fn is_live() -> Document {
+    doc! { "$gt": ["$deadline", "$$NOW"] }
 }
 
 /// The expired ones of what `filter` matches.
 pub(crate) fn with_expired(mut filter: Document) -> Document {
-    // Null sorts before every date, and stands for never.
+    // What is missing sorts before every date.
     filter.insert("deadline", doc! { "$type": "date" });
-    filter.insert("$expr", doc! { "$lte": ["$deadline", "$$NOW"] });
+    let expired = ["$due", "$deadline"].map(|field| doc! { "$lte": [field, "$$NOW"] });
+    filter.insert("$expr", doc! { "$and": expired.to_vec() });
     filter
 }
 
@@ -111,80 +115,65 @@ pub(crate) fn claimed_by(claim: &Stamp) -> Document {
     doc! { "claim": bytes(claim.as_bytes()) }
 }
 
-/// Writes `draft` under `id`. A document that is new, or whose draft says so, begins now.
-pub(crate) fn write(id: &SessionId, draft: &Draft) -> Vec<Document> {
-    let born: Bson = match draft.anchor {
-        Anchor::Keep => doc! { "$ifNull": ["$born", "$$NOW"] }.into(),
-        Anchor::Restart => "$$NOW".into(),
-    };
-    let fields = doc! {
-        "sid": literal(id.as_str()),
+/// Which session a draft is written over.
+#[derive(Clone, Copy)]
+pub(crate) enum Over<'i> {
+    /// None, or the same draft: it begins now, under this id.
+    Nothing(&'i SessionId),
+    /// The one that is matched, which gets this id.
+    Renamed(&'i SessionId),
+}
+
+/// Writes `draft`.
+pub(crate) fn write(over: Over<'_>, draft: &Draft) -> Vec<Document> {
+    let idle = millis(draft.lifetime.idle);
+    let absolute = millis(draft.lifetime.absolute);
+    let mut fields = doc! {
         "data": bytes(&draft.data),
         "stamp": bytes(draft.stamp.as_bytes()),
         "owner": draft.owner.as_ref().map_or("$$REMOVE".into(), |owner| literal(owner.as_str())),
-        "idle": millis(draft.lifetime.idle),
-        "absolute": millis(draft.lifetime.absolute),
-        "born": born,
+        "idle": idle.clone(),
+        "absolute": absolute.clone(),
     };
-    let deadline = deadline_after_use(millis(draft.lifetime.idle));
-    vec![
-        doc! { "$set": fields },
-        doc! { "$set": { "deadline": deadline } },
-    ]
-}
-
-/// Creates a session, as a statement of an `update`: it matches the same draft written before, or
-/// nothing; any other session of this id makes the insert fail on the unique index.
-pub(crate) fn create_statement(id: &SessionId, draft: &Draft) -> Document {
-    statement(at(id, draft.stamp), write(id, draft), true)
-}
-
-/// Saves a session, as a statement of an `update`.
-pub(crate) fn save_statement(id: &SessionId, draft: &Draft, expected: Stamp) -> Document {
-    statement(live_at(id, expected), write(id, draft), false)
-}
-
-/// Touches a session, as a statement of an `update`.
-pub(crate) fn touch_statement(id: &SessionId, idle: Timeout) -> Document {
-    statement(live(id), touch(idle), false)
-}
-
-fn statement(filter: Document, pipeline: Vec<Document>, upsert: bool) -> Document {
-    doc! { "q": filter, "u": pipeline, "upsert": upsert }
-}
-
-/// An `update` of these statements, each for itself.
-pub(crate) fn update_command(
-    collection: &str,
-    statements: impl Iterator<Item = Document>,
-    concern: Option<&WriteConcern>,
-) -> Document {
-    let updates: Vec<Document> = statements.collect();
-    let mut command = doc! { "update": collection, "updates": updates, "ordered": false };
-    if let Some(concern) = concern.and_then(|concern| serialize_to_bson(concern).ok()) {
-        command.insert("writeConcern", concern);
+    let (Over::Nothing(id) | Over::Renamed(id)) = over;
+    fields.insert("sid", literal(id.as_str()));
+    let born: Bson = match (draft.anchor, over) {
+        (Anchor::Restart, _) => "$$NOW".into(),
+        (Anchor::Keep, Over::Nothing(_)) => doc! { "$ifNull": ["$born", "$$NOW"] }.into(),
+        (Anchor::Keep, _) => "$born".into(),
+    };
+    if born != Bson::from("$born") {
+        fields.insert("born", born.clone());
     }
-    command
+    fields.insert("deadline", earlier(idle, born, absolute));
+    vec![doc! { "$set": fields }, follow()]
 }
 
 /// Moves the deadline to `idle` from now, within the absolute limit and never to earlier.
 pub(crate) fn touch(idle: Timeout) -> Vec<Document> {
-    let touched = deadline_after_use(millis(idle));
-    let never = doc! { "$or": [
-        { "$eq": ["$deadline", null] },
-        { "$eq": [touched.clone(), null] },
-    ] };
+    let touched = earlier(millis(idle), "$born".into(), "$absolute".into());
     let later = doc! { "$max": ["$deadline", touched] };
-    vec![doc! { "$set": { "deadline": { "$cond": [never, null, later] } } }]
+    vec![doc! { "$set": { "deadline": later } }, follow()]
 }
 
-/// The earlier of the idle and the absolute deadline, for a session used just now; null for never.
-fn deadline_after_use(idle: Bson) -> Document {
+/// The earlier of the idle and the absolute deadline, for a session used just now.
+fn earlier(idle: Bson, born: Bson, absolute: Bson) -> Document {
     // `$add` with null is null, and `$min` leaves null out.
     doc! { "$min": [
         { "$add": ["$$NOW", idle] },
-        { "$add": ["$born", "$absolute"] },
+        { "$add": [born, absolute] },
+        NEVER,
     ] }
+}
+
+/// Makes `due` follow the deadline, from which it is less than a minute away and never later. So
+/// most writes leave its index alone, which would cost as much as the rest of them.
+pub(crate) fn follow() -> Document {
+    let near = doc! { "$and": [
+        { "$gte": ["$deadline", "$due"] },
+        { "$lt": ["$deadline", { "$add": ["$due", DUE_MILLIS] }] },
+    ] };
+    doc! { "$set": { "due": { "$cond": [near, "$due", "$deadline"] } } }
 }
 
 /// What is read of a session, with the times as durations from now.
@@ -203,7 +192,7 @@ pub(crate) fn info_fields() -> Document {
 
 /// What is left after a touch.
 pub(crate) fn ttl_field() -> Document {
-    doc! { "_id": 0, "ttl": { "$subtract": ["$deadline", "$$NOW"] } }
+    doc! { "ttl": { "$subtract": ["$deadline", "$$NOW"] } }
 }
 
 fn times() -> Document {
@@ -260,7 +249,8 @@ pub(crate) fn stamp(document: &RawDocument) -> Result<Stamp> {
 }
 
 pub(crate) fn ttl(document: &RawDocument) -> Result<Ttl> {
-    Ok(Timeout::from_millis(number(document, "ttl")?).into())
+    let left = number(document, "ttl")?.filter(|left| *left < FAR_MILLIS);
+    Ok(Timeout::from_millis(left).into())
 }
 
 fn id(document: &RawDocument) -> Result<SessionId> {
@@ -305,7 +295,7 @@ fn corrupt(field: &str) -> Error {
     Error::corrupt(format!("the document has no usable field {field:?}"))
 }
 
-fn millis(timeout: Timeout) -> Bson {
+pub(crate) fn millis(timeout: Timeout) -> Bson {
     timeout.millis().map_or(Bson::Null, |millis| {
         // So far from overflowing a date that the server can still add to it: 140,000 years.
         Bson::Int64(millis.min(1 << 52) as i64)

@@ -11,10 +11,11 @@ use session_core::{
     Stamp, Timeout, Ttl, async_trait,
 };
 
+use crate::MongoStoreBuilder;
 use crate::carrier::{Creates, LIMITS, Loads, Saves, Touches};
 use crate::command::Commands;
 use crate::error::{INDEX_OPTIONS_CONFLICT, code};
-use crate::{MongoStoreBuilder, schema};
+use crate::schema::{self, Over};
 
 /// Sessions in one MongoDB collection. Clones share the client.
 #[derive(Clone)]
@@ -192,7 +193,7 @@ impl SessionStore for MongoStore {
         self.check(draft)?;
         let (commands, filter) = (&self.commands, schema::live_at(from, expected));
         if commands
-            .update_in_place_of("rename", to, &filter, draft, false)
+            .update_in_place_of("rename", Over::Renamed(to), &filter, draft)
             .await?
             == 1
         {

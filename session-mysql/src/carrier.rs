@@ -7,7 +7,7 @@ use session_core::{Anchor, Draft, Lifetime, Record, Result, Saved, SessionId, St
 use sqlx::mysql::MySqlRow;
 
 use crate::command::Commands;
-use crate::row::{column, record, stamp, ttl};
+use crate::row::{Head, column, stamp, ttl};
 use crate::schema::MOST;
 
 /// How much goes at once over a pool of so many connections. Measured: `docs/performance.md`.
@@ -86,7 +86,20 @@ impl Carrier for Loads {
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
         let commands = &self.0;
         let rows = commands.fetch("load", || commands.sql.load(items)).await?;
-        Ok(in_order(items.iter(), &rows, record))
+        let heads: Vec<Result<Head<'_>>> = rows.iter().map(Head::of).collect();
+        if let ([_], [row], [head]) = (items, &rows[..], &heads[..]) {
+            let head = head.as_ref().map_err(Clone::clone)?;
+            return Ok(vec![head.record(row).map(Some)]);
+        }
+        let heads = heads.iter().zip(&rows);
+        let by_id: HashMap<&[u8], (&Head<'_>, &MySqlRow)> = heads
+            .filter_map(|(head, row)| head.as_ref().ok().map(|head| (head.id, (head, row))))
+            .collect();
+        let record = |id: &SessionId| {
+            let found = by_id.get(id.as_str().as_bytes());
+            found.map(|(head, row)| head.record(row)).transpose()
+        };
+        Ok(items.iter().map(record).collect())
     }
 }
 

@@ -12,16 +12,69 @@ use crate::error::from_sqlx;
 /// A century. Dates beyond the year 9999 would be null, which stands for never.
 const LONGEST_MICROS: i64 = 100 * 366 * 86_400 * 1_000_000;
 
-/// A row of `LOAD`.
-pub(crate) fn record(row: &MySqlRow) -> Result<Record> {
-    Ok(Record {
-        data: Bytes::from(column::<Vec<u8>>(row, 1)?),
-        stamp: stamp(row, 2)?,
-        owner: owner(row, 3)?,
-        lifetime: lifetime(row, 4)?,
-        ttl: ttl(row, 6)?,
-        age: age(row, 7)?,
-    })
+/// The first column of `LOAD`: the stamp; then numbers, each with a comma behind it, and empty for
+/// null: limits in milliseconds, what is left and the age in microseconds, the length of the id;
+/// then the id, and the owner.
+pub(crate) struct Head<'r> {
+    stamp: Stamp,
+    numbers: [Option<i64>; 4],
+    pub(crate) id: &'r [u8],
+    owner: &'r [u8],
+}
+
+impl<'r> Head<'r> {
+    pub(crate) fn of(row: &'r MySqlRow) -> Result<Self> {
+        Self::parse(column(row, 0)?).ok_or_else(|| Error::corrupt("the row has no usable head"))
+    }
+
+    fn parse(bytes: &'r [u8]) -> Option<Self> {
+        let (stamp, mut rest) = bytes.split_first_chunk()?;
+        let mut number = || {
+            let comma = rest.iter().position(|byte| *byte == b',')?;
+            let digits = std::str::from_utf8(&rest[..comma]).ok()?;
+            rest = &rest[comma + 1..];
+            match digits {
+                "" => Some(None),
+                digits => digits.parse().ok().map(Some),
+            }
+        };
+        let numbers = [number()?, number()?, number()?, number()?];
+        let length = usize::try_from(number()??).ok()?;
+        let (id, owner) = rest.split_at_checked(length)?;
+        Some(Self {
+            stamp: Stamp::from_bytes(*stamp),
+            numbers,
+            id,
+            owner,
+        })
+    }
+
+    /// The record, with the data of the second column.
+    pub(crate) fn record(&self, row: &MySqlRow) -> Result<Record> {
+        let [idle, absolute, left, age] = self.numbers;
+        let owner = match self.owner {
+            [] => None,
+            owner => Some(readable(owner)?),
+        };
+        Ok(Record {
+            data: Bytes::copy_from_slice(column(row, 1)?),
+            stamp: self.stamp,
+            owner,
+            lifetime: Lifetime::new(limit(idle), limit(absolute)),
+            ttl: left.map_or(Ttl::Never, |left| Ttl::Left(from_micros(left))),
+            age: from_micros(age.unwrap_or_default()),
+        })
+    }
+}
+
+fn readable(owner: &[u8]) -> Result<Owner> {
+    let text = std::str::from_utf8(owner).ok();
+    let owner = text.and_then(|owner| Owner::new(owner).ok());
+    owner.ok_or_else(|| Error::corrupt("the row has no usable owner"))
+}
+
+fn limit(millis: Option<i64>) -> Timeout {
+    Timeout::from_millis(millis.map(|millis| u64::try_from(millis).unwrap_or(0)))
 }
 
 pub(crate) fn column<'r, T>(row: &'r MySqlRow, index: usize) -> Result<T>
@@ -41,26 +94,14 @@ pub(crate) fn stamp(row: &MySqlRow, index: usize) -> Result<Stamp> {
 }
 
 pub(crate) fn owner(row: &MySqlRow, index: usize) -> Result<Option<Owner>> {
-    let Some(bytes) = column::<Option<Vec<u8>>>(row, index)? else {
-        return Ok(None);
-    };
-    let owner = String::from_utf8(bytes)
-        .ok()
-        .and_then(|owner| Owner::new(owner).ok());
-    owner
-        .map(Some)
-        .ok_or_else(|| Error::corrupt("the row has no usable owner"))
+    let owner = column::<Option<&[u8]>>(row, index)?;
+    owner.map(readable).transpose()
 }
 
 /// The limits in this column and the next.
 pub(crate) fn lifetime(row: &MySqlRow, index: usize) -> Result<Lifetime> {
-    let limit = |index| -> Result<Timeout> {
-        let millis: Option<i64> = column(row, index)?;
-        Ok(Timeout::from_millis(
-            millis.map(|millis| u64::try_from(millis).unwrap_or(0)),
-        ))
-    };
-    Ok(Lifetime::new(limit(index)?, limit(index + 1)?))
+    let (idle, absolute) = (column(row, index)?, column(row, index + 1)?);
+    Ok(Lifetime::new(limit(idle), limit(absolute)))
 }
 
 pub(crate) fn ttl(row: &MySqlRow, index: usize) -> Result<Ttl> {

@@ -23,8 +23,9 @@ pub(super) struct Entry<C: Carrier> {
 /// What a caller that waits is told.
 pub(super) enum Signal<C: Carrier> {
     Answer(Result<C::Answer>),
-    /// To drive this batch, in which its own operation is; the answer comes here.
-    Lead(Lane<C>, oneshot::Receiver<Signal<C>>),
+    /// To drive the next batch; the answer to its own operation comes here.
+    /// Dropped unread, the receiver must go first, for then nobody waits for the operation.
+    Lead(oneshot::Receiver<Signal<C>>, Lane<C>),
 }
 
 pub(super) struct Shared<C: Carrier> {
@@ -42,31 +43,30 @@ impl<C: Carrier> Shared<C> {
 
     /// Queues `entry`, and gives its caller a batch to drive if one may start.
     pub(super) fn enter(shared: &Arc<Self>, entry: Entry<C>) -> Result<Option<Lane<C>>> {
-        let batch = {
-            let mut queue = shared.queue();
-            if queue.push(entry).is_err() {
-                let (waiting, _) = queue.load();
-                let message = format!("{waiting} callers are waiting already");
-                return Err(Error::unavailable(C::OPERATION, message));
-            }
-            queue.start(weight::<C>, wanted::<C>)
-        };
-        Ok(batch.map(|batch| Lane::new(shared, batch)))
+        let mut queue = shared.queue();
+        if queue.push(entry).is_err() {
+            let (waiting, _) = queue.load();
+            let message = format!("{waiting} callers are waiting already");
+            return Err(Error::unavailable(C::OPERATION, message));
+        }
+        let may_start = queue.reserve(wanted::<C>).is_some();
+        drop(queue);
+        Ok(may_start.then(|| Lane::new(shared)))
     }
 
-    /// A batch is over: the next one goes to the first of its callers who is still there.
+    /// A batch is over: the first caller who waits gets the next one to drive.
     fn finish(shared: &Arc<Self>, items: usize) {
-        let batch = {
+        let (reply, own) = oneshot::channel();
+        let leader = {
             let mut queue = shared.queue();
             queue.finish(items);
-            queue.start(weight::<C>, wanted::<C>)
+            let Some(first) = queue.reserve(wanted::<C>) else {
+                return;
+            };
+            std::mem::replace(&mut first.reply, reply)
         };
-        let Some(mut batch) = batch else { return };
-        let (reply, own) = oneshot::channel();
-        let leader = std::mem::replace(&mut batch[0].reply, reply);
-        // Should the leader be gone, the batch comes back, and is driven by a task where it is
-        // dropped.
-        let _ = leader.send(Signal::Lead(Lane::new(shared, batch), own));
+        // Should the leader have gone away, the lane is dropped, and comes here again.
+        let _ = leader.send(Signal::Lead(own, Lane::new(shared)));
     }
 
     pub(super) fn load(&self) -> (usize, usize) {
@@ -183,7 +183,8 @@ impl<C: Carrier> Round<C> {
     }
 }
 
-/// One batch under way. Dropped before its end, it goes on in a task.
+/// One batch: first the room for it, then what is in it. Dropped before its end, it goes on in a
+/// task.
 pub(super) struct Lane<C: Carrier> {
     shared: Arc<Shared<C>>,
     items: usize,
@@ -197,20 +198,34 @@ pub(super) struct Lane<C: Carrier> {
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<C: Carrier> Lane<C> {
-    fn new(shared: &Arc<Shared<C>>, batch: Vec<Entry<C>>) -> Self {
-        let items = batch.len();
-        let carrying = Arc::clone(shared);
+    fn new(shared: &Arc<Shared<C>>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            items,
-            work: Some(Box::pin(async move { carrying.carry(batch).await })),
+            items: 0,
+            work: None,
             polled: false,
             in_task: false,
         }
     }
 
-    /// Sees the batch to its end.
+    /// Takes what waits, and sees it to its end.
     pub(super) async fn drive(&mut self) {
+        if self.shared.queue().expects_company() {
+            // Those who are ready to run come along. Without this the first of them would go by
+            // itself, and the others wait for a whole round trip.
+            tokio::task::yield_now().await;
+        }
+        let batch = self.shared.queue().take(weight::<C>, wanted::<C>);
+        if batch.is_empty() {
+            return;
+        }
+        self.items = batch.len();
+        let shared = Arc::clone(&self.shared);
+        self.work = Some(Box::pin(async move { shared.carry(batch).await }));
+        self.finish().await;
+    }
+
+    async fn finish(&mut self) {
         poll_fn(|context| self.poll(context)).await;
     }
 
@@ -242,7 +257,7 @@ impl<C: Carrier> Drop for Lane<C> {
                     polled: false,
                     in_task: true,
                 };
-                runtime.spawn(async move { lane.drive().await });
+                runtime.spawn(async move { lane.finish().await });
             }
             _ => Shared::finish(&self.shared, self.items),
         }

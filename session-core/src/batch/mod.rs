@@ -108,7 +108,7 @@ impl<C: Carrier> Batcher<C> {
                 }
                 match answer.await {
                     Ok(Signal::Answer(done)) => return done,
-                    Ok(Signal::Lead(next, own)) => {
+                    Ok(Signal::Lead(own, next)) => {
                         lane = Some(next);
                         answer = own;
                     }

@@ -11,6 +11,8 @@ pub(super) struct Queue<T> {
     /// Batches under way, and operations in them.
     lanes: usize,
     under_way: usize,
+    /// How many operations were in the batch that started last.
+    latest: usize,
     limits: BatchLimits,
 }
 
@@ -20,6 +22,7 @@ impl<T> Queue<T> {
             waiting: VecDeque::new(),
             lanes: 0,
             under_way: 0,
+            latest: 0,
             limits,
         }
     }
@@ -33,16 +36,26 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next batch, if one may start now: those in front, of `bytes` each, that `live` still
-    /// wants. It then is under way.
-    pub(super) fn start(
+    /// Makes room for one more batch, if one may start now and `live` still wants some of what
+    /// waits. [`take`](Self::take) then says what is in it.
+    pub(super) fn reserve(&mut self, live: impl Fn(&T) -> bool) -> Option<&mut T> {
+        while self.waiting.front().is_some_and(|first| !live(first)) {
+            self.waiting.pop_front();
+        }
+        if self.waiting.is_empty() || !self.may_start() {
+            return None;
+        }
+        self.lanes += 1;
+        self.waiting.front_mut()
+    }
+
+    /// The batch there was room made for: those in front, of `bytes` each, that `live` still
+    /// wants. It may be empty, if other batches have taken them.
+    pub(super) fn take(
         &mut self,
         bytes: impl Fn(&T) -> usize,
         live: impl Fn(&T) -> bool,
-    ) -> Option<Vec<T>> {
-        if !self.may_start() {
-            return None;
-        }
+    ) -> Vec<T> {
         let mut batch = Vec::new();
         let mut size = 0_usize;
         while let Some(next) = self.waiting.front() {
@@ -54,15 +67,18 @@ impl<T> Queue<T> {
             let next = self.waiting.pop_front();
             batch.extend(next.filter(&live));
         }
-        if batch.is_empty() {
-            return None;
-        }
-        self.lanes += 1;
         self.under_way += batch.len();
-        Some(batch)
+        self.latest = batch.len();
+        batch
     }
 
-    /// A batch of `items` is no longer under way.
+    /// Whether others are about to come: the callers of the latest batch, if it had many, come back
+    /// together.
+    pub(super) fn expects_company(&self) -> bool {
+        self.latest > 1
+    }
+
+    /// A batch of `items` is over.
     pub(super) fn finish(&mut self, items: usize) {
         self.lanes -= 1;
         self.under_way -= items;

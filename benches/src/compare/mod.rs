@@ -1,0 +1,282 @@
+//! Our stores, the raw drivers and the peers, interleaved in one run.
+
+mod actix;
+mod contender;
+mod delay;
+mod options;
+mod ours;
+mod peers;
+mod raw;
+mod report;
+mod run;
+
+use std::time::Duration;
+
+use integration_tests::servers::{self, Server};
+use session_core::Error;
+use tower_sessions_redis_store::fred;
+use tower_sessions_redis_store::fred::interfaces::ClientLike;
+
+use actix::Actix;
+use options::Backend;
+pub(crate) use options::{Options, USAGE};
+use ours::Ours;
+use peers::{Tower11, Tower14, Tower15};
+use report::{Line, Report};
+use run::{Entrant, Entry, Measured, Operation, Role};
+
+type Entrants = Vec<Box<dyn Entrant>>;
+
+/// Runs the comparison and prints it.
+pub(crate) async fn compare(options: Options) -> Result<(), Error> {
+    let mut report = Report::new(&options);
+    for backend in &options.backends {
+        for payload in &options.payloads {
+            // The same bytes in all, so that it stays in the servers' caches.
+            let sessions = options.sessions.min(96 * 1024 * 1024 / payload).max(512);
+            let entrants = entrants(*backend, &options, (sessions, *payload), &mut report).await?;
+            for entrant in &entrants {
+                entrant.prepare().await;
+            }
+            for operation in Operation::ALL {
+                for callers in &options.callers {
+                    let measured = rounds(&entrants, operation, *callers, &options).await;
+                    let lines = lines(
+                        *backend, operation, *payload, *callers, &entrants, &measured,
+                    );
+                    report.add(lines);
+                }
+                for entrant in &entrants {
+                    entrant.check().await;
+                }
+            }
+        }
+    }
+    report.finish();
+    Ok(())
+}
+
+/// Every entrant in every round, one after the other; the first one is another each time.
+async fn rounds(
+    entrants: &Entrants,
+    operation: Operation,
+    callers: usize,
+    options: &Options,
+) -> Vec<Vec<Measured>> {
+    let mut measured: Vec<Vec<Measured>> = entrants.iter().map(|_| Vec::new()).collect();
+    // The first round warms caches and connections up.
+    for round in 0..=options.rounds {
+        for place in 0..entrants.len() {
+            let n = (place + round) % entrants.len();
+            let time = if round == 0 {
+                options.time / 3
+            } else {
+                options.time
+            };
+            let done = entrants[n].run(operation, callers, time).await;
+            if round > 0 {
+                measured[n].push(done);
+            }
+        }
+    }
+    measured
+}
+
+fn lines(
+    backend: Backend,
+    operation: Operation,
+    payload: usize,
+    callers: usize,
+    entrants: &Entrants,
+    measured: &[Vec<Measured>],
+) -> Vec<Line> {
+    let of = |role: Role| {
+        let found = entrants
+            .iter()
+            .zip(measured)
+            .filter(move |(entrant, _)| entrant.role() == role);
+        found.map(|(_, measured)| measured)
+    };
+    let ops = |measured: &Vec<Measured>| median(measured.iter().map(|m| m.ops_per_s));
+    let best_peer = of(Role::Peer).max_by(|a, b| ops(a).total_cmp(&ops(b)));
+    let raw = of(Role::Raw).next();
+    // Round by round, for what slows the machine down slows down all of a round.
+    let ratio = |own: &[Measured], other: Option<&Vec<Measured>>, of: fn(&Measured) -> f64| {
+        Some(median(
+            own.iter()
+                .zip(other?)
+                .map(|(own, other)| of(own) / of(other)),
+        ))
+    };
+    let line = |(entrant, own): (&Box<dyn Entrant>, &Vec<Measured>)| Line {
+        backend: backend.name(),
+        operation: operation.name(),
+        payload,
+        callers,
+        contender: entrant.name().to_owned(),
+        ops_per_s: ops(own),
+        p50_us: median(own.iter().map(|m| m.p50_us)),
+        p99_us: median(own.iter().map(|m| m.p99_us)),
+        cpu_us: median(own.iter().map(|m| m.cpu_us)),
+        ratio_raw: ratio(own, raw, |m| m.ops_per_s),
+        ratio_raw_p50: ratio(own, raw, |m| m.p50_us),
+        ratio_best_peer: ratio(own, best_peer, |m| m.ops_per_s),
+        is_ours: entrant.role() == Role::Ours,
+    };
+    entrants.iter().zip(measured).map(line).collect()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+async fn entrants(
+    backend: Backend,
+    options: &Options,
+    size: (usize, usize),
+    report: &mut Report,
+) -> Result<Entrants, Error> {
+    let server = match backend {
+        Backend::Memory => None,
+        Backend::Redis => servers::redis(),
+        Backend::Mysql => servers::mysql(),
+        Backend::Mongo => servers::mongo(),
+    };
+    if let Some(server) = server {
+        report.server(&server.description);
+    }
+    let url = server.map_or_else(String::new, |server| url(server, options.delay));
+    Ok(match backend {
+        Backend::Memory => memory(size),
+        Backend::Redis => redis(&url, size).await?,
+        Backend::Mysql => mysql(&url, size).await?,
+        Backend::Mongo => mongo(&url, size).await?,
+    })
+}
+
+/// The server's URL, or that of a relay to it.
+fn url(server: &Server, delay: Duration) -> String {
+    let authority = server.url.split("//").nth(1).unwrap_or_default();
+    let host = authority.split(['/', '?']).next().unwrap_or_default();
+    let port = host.rsplit(':').next().and_then(|port| port.parse().ok());
+    match port {
+        Some(port) if !delay.is_zero() => {
+            let relay = delay::relay(port, delay);
+            server
+                .url
+                .replacen(&format!(":{port}"), &format!(":{relay}"), 1)
+        }
+        _ => server.url.clone(),
+    }
+}
+
+fn memory(size: (usize, usize)) -> Entrants {
+    let sessions = size.0;
+    let timed = 32;
+    let ours = Ours::new(session_memory::MemoryStore::new(), sessions);
+    let tower = Tower15::new(
+        tower_sessions_memory_store::MemoryStore::default(),
+        sessions,
+    );
+    vec![
+        Entry::boxed("session-memory", Role::Ours, ours, size, timed),
+        Entry::boxed(
+            "a sharded map",
+            Role::Raw,
+            raw::Map::new(sessions),
+            size,
+            timed,
+        ),
+        Entry::boxed("tower-sessions", Role::Peer, tower, size, timed),
+    ]
+}
+
+async fn redis(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
+    let sessions = size.0;
+    let ours = session_redis::RedisStore::builder().prefix("bench");
+    let ours = Ours::new(ours.connect(url).await?, sessions);
+    let config = fred::types::config::Config::from_url(url).expect("a URL");
+    let pool = fred::clients::Pool::new(config, None, None, None, 6).expect("a pool");
+    pool.connect();
+    pool.wait_for_connect().await.expect("up");
+    let tower = Tower14::new(tower_sessions_redis_store::RedisStore::new(pool), sessions);
+    Ok(vec![
+        Entry::boxed("session-redis", Role::Ours, ours, size, 1),
+        Entry::boxed(
+            "redis",
+            Role::Raw,
+            raw::Redis::new(url, sessions).await,
+            size,
+            1,
+        ),
+        Entry::boxed(
+            "actix-session",
+            Role::Peer,
+            Actix::new(url, sessions).await,
+            size,
+            1,
+        ),
+        Entry::boxed("tower-sessions", Role::Peer, tower, size, 1),
+    ])
+}
+
+async fn mysql(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
+    use session_core::SessionStore;
+    use tower_sessions_sqlx_store::{MySqlStore, sqlx};
+    let sessions = size.0;
+    let ours = session_mysql::MysqlStore::builder().table("bench_sessions");
+    let ours = ours.connect(url).await?;
+    ours.directory().expect("it has one").clear().await?;
+    let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(16);
+    let tower = MySqlStore::new(pool.connect(url).await.expect("up"));
+    tower.migrate().await.expect("a schema");
+    let raw = raw::Mysql::new(url, sessions).await;
+    Ok(vec![
+        Entry::boxed(
+            "session-mysql",
+            Role::Ours,
+            Ours::new(ours, sessions),
+            size,
+            1,
+        ),
+        Entry::boxed("sqlx", Role::Raw, raw, size, 1),
+        Entry::boxed(
+            "tower-sessions",
+            Role::Peer,
+            Tower14::new(tower, sessions),
+            size,
+            1,
+        ),
+    ])
+}
+
+async fn mongo(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
+    use session_core::SessionStore;
+    use tower_sessions_mongodb_store::{MongoDBStore, mongodb};
+    let sessions = size.0;
+    let ours = session_mongo::MongoStore::builder().collection("bench_sessions");
+    let ours = ours.connect(url).await?;
+    ours.directory().expect("it has one").clear().await?;
+    let client = mongodb::Client::with_uri_str(url).await.expect("up");
+    let tower = MongoDBStore::new(client, "benches_tower".to_owned());
+    let raw = raw::Mongo::new(url, sessions).await;
+    Ok(vec![
+        Entry::boxed(
+            "session-mongo",
+            Role::Ours,
+            Ours::new(ours, sessions),
+            size,
+            1,
+        ),
+        Entry::boxed("mongodb", Role::Raw, raw, size, 1),
+        Entry::boxed(
+            "tower-sessions",
+            Role::Peer,
+            Tower11::new(tower, sessions),
+            size,
+            1,
+        ),
+    ])
+}

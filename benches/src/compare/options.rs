@@ -1,0 +1,117 @@
+//! What is compared, from the command line.
+
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Memory,
+    Redis,
+    Mysql,
+    Mongo,
+}
+
+impl Backend {
+    const ALL: [Self; 4] = [Self::Memory, Self::Redis, Self::Mysql, Self::Mongo];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+            Self::Mysql => "mysql",
+            Self::Mongo => "mongo",
+        }
+    }
+}
+
+/// How the program is used.
+pub(crate) const USAGE: &str = "\
+compare [--backend memory,redis,mysql,mongo] [--callers 1,64,256] [--payload 300,16384]
+        [--sessions 20000] [--rounds 5] [--time 600ms] [--delay 0us] [--json] [--write FILE]
+
+--delay     adds so much to every way between client and server, through a relay
+--json      one object a line instead of tables
+--write     puts the tables into FILE too, between its marks <!-- compare --> and <!-- end -->";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) backends: Vec<Backend>,
+    pub(crate) callers: Vec<usize>,
+    pub(crate) payloads: Vec<usize>,
+    pub(crate) sessions: usize,
+    pub(crate) rounds: usize,
+    pub(crate) time: Duration,
+    pub(crate) delay: Duration,
+    pub(crate) json: bool,
+    pub(crate) write: Option<String>,
+}
+
+impl Options {
+    /// Reads the arguments after the command's name.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            backends: Backend::ALL.to_vec(),
+            callers: vec![1, 64, 256],
+            payloads: vec![300],
+            sessions: 20_000,
+            rounds: 5,
+            time: Duration::from_millis(600),
+            delay: Duration::ZERO,
+            json: false,
+            write: None,
+        };
+        while let Some(name) = arguments.next() {
+            if name == "--json" {
+                options.json = true;
+                continue;
+            }
+            let value = arguments
+                .next()
+                .ok_or_else(|| format!("{name} wants a value"))?;
+            match name.as_str() {
+                "--backend" => options.backends = list(&value, backend)?,
+                "--callers" => options.callers = list(&value, |n| number(n, 1))?,
+                // The number of the write is in it.
+                "--payload" => options.payloads = list(&value, |n| number(n, 28))?,
+                "--sessions" => options.sessions = number(&value, 512)?,
+                "--rounds" => options.rounds = number(&value, 1)?,
+                "--time" => options.time = duration(&value)?,
+                "--delay" => options.delay = duration(&value)?,
+                "--write" => options.write = Some(value),
+                _ => return Err(format!("there is no {name}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn list<T>(text: &str, item: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(item).collect()
+}
+
+fn backend(name: &str) -> Result<Backend, String> {
+    let found = Backend::ALL
+        .into_iter()
+        .find(|backend| backend.name() == name);
+    found.ok_or_else(|| format!("there is no backend {name:?}"))
+}
+
+fn number(text: &str, least: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number >= least);
+    number.ok_or_else(|| format!("{text:?} is no number from {least} on"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len()),
+    );
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no duration"))?;
+    match unit {
+        "us" => Ok(Duration::from_micros(number)),
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        _ => Err(format!("{text:?} is no duration in us, ms or s")),
+    }
+}
