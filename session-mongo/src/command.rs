@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use mongodb::options::Hint;
 use mongodb::{Collection, Database};
 use session_core::{Draft, Error, Result, SessionId, Stamp, within};
 
-use crate::error::{DUPLICATE_KEY, from_code, from_mongo};
+use crate::error::{DUPLICATE_KEY, code, from_code, from_mongo};
 use crate::raw::{self, Fields};
 use crate::schema::{self, Over};
 
@@ -140,10 +141,22 @@ impl Commands {
             Over::Renamed(id) => (id, false),
         };
         for _ in 0..3 {
-            let statement = raw::statement(filter, schema::write(over, draft), upsert);
-            let updated = self.update(operation, [statement].into_iter()).await?;
-            if updated.duplicates.is_empty() {
-                return Ok(updated.matched);
+            // By the driver: an answer about a duplicate may quote half a character of an id, which
+            // no other way lets through.
+            let update = self
+                .collection
+                .update_one(filter.clone(), schema::write(over, draft))
+                .upsert(upsert)
+                .hint(Hint::Name(schema::SID_INDEX.to_owned()));
+            let matched = self.run(operation, async {
+                match update.await {
+                    Ok(updated) => Ok(Some(updated.matched_count)),
+                    Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            });
+            if let Some(matched) = matched.await? {
+                return Ok(matched);
             }
             self.remove_expired(operation, to).await?;
         }
