@@ -14,7 +14,7 @@ use crate::schema::{self, Over};
 /// Measured: `docs/performance.md`.
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
     lanes: 2,
-    alone: 16,
+    alone: 4,
     items: 128,
     bytes: 1024 * 1024,
     waiting: 10_000,

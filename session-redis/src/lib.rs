@@ -55,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod carrier;
 mod connection;
 mod directory;
 mod envelope;

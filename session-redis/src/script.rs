@@ -72,18 +72,25 @@ write(KEYS[1], now, now, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4])
 return {DONE}
 ";
 
-/// KEYS: session. ARGV: stamp, idle, absolute, tail, expected stamp, restart.
-/// Answers with the owner before.
+/// KEYS: sessions. ARGV for each: stamp, idle, absolute, tail, expected stamp, restart.
+/// Answers for each with how it ended, and the owner before if there was one.
 const SAVE: &str = r"
-local h = read(KEYS[1])
-if h == nil then return {GONE} end
-if h == false then return {CORRUPT} end
-if h.stamp == ARGV[1] then return {DONE, owner(KEYS[1], h)} end
-if h.stamp ~= ARGV[5] then return {CONFLICT} end
-local now, before = time(), owner(KEYS[1], h)
-local born = ARGV[6] == '1' and now or h.born
-write(KEYS[1], now, born, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4])
-return {DONE, before}
+local now, answers = time(), {}
+local function save(key, stamp, idle, absolute, tail, expected, restart)
+    local h = read(key)
+    if h == nil then return {GONE} end
+    if h == false then return {CORRUPT} end
+    local before = h.owner ~= 0 and owner(key, h) or nil
+    if h.stamp == stamp then return {DONE, before} end
+    if h.stamp ~= expected then return {CONFLICT} end
+    local born = restart == '1' and now or h.born
+    write(key, now, born, tonumber(idle), tonumber(absolute), tail)
+    return {DONE, before}
+end
+for n, key in ipairs(KEYS) do
+    answers[n] = save(key, unpack(ARGV, 6 * n - 5, 6 * n))
+end
+return answers
 ";
 
 /// KEYS: from, to. ARGV: stamp, idle, absolute, tail, expected stamp, restart.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Script, ServerErrorKind, Value};
+use session_core::batch::{Batcher, Save};
 use session_core::{
     Anchor, Capabilities, Draft, Error, Owner, Record, Result, Saved, SessionDirectory, SessionId,
     SessionStore, Stamp, Timeout, Ttl, async_trait, within,
 };
 
+use crate::carrier::{LIMITS, Loads, Saves};
 use crate::envelope::{Envelope, tail};
 use crate::error::from_redis;
 use crate::keys::Keys;
@@ -22,6 +24,14 @@ use crate::{Connection, RedisStoreBuilder};
 pub struct RedisStore {
     pub(crate) connection: Connection,
     pub(crate) inner: Arc<Inner>,
+    /// None in a cluster.
+    batches: Option<Batches>,
+}
+
+#[derive(Clone)]
+struct Batches {
+    loads: Batcher<Loads>,
+    saves: Batcher<Saves>,
 }
 
 pub(crate) struct Inner {
@@ -61,10 +71,19 @@ impl RedisStore {
             timeout,
             max_data,
         };
-        Self {
+        let mut store = Self {
             connection,
             inner: Arc::new(inner),
+            batches: None,
+        };
+        if !store.connection.is_cluster() {
+            let (loads, saves) = (Loads(store.clone()), Saves(store.clone()));
+            store.batches = Some(Batches {
+                loads: Batcher::new(loads, LIMITS, timeout),
+                saves: Batcher::new(saves, LIMITS, timeout),
+            });
         }
+        store
     }
 
     /// Checks that the server answers and is new enough. There is no schema to set up.
@@ -134,38 +153,80 @@ impl RedisStore {
 
     /// Runs one script on a session.
     async fn call(&self, operation: &'static str, script: &Script, command: Cmd) -> Result<Answer> {
+        answer(self.send(operation, script, command).await?)
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        command: Cmd,
+    ) -> Result<Option<Value>> {
         let mut commands = Pipeline::with_capacity(1);
         commands.add_command(command);
         let mut answers: Vec<Value> = self.run(operation, &[script], &commands).await?;
-        answer(answers.pop())
+        Ok(answers.pop())
     }
 
     /// Runs a script that writes a session, after its owner's index has got its id.
     ///
     /// On one server that is one round trip. In a cluster the index is on another node, so its
     /// answer is waited for: an index that lacks a session would hide it from "log out everywhere".
-    async fn call_indexed(
+    async fn send_indexed(
         &self,
         operation: &'static str,
         (id, draft): (&SessionId, &Draft),
         script: &Script,
         command: Cmd,
-    ) -> Result<Answer> {
-        let Some(owner) = &draft.owner else {
-            return self.call(operation, script, command).await;
+    ) -> Result<Option<Value>> {
+        let Some(index) = self.index(id, draft) else {
+            return self.send(operation, script, command).await;
         };
-        let longest = draft.lifetime.left_after_use(Duration::ZERO);
-        let index = self.index_command(owner, id, longest);
         if self.connection.is_cluster() {
-            self.call(operation, &self.inner.scripts.index, index)
+            self.send(operation, &self.inner.scripts.index, index)
                 .await?;
-            return self.call(operation, script, command).await;
+            return self.send(operation, script, command).await;
         }
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(index).add_command(command);
         let scripts = [&self.inner.scripts.index, script];
         let mut answers: Vec<Value> = self.run(operation, &scripts, &commands).await?;
-        answer(answers.pop())
+        Ok(answers.pop())
+    }
+
+    /// Puts the session into its owner's index, if it has one.
+    pub(crate) fn index(&self, id: &SessionId, draft: &Draft) -> Option<Cmd> {
+        let longest = draft.lifetime.left_after_use(Duration::ZERO);
+        let owner = draft.owner.as_ref()?;
+        Some(self.index_command(owner, id, longest))
+    }
+
+    /// Saves sessions, all on one node.
+    pub(crate) fn save_command(&self, items: &[Save]) -> Cmd {
+        let keys: Vec<String> = items
+            .iter()
+            .map(|item| self.inner.keys.session(&item.id))
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut command = eval(&self.inner.scripts.save, &keys);
+        for item in items {
+            Self::add_expected(&mut command, &item.draft, item.expected);
+        }
+        command
+    }
+
+    /// How a save has ended, by the script's answer for it.
+    pub(crate) async fn outcome(
+        &self,
+        Save { id, draft, .. }: &Save,
+        value: Option<Value>,
+    ) -> Result<Saved> {
+        let (code, mut rest) = answer(value)?;
+        if let Some(before) = rest.pop() {
+            let (before, but): (Vec<u8>, _) = (convert(Some(before))?, draft.owner.as_ref());
+            self.disown("save", &before, id, but).await?;
+        }
+        saved(code, draft)
     }
 
     fn index_command(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
@@ -281,17 +342,20 @@ impl SessionStore for RedisStore {
         let script = &self.inner.scripts.create;
         let mut command = eval(script, &[&self.inner.keys.session(id)]);
         Self::add_draft(&mut command, draft);
-        match self
-            .call_indexed("create", (id, draft), script, command)
-            .await?
-            .0
-        {
+        let created = self
+            .send_indexed("create", (id, draft), script, command)
+            .await?;
+        match answer(created)?.0 {
             Code::Done => Ok(draft.stamp),
             _ => Err(Error::AlreadyExists),
         }
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
+        if let Some(batches) = &self.batches {
+            return batches.loads.call(id.clone()).await;
+        }
+        // In a cluster, where the time would be another node's: as what is left of the key.
         let key = self.inner.keys.session(id);
         let mut commands = Pipeline::with_capacity(2);
         commands.get(&key).pttl(&key);
@@ -315,18 +379,20 @@ impl SessionStore for RedisStore {
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
         self.check(draft)?;
-        let script = &self.inner.scripts.save;
-        let mut command = eval(script, &[&self.inner.keys.session(id)]);
-        Self::add_expected(&mut command, draft, expected);
-        let (code, mut rest) = self
-            .call_indexed("save", (id, draft), script, command)
-            .await?;
-        if code == Code::Done {
-            let before: Vec<u8> = convert(rest.pop())?;
-            self.disown("save", &before, id, draft.owner.as_ref())
-                .await?;
+        let (id, draft) = (id.clone(), draft.clone());
+        let save = Save {
+            id,
+            draft,
+            expected,
+        };
+        if let Some(batches) = &self.batches {
+            return batches.saves.call(save).await;
         }
-        saved(code, draft)
+        let command = self.save_command(std::slice::from_ref(&save));
+        let (script, written) = (&self.inner.scripts.save, (&save.id, &save.draft));
+        let answers = self.send_indexed("save", written, script, command).await?;
+        let answers: Vec<Value> = convert(answers)?;
+        self.outcome(&save, answers.into_iter().next()).await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
@@ -364,9 +430,10 @@ impl SessionStore for RedisStore {
         let keys = &self.inner.keys;
         let mut command = eval(script, &[&keys.session(from), &keys.session(to)]);
         Self::add_expected(&mut command, draft, expected);
-        let (code, mut rest) = self
-            .call_indexed("rename", (to, draft), script, command)
+        let renamed = self
+            .send_indexed("rename", (to, draft), script, command)
             .await?;
+        let (code, mut rest) = answer(renamed)?;
         if code == Code::Done && from != to {
             let before: Vec<u8> = convert(rest.pop())?;
             self.disown("rename", &before, from, None).await?;
