@@ -33,7 +33,7 @@
 //!
 //! One for each operation; a second one where a save, rename or create finds that it can't be
 //! done, to say why. Once callers are many, those of a kind that wait go out together, up to 128
-//! sessions in one command; nobody waits for company ([`batch`](session_core::batch)). Every time is computed by the server (`$$NOW`), and every read filters by it,
+//! sessions in one command; nobody waits for company ([`batch`]). Every time is computed by the server (`$$NOW`), and every read filters by it,
 //! for MongoDB's TTL thread removes expired documents only about once a minute.
 //!
 //! # Durability

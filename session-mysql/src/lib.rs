@@ -34,7 +34,7 @@
 //! One for load, create, save, rename and destroy, two for touch; one more where a save, rename or
 //! create finds that it can't be done, to say why. Once callers are many, those of a kind that
 //! wait go out together, in one statement of up to 128 sessions; nobody waits for company
-//! ([`batch`](session_core::batch)). Every time is computed by the server
+//! ([`batch`]). Every time is computed by the server
 //! (`UTC_TIMESTAMP(6)`), whatever time zone its sessions have.
 //!
 //! A deadlock, a lock that takes too long and a connection that has broken are tried again, a few

@@ -14,8 +14,8 @@ use crate::store::convert;
 
 /// Measured: `docs/performance.md`. One connection carries all, so lanes cost nothing.
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
-    lanes: 2,
-    alone: 4,
+    lanes: 3,
+    alone: 24,
     items: 128,
     bytes: 256 * 1024,
     waiting: 100_000,

@@ -57,7 +57,8 @@ local function write(key, now, born, idle, absolute, tail)
     if deadline == 0 then
         redis.call('SET', key, value)
     else
-        redis.call('SET', key, value, 'PXAT', last(deadline))
+        -- A number is written with all its digits.
+        redis.call('SET', key, value, 'PXAT', deadline - 1)
     end
 end
 ";
@@ -76,19 +77,29 @@ return {DONE}
 /// Answers for each with how it ended, and the owner before if there was one.
 const SAVE: &str = r"
 local now, answers = time(), {}
-local function save(key, stamp, idle, absolute, tail, expected, restart)
-    local h = read(key)
-    if h == nil then return {GONE} end
-    if h == false then return {CORRUPT} end
-    local before = h.owner ~= 0 and owner(key, h) or nil
-    if h.stamp == stamp then return {DONE, before} end
-    if h.stamp ~= expected then return {CONFLICT} end
-    local born = restart == '1' and now or h.born
-    write(key, now, born, tonumber(idle), tonumber(absolute), tail)
-    return {DONE, before}
-end
+local call, decode = redis.call, struct.unpack
 for n, key in ipairs(KEYS) do
-    answers[n] = save(key, unpack(ARGV, 6 * n - 5, 6 * n))
+    local a = 6 * n
+    local head, answer = call('GETRANGE', key, 0, 50), nil
+    if head == '' then
+        answer = {GONE}
+    elseif #head < 51 or head:byte(1) ~= 1 then
+        answer = {CORRUPT}
+    else
+        local born, _, _, _, stamp, owned = decode('>I8I8I8I8c16I2', head, 2)
+        local before = nil
+        if owned ~= 0 then before = call('GETRANGE', key, 51, 50 + owned) end
+        if stamp == ARGV[a - 5] then
+            answer = {DONE, before}
+        elseif stamp ~= ARGV[a - 1] then
+            answer = {CONFLICT}
+        else
+            if ARGV[a] == '1' then born = now end
+            write(key, now, born, tonumber(ARGV[a - 4]), tonumber(ARGV[a - 3]), ARGV[a - 2])
+            answer = {DONE, before}
+        end
+    end
+    answers[n] = answer
 end
 return answers
 ";

@@ -108,7 +108,7 @@ fn lines(
                 .map(|(own, other)| of(own) / of(other)),
         ))
     };
-    let line = |(entrant, own): (&Box<dyn Entrant>, &Vec<Measured>)| Line {
+    let line = |entrant: &dyn Entrant, own: &Vec<Measured>| Line {
         backend: backend.name(),
         operation: operation.name(),
         payload,
@@ -123,7 +123,8 @@ fn lines(
         ratio_best_peer: ratio(own, best_peer, |m| m.ops_per_s),
         is_ours: entrant.role() == Role::Ours,
     };
-    entrants.iter().zip(measured).map(line).collect()
+    let all = entrants.iter().zip(measured);
+    all.map(|(entrant, own)| line(&**entrant, own)).collect()
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
