@@ -156,6 +156,14 @@ reaping {
     reap_leaves_other_namespaces_alone I10 [Directory ExpiryReports]
     a_corrupt_session_does_not_stop_reaping I8 [Directory ExpiryReports Corruption]
 }
+many {
+    many_creates_at_once_have_each_their_outcome I8 []
+    many_loads_at_once_have_each_their_outcome I8 []
+    many_saves_at_once_have_each_their_outcome I8 []
+    many_touches_at_once_have_each_their_outcome I8 []
+    many_destroys_at_once_have_each_their_outcome I8 []
+    a_corrupt_session_among_many_costs_no_other I8 [Corruption]
+}
 corruption {
     a_corrupt_session_is_an_error_for_its_reader I8 [Corruption]
     a_corrupt_session_can_be_destroyed I8 [Corruption]

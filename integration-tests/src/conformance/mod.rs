@@ -25,6 +25,7 @@ mod directory;
 mod expiry;
 mod keys;
 mod manager;
+mod many;
 mod model;
 mod races;
 mod reaping;

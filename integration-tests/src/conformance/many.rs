@@ -1,0 +1,233 @@
+//! Many operations at the same moment, of which each has its own outcome (I8): a store that sends
+//! them together must not mix them up, and what is wrong with one costs no other.
+
+use std::sync::Arc;
+
+use session_core::{Draft, Error, Lifetime, Record, Saved, SessionId, Timeout};
+
+use super::Stage;
+use super::crowd::{in_parallel, together};
+use super::fixture::{draft, hours, id, owner};
+
+/// More than any store sends at once.
+const MANY: usize = 300;
+
+/// So many sessions, of which number `n` has `n` as its data.
+async fn numbered(stage: &Stage) -> Arc<Vec<(SessionId, Draft)>> {
+    let store = stage.store();
+    let sessions = (0..MANY).map(|n| (id(), draft(&n.to_string())));
+    let sessions: Vec<_> = sessions.collect();
+    let create = async |n: usize| store.must_create(&sessions[n].0, &sessions[n].1).await;
+    together(MANY, create).await;
+    Arc::new(sessions)
+}
+
+pub(super) async fn many_creates_at_once_have_each_their_outcome(stage: Stage) {
+    let (store, sessions) = (stage.store().shared(), numbered(&stage).await);
+    let fresh: Arc<Vec<_>> = Arc::new((0..MANY).map(|_| (id(), draft("new"))).collect());
+    let outcomes = in_parallel(MANY, {
+        let (store, sessions, fresh) = (store.clone(), sessions.clone(), fresh.clone());
+        move |n| {
+            let (store, sessions, fresh) = (store.clone(), sessions.clone(), fresh.clone());
+            async move {
+                match n % 3 {
+                    0 => store.create(&fresh[n].0, &fresh[n].1).await,
+                    // Again, as after a lost answer.
+                    1 => store.create(&sessions[n].0, &sessions[n].1).await,
+                    _ => store.create(&sessions[n].0, &draft("another")).await,
+                }
+            }
+        }
+    });
+    for (n, outcome) in outcomes.await.into_iter().enumerate() {
+        let as_meant = match n % 3 {
+            0 => matches!(outcome, Ok(stamp) if stamp == fresh[n].1.stamp),
+            1 => matches!(outcome, Ok(stamp) if stamp == sessions[n].1.stamp),
+            _ => matches!(outcome, Err(Error::AlreadyExists)),
+        };
+        assert!(as_meant, "create {n} of many at once was {outcome:?}");
+        let (id, data) = match n % 3 {
+            0 => (&fresh[n].0, "new".to_owned()),
+            _ => (&sessions[n].0, n.to_string()),
+        };
+        let found = stage.store().must_find(id).await;
+        assert_eq!(found.data, data, "session {n} after many creates");
+    }
+}
+
+pub(super) async fn many_loads_at_once_have_each_their_outcome(stage: Stage) {
+    let (store, sessions) = (stage.store().shared(), numbered(&stage).await);
+    let loaded = in_parallel(2 * MANY, move |n| {
+        let (store, sessions) = (store.clone(), sessions.clone());
+        async move {
+            match n % 4 {
+                0 => store.load(&id()).await,
+                // Some by many callers.
+                1 => store.load(&sessions[7].0).await,
+                _ => store.load(&sessions[n % MANY].0).await,
+            }
+        }
+    });
+    for (n, loaded) in loaded.await.into_iter().enumerate() {
+        let expected = match n % 4 {
+            0 => None,
+            1 => Some("7".to_owned()),
+            _ => Some((n % MANY).to_string()),
+        };
+        let found = loaded.map(|found| found.map(|Record { data, .. }| data));
+        let found = found.unwrap_or_else(|error| panic!("load {n} of many at once: {error:?}"));
+        assert_eq!(
+            found,
+            expected.map(Into::into),
+            "load {n} of many at once gives its own session"
+        );
+    }
+}
+
+pub(super) async fn many_saves_at_once_have_each_their_outcome(stage: Stage) {
+    let (subject, sessions) = (stage.store(), numbered(&stage).await);
+    for (id, _) in sessions.iter().skip(2).step_by(5) {
+        assert!(subject.must_destroy(id).await, "it was there");
+    }
+    let saves: Arc<Vec<Draft>> = Arc::new((0..MANY).map(saved).collect());
+    let store = subject.shared();
+    let outcomes = in_parallel(MANY, {
+        let (sessions, saves) = (sessions.clone(), saves.clone());
+        move |n| {
+            let (store, sessions, saves) = (store.clone(), sessions.clone(), saves.clone());
+            async move {
+                let (id, created) = &sessions[n];
+                match n % 5 {
+                    1 => store.save(id, &saves[n], draft("").stamp).await,
+                    // Twice, as after a lost answer.
+                    3 => {
+                        let first = store.save(id, &saves[n], created.stamp).await;
+                        first.and(store.save(id, &saves[n], created.stamp).await)
+                    }
+                    _ => store.save(id, &saves[n], created.stamp).await,
+                }
+            }
+        }
+    });
+    for (n, outcome) in outcomes.await.into_iter().enumerate() {
+        let outcome = outcome.unwrap_or_else(|error| panic!("save {n} of many: {error:?}"));
+        let expected = match n % 5 {
+            1 => Saved::Conflict,
+            2 => Saved::Gone,
+            _ => Saved::Done(saves[n].stamp),
+        };
+        assert_eq!(outcome, expected, "save {n} of many at once");
+        let (id, created) = &sessions[n];
+        match expected {
+            Saved::Gone => subject.must_lack(id, "it was destroyed").await,
+            Saved::Conflict => {
+                let found = subject.must_find(id).await;
+                assert_eq!(found.data, created.data, "session {n}, not saved");
+            }
+            Saved::Done(_) => {
+                let (found, saved) = (subject.must_find(id).await, &saves[n]);
+                assert_eq!(found.data, saved.data, "the data of session {n}");
+                assert_eq!(found.stamp, saved.stamp, "the stamp of session {n}");
+                assert_eq!(found.owner, saved.owner, "the owner of session {n}");
+                assert_eq!(found.lifetime, saved.lifetime, "the limits of session {n}");
+            }
+        }
+    }
+}
+
+/// The save of session `n`: of several lengths, lifetimes and owners.
+fn saved(n: usize) -> Draft {
+    let data = format!("saved {n} {}", "x".repeat(n * 37 % 1_000));
+    let lifetime = match n % 7 {
+        0 => Lifetime::new(Timeout::Never, Timeout::Never),
+        1 => hours(7),
+        _ => hours(2),
+    };
+    let owner = (!n.is_multiple_of(4)).then(|| owner(&format!("user {}", n % 9)));
+    Draft::new(data, lifetime).with_owner(owner)
+}
+
+pub(super) async fn many_touches_at_once_have_each_their_outcome(stage: Stage) {
+    let (subject, sessions) = (stage.store(), numbered(&stage).await);
+    for (id, _) in sessions.iter().step_by(3) {
+        assert!(subject.must_destroy(id).await, "it was there");
+    }
+    let store = subject.shared();
+    let idle = |n: usize| match n % 2 {
+        0 => hours(3).idle,
+        _ => hours(4).idle,
+    };
+    let touched = in_parallel(MANY, {
+        let sessions = sessions.clone();
+        move |n| {
+            let (store, sessions) = (store.clone(), sessions.clone());
+            async move { store.touch(&sessions[n].0, idle(n)).await }
+        }
+    });
+    for (n, touched) in touched.await.into_iter().enumerate() {
+        let left = touched.unwrap_or_else(|error| panic!("touch {n} of many: {error:?}"));
+        if n % 3 == 0 {
+            assert_eq!(left, None, "touch {n} of many at once: it was destroyed");
+            continue;
+        }
+        let (left, idle) = (left.and_then(|left| left.left()), idle(n).duration());
+        let (left, idle) = (left.expect("it lives"), idle.expect("a limit"));
+        assert!(
+            left <= idle && left + super::fixture::secs(60) > idle,
+            "touch {n} of many at once left {left:?}, and should have left {idle:?}"
+        );
+    }
+}
+
+pub(super) async fn many_destroys_at_once_have_each_their_outcome(stage: Stage) {
+    let (subject, sessions) = (stage.store(), numbered(&stage).await);
+    let store = subject.shared();
+    // Each by two callers, and as many that never were.
+    let destroyed = in_parallel(3 * MANY, {
+        let sessions = sessions.clone();
+        move |n| {
+            let (store, sessions) = (store.clone(), sessions.clone());
+            async move {
+                match n / MANY {
+                    2 => store.destroy(&id()).await,
+                    _ => store.destroy(&sessions[n % MANY].0).await,
+                }
+            }
+        }
+    });
+    let destroyed: Vec<bool> = destroyed
+        .await
+        .into_iter()
+        .map(|done| done.unwrap_or_else(|error| panic!("a destroy of many: {error:?}")))
+        .collect();
+    for (n, (id, _)) in sessions.iter().enumerate() {
+        let both = [destroyed[n], destroyed[n + MANY]];
+        assert!(
+            both[0] != both[1],
+            "of two destroys of session {n} one is true: {both:?}"
+        );
+        assert!(!destroyed[n + 2 * MANY], "what never was is not destroyed");
+        subject.must_lack(id, "it was destroyed").await;
+    }
+}
+
+pub(super) async fn a_corrupt_session_among_many_costs_no_other(stage: Stage) {
+    let (store, sessions) = (stage.store().shared(), numbered(&stage).await);
+    for n in [3, 150, 299] {
+        stage.corrupt(&sessions[n].0).await;
+    }
+    let loaded = in_parallel(MANY, move |n| {
+        let (store, sessions) = (store.clone(), sessions.clone());
+        async move { store.load(&sessions[n].0).await }
+    });
+    for (n, loaded) in loaded.await.into_iter().enumerate() {
+        if [3, 150, 299].contains(&n) {
+            let is_corrupt = matches!(loaded, Err(Error::Corrupt { .. }));
+            assert!(is_corrupt, "load {n}, which is corrupt, was {loaded:?}");
+            continue;
+        }
+        let found = loaded.unwrap_or_else(|error| panic!("load {n} of many: {error:?}"));
+        let found = found.map(|found| found.data);
+        assert_eq!(found, Some(n.to_string().into()), "load {n} of many");
+    }
+}
