@@ -188,6 +188,32 @@ async fn what_waits_goes_together_in_the_order_it_came() {
     assert_eq!(batcher.load(), (0, 0));
 }
 
+/// The callers of a batch come back together, and go together again: the first of them does not
+/// leave the others a round trip behind.
+#[tokio::test]
+async fn those_who_come_back_together_go_together() {
+    let log = Arc::<Log>::default();
+    let batcher = batcher::<false>(&log, LIMITS);
+    let mut callers = JoinSet::new();
+    for caller in 0..10 {
+        let batcher = batcher.clone();
+        callers.spawn(async move {
+            for n in 0..20 {
+                let number = caller * 100 + n;
+                assert_eq!(batcher.call(parcel(number)).await.ok(), Some(number));
+            }
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done.expect("every answer was right");
+    }
+    let batches = log.sizes().len();
+    assert!(
+        batches <= 25,
+        "200 calls took {batches} batches of up to 10"
+    );
+}
+
 #[tokio::test]
 async fn few_callers_go_alone_and_many_in_few_lanes() {
     let limits = BatchLimits {
