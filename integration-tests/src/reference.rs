@@ -107,6 +107,7 @@ impl Row {
             lifetime: self.lifetime,
             ttl: self.ttl(now),
             age: self.age(now),
+            raw: Bytes::new(),
         })
     }
 

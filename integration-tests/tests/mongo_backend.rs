@@ -1,15 +1,22 @@
 //! What only MongoDB has: a TTL thread that comes late, indexes, collations.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Draft, ErrorKind, Lifetime, Owner, SessionDirectory, SessionStore, SessionToken, Stamp,
+    Anchor, Draft, ErrorKind, Lifetime, Owner, Saved, SessionDirectory, SessionStore, SessionToken,
+    Stamp, Ttl,
 };
 use session_mongo::MongoStore;
 use session_mongo::mongodb::bson::{Document, doc};
-use session_mongo::mongodb::options::Collation;
+use session_mongo::mongodb::event::EventHandler;
+use session_mongo::mongodb::event::command::CommandEvent;
+use session_mongo::mongodb::options::{ClientOptions, Collation};
 use session_mongo::mongodb::{Client, Database};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn database() -> Database {
     let server = servers::mongo().expect("a test that is skipped has returned");
@@ -55,6 +62,87 @@ async fn a_session_that_the_ttl_thread_has_not_removed_is_invisible() {
     assert_eq!(store.count().await.ok(), Some(0));
     assert_eq!(store.owned_by(&owner).await.expect("up"), []);
     assert!(store.list(None, 10).await.expect("up").sessions.is_empty());
+    documents.drop().await.expect("up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_saves_that_go_together_each_keeps_the_rules() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let (database, name) = (database().await, name());
+    let builder = MongoStore::builder().collection(&name);
+    let store = builder.build(database.clone()).await.expect("set up");
+    let wait = Duration::from_millis(300);
+    let hours = |n| Lifetime::new(n * HOUR, 12 * n * HOUR);
+    let mut sessions = Vec::new();
+    for n in 0..200 {
+        let lifetime = match n % 4 {
+            3 => Lifetime::idle(wait / 2),
+            _ => hours(1),
+        };
+        let draft = Draft::new("old", lifetime).with_owner(Owner::new("$old").ok());
+        sessions.push((SessionToken::generate().id(), draft));
+    }
+    let create = sessions.iter().map(|(id, draft)| store.create(id, draft));
+    futures_util::future::try_join_all(create)
+        .await
+        .expect("up");
+    tokio::time::sleep(wait).await;
+    let drafts: Vec<Draft> = (0..200_u32)
+        .map(|n| {
+            let anchor = match n % 4 {
+                1 => Anchor::Restart,
+                _ => Anchor::Keep,
+            };
+            let owner = (n % 3 > 0).then(|| Owner::new("$new").expect("valid"));
+            let draft = Draft::new(format!("{n}"), hours(2 + n % 2));
+            draft.with_owner(owner).with_anchor(anchor)
+        })
+        .collect();
+    let began = Instant::now();
+    let save = (0..sessions.len()).map(|n| {
+        let expected = match n % 4 {
+            // One that is in the same batch, as that of another session.
+            2 => sessions[n - 2].1.stamp,
+            _ => sessions[n].1.stamp,
+        };
+        store.save(&sessions[n].0, &drafts[n], expected)
+    });
+    let saved = futures_util::future::try_join_all(save).await.expect("up");
+    for (n, saved) in saved.into_iter().enumerate() {
+        let before = began.elapsed();
+        let found = store.load(&sessions[n].0).await.expect("up");
+        match n % 4 {
+            2 => {
+                assert_eq!(saved, Saved::Conflict, "save {n}");
+                let found = found.expect("as it was");
+                assert_eq!(found.stamp, sessions[n].1.stamp, "save {n}");
+            }
+            3 => assert_eq!((saved, found), (Saved::Gone, None), "save {n}"),
+            _ => {
+                assert_eq!(saved, Saved::Done(drafts[n].stamp), "save {n}");
+                let (found, draft) = (found.expect("saved"), &drafts[n]);
+                assert_eq!(found.data, draft.data, "save {n}");
+                assert_eq!(found.stamp, draft.stamp, "save {n}");
+                assert_eq!(found.owner, draft.owner, "save {n}");
+                assert_eq!(found.lifetime, draft.lifetime, "save {n}");
+                assert!(
+                    found.ttl > Ttl::Left(HOUR * 3 / 2),
+                    "save {n}: {}",
+                    found.ttl
+                );
+                let (age, after) = (found.age, began.elapsed());
+                match draft.anchor {
+                    Anchor::Restart => assert!(age <= after, "save {n}: {age:?}, {after:?}"),
+                    _ => assert!(age > before + wait / 2, "save {n}: {age:?}, {before:?}"),
+                }
+            }
+        }
+    }
+    let documents = database.collection::<Document>(&name);
+    let left_over = documents.count_documents(doc! { "draft": { "$exists": true } });
+    assert_eq!(left_over.await.expect("up"), 0, "a draft is stored once");
     documents.drop().await.expect("up");
 }
 
@@ -147,6 +235,8 @@ async fn reads_go_by_an_index() {
         { "$lte": ["$deadline", "$$NOW"] },
     ] } };
     for (filter, index) in [
+        (doc! { "sid": "x" }, "sid_unique"),
+        (doc! { "sid": { "$in": ["x", "y"] } }, "sid_unique"),
         (doc! { "sid": "x", "$expr": live.clone() }, "sid_unique"),
         (doc! { "owner": "u", "$expr": live }, "owner_sparse"),
         (due, "due_ttl"),
@@ -167,6 +257,34 @@ async fn reads_go_by_an_index() {
         .drop()
         .await
         .expect("up");
+}
+
+/// However many there are, no command takes long.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sessions_are_cleared_part_by_part() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let server = servers::mongo().expect("a test that is skipped has returned");
+    let mut options = ClientOptions::parse(&server.url).await.expect("a URL");
+    let deletes = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&deletes);
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if matches!(&event, CommandEvent::Started(begun) if begun.command_name == "delete") {
+            seen.fetch_add(1, SeqCst);
+        }
+    }));
+    let client = Client::with_options(options).expect("a client");
+    let (database, name) = (client.database("backend"), name());
+    let documents = database.collection::<Document>(&name);
+    let store = MongoStore::builder().collection(&name).build(database);
+    let store = store.await.expect("set up");
+    let many = (0..20_500).map(|n| doc! { "sid": n });
+    documents.insert_many(many).await.expect("inserted");
+    assert_eq!(store.clear().await.ok(), Some(20_500));
+    assert_eq!(deletes.load(SeqCst), 3, "of at most 10,000 each");
+    assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 0);
+    documents.drop().await.expect("up");
 }
 
 #[tokio::test]

@@ -1,17 +1,18 @@
 //! What only Redis has: a cluster, scripts that are forgotten, keys that expire by themselves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind, Private, redis_cluster};
 use session_core::{
-    Draft, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore, SessionToken,
-    Sessions, Timeout, Ttl,
+    Anchor, Draft, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore, SessionToken,
+    Sessions, Stamp, Timeout, Ttl,
 };
 use session_redis::redis::cluster::ClusterClient;
 use session_redis::redis::{self, Value};
 use session_redis::{ErrorKind, RedisStore};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
 
 fn draft() -> Draft {
     Draft::new("{}", Lifetime::default())
@@ -282,14 +283,117 @@ async fn the_key_expires_when_the_session_does() {
     );
 }
 
+/// Saves go together by their limits, anchors and sizes; this has them mixed.
+#[tokio::test(flavor = "multi_thread")]
+async fn saves_of_all_kinds_at_once_are_each_what_they_were_asked_to_be() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let server = Private::start(Kind::Redis, &[]);
+    let store = RedisStore::builder().prefix("x:");
+    let store = store.connect(&server.url).await.expect("set up");
+    let minute = 60 * SECOND;
+    let lifetime = |n: u32| match n % 4 {
+        0 => Lifetime::new(20 * minute, Timeout::Never),
+        1 => Lifetime::new(60 * minute, 30 * minute),
+        2 => Lifetime::new(Timeout::Never, 40 * minute),
+        _ => Lifetime::new(Timeout::Never, Timeout::Never),
+    };
+    let mut firsts = Vec::new();
+    for n in 0..240 {
+        let id = SessionToken::generate().id();
+        let first = draft().with_owner((n % 5 == 0).then(|| owner("before")));
+        store.create(&id, &first).await.expect("created");
+        firsts.push((n, id, first.stamp));
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let begun = Instant::now();
+    let saves = firsts.into_iter().map(|(n, id, stamp)| {
+        let store = store.clone();
+        let data = vec![b'x'; if n % 3 == 0 { 3_000 } else { 30 } + n as usize];
+        let mut next = Draft::new(data, lifetime(n));
+        next.owner = (n % 7 == 0).then(|| owner("after"));
+        if n % 11 == 0 {
+            next.anchor = Anchor::Restart;
+        }
+        let expected = if n % 13 == 0 {
+            Stamp::generate()
+        } else {
+            stamp
+        };
+        tokio::spawn(async move {
+            let saved = store.save(&id, &next, expected).await.expect("up");
+            (n, id, next, saved)
+        })
+    });
+    let saves: Vec<_> = saves.collect();
+    let mut owned = 0;
+    for save in saves {
+        let (n, id, next, saved) = save.await.expect("no panic");
+        if n % 13 == 0 {
+            assert_eq!(saved, Saved::Conflict, "{n}");
+            continue;
+        }
+        assert_eq!(saved, Saved::Done(next.stamp), "{n}");
+        let least = begun.elapsed();
+        let record = store.load(&id).await.expect("up").expect("there");
+        assert_eq!((&record.data, record.stamp), (&next.data, next.stamp));
+        assert_eq!(
+            (&record.owner, record.lifetime),
+            (&next.owner, next.lifetime)
+        );
+        match next.anchor {
+            // The clock that loads go by may be a millisecond ahead.
+            Anchor::Restart => assert!(record.age <= begun.elapsed() + 2 * MILLI, "{n}"),
+            Anchor::Keep => assert!(record.age > least + 10 * MILLI, "{n}"),
+        }
+        let idle = next.lifetime.idle.duration().unwrap_or(Duration::MAX);
+        let absolute = next.lifetime.absolute.duration().unwrap_or(Duration::MAX);
+        let key = format!("x:{{{}}}{}", id.routing_tag(), id.after_tag());
+        let left = number(&server.url, &["PTTL", &key]).await;
+        match (record.ttl, idle.min(absolute)) {
+            (ttl, Duration::MAX) => assert_eq!((ttl, left), (Ttl::Never, -1)),
+            (Ttl::Left(ttl), most) => {
+                assert!(ttl <= most && ttl > most - minute, "{n}: {ttl:?}");
+                if absolute < idle {
+                    assert_eq!(ttl + record.age, absolute, "{n}: from its own begin");
+                }
+                let key = Duration::from_millis(left.unsigned_abs());
+                assert!(
+                    key <= ttl && key > ttl - 10 * SECOND,
+                    "{n}: {key:?} {ttl:?}"
+                );
+            }
+            (Ttl::Never, _) => panic!("{n} never ends"),
+        }
+        // Saved again, the draft finds its own stamp.
+        let again = store.save(&id, &next, Stamp::generate()).await;
+        assert_eq!(again.ok(), Some(Saved::Done(next.stamp)));
+        owned += usize::from(n % 7 == 0);
+    }
+    let after = store.owned_by(&owner("after")).await.expect("up");
+    assert_eq!(after.len(), owned);
+    let before = store.owned_by(&owner("before")).await.expect("up");
+    assert_eq!(before.len(), (0..240).filter(|n| n % 65 == 0).count());
+    let keys = ask(&server.url, &["KEYS", "x:owner:*"]).await;
+    let mut sizes = Vec::new();
+    for key in redis::from_redis_value::<Vec<String>>(keys).expect("keys") {
+        sizes.push(number(&server.url, &["ZCARD", &key]).await as usize);
+    }
+    sizes.sort_unstable();
+    // Those who changed their owner have left the old index; one whose save conflicted stays in
+    // that which it would have gone to, as a hint.
+    let hints = (0..240).filter(|n| n % 91 == 0).count();
+    assert_eq!(sizes, [before.len(), owned + hints]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_and_a_save_are_one_command_each() {
     if servers::is_skipped(Kind::Redis) {
         return;
     }
     let server = Private::start(Kind::Redis, &[]);
-    let url = format!("{}?protocol=resp3", server.url);
-    let store = RedisStore::connect(&url).await.expect("RESP3 works");
+    let store = RedisStore::connect(&server.url).await.expect("up");
     let id = SessionToken::generate().id();
     let first = draft();
     store.create(&id, &first).await.expect("created");

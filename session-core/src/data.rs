@@ -16,16 +16,20 @@ const MAX_DEPTH: usize = 127;
 /// One value, as JSON text. Shares the bytes of the record it was read from.
 pub(crate) type Raw = Bytes;
 
-/// The variables of one session, in the order they were stored.
+/// The variables of one session, in the order they were stored: a JSON object of which only the
+/// top level is taken apart.
 ///
 /// Numbers of any size survive, and a value that nobody read is written back byte for byte,
 /// because values are cut out of the record and not parsed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Data(IndexMap<Box<str>, Raw>);
+pub struct Data(IndexMap<Box<str>, Raw>);
 
 impl Data {
     /// Splits a record into its variables.
-    pub(crate) fn decode(record: &Bytes) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for what is no JSON object, has a key twice, or is nested over 127 deep.
+    pub fn decode(record: &Bytes) -> Result<Self> {
         let mut json = serde_json::Deserializer::from_slice(record);
         let data = json
             .deserialize_map(Split { record })
@@ -40,7 +44,8 @@ impl Data {
     }
 
     /// The record that [`decode`](Self::decode) reads back.
-    pub(crate) fn encode(&self) -> Bytes {
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
         let size: usize = self
             .0
             .iter()
@@ -61,11 +66,14 @@ impl Data {
         out.freeze()
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Raw> {
+    /// The JSON text of the value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Bytes> {
         self.0.get(key)
     }
 
-    pub(crate) fn set(&mut self, key: &str, value: Raw) {
+    /// Sets `key` to a value of this JSON text, which is not checked, in its place or at the end.
+    pub fn set(&mut self, key: &str, value: Bytes) {
         match self.0.get_mut(key) {
             Some(old) => *old = value,
             None => {
@@ -74,7 +82,8 @@ impl Data {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &str) -> Option<Raw> {
+    /// Removes `key`, and gives what its value was.
+    pub fn remove(&mut self, key: &str) -> Option<Bytes> {
         self.0.shift_remove(key)
     }
 
@@ -82,11 +91,18 @@ impl Data {
         self.0.clear();
     }
 
+    /// The keys and values, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(key, value)| (&**key, value))
+    }
+
     pub(crate) fn keys(&self) -> Vec<String> {
         self.0.keys().map(|key| String::from(&**key)).collect()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

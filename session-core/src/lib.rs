@@ -30,6 +30,7 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use backoff::Backoff;
+pub use data::Data;
 pub use deadline::within;
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};

@@ -21,6 +21,9 @@ pub struct Record {
     pub ttl: Ttl,
     /// How long ago it began, by the store's clock; see [`Anchor`].
     pub age: Duration,
+    /// The whole value as it is stored, where a store has to compare that because its layout has
+    /// no room for a stamp; empty otherwise. A save hands it back, see [`Draft::replaces`].
+    pub raw: Bytes,
 }
 
 /// What a session shall become: the argument of create, save and rename.
@@ -40,6 +43,9 @@ pub struct Draft {
     pub anchor: Anchor,
     /// The name of this write.
     pub stamp: Stamp,
+    /// The [`Record::raw`] of the session that it is made of, or empty if that is not known any
+    /// more. A store that gave one is spared a round trip by it; nothing else depends on it.
+    pub replaces: Bytes,
 }
 
 impl Draft {
@@ -52,6 +58,7 @@ impl Draft {
             lifetime,
             anchor: Anchor::Keep,
             stamp: Stamp::generate(),
+            replaces: Bytes::new(),
         }
     }
 
@@ -59,6 +66,13 @@ impl Draft {
     #[must_use]
     pub fn with_owner(mut self, owner: impl Into<Option<Owner>>) -> Self {
         self.owner = owner.into();
+        self
+    }
+
+    /// The same draft, made of the session whose [`Record::raw`] this is.
+    #[must_use]
+    pub fn replacing(mut self, raw: Bytes) -> Self {
+        self.replaces = raw;
         self
     }
 

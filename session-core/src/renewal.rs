@@ -174,6 +174,7 @@ mod tests {
             lifetime: Lifetime::default(),
             ttl: crate::Ttl::Never,
             age: Duration::ZERO,
+            raw: Bytes::new(),
         };
         let post = signpost(&id, Duration::from_secs(30)).data;
         assert_eq!(target(&record(post.clone())).expect("good"), Some(id));

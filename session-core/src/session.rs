@@ -12,7 +12,7 @@ use crate::patch::Patch;
 use crate::renewal::Held;
 use crate::sessions::Manager;
 use crate::write::Attempt;
-use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Stamp, Ttl};
+use crate::{Bytes, Lifetime, Owner, Record, Result, SessionId, SessionToken, Stamp, Ttl};
 
 /// One opened session.
 ///
@@ -63,6 +63,8 @@ pub(crate) struct View {
     pub(crate) data: Data,
     pub(crate) owner: Option<Owner>,
     pub(crate) lifetime: Lifetime,
+    /// The record as it is stored, see [`Record::raw`].
+    pub(crate) raw: Bytes,
 }
 
 /// What the store's clock said, and when that was by ours.
@@ -361,6 +363,7 @@ impl View {
             data: Data::decode(&record.data)?,
             owner: record.owner.clone(),
             lifetime: record.lifetime,
+            raw: record.raw.clone(),
         })
     }
 

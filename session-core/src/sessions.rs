@@ -117,8 +117,9 @@ impl Sessions {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn find(&self, token: &SessionToken) -> Result<Option<Session>> {
+        let token = self.0.named(token.clone());
         let id = token.id();
-        let opened = match self.0.load(Held::by(token.clone())).await {
+        let opened = match self.0.load(Held::by(token)).await {
             Ok(None) => {
                 self.0.observers.tell(|observer| observer.unknown(&id));
                 return Ok(None);
@@ -256,6 +257,19 @@ impl Sessions {
 }
 
 impl Manager {
+    /// A new token, for a session in this store.
+    pub(crate) fn generate(&self) -> SessionToken {
+        self.named(SessionToken::generate())
+    }
+
+    /// The token, with the id under which this store files its session.
+    fn named(&self, token: SessionToken) -> SessionToken {
+        match self.store.capabilities().plain_ids {
+            true => token.plain(),
+            false => token,
+        }
+    }
+
     /// Whether a touch would move the deadline, now `left` away, far enough to be worth a round
     /// trip.
     pub(crate) fn is_touch_due(&self, lifetime: Lifetime, left: Ttl, age: Duration) -> bool {
@@ -399,6 +413,12 @@ impl SessionsBuilder {
         self.limits.check_lifetime(&self.lifetime)?;
         if let Some(renewal) = self.renewal {
             renewal.check()?;
+            if self.store.capabilities().plain_ids {
+                return Err(Error::misconfigured(
+                    "renew_after leaves a signpost under the old id, for which the layout of this \
+                     store has no room: leave it out",
+                ));
+            }
         }
         if self.attempts == 0 {
             return Err(Error::misconfigured("attempts must be at least 1"));

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::token::fill_random;
 
-/// 128 random bits that name one exact write of a record.
+/// 128 bits that name one exact write of a record.
 ///
 /// A save says which stamp it read; the store swaps only if that is still the one there. The
 /// writer chooses the new stamp before sending it (see [`Draft`](crate::Draft)), so a write that
@@ -14,7 +15,7 @@ use crate::token::fill_random;
 pub struct Stamp([u8; 16]);
 
 impl Stamp {
-    /// A new random stamp.
+    /// A new stamp, which no other write has.
     ///
     /// # Panics
     /// If the operating system's random generator fails.
@@ -40,34 +41,45 @@ thread_local! {
     static SUPPLY: RefCell<Supply> = const { RefCell::new(Supply::EMPTY) };
 }
 
-/// Random bits in stock: a call of the operating system takes longer than the rest of a save in
-/// memory. Stamps have to be unique and are no secret, so they may lie here; tokens never do.
+/// A thread's stamps: a sequence that comes back to none of its numbers, from a start that the
+/// operating system draws. To ask that for each would take longer than the rest of a save in
+/// memory; stamps have to be unique and are no secret. Tokens never come from here.
 struct Supply {
-    bytes: [u8; 512],
-    used: usize,
-    /// The process they are for: a forked one must not give out the same.
-    process: u32,
+    last: u128,
+    /// Odd; 0 before the first stamp.
+    step: u128,
 }
 
 impl Supply {
-    const EMPTY: Self = Self {
-        bytes: [0; 512],
-        used: 512,
-        process: 0,
-    };
+    const EMPTY: Self = Self { last: 0, step: 0 };
+
+    /// Of a linear congruential generator whose period is 2^128 with any odd step (Hull and Dobell),
+    /// as PCG uses it.
+    const FACTOR: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
 
     fn next(&mut self) -> Stamp {
-        let process = std::process::id();
-        if self.used + 16 > self.bytes.len() || self.process != process {
-            fill_random(&mut self.bytes);
-            self.used = 0;
-            self.process = process;
+        if self.step == 0 {
+            *self = Self {
+                last: random(),
+                step: random() | 1,
+            };
         }
-        let mut stamp = [0; 16];
-        stamp.copy_from_slice(&self.bytes[self.used..self.used + 16]);
-        self.used += 16;
-        Stamp(stamp)
+        self.last = self.last.wrapping_mul(Self::FACTOR).wrapping_add(self.step);
+        Stamp((self.last ^ nanoseconds()).to_ne_bytes())
     }
+}
+
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    fill_random(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}
+
+/// What tells stamps of a forked process, which goes on with the same numbers, from its parent's. It
+/// changes only the lower half.
+fn nanoseconds() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_nanos()
 }
 
 impl fmt::Debug for Stamp {
@@ -79,6 +91,7 @@ impl fmt::Debug for Stamp {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::Duration;
 
     use super::*;
 
@@ -97,12 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn another_process_has_a_supply_of_its_own() {
-        let mut supply = Supply::EMPTY;
-        supply.next();
-        let (bytes, used) = (supply.bytes, supply.used);
-        supply.process = supply.process.wrapping_add(1);
-        let stamp = supply.next();
-        assert_ne!(stamp.as_bytes()[..], bytes[used..used + 16]);
+    fn a_forked_process_gives_out_other_stamps() {
+        let mut parent = Supply::EMPTY;
+        parent.next();
+        let mut child = Supply { ..parent };
+        let stamp = parent.next();
+        std::thread::sleep(Duration::from_millis(1));
+        assert_ne!(stamp, child.next());
+        assert_eq!(parent.last, child.last, "as they went on alike");
     }
 }

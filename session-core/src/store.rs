@@ -133,6 +133,9 @@ pub struct Capabilities {
     pub expiry_reports: bool,
     /// The most bytes of data that a record can have; `None` where only memory limits it.
     pub max_data: Option<usize>,
+    /// Sessions are filed under their tokens themselves, and not under hashes of them: for layouts
+    /// that other frameworks define. See [`SessionToken::plain`](crate::SessionToken::plain).
+    pub plain_ids: bool,
 }
 
 impl Capabilities {
@@ -142,6 +145,7 @@ impl Capabilities {
         Self {
             expiry_reports: false,
             max_data: None,
+            plain_ids: false,
         }
     }
 
@@ -156,6 +160,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_max_data(mut self, bytes: usize) -> Self {
         self.max_data = Some(bytes);
+        self
+    }
+
+    /// The same, with sessions filed under their tokens themselves, or not.
+    #[must_use]
+    pub const fn with_plain_ids(mut self, plain: bool) -> Self {
+        self.plain_ids = plain;
         self
     }
 }

@@ -28,7 +28,19 @@ const HASHED_ID_CHARS: usize = TAG_CHARS + 43;
 /// old and the new id of a session live in one Redis Cluster slot and the rename is one atomic
 /// script. The other 168 bits are the secret, above the 128 bits that OWASP ASVS 5.0 §7.2.3 asks.
 #[derive(Clone)]
-pub struct SessionToken([u8; SessionToken::CHARS]);
+pub struct SessionToken {
+    text: Text,
+    /// Whether the session is filed under the text itself.
+    plain: bool,
+}
+
+#[derive(Clone)]
+enum Text {
+    /// As this library makes them.
+    Own([u8; SessionToken::CHARS]),
+    /// As another framework has made it: UTF-8.
+    Foreign(Box<[u8]>),
+}
 
 impl SessionToken {
     /// The length of a token in characters (and bytes: they are ASCII).
@@ -46,7 +58,14 @@ impl SessionToken {
         let written = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
         debug_assert_eq!(written, Ok(Self::CHARS));
         random.zeroize();
-        Self(text)
+        Self::own(text)
+    }
+
+    const fn own(text: [u8; Self::CHARS]) -> Self {
+        Self {
+            text: Text::Own(text),
+            plain: false,
+        }
     }
 
     /// A new random token with this one's routing tag, for a session that changes its id.
@@ -56,7 +75,10 @@ impl SessionToken {
     #[must_use]
     pub fn cycled(&self) -> Self {
         let mut next = Self::generate();
-        next.0[..TAG_CHARS].copy_from_slice(&self.0[..TAG_CHARS]);
+        if let Text::Own(text) = &mut next.text {
+            text[..TAG_CHARS].copy_from_slice(&self.tag());
+        }
+        next.plain = self.plain;
         next
     }
 
@@ -66,42 +88,100 @@ impl SessionToken {
     #[must_use]
     pub fn parse(presented: &str) -> Option<Self> {
         let bytes: [u8; Self::CHARS] = presented.as_bytes().try_into().ok()?;
-        let shaped = bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        shaped.then_some(Self(bytes))
+        bytes.iter().all(is_url_safe).then(|| Self::own(bytes))
+    }
+
+    /// A token that another framework has made, of whatever shape: 1 to 255 bytes. Only for what
+    /// was authenticated before, by a signature for instance: nothing else keeps made-up ones from
+    /// being looked up.
+    #[must_use]
+    pub fn foreign(presented: &str) -> Option<Self> {
+        let fits = (1..=SessionId::MAX_BYTES).contains(&presented.len());
+        Self::parse(presented).or_else(|| {
+            fits.then(|| Self {
+                text: Text::Foreign(presented.as_bytes().into()),
+                plain: false,
+            })
+        })
+    }
+
+    /// The same token, whose session is filed under the token itself and not under its hash: for
+    /// layouts that other frameworks define. A [`Sessions`](crate::Sessions) does this by itself
+    /// for a store that asks for it ([`Capabilities::plain_ids`](crate::Capabilities::plain_ids)).
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
     }
 
     /// The secret text, for the `Set-Cookie` header and nothing else.
     #[must_use]
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 
     /// The id that this token's session is filed under: the routing tag and the token's SHA-256 in
-    /// URL-safe base64, 47 characters. A stolen store therefore holds no usable cookie.
+    /// URL-safe base64, 47 characters. A stolen store therefore holds no usable cookie. For a
+    /// [`plain`](Self::plain) one, the token itself.
     #[must_use]
     pub fn id(&self) -> SessionId {
+        if self.plain {
+            return SessionId {
+                text: self.expose().into(),
+                hashed: false,
+            };
+        }
         let mut text = [0_u8; HASHED_ID_CHARS];
-        text[..TAG_CHARS].copy_from_slice(&self.0[..TAG_CHARS]);
-        let written = URL_SAFE_NO_PAD.encode_slice(Sha256::digest(self.0), &mut text[TAG_CHARS..]);
-        debug_assert_eq!(written, Ok(HASHED_ID_CHARS - TAG_CHARS));
+        text[..TAG_CHARS].copy_from_slice(&self.tag());
+        text[TAG_CHARS..].copy_from_slice(&hash(self.bytes()));
         SessionId {
             text: std::str::from_utf8(&text).unwrap_or_default().into(),
             hashed: true,
         }
     }
+
+    /// The routing tag. A foreign token that does not begin with one has that of its hash.
+    fn tag(&self) -> [u8; TAG_CHARS] {
+        let bytes = self.bytes();
+        let begins = bytes
+            .first_chunk()
+            .filter(|tag| tag.iter().all(is_url_safe));
+        let hashed = || hash(bytes).first_chunk().copied().unwrap_or_default();
+        begins.copied().unwrap_or_else(hashed)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.text {
+            Text::Own(text) => text,
+            Text::Foreign(text) => text,
+        }
+    }
+}
+
+/// The SHA-256 of `bytes` in URL-safe base64.
+fn hash(bytes: &[u8]) -> [u8; HASHED_ID_CHARS - TAG_CHARS] {
+    let mut text = [0_u8; HASHED_ID_CHARS - TAG_CHARS];
+    let written = URL_SAFE_NO_PAD.encode_slice(Sha256::digest(bytes), &mut text);
+    debug_assert_eq!(written, Ok(HASHED_ID_CHARS - TAG_CHARS));
+    text
+}
+
+fn is_url_safe(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 impl Drop for SessionToken {
     fn drop(&mut self) {
-        self.0.zeroize();
+        match &mut self.text {
+            Text::Own(text) => text.zeroize(),
+            Text::Foreign(text) => text.zeroize(),
+        }
     }
 }
 
 impl PartialEq for SessionToken {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.bytes().ct_eq(other.bytes()).into()
     }
 }
 
@@ -277,6 +357,26 @@ mod tests {
         ] {
             assert_eq!(SessionToken::parse(presented), None, "{presented:?}");
         }
+    }
+
+    #[test]
+    fn tokens_of_others_have_ids_of_their_own_and_keep_their_tag() {
+        let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+        for text in [uuid, "%", "a", "äpfel", &"x".repeat(255)] {
+            let token = SessionToken::foreign(text).expect("any text");
+            assert_eq!(token.expose(), text);
+            assert_eq!(token.id().as_str().len(), HASHED_ID_CHARS);
+            assert_eq!(token.id().routing_tag(), token.cycled().id().routing_tag());
+            let plain = token.clone().plain();
+            assert_eq!(plain.id().as_str(), text);
+            assert!(plain.id().is_secret() && plain.cycled().id().is_secret());
+            assert_eq!(token, plain, "a token is its text");
+        }
+        assert_eq!(SessionToken::foreign(""), None);
+        assert_eq!(SessionToken::foreign(&"x".repeat(256)), None);
+        let own = SessionToken::generate();
+        let foreign = SessionToken::foreign(own.expose()).expect("any text");
+        assert_eq!(foreign.id(), own.id(), "one token, whoever reads it");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::data::{Raw, from_raw, to_raw};
 use crate::observer::Event;
 use crate::renewal::Held;
 use crate::session::{Clock, Place, View};
-use crate::{Anchor, Draft, Error, Result, Saved, Session, SessionToken, Stamp};
+use crate::{Anchor, Bytes, Draft, Error, Result, Saved, Session, SessionToken, Stamp};
 
 /// One write, ready to be sent, and to be sent again.
 #[derive(Clone)]
@@ -276,7 +276,7 @@ impl Session {
         let step = match (place, goal) {
             (Place::Gone, _) => return Err(Error::Gone),
             (Place::New, _) => Step::Create {
-                token: SessionToken::generate(),
+                token: self.0.manager.generate(),
             },
             (Place::Stored { held, stamp }, Goal::Cycle | Goal::Renew) => Step::Rename {
                 to: held.token.cycled(),
@@ -360,6 +360,8 @@ impl Session {
             state.clock = Clock::written(attempt.view.lifetime, age);
             state.sent = Default::default();
             state.view = attempt.view;
+            // What is stored now is known to the store alone.
+            state.view.raw = Bytes::new();
             let later = state.patch.clone();
             state.view.apply(&later);
             state.place = Place::Stored { held, stamp };
@@ -400,5 +402,6 @@ impl View {
         Draft::new(self.data.encode(), self.lifetime)
             .with_owner(self.owner.clone())
             .with_anchor(anchor)
+            .replacing(self.raw.clone())
     }
 }

@@ -23,6 +23,12 @@
 //!
 //! Expired sessions are invisible at once and freed a few at a time: each operation frees up to
 //! four of its shard, and a task does the rest every second where a Tokio runtime is running.
+//! However many sessions there are, no operation waits for a rehash, a sort or a sweep of them.
+//!
+//! A session takes 168 bytes (with an id of up to 47 bytes) and its data. Up to 512 bytes of data
+//! are copied; more is shared with whoever saved it, so a slice of something larger keeps all of
+//! that.
+//!
 //! What a reaper is to report, an id, an owner and an age, is kept for
 //! [`expiry_grace`](MemoryStoreBuilder::expiry_grace).
 //!
@@ -32,9 +38,16 @@
 
 mod builder;
 mod directory;
+mod entry;
+mod key;
+mod list;
+mod owners;
 mod shard;
+mod slab;
 mod snapshot;
 mod store;
+mod table;
+mod wheel;
 
 pub use builder::MemoryStoreBuilder;
 pub use session_core;

@@ -1,346 +1,316 @@
 //! A part of the sessions, with what is needed to find their owners and the expired ones.
+//!
+//! All of it is under one lock, so it can't disagree. Everything here takes a short time however
+//! many sessions there are: nothing is rehashed, moved or sorted as a whole, and what could be
+//! much is done in steps, between which the caller lets go of the lock.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
-use std::time::Duration;
+use std::hash::RandomState;
 
 use bytes::Bytes;
-use session_core::{
-    Anchor, Draft, Ended, Lifetime, Owner, Record, SessionId, SessionInfo, Stamp, Timeout, Ttl,
-};
+use session_core::{Ended, Owner, Record, SessionId, SessionInfo, Stamp, Timeout, Ttl};
 
-/// A time, in microseconds since the store was made.
-pub(crate) type Micros = u64;
+use crate::entry::{Entry, NEVER, Write};
+use crate::list::List;
+use crate::owners::{NOBODY, Owners};
+use crate::slab::Chunk;
+use crate::table::{Node, Table};
+use crate::wheel::{ByTime, Micros, Wheel};
 
-/// The deadline of a session that has none.
-const NEVER: Micros = Micros::MAX;
-
-#[derive(Clone)]
-pub(crate) struct Entry {
-    pub(crate) data: Bytes,
-    pub(crate) stamp: Stamp,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) lifetime: Lifetime,
-    born: Micros,
-    deadline: Micros,
-    /// The time under which it waits in the queue: its deadline, or an earlier one it once had.
-    queued: Micros,
-}
-
-impl Entry {
-    pub(crate) fn new(draft: &Draft, born: Micros, now: Micros) -> Self {
-        let born = match draft.anchor {
-            Anchor::Keep => born,
-            Anchor::Restart => now,
-        };
-        let lifetime = in_millis(draft.lifetime);
-        let deadline = after(now, lifetime.idle).min(after(born, lifetime.absolute));
-        Self {
-            data: draft.data.clone(),
-            stamp: draft.stamp,
-            owner: draft.owner.clone(),
-            lifetime,
-            born,
-            deadline,
-            queued: deadline,
-        }
-    }
-
-    /// An entry that was alive elsewhere, with what it had left.
-    pub(crate) fn restored(draft: Draft, age: Duration, left: Ttl, now: Micros) -> Self {
-        let mut entry = Self::new(&draft, now.saturating_sub(micros(age)), now);
-        entry.deadline = left
-            .left()
-            .map_or(NEVER, |left| now.saturating_add(micros(left)));
-        entry.queued = entry.deadline;
-        entry
-    }
-
-    pub(crate) fn is_live(&self, now: Micros) -> bool {
-        now < self.deadline
-    }
-
-    pub(crate) fn born(&self) -> Micros {
-        self.born
-    }
-
-    pub(crate) fn age(&self, now: Micros) -> Duration {
-        Duration::from_micros(now.saturating_sub(self.born))
-    }
-
-    pub(crate) fn ttl(&self, now: Micros) -> Ttl {
-        match self.deadline {
-            NEVER => Ttl::Never,
-            deadline => Ttl::Left(Duration::from_micros(deadline.saturating_sub(now))),
-        }
-    }
-
-    /// Moves the deadline to `idle` from now, within the absolute limit and never to earlier.
-    pub(crate) fn touch(&mut self, idle: Timeout, now: Micros) -> Ttl {
-        let absolute = after(self.born, self.lifetime.absolute);
-        let idle = Timeout::from_millis(idle.millis());
-        self.deadline = self.deadline.max(after(now, idle).min(absolute));
-        self.ttl(now)
-    }
-
-    pub(crate) fn record(&self, now: Micros) -> Record {
-        Record {
-            data: self.data.clone(),
-            stamp: self.stamp,
-            owner: self.owner.clone(),
-            lifetime: self.lifetime,
-            ttl: self.ttl(now),
-            age: self.age(now),
-        }
-    }
-
-    pub(crate) fn info(&self, id: &SessionId, now: Micros) -> SessionInfo {
-        SessionInfo {
-            id: id.clone(),
-            owner: self.owner.clone(),
-            lifetime: self.lifetime,
-            ttl: self.ttl(now),
-            age: self.age(now),
-            size: self.data.len(),
-        }
-    }
-
-    pub(crate) fn ended(self, id: SessionId, now: Micros) -> Ended {
-        let age = self.age(now);
-        Ended {
-            id,
-            owner: self.owner,
-            age,
-        }
-    }
-}
-
-/// Sessions, an index of their owners, and a queue of their deadlines: all under one lock, so
-/// they can't disagree.
+/// What a shard has let go of. Freeing memory can take long, so it is done without the lock.
 #[derive(Default)]
+pub(crate) struct Garbage {
+    data: Vec<Bytes>,
+    memory: Vec<Chunk<Node<Entry>>>,
+}
+
+/// How a step of sweeping went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// The sessions that it ended.
+    pub(crate) freed: usize,
+    /// How much it did. If that is as much as it may, there is more.
+    pub(crate) steps: usize,
+}
+
+/// A session's id and the part of its hash that the shard was not chosen by.
+#[derive(Clone, Copy)]
+pub(crate) struct Name<'a> {
+    pub(crate) id: &'a SessionId,
+    pub(crate) hash: u32,
+}
+
 pub(crate) struct Shard {
-    sessions: HashMap<SessionId, Entry>,
-    owners: HashMap<Owner, HashSet<SessionId>>,
-    /// One valid item a session: the one whose time is the entry's `queued`.
-    queue: BinaryHeap<Reverse<(Micros, SessionId)>>,
-    /// Expired sessions that nobody has reaped yet, and when they were found.
-    ended: VecDeque<(Micros, Ended)>,
+    entries: Table<Entry>,
+    owners: Owners,
+    /// When to look at entries: at their deadlines, or at earlier ones they once had.
+    wheel: Wheel,
+    /// Expired sessions that nobody has reaped yet, in the order in which they were found.
+    ended: List<ByTime>,
+    ends: usize,
+    /// How long those are kept; zero keeps none.
+    grace: Micros,
+    /// Until when a sweep would find nothing to do: it need not be tried.
+    quiet_until: Micros,
 }
 
 impl Shard {
-    pub(crate) fn live(&self, id: &SessionId, now: Micros) -> Option<&Entry> {
-        self.sessions.get(id).filter(|entry| entry.is_live(now))
+    pub(crate) fn new(hasher: RandomState, grace: Micros) -> Self {
+        Self {
+            entries: Table::default(),
+            owners: Owners::new(hasher),
+            wheel: Wheel::default(),
+            ended: List::default(),
+            ends: 0,
+            grace,
+            quiet_until: 0,
+        }
     }
 
-    pub(crate) fn live_mut(&mut self, id: &SessionId, now: Micros) -> Option<&mut Entry> {
-        self.sessions.get_mut(id).filter(|entry| entry.is_live(now))
-    }
-
-    /// All sessions, expired ones that were not yet freed too.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&SessionId, &Entry)> {
-        self.sessions.iter()
-    }
-
+    /// How many sessions there are, expired ones that were not yet freed too.
     pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
+        self.entries.len()
     }
 
-    /// The sessions of `owner`, expired ones too.
-    pub(crate) fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = (&SessionId, &Entry)> {
-        let ids = self.owners.get(owner).into_iter().flatten();
-        ids.filter_map(|id| self.sessions.get_key_value(id))
+    /// The slot of the live session of this name.
+    pub(crate) fn live(&self, name: Name<'_>, now: Micros) -> Option<u32> {
+        let slot = self.find(name)?;
+        self.entries[slot].is_live(now).then_some(slot)
     }
 
-    /// Puts `entry` under `id`. Gives what it replaces.
-    pub(crate) fn put(&mut self, id: SessionId, entry: Entry) -> Option<Entry> {
-        let (owner, queued) = (entry.owner.clone(), entry.queued);
-        let old = self.sessions.insert(id.clone(), entry);
-        match &old {
-            Some(old) if old.owner == owner => {}
-            old => {
-                if let Some(owner) = old.as_ref().and_then(|old| old.owner.clone()) {
-                    self.disown(&owner, &id);
-                }
-                if let Some(owner) = owner {
-                    self.owners.entry(owner).or_default().insert(id.clone());
-                }
+    pub(crate) fn stamp(&self, slot: u32) -> Stamp {
+        self.entries[slot].stamp
+    }
+
+    pub(crate) fn born(&self, slot: u32) -> Micros {
+        self.entries[slot].born()
+    }
+
+    pub(crate) fn record(&self, slot: u32, now: Micros) -> Record {
+        let entry = &self.entries[slot];
+        entry.record(self.owners.get(entry.owner), now)
+    }
+
+    pub(crate) fn touch(&mut self, slot: u32, idle: Timeout, now: Micros) -> Ttl {
+        self.entries[slot].touch(idle, now)
+    }
+
+    /// Puts a new session in place, in which no live one is.
+    pub(crate) fn insert(&mut self, name: Name<'_>, write: Write, owner: Option<&Owner>) -> u32 {
+        let slot = self.entries.insert(name.hash, write.entry(name.id, NOBODY));
+        if let Some(owner) = owner {
+            self.owners.adopt(&mut self.entries, slot, owner);
+        }
+        self.wait(slot);
+        slot
+    }
+
+    /// Replaces what is in `slot`, and gives the data that was.
+    pub(crate) fn replace(&mut self, slot: u32, write: Write, owner: Option<&Owner>) -> Bytes {
+        let entry = &mut self.entries[slot];
+        let earlier = write.deadline < entry.deadline();
+        let old = entry.write(write);
+        let number = entry.owner;
+        if self.owners.get(number) != owner {
+            self.owners.unlist(&mut self.entries, slot);
+            self.owners.release(&mut self.entries[slot]);
+            if let Some(owner) = owner {
+                self.owners.adopt(&mut self.entries, slot, owner);
             }
         }
-        match &old {
-            // An earlier item will come due and be put back: no need for a second one.
-            Some(old) if old.queued <= queued => {
-                if let Some(entry) = self.sessions.get_mut(&id) {
-                    entry.queued = old.queued;
-                }
-            }
-            _ => self.enqueue(queued, id),
+        // One that is looked at too early is put back then.
+        if earlier {
+            self.wheel.remove(&mut self.entries, slot);
+            self.wait(slot);
         }
         old
     }
 
-    pub(crate) fn take(&mut self, id: &SessionId) -> Option<Entry> {
-        let entry = self.sessions.remove(id)?;
-        if let Some(owner) = &entry.owner {
-            self.disown(owner, id);
-        }
-        Some(entry)
+    /// Removes the live session in `slot`.
+    pub(crate) fn remove(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) -> Ended {
+        self.wheel.remove(&mut self.entries, slot);
+        self.owners.unlist(&mut self.entries, slot);
+        garbage.data.push(self.entries[slot].end(now));
+        self.take(slot)
     }
 
-    /// Frees up to `limit` expired sessions, and says how many. Their ends wait for a reaper if
-    /// there is a `grace`.
-    pub(crate) fn sweep(&mut self, now: Micros, limit: usize, grace: Micros) -> usize {
-        let mut freed = 0;
-        // Items that only have to be put back count for the work too.
-        for _ in 0..limit {
-            let Some(Reverse((due, _))) = self.queue.peek() else {
-                break;
-            };
-            if *due > now {
+    /// Ends the session of this name if it has expired: its place is wanted. Says whether it did.
+    pub(crate) fn bury(&mut self, name: Name<'_>, now: Micros, garbage: &mut Garbage) -> bool {
+        let expired = self
+            .find(name)
+            .filter(|slot| !self.entries[*slot].is_live(now));
+        if let Some(slot) = expired {
+            self.wheel.remove(&mut self.entries, slot);
+            self.end(slot, now, garbage);
+        }
+        expired.is_some()
+    }
+
+    /// Makes up to `steps` steps in ending what has expired. Only what was due by `until` is
+    /// looked at. Ends wait for a reaper for the grace.
+    pub(crate) fn sweep(
+        &mut self,
+        now: Micros,
+        until: Micros,
+        steps: usize,
+        garbage: &mut Garbage,
+    ) -> Swept {
+        let mut swept = Swept::default();
+        if until < self.quiet_until {
+            return swept;
+        }
+        while swept.steps < steps {
+            if let Some(slot) = self.wheel.pop(&mut self.entries, until) {
+                if self.entries[slot].is_live(now) {
+                    self.wait(slot);
+                } else {
+                    self.end(slot, now, garbage);
+                    swept.freed += 1;
+                }
+            } else if let Some(slot) = self.ended.first().filter(|slot| self.past(*slot) <= now) {
+                self.unqueue(slot);
+                self.forget(slot);
+            } else {
+                let past = self
+                    .ended
+                    .first()
+                    .map_or(Micros::MAX, |slot| self.past(slot));
+                self.quiet_until = self.wheel.quiet_until().min(past);
                 break;
             }
-            let Some(Reverse((due, id))) = self.queue.pop() else {
-                break;
-            };
-            match self.sessions.get_mut(&id) {
-                Some(entry) if entry.queued != due => {}
-                Some(entry) if entry.is_live(now) => {
-                    entry.queued = entry.deadline;
-                    let queued = entry.queued;
-                    self.enqueue(queued, id);
-                }
-                Some(_) => {
-                    freed += 1;
-                    if let Some(entry) = self.take(&id)
-                        && grace > 0
-                    {
-                        self.ended.push_back((now, entry.ended(id, now)));
-                    }
-                }
-                None => {}
-            }
+            swept.steps += 1;
         }
-        while let Some((found, _)) = self.ended.front()
-            && found.saturating_add(grace) < now
-        {
-            self.ended.pop_front();
-        }
-        freed
+        swept
+    }
+
+    /// Hands the memory of what is empty over.
+    pub(crate) fn shrink(&mut self, garbage: &mut Garbage) {
+        garbage.memory.append(&mut self.entries.take_spare());
+    }
+
+    /// How many ends wait for a reaper.
+    pub(crate) fn ended(&self) -> usize {
+        self.ends
     }
 
     /// Takes up to `limit` ends for the reaper.
-    pub(crate) fn take_ended(&mut self, limit: usize) -> impl Iterator<Item = Ended> {
-        let count = limit.min(self.ended.len());
-        self.ended.drain(..count).map(|(_, ended)| ended)
-    }
-
-    fn enqueue(&mut self, at: Micros, id: SessionId) {
-        if at == NEVER {
-            return;
-        }
-        self.queue.push(Reverse((at, id)));
-        // Items of sessions that were removed or moved to an earlier deadline are left behind.
-        if self.queue.len() > 2 * self.sessions.len() + 64 {
-            let sessions = &self.sessions;
-            self.queue
-                .retain(|Reverse((at, id))| sessions.get(id).is_some_and(|e| e.queued == *at));
-        }
-    }
-
-    fn disown(&mut self, owner: &Owner, id: &SessionId) {
-        if let Some(ids) = self.owners.get_mut(owner) {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.owners.remove(owner);
+    pub(crate) fn take_ended(&mut self, limit: usize, now: Micros) -> Vec<Ended> {
+        let mut taken = Vec::new();
+        for _ in 0..limit {
+            let Some(slot) = self.ended.first() else {
+                break;
+            };
+            let past = self.past(slot) <= now;
+            self.unqueue(slot);
+            if past {
+                self.forget(slot);
+            } else {
+                taken.push(self.take(slot));
             }
         }
+        taken
     }
-}
 
-fn after(start: Micros, limit: Timeout) -> Micros {
-    limit.duration().map_or(NEVER, |limit| {
-        start.saturating_add(micros(limit)).min(NEVER - 1)
-    })
-}
+    /// Frees some sessions of a shard that is not in use any more, and says how many were live.
+    pub(crate) fn dismantle(&mut self, now: Micros) -> Option<usize> {
+        if let Some(entries) = self.entries.pop_chunk() {
+            return Some(entries.filter(|entry| entry.is_live(now)).count());
+        }
+        self.owners.dismantle().then_some(0)
+    }
 
-/// Whole milliseconds, as every store counts.
-fn in_millis(lifetime: Lifetime) -> Lifetime {
-    let whole = |timeout: Timeout| Timeout::from_millis(timeout.millis());
-    Lifetime::new(whole(lifetime.idle), whole(lifetime.absolute))
-}
+    /// The live sessions in `slots` slots from `from` on, and the slot to go on with.
+    pub(crate) fn page(
+        &self,
+        from: u32,
+        slots: u32,
+        now: Micros,
+    ) -> (impl Iterator<Item = (&Entry, Option<&Owner>)>, Option<u32>) {
+        let from = self.entries.next_taken(from).unwrap_or(u32::MAX);
+        let end = from.saturating_add(slots);
+        let live = self.entries.listed(from..end);
+        let live = live.filter(move |entry| entry.is_live(now));
+        let page = live.map(|entry| (entry, self.owners.get(entry.owner)));
+        (page, self.entries.next_taken(end))
+    }
 
-pub(crate) fn micros(duration: Duration) -> Micros {
-    Micros::try_from(duration.as_micros()).unwrap_or(NEVER - 1)
+    /// The first session of `owner`, or the one after that in `slot`. Expired ones are among them
+    /// unless a sweep has just ended them.
+    pub(crate) fn owned(&self, owner: &Owner, after: Option<u32>) -> Option<u32> {
+        match after {
+            Some(slot) => self.owners.after(&self.entries, slot),
+            None => self.owners.first(owner),
+        }
+    }
+
+    /// The slot of the session of this name, if it is `owner`'s.
+    pub(crate) fn slot_of(&self, name: Name<'_>, owner: &Owner) -> Option<u32> {
+        let is_theirs = |slot: &u32| self.owners.get(self.entries[*slot].owner) == Some(owner);
+        self.find(name).filter(is_theirs)
+    }
+
+    pub(crate) fn info(&self, slot: u32, now: Micros) -> SessionInfo {
+        let entry = &self.entries[slot];
+        entry.info(self.owners.get(entry.owner), now)
+    }
+
+    pub(crate) fn is(&self, slot: u32, id: &SessionId) -> bool {
+        self.entries[slot].key.is(id)
+    }
+
+    fn find(&self, name: Name<'_>) -> Option<u32> {
+        self.entries.find(name.hash, |entry| entry.key.is(name.id))
+    }
+
+    /// Lets the wheel wait for the deadline of a slot.
+    fn wait(&mut self, slot: u32) {
+        let deadline = self.entries[slot].deadline();
+        if deadline != NEVER {
+            self.wheel.insert(&mut self.entries, slot, deadline);
+            self.quiet_until = self.quiet_until.min(deadline);
+        }
+    }
+
+    /// Ends the session in `slot`, for which the wheel no longer waits.
+    fn end(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) {
+        self.owners.unlist(&mut self.entries, slot);
+        self.entries.unlist(slot);
+        garbage.data.push(self.entries[slot].end(now));
+        if self.grace > 0 {
+            self.ended.push(&mut self.entries, slot);
+            self.ends += 1;
+            self.quiet_until = self.quiet_until.min(self.past(slot));
+        } else {
+            self.forget(slot);
+        }
+    }
+
+    /// Takes an ended session from those that wait for a reaper.
+    fn unqueue(&mut self, slot: u32) {
+        self.ended.remove(&mut self.entries, slot);
+        self.ends -= 1;
+    }
+
+    /// Empties the slot of an ended session that is in no list, and tells of it.
+    fn take(&mut self, slot: u32) -> Ended {
+        let entry = &self.entries[slot];
+        let (id, age) = (entry.key.id(), entry.age(entry.deadline()));
+        let owner = self.forget(slot);
+        Ended { id, owner, age }
+    }
+
+    /// The same without telling, but whose it was.
+    fn forget(&mut self, slot: u32) -> Option<Owner> {
+        let owner = self.owners.release(&mut self.entries[slot]);
+        self.entries.remove(slot);
+        owner
+    }
+
+    /// From when on it is too late to report the ended session in `slot`.
+    fn past(&self, slot: u32) -> Micros {
+        let found = self.entries[slot].deadline();
+        found.saturating_add(self.grace).saturating_add(1)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Micros = 1_000_000;
-
-    fn id(n: usize) -> SessionId {
-        SessionId::from_stored(&format!("session{n}")).expect("valid")
-    }
-
-    fn entry(idle: u64, now: Micros) -> Entry {
-        let draft = Draft::new("x", Lifetime::idle(Duration::from_secs(idle)));
-        Entry::new(&draft, now, now)
-    }
-
-    #[test]
-    fn the_queue_has_about_one_item_a_session_whatever_is_done_to_it() {
-        let mut shard = Shard::default();
-        for n in 0..100 {
-            shard.put(id(n), entry(10, 0));
-        }
-        for round in 1..1_000 {
-            for n in 0..100 {
-                shard
-                    .live_mut(&id(n), round)
-                    .expect("alive")
-                    .touch(Timeout::After(Duration::from_secs(10)), round);
-            }
-            // Now longer, now shorter, now without end.
-            let limits = [5, 20];
-            shard.put(id(1), entry(limits[round as usize % 2], round));
-            shard.put(
-                id(2),
-                Entry::new(&Draft::new("x", Lifetime::idle(Timeout::Never)), 0, round),
-            );
-            shard.put(id(2), entry(10, round));
-            shard.take(&id(3));
-            shard.put(id(3), entry(10, round));
-        }
-        assert!(shard.queue.len() <= 2 * 100 + 64, "{}", shard.queue.len());
-        assert_eq!(shard.sweep(40 * SECOND, usize::MAX, 0), 100);
-        assert_eq!(
-            (shard.len(), shard.queue.len(), shard.owners.len()),
-            (0, 0, 0)
-        );
-    }
-
-    #[test]
-    fn a_sweep_does_no_more_than_it_may() {
-        let mut shard = Shard::default();
-        for n in 0..1_000 {
-            shard.put(id(n), entry(1, 0));
-        }
-        assert_eq!(shard.sweep(2 * SECOND, 10, 0), 10);
-        assert_eq!(shard.len(), 990);
-    }
-
-    #[test]
-    fn ends_wait_for_the_reaper_as_long_as_the_grace() {
-        let mut shard = Shard::default();
-        for n in 0..10 {
-            shard.put(id(n), entry(1, 0));
-        }
-        let grace = 60 * SECOND;
-        shard.sweep(2 * SECOND, usize::MAX, grace);
-        assert_eq!(shard.take_ended(4).count(), 4);
-        shard.sweep(62 * SECOND, usize::MAX, grace);
-        assert_eq!(shard.ended.len(), 6);
-        shard.sweep(63 * SECOND, usize::MAX, grace);
-        assert_eq!(shard.ended.len(), 0);
-    }
-}
+mod tests;

@@ -13,7 +13,9 @@ use session_core::{Draft, Error, Lifetime, Owner, Result, SessionId, Stamp, Time
 use sha2::{Digest, Sha256};
 
 use crate::MemoryStore;
-use crate::shard::{Entry, Micros};
+use crate::entry::{Entry, hand_over};
+use crate::store::STEPS;
+use crate::wheel::Micros;
 
 const MAGIC: &[u8] = b"session-memory snapshot 1\n";
 const NEVER: u64 = u64::MAX;
@@ -35,8 +37,8 @@ impl MemoryStore {
     /// [`snapshot`](crate::MemoryStoreBuilder::snapshot), atomically: the file is the old one or
     /// the new one, whatever happens. Gives their number.
     ///
-    /// The sessions are copied a shard at a time (the data is shared, not copied), and the file
-    /// is written on a thread of its own.
+    /// The sessions are copied a few at a time (data over 512 bytes is shared, not copied), and the file is
+    /// written on a thread of its own.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] if no file was named, [`Error::Store`] if it can't be written.
@@ -69,10 +71,7 @@ impl MemoryStore {
             };
             if left > Ttl::Left(Duration::ZERO) {
                 let age = stored.age.saturating_add(down);
-                let now = self.0.now();
-                let entry = Entry::restored(stored.draft, age, left, now);
-                let mut shard = self.0.shard_of(&stored.id);
-                self.0.put(&mut shard, stored.id, entry);
+                self.0.restore(&stored.id, &stored.draft, age, left);
             }
         }
     }
@@ -82,11 +81,15 @@ impl Snapshot {
     fn take(store: &MemoryStore) -> Self {
         let taken = SystemTime::now();
         let mut sessions = Vec::new();
-        for index in 0..store.0.shards.len() {
-            let shard = store.0.shard(index);
-            let now = store.0.now();
-            let live = shard.iter().filter(|(_, entry)| entry.is_live(now));
-            sessions.extend(live.map(|(id, entry)| Stored::of(id, entry, now)));
+        for index in 0..store.0.shards() {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let locked = store.0.lock(index);
+                let now = locked.now;
+                let (page, rest) = locked.shard.page(from, STEPS as u32, now);
+                sessions.extend(page.map(|(entry, owner)| Stored::of(entry, owner, now)));
+                next = rest;
+            }
         }
         Self { taken, sessions }
     }
@@ -136,12 +139,12 @@ impl Snapshot {
 }
 
 impl Stored {
-    fn of(id: &SessionId, entry: &Entry, now: Micros) -> Self {
+    fn of(entry: &Entry, owner: Option<&Owner>, now: Micros) -> Self {
         let mut draft =
-            Draft::new(entry.data.clone(), entry.lifetime).with_owner(entry.owner.clone());
+            Draft::new(hand_over(&entry.data), entry.lifetime()).with_owner(owner.cloned());
         draft.stamp = entry.stamp;
         Self {
-            id: id.clone(),
+            id: entry.key.id(),
             draft,
             age: entry.age(now),
             left: entry.ttl(now),

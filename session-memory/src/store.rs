@@ -7,18 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Draft, Error, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Ttl, async_trait,
+    Bytes, Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Stamp, Timeout, Ttl, async_trait,
 };
 use tokio::time::Instant;
 
 use crate::MemoryStoreBuilder;
-use crate::shard::{Entry, Micros, Shard, micros};
+use crate::entry::{Write, hand_over, micros};
+use crate::shard::{Garbage, Name, Shard};
+use crate::wheel::Micros;
 
 /// How many expired sessions an operation frees on its way.
 const FREED_PER_OPERATION: usize = 4;
-/// How many the background task frees before it lets others have the shard.
-pub(crate) const FREED_AT_ONCE: usize = 256;
+/// How many steps of what has to be done for many sessions are made before others get the shard.
+pub(crate) const STEPS: usize = 32;
+/// How many the background task frees before it rests: who works without a pause is interrupted
+/// by the scheduler, maybe while others wait for its shard.
+const FREED_AT_ONCE: usize = 256;
+/// How late sessions are freed where it does not matter. By then whole buckets of the wheel have
+/// expired, which saves putting their sessions into finer ones first.
+const LATE: Micros = 1 << 18;
 
 /// What the clock says when the store is made: sessions restored from a snapshot are older.
 const EPOCH: Micros = 1 << 60;
@@ -28,8 +36,12 @@ const EPOCH: Micros = 1 << 60;
 pub struct MemoryStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+    /// Quicker than SipHash, and keyed as that is. It need not be as strong: clients do not choose
+    /// the ids of sessions that exist.
+    hasher: foldhash::quality::RandomState,
+    /// Clients may choose the names of owners.
+    owners: RandomState,
     epoch: Instant,
     pub(crate) options: MemoryStoreBuilder,
     /// Sessions in all shards, expired ones that were not yet freed too.
@@ -37,6 +49,15 @@ pub(crate) struct Inner {
     sweeping: AtomicBool,
     /// Where the next reap begins, so that no shard waits behind the others.
     pub(crate) next_reap: AtomicUsize,
+}
+
+/// A shard that others wait for.
+pub(crate) struct Locked<'a> {
+    inner: &'a Inner,
+    pub(crate) shard: MutexGuard<'a, Shard>,
+    pub(crate) now: Micros,
+    /// Freed after the shard was unlocked, for fields are dropped in their order.
+    garbage: Garbage,
 }
 
 impl MemoryStore {
@@ -54,9 +75,12 @@ impl MemoryStore {
     pub(crate) fn empty(options: MemoryStoreBuilder) -> Self {
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
         let shards = (cores * 16).next_power_of_two();
+        let (owners, grace) = (RandomState::new(), micros(options.expiry_grace));
+        let shard = |_| Mutex::new(Shard::new(owners.clone(), grace));
         Self(Arc::new(Inner {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            shards: (0..shards).map(shard).collect(),
+            hasher: foldhash::quality::RandomState::default(),
+            owners,
             epoch: Instant::now(),
             options,
             count: AtomicUsize::new(0),
@@ -70,54 +94,89 @@ impl MemoryStore {
     }
 }
 
+impl Locked<'_> {
+    /// Makes up to `steps` steps in freeing what was due by `until`, and says how many.
+    fn sweep_until(&mut self, until: Micros, steps: usize) -> usize {
+        let swept = self.shard.sweep(self.now, until, steps, &mut self.garbage);
+        self.inner.release(swept.freed);
+        swept.steps
+    }
+
+    /// Makes some steps in freeing all that has expired. Says whether there is more.
+    pub(crate) fn sweep(&mut self) -> bool {
+        self.sweep_until(self.now, STEPS) == STEPS
+    }
+
+    /// The same, where it does not matter when: the memory that is left over is freed too.
+    fn sweep_late(&mut self) -> usize {
+        let steps = self.sweep_until(self.now - LATE, STEPS);
+        self.shard.shrink(&mut self.garbage);
+        steps
+    }
+
+    /// Removes the live session in `slot`. Its data is freed after the shard was unlocked.
+    pub(crate) fn remove(&mut self, slot: u32) -> Ended {
+        self.inner.release(1);
+        self.shard.remove(slot, self.now, &mut self.garbage)
+    }
+
+    /// Frees the expired session of this name, if there is one.
+    fn bury(&mut self, name: Name<'_>) {
+        let buried = self.shard.bury(name, self.now, &mut self.garbage);
+        self.inner.release(usize::from(buried));
+    }
+}
+
 impl Inner {
-    pub(crate) fn now(&self) -> Micros {
-        EPOCH + micros(self.epoch.elapsed())
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
     }
 
-    pub(crate) fn grace(&self) -> Micros {
-        micros(self.options.expiry_grace)
-    }
-
-    /// The shard at `index`, after it was freed of a few expired sessions.
-    pub(crate) fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
-        let mut shard = self.lock(index);
-        self.sweep(&mut shard, FREED_PER_OPERATION);
-        shard
-    }
-
-    pub(crate) fn sweep(&self, shard: &mut Shard, limit: usize) -> usize {
-        let freed = shard.sweep(self.now(), limit, self.grace());
-        self.count.fetch_sub(freed, Ordering::Relaxed);
-        freed
-    }
-
-    /// Frees everything that has expired, without keeping any shard for long.
-    pub(crate) fn sweep_all(&self) {
-        for index in 0..self.shards.len() {
-            while self.sweep(&mut self.lock(index), FREED_AT_ONCE) == FREED_AT_ONCE {}
+    /// A shard. The clock is read once it is ours, so it never goes back in there.
+    pub(crate) fn lock(&self, index: usize) -> Locked<'_> {
+        // No shard is left half changed: nothing in it calls code that could panic.
+        let shard = self.shards[index].lock();
+        Locked {
+            inner: self,
+            shard: shard.unwrap_or_else(PoisonError::into_inner),
+            now: EPOCH + micros(self.epoch.elapsed()),
+            garbage: Garbage::default(),
         }
     }
 
-    pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
-        // No shard is left half changed: nothing in it calls code that could panic.
-        self.shards[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The shard of an id, after it was freed of a few expired sessions, and the id's name there.
+    pub(crate) fn open<'a>(&self, id: &'a SessionId) -> (Locked<'_>, Name<'a>) {
+        let (index, name) = self.find(id);
+        (self.open_at(index), name)
     }
 
-    fn index_of(&self, id: &SessionId) -> usize {
+    fn open_at(&self, index: usize) -> Locked<'_> {
+        let mut shard = self.lock(index);
+        shard.sweep_until(shard.now - LATE, FREED_PER_OPERATION);
+        shard
+    }
+
+    /// The number of an id's shard, and the id's name there.
+    pub(crate) fn find<'a>(&self, id: &'a SessionId) -> (usize, Name<'a>) {
         let hash = self.hasher.hash_one(id);
-        // The low bits choose the place within the shard's own map.
-        usize::try_from(hash >> 32).unwrap_or(0) & (self.shards.len() - 1)
+        let name = Name {
+            id,
+            hash: hash as u32,
+        };
+        ((hash >> 32) as usize & (self.shards.len() - 1), name)
     }
 
-    pub(crate) fn shard_of(&self, id: &SessionId) -> MutexGuard<'_, Shard> {
-        self.shard(self.index_of(id))
+    /// A shard as good as new, and what was in it.
+    pub(crate) fn take(&self, index: usize) -> (Shard, Micros) {
+        let new = Shard::new(self.owners.clone(), micros(self.options.expiry_grace));
+        let mut locked = self.lock(index);
+        let old = std::mem::replace(&mut *locked.shard, new);
+        self.release(old.len());
+        (old, locked.now)
     }
 
     /// Claims room for one more session.
-    fn reserve(&self) -> Result<()> {
+    async fn reserve(&self) -> Result<()> {
         let Some(limit) = self.options.max_sessions else {
             self.count.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -130,20 +189,40 @@ impl Inner {
         };
         if claim().is_err() {
             // Expired sessions must not keep new ones out.
-            self.sweep_all();
+            for index in 0..self.shards.len() {
+                while self.lock(index).sweep() {
+                    tokio::task::yield_now().await;
+                }
+            }
             claim().map_err(|_| Error::Full { limit })?;
         }
         Ok(())
     }
 
     pub(crate) fn release(&self, sessions: usize) {
-        self.count.fetch_sub(sessions, Ordering::Relaxed);
+        // Most release nothing, and need not wait for the others' counting.
+        if sessions > 0 {
+            self.count.fetch_sub(sessions, Ordering::Relaxed);
+        }
     }
 
-    /// Puts a session into a locked shard, with its share of the count.
-    pub(crate) fn put(&self, shard: &mut Shard, id: SessionId, entry: Entry) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.release(usize::from(shard.put(id, entry).is_some()));
+    /// Puts a session from a snapshot in place.
+    pub(crate) fn restore(&self, id: &SessionId, draft: &Draft, age: Duration, left: Ttl) {
+        let (mut locked, name) = self.open(id);
+        let born = locked.now.saturating_sub(micros(age));
+        // What was read from the file is one piece of memory, of which this is a part.
+        let data = Bytes::copy_from_slice(&draft.data);
+        let write = Write::new(draft, data, born, locked.now);
+        let write = write.with_left(left, locked.now);
+        let owner = draft.owner.as_ref();
+        locked.bury(name);
+        match locked.shard.live(name, locked.now) {
+            Some(slot) => drop(locked.shard.replace(slot, write, owner)),
+            None => {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                locked.shard.insert(name, write, owner);
+            }
+        }
     }
 
     /// Starts the task that frees expired sessions, where there is a runtime for it.
@@ -178,15 +257,23 @@ async fn sweep_every_second(sweeping: Sweeping) {
             Some(inner) => inner.shards.len(),
             None => return,
         };
-        for index in 0..shards {
-            loop {
+        let (mut freed, mut busy) = (0, Vec::from_iter(0..shards));
+        // One step of each in turn: who waits for a shard has it before we come again.
+        while !busy.is_empty() {
+            for index in std::mem::take(&mut busy) {
                 let Some(inner) = sweeping.0.upgrade() else {
                     return;
                 };
-                if inner.sweep(&mut inner.lock(index), FREED_AT_ONCE) < FREED_AT_ONCE {
-                    break;
+                let steps = inner.lock(index).sweep_late();
+                drop(inner);
+                if steps == STEPS {
+                    busy.push(index);
                 }
-                tokio::task::yield_now().await;
+                freed += steps;
+                if freed >= FREED_AT_ONCE {
+                    freed = 0;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
             }
         }
     }
@@ -208,49 +295,55 @@ impl SessionStore for MemoryStore {
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
         self.check(draft)?;
         self.0.start_sweeping();
-        self.0.reserve()?;
-        let mut shard = self.0.shard_of(id);
-        let now = self.0.now();
-        if let Some(entry) = shard.live(id, now) {
+        self.0.reserve().await?;
+        let data = hand_over(&draft.data);
+        let (mut locked, name) = self.0.open(id);
+        if let Some(slot) = locked.shard.live(name, locked.now) {
             self.0.release(1);
-            return match entry.stamp == draft.stamp {
+            return match locked.shard.stamp(slot) == draft.stamp {
                 true => Ok(draft.stamp),
                 false => Err(Error::AlreadyExists),
             };
         }
-        let replaced = shard.put(id.clone(), Entry::new(draft, now, now));
-        self.0.release(usize::from(replaced.is_some()));
+        locked.bury(name);
+        let write = Write::new(draft, data, locked.now, locked.now);
+        locked.shard.insert(name, write, draft.owner.as_ref());
         Ok(draft.stamp)
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let shard = self.0.shard_of(id);
-        let now = self.0.now();
-        Ok(shard.live(id, now).map(|entry| entry.record(now)))
+        let (locked, name) = self.0.open(id);
+        let found = locked.shard.live(name, locked.now);
+        Ok(found.map(|slot| locked.shard.record(slot, locked.now)))
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
         self.check(draft)?;
-        let mut shard = self.0.shard_of(id);
-        let now = self.0.now();
-        let Some(entry) = shard.live(id, now) else {
+        // Taken and dropped without the lock, for both have to do with the allocator.
+        let data = hand_over(&draft.data);
+        let (mut locked, name) = self.0.open(id);
+        let Some(slot) = locked.shard.live(name, locked.now) else {
             return Ok(Saved::Gone);
         };
-        if entry.stamp == draft.stamp {
-            return Ok(Saved::Done(draft.stamp));
+        let stamp = locked.shard.stamp(slot);
+        if stamp == draft.stamp {
+            return Ok(Saved::Done(stamp));
         }
-        if entry.stamp != expected {
+        if stamp != expected {
             return Ok(Saved::Conflict);
         }
-        let entry = Entry::new(draft, entry.born(), now);
-        shard.put(id.clone(), entry);
+        let write = Write::new(draft, data, locked.shard.born(slot), locked.now);
+        let old = locked.shard.replace(slot, write, draft.owner.as_ref());
+        drop(locked);
+        drop(old);
         Ok(Saved::Done(draft.stamp))
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let mut shard = self.0.shard_of(id);
-        let now = self.0.now();
-        Ok(shard.live_mut(id, now).map(|entry| entry.touch(idle, now)))
+        let (mut locked, name) = self.0.open(id);
+        let now = locked.now;
+        let found = locked.shard.live(name, now);
+        Ok(found.map(|slot| locked.shard.touch(slot, idle, now)))
     }
 
     async fn rename(
@@ -261,63 +354,71 @@ impl SessionStore for MemoryStore {
         expected: Stamp,
     ) -> Result<Saved> {
         self.check(draft)?;
-        let mut pair = self.0.lock_pair(from, to);
-        let now = self.0.now();
-        let target = pair.to().live(to, now).map(|entry| entry.stamp);
-        let source = pair.from().live(from, now);
-        let source = source.map(|entry| (entry.stamp, entry.born()));
-        match (source, target) {
-            (_, Some(stamp)) if stamp == draft.stamp => return Ok(Saved::Done(stamp)),
-            (None, _) => return Ok(Saved::Gone),
-            (Some((stamp, _)), _) if stamp != expected => return Ok(Saved::Conflict),
-            (Some(_), Some(_)) if from != to => return Err(Error::AlreadyExists),
-            (Some((_, born)), _) => {
-                let entry = Entry::new(draft, born, now);
-                self.0
-                    .release(usize::from(pair.from().take(from).is_some()));
-                self.0.put(pair.to(), to.clone(), entry);
-            }
+        let data = hand_over(&draft.data);
+        let (mut pair, from, to) = self.0.open_pair(from, to);
+        let now = pair.now();
+        let target = pair.to().shard.live(to, now);
+        if target.is_some_and(|slot| pair.to().shard.stamp(slot) == draft.stamp) {
+            return Ok(Saved::Done(draft.stamp));
         }
+        let Some(source) = pair.from.shard.live(from, now) else {
+            return Ok(Saved::Gone);
+        };
+        if pair.from.shard.stamp(source) != expected {
+            return Ok(Saved::Conflict);
+        }
+        if target.is_some() && from.id != to.id {
+            return Err(Error::AlreadyExists);
+        }
+        let write = Write::new(draft, data, pair.from.shard.born(source), now);
+        pair.from.remove(source);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        pair.to().bury(to);
+        pair.to().shard.insert(to, write, draft.owner.as_ref());
         Ok(Saved::Done(draft.stamp))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        let mut shard = self.0.shard_of(id);
-        if shard.live(id, self.0.now()).is_none() {
-            return Ok(false);
-        }
-        self.0.release(usize::from(shard.take(id).is_some()));
-        Ok(true)
+        let (mut locked, name) = self.0.open(id);
+        let found = locked.shard.live(name, locked.now);
+        Ok(found.map(|slot| locked.remove(slot)).is_some())
     }
 }
 
 /// The shards of two ids, which may be one.
 struct Pair<'a> {
-    from: MutexGuard<'a, Shard>,
-    to: Option<MutexGuard<'a, Shard>>,
+    from: Locked<'a>,
+    to: Option<Locked<'a>>,
 }
 
-impl Pair<'_> {
-    fn from(&mut self) -> &mut Shard {
-        &mut self.from
+impl<'a> Pair<'a> {
+    fn to(&mut self) -> &mut Locked<'a> {
+        self.to.as_mut().unwrap_or(&mut self.from)
     }
 
-    fn to(&mut self) -> &mut Shard {
-        self.to.as_mut().unwrap_or(&mut self.from)
+    /// When both were locked.
+    fn now(&self) -> Micros {
+        let to = self.to.as_ref().map_or(0, |to| to.now);
+        self.from.now.max(to)
     }
 }
 
 impl Inner {
     /// Locks in the order of the shards, so that two renames can't wait for each other.
-    fn lock_pair(&self, from: &SessionId, to: &SessionId) -> Pair<'_> {
-        let (from, to) = (self.index_of(from), self.index_of(to));
-        let early_to = (to < from).then(|| self.shard(to));
-        let from_guard = self.shard(from);
-        let late_to = (to > from).then(|| self.shard(to));
-        Pair {
-            from: from_guard,
+    fn open_pair<'a>(
+        &self,
+        from: &'a SessionId,
+        to: &'a SessionId,
+    ) -> (Pair<'_>, Name<'a>, Name<'a>) {
+        let ((from, from_name), (to, to_name)) = (self.find(from), self.find(to));
+        let early_to = (to < from).then(|| self.open_at(to));
+        let from_shard = self.open_at(from);
+        let late_to = (to > from).then(|| self.open_at(to));
+        let pair = Pair {
+            from: from_shard,
             to: early_to.or(late_to),
-        }
+        };
+        (pair, from_name, to_name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What only the memory store does: its bound, its snapshot, and freeing what has expired.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,163 @@ async fn freeing_very_many_keeps_nobody_waiting_long() {
     // Generous, for machines are busy: it catches a full scan under a lock.
     assert!(slowest < Duration::from_millis(200), "{slowest:?}");
     assert_eq!(store.count().await.ok(), Some(0));
+}
+
+/// Many sessions of an owner, so that each shard has more than it looks at in one step.
+async fn crowd(store: &MemoryStore, owner: &Owner, lifetime: Lifetime) -> BTreeSet<SessionId> {
+    let mut ids = BTreeSet::new();
+    for _ in 0..10_000 {
+        let (id, draft) = (id(), draft(lifetime).with_owner(owner.clone()));
+        store.create(&id, &draft).await.expect("new");
+        ids.insert(id);
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_listing_shows_once_each_who_stays() {
+    let (store, owner) = (MemoryStore::new(), Owner::new("u").expect("valid"));
+    let mut stay = crowd(&store, &owner, Lifetime::default()).await;
+    let leave: Vec<SessionId> = stay.iter().take(3_000).cloned().collect();
+    let (mut leaving, mut seen, mut cursor) = (leave.iter(), Vec::new(), None);
+    loop {
+        let page = store.list(cursor.as_ref(), 50).await.expect("up");
+        assert!(page.sessions.len() <= 50, "the limit");
+        seen.extend(page.sessions.into_iter().map(|info| info.id));
+        // Others come and go between any two pages.
+        for id in leaving.by_ref().take(15) {
+            store.destroy(id).await.expect("up");
+            stay.remove(id);
+        }
+        let new = draft(Lifetime::default());
+        store.create(&id(), &new).await.expect("new");
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    for id in &stay {
+        let times = seen.iter().filter(|seen| *seen == id).count();
+        assert_eq!(times, 1, "{id:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_of_very_many_sessions_is_no_exception() {
+    let (store, owner) = (MemoryStore::new(), Owner::new("u").expect("valid"));
+    let ids = crowd(&store, &owner, Lifetime::default()).await;
+    let other = Owner::new("v").expect("valid");
+    let theirs = draft(Lifetime::default()).with_owner(other.clone());
+    store.create(&id(), &theirs).await.expect("new");
+    let owned = store.owned_by(&owner).await.expect("up");
+    assert_eq!(owned.len(), ids.len());
+    let owned: BTreeSet<SessionId> = owned.into_iter().map(|info| info.id).collect();
+    assert_eq!(owned, ids);
+
+    let except = ids.first().expect("many");
+    let ended = store.destroy_owned_by(&owner, Some(except)).await;
+    assert_eq!(ended.expect("up").len(), ids.len() - 1);
+    let left = store.owned_by(&owner).await.expect("up");
+    assert_eq!(left.len(), 1);
+    assert_eq!(&left[0].id, except);
+    assert_eq!(store.owned_by(&other).await.expect("up").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stays_is_an_owners_whatever_the_others_do() {
+    let (store, owner) = (MemoryStore::new(), Owner::new("u").expect("valid"));
+    let ids = Vec::from_iter(crowd(&store, &owner, Lifetime::default()).await);
+    let (stay, leave) = ids.split_at(8_000);
+    let leaving = {
+        let (store, leave) = (store.clone(), leave.to_vec());
+        tokio::spawn(async move {
+            for id in leave {
+                store.destroy(&id).await.expect("up");
+            }
+        })
+    };
+    while !leaving.is_finished() {
+        let owned = store.owned_by(&owner).await.expect("up");
+        let found: BTreeSet<_> = owned.iter().map(|info| &info.id).collect();
+        assert_eq!(found.len(), owned.len(), "each once");
+        assert!(stay.iter().all(|id| found.contains(id)));
+    }
+    leaving.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clearing_counts_who_was_alive_and_leaves_nothing_to_report() {
+    let (store, owner) = (MemoryStore::new(), Owner::new("u").expect("valid"));
+    let lived = crowd(&store, &owner, Lifetime::idle(60 * MINUTE)).await;
+    crowd(&store, &owner, Lifetime::idle(MINUTE)).await;
+    tokio::time::advance(MINUTE).await;
+    // Some of them have been found, some have not.
+    store.reap(1_000).await.expect("up");
+    assert_eq!(store.clear().await.ok(), Some(lived.len() as u64));
+    assert_eq!(store.reap(50_000).await.expect("up"), []);
+    assert_eq!(store.count().await.ok(), Some(0));
+    let again = lived.first().expect("many");
+    let anew = draft(Lifetime::default()).with_owner(owner.clone());
+    store.create(again, &anew).await.expect("new again");
+    assert_eq!(store.owned_by(&owner).await.expect("up").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_reap_has_taken_nothing() {
+    let (store, owner) = (MemoryStore::new(), Owner::new("u").expect("valid"));
+    let ids = crowd(&store, &owner, Lifetime::idle(MINUTE)).await;
+    tokio::time::advance(MINUTE).await;
+    for _ in 0..10 {
+        // It is polled, has not finished, and is dropped.
+        tokio::select! {
+            biased;
+            _ = store.reap(ids.len()) => panic!("so much work, and others had no turn"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let reaped = store.reap(ids.len()).await.expect("up");
+    assert_eq!(reaped.len(), ids.len());
+    let reaped: BTreeSet<SessionId> = reaped.into_iter().map(|ended| ended.id).collect();
+    assert_eq!(reaped, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_expired_is_reported_though_the_id_is_used_again() {
+    let store = MemoryStore::new();
+    let (created, renamed, from) = (id(), id(), id());
+    for id in [&created, &renamed] {
+        let brief = draft(Lifetime::idle(MINUTE));
+        store.create(id, &brief).await.expect("new");
+    }
+    let first = draft(Lifetime::default());
+    store.create(&from, &first).await.expect("new");
+    tokio::time::advance(MINUTE).await;
+    let again = draft(Lifetime::default());
+    store.create(&created, &again).await.expect("free again");
+    let moved = store.rename(&from, &renamed, &again, first.stamp).await;
+    assert!(matches!(moved, Ok(Saved::Done(_))));
+    let reaped = store.reap(10).await.expect("up");
+    let reaped: BTreeSet<SessionId> = reaped.into_iter().map(|ended| ended.id).collect();
+    assert_eq!(reaped, BTreeSet::from([created, renamed]));
+    assert_eq!(store.count().await.ok(), Some(2));
+}
+
+#[tokio::test]
+async fn a_snapshot_brings_very_many_sessions_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sessions");
+    let build = || MemoryStore::builder().snapshot(&path).build();
+    let (store, owner) = (
+        build().expect("no file yet"),
+        Owner::new("u").expect("valid"),
+    );
+    let ids = crowd(&store, &owner, Lifetime::default()).await;
+    assert_eq!(store.save_snapshot().await.ok(), Some(ids.len()));
+    let restored = build().expect("a good file");
+    let owned = restored.owned_by(&owner).await.expect("up");
+    assert_eq!(owned.len(), ids.len());
+    let owned: BTreeSet<SessionId> = owned.into_iter().map(|info| info.id).collect();
+    assert_eq!(owned, ids);
 }
 
 #[tokio::test]

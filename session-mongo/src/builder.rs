@@ -78,15 +78,7 @@ impl MongoStoreBuilder {
     /// [`Error::Misconfigured`] for a URL or setting that can't be right or a login that is
     /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<MongoStore> {
-        let mut options = ClientOptions::parse(url)
-            .await
-            .map_err(|error| error::from_mongo("connect", &error))?;
-        // A little less than the store's own limit, so that it is the driver that says why.
-        let limit = self.timeout.mul_f64(0.8);
-        options.server_selection_timeout.get_or_insert(limit);
-        options.connect_timeout.get_or_insert(limit);
-        let client =
-            Client::with_options(options).map_err(|error| error::from_mongo("connect", &error))?;
+        let client = client(url, self.timeout).await?;
         let database = client.default_database();
         self.build(database.unwrap_or_else(|| client.database(DATABASE)))
             .await
@@ -97,7 +89,12 @@ impl MongoStoreBuilder {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, database: Database) -> Result<MongoStore> {
-        self.check(database.name())?;
+        check(
+            database.name(),
+            &self.collection,
+            self.timeout,
+            self.max_data,
+        )?;
         let migrate = self.migrate;
         let store = MongoStore::new(&database, &self);
         if migrate {
@@ -105,36 +102,48 @@ impl MongoStoreBuilder {
         }
         Ok(store)
     }
+}
 
-    fn check(&self, database: &str) -> Result<()> {
-        let name = &self.collection;
-        let wrong = |rule: &str| {
-            Err(Error::misconfigured(format!(
-                "MongoDB has no collection named {name:?}: it {rule}"
-            )))
-        };
-        if name.is_empty() {
-            return wrong("is empty");
-        }
-        if name.contains(['$', '\0']) {
-            return wrong("contains a $ or a NUL");
-        }
-        if name.starts_with("system.") || name.starts_with('.') || name.ends_with('.') {
-            return wrong("starts with system. or has a dot at its ends");
-        }
-        if database.len() + 1 + name.len() > MAX_NAMESPACE {
-            return wrong("is longer, with its database's name, than 255 bytes");
-        }
-        if self.timeout.is_zero() || self.max_data == 0 {
-            return Err(Error::misconfigured(
-                "timeout and max_data must be over zero",
-            ));
-        }
-        if self.max_data > 15 * 1024 * 1024 {
-            return Err(Error::misconfigured(
-                "max_data must be at most 15 MiB: a MongoDB document has at most 16",
-            ));
-        }
-        Ok(())
+/// A client of the deployment at `url`.
+pub(crate) async fn client(url: &str, timeout: Duration) -> Result<Client> {
+    let mut options = ClientOptions::parse(url)
+        .await
+        .map_err(|error| error::from_mongo("connect", &error))?;
+    // A little less than the store's own limit, so that it is the driver that says why.
+    let limit = timeout.mul_f64(0.8);
+    options.server_selection_timeout.get_or_insert(limit);
+    options.connect_timeout.get_or_insert(limit);
+    Client::with_options(options).map_err(|error| error::from_mongo("connect", &error))
+}
+
+/// Refuses names and limits that can't be.
+pub(crate) fn check(database: &str, name: &str, timeout: Duration, max_data: usize) -> Result<()> {
+    let wrong = |rule: &str| {
+        Err(Error::misconfigured(format!(
+            "MongoDB has no collection named {name:?}: it {rule}"
+        )))
+    };
+    if name.is_empty() {
+        return wrong("is empty");
     }
+    if name.contains(['$', '\0']) {
+        return wrong("contains a $ or a NUL");
+    }
+    if name.starts_with("system.") || name.starts_with('.') || name.ends_with('.') {
+        return wrong("starts with system. or has a dot at its ends");
+    }
+    if database.len() + 1 + name.len() > MAX_NAMESPACE {
+        return wrong("is longer, with its database's name, than 255 bytes");
+    }
+    if timeout.is_zero() || max_data == 0 {
+        return Err(Error::misconfigured(
+            "timeout and max_data must be over zero",
+        ));
+    }
+    if max_data > 15 * 1024 * 1024 {
+        return Err(Error::misconfigured(
+            "max_data must be at most 15 MiB: a MongoDB document has at most 16",
+        ));
+    }
+    Ok(())
 }

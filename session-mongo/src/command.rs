@@ -1,24 +1,23 @@
 //! The commands that a store sends, for one session or for many.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use mongodb::options::Hint;
-use mongodb::{Collection, Database};
-use session_core::{Draft, Error, Result, SessionId, Stamp, within};
+use session_core::{Draft, Error, Result, SessionId, Stamp};
 
 use crate::error::{DUPLICATE_KEY, code, from_code, from_mongo};
+use crate::link::Link;
 use crate::raw::{self, Fields};
-use crate::schema::{self, Over};
+use crate::schema::{self, Found, Over};
 
-/// A collection, and how long a command on it may take.
+/// The way to a collection, and to the database that it is in.
 #[derive(Clone)]
 pub(crate) struct Commands {
-    pub(crate) collection: Collection<RawDocumentBuf>,
+    pub(crate) link: Link<RawDocumentBuf>,
     pub(crate) database: Database,
-    pub(crate) timeout: Duration,
 }
 
 /// What an `update` of many has done.
@@ -35,8 +34,7 @@ impl Commands {
         operation: &'static str,
         command: impl Future<Output = mongodb::error::Result<T>>,
     ) -> Result<T> {
-        let command = async { command.await.map_err(|error| from_mongo(operation, &error)) };
-        within(operation, self.timeout, command).await
+        self.link.run(operation, command).await
     }
 
     /// Sends a command that is harmless to repeat, a second time if it fails for a reason that
@@ -58,9 +56,9 @@ impl Commands {
         operation: &'static str,
         ids: impl ExactSizeIterator<Item = &'i SessionId> + Clone,
         fields: &Fields,
-        read: impl Fn(&RawDocument) -> Result<T>,
+        read: impl Fn(&Found<'_>) -> Result<T>,
     ) -> Result<Vec<Result<Option<T>>>> {
-        let collection = &self.collection;
+        let collection = &self.link.collection;
         let mut places = HashMap::with_capacity(ids.len());
         places.extend(
             ids.clone()
@@ -85,9 +83,13 @@ impl Commands {
                 .flatten()
                 .filter_map(RawBsonRef::as_document)
             {
-                let place = document.get_str("sid").ok().and_then(|id| places.get(id));
-                if let Some(place) = place {
-                    found[*place] = read(document).map(Some);
+                let session = Found::new(document)?;
+                if let Some(place) = session.sid().and_then(|id| places.get(id)) {
+                    found[*place] = match session.is_live() {
+                        Ok(true) => read(&session).map(Some),
+                        Ok(false) => Ok(None),
+                        Err(error) => Err(error),
+                    };
                 }
             }
         }
@@ -100,14 +102,16 @@ impl Commands {
         operation: &'static str,
         id: &SessionId,
     ) -> Result<Option<Stamp>> {
-        let found = self.find_live(operation, [id].into_iter(), &raw::STAMP, schema::stamp);
+        let found = self.find_live(operation, [id].into_iter(), &raw::BRIEF, |found| {
+            found.stamp()
+        });
         found.await?.pop().unwrap_or(Ok(None))
     }
 
     /// Removes the session `id` if it has expired: it stands where a new one shall be.
     async fn remove_expired(&self, operation: &'static str, id: &SessionId) -> Result<()> {
         let filter = schema::with_expired(doc! { "sid": id.as_str() });
-        let delete = self.collection.delete_one(filter);
+        let delete = self.link.collection.delete_one(filter);
         self.run(operation, async { delete.await }).await?;
         Ok(())
     }
@@ -119,7 +123,7 @@ impl Commands {
         operation: &'static str,
         statements: impl Iterator<Item = RawDocumentBuf>,
     ) -> Result<Updated> {
-        let collection = &self.collection;
+        let collection = &self.link.collection;
         let command = raw::update(collection.name(), statements, collection.write_concern());
         let send = || async { self.database.run_raw_command(command.clone()).await };
         let reply = self.twice(operation, send).await?;
@@ -134,8 +138,8 @@ impl Commands {
         filter: &Document,
         draft: &Draft,
     ) -> Result<u64> {
-        // An expired one may stand there, and then the same draft, which another call of this write
-        // has put there meanwhile; what still is in the way then is another session.
+        // What stands there may have expired, and then come back as the same draft, which another
+        // call of this write has put there.
         let (to, upsert) = match over {
             Over::Nothing(id) => (id, true),
             Over::Renamed(id) => (id, false),
@@ -144,6 +148,7 @@ impl Commands {
             // By the driver: an answer about a duplicate may quote half a character of an id, which
             // no other way lets through.
             let update = self
+                .link
                 .collection
                 .update_one(filter.clone(), schema::write(over, draft))
                 .upsert(upsert)
@@ -158,7 +163,12 @@ impl Commands {
             if let Some(matched) = matched.await? {
                 return Ok(matched);
             }
-            self.remove_expired(operation, to).await?;
+            match self.stamp(operation, to).await {
+                Ok(None) => self.remove_expired(operation, to).await?,
+                Ok(Some(stamp)) if stamp == draft.stamp => return Ok(0),
+                Ok(Some(_)) | Err(Error::Corrupt { .. }) => break,
+                Err(error) => return Err(error),
+            }
         }
         Err(Error::AlreadyExists)
     }

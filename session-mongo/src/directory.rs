@@ -2,13 +2,14 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use session_core::{
     Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo, Stamp,
     async_trait,
 };
 
-use crate::{MongoStore, schema};
+use crate::MongoStore;
+use crate::schema::{self, Found};
 
 /// How many commands are under way at once when many sessions are ended.
 const AT_ONCE: usize = 32;
@@ -18,6 +19,7 @@ impl SessionDirectory for MongoStore {
     async fn count(&self) -> Result<u64> {
         let count = self
             .commands
+            .link
             .collection
             .count_documents(schema::with_live(doc! {}));
         self.commands.run("count", async { count.await }).await
@@ -68,9 +70,7 @@ impl SessionDirectory for MongoStore {
     }
 
     async fn clear(&self) -> Result<u64> {
-        let delete = self.commands.collection.delete_many(doc! {});
-        let deleted = self.commands.run("clear", async { delete.await }).await?;
-        Ok(deleted.deleted_count)
+        self.commands.link.clear().await
     }
 
     /// Four round trips for a batch: find, claim, read, delete. A claim makes each session one
@@ -89,12 +89,14 @@ impl SessionDirectory for MongoStore {
         let claimable = schema::with_unclaimed(doc! { "_id": { "$in": ids } });
         let update = self
             .commands
+            .link
             .collection
             .update_many(claimable, schema::claim(&claim));
         self.commands.run("reap", async { update.await }).await?;
         let mine = self.find("reap", schema::claimed_by(&claim), None).await?;
         let delete = self
             .commands
+            .link
             .collection
             .delete_many(schema::claimed_by(&claim));
         self.commands.run("reap", async { delete.await }).await?;
@@ -112,6 +114,7 @@ impl MongoStore {
     ) -> Result<Vec<RawDocumentBuf>> {
         let mut find = self
             .commands
+            .link
             .collection
             .find(filter)
             .projection(schema::info_fields());
@@ -129,13 +132,13 @@ impl MongoStore {
 
     /// Ends a session if it is still its owner's.
     async fn end_owned(&self, document: &RawDocumentBuf, owner: &Owner) -> Result<Option<Ended>> {
-        let Ok(info) = schema::info(document) else {
+        let Ok(info) = info(document) else {
             return Ok(None);
         };
         // By its `_id`, for its session id may be cycled meanwhile.
         let id = document.get_object_id("_id").ok();
         let filter = schema::with_live(doc! { "_id": id, "owner": owner.as_str() });
-        let delete = self.commands.collection.delete_one(filter);
+        let delete = self.commands.link.collection.delete_one(filter);
         let deleted = self
             .commands
             .run("destroy_owned_by", async { delete.await })
@@ -148,6 +151,10 @@ impl MongoStore {
 fn readable(documents: &[RawDocumentBuf]) -> Vec<SessionInfo> {
     documents
         .iter()
-        .filter_map(|document| schema::info(document).ok())
+        .filter_map(|document| info(document).ok())
         .collect()
+}
+
+fn info(document: &RawDocument) -> Result<SessionInfo> {
+    Found::new(document)?.info()
 }

@@ -33,8 +33,12 @@
 //!
 //! One for each operation; a second one where a save, rename or create finds that it can't be
 //! done, to say why. Once callers are many, those of a kind that wait go out together, up to 128
-//! sessions in one command; nobody waits for company ([`batch`]). Every time is computed by the server (`$$NOW`), and every read filters by it,
-//! for MongoDB's TTL thread removes expired documents only about once a minute.
+//! sessions in one command, and saves and touches as one statement of it, for the server takes as
+//! long to plan a statement as to write a session; nobody waits for company ([`batch`]).
+//!
+//! Every time is the server's (`$$NOW`). Writes compute with it there; a load brings it along with
+//! the session, and is nothing if the deadline is not later. For MongoDB's TTL thread removes
+//! expired documents only about once a minute.
 //!
 //! # Durability
 //!
@@ -46,8 +50,13 @@
 mod builder;
 mod carrier;
 mod command;
+#[cfg(feature = "express")]
+pub mod crypto;
 mod directory;
 mod error;
+#[cfg(feature = "express")]
+pub mod express;
+mod link;
 mod raw;
 mod schema;
 mod store;

@@ -22,8 +22,8 @@ const DUE_MILLIS: i64 = 60_000;
 
 /// The deadline of a session that has none: the end of the year 9999.
 pub(crate) const NEVER: DateTime = DateTime::from_millis(253_402_300_799_999);
-/// More than is left until a deadline that is none, in milliseconds: no limit is 6,000 years.
-const FAR_MILLIS: u64 = 6_000 * 366 * 86_400_000;
+/// Less than is left until a deadline that is none: no limit is 6,000 years.
+const FAR: Duration = Duration::from_secs(6_000 * 366 * 86_400);
 
 /// The name of the index on session ids. Lookups name it: otherwise the server weighs the TTL index
 /// against it, each time.
@@ -149,6 +149,18 @@ pub(crate) fn write(over: Over<'_>, draft: &Draft) -> Vec<Document> {
     vec![doc! { "$set": fields }, follow()]
 }
 
+/// Writes over each session the draft in its own field `draft`, and lets its limits go on.
+pub(crate) fn write_own() -> Document {
+    doc! { "$set": {
+        "data": "$draft.data",
+        "stamp": "$draft.stamp",
+        "owner": { "$ifNull": ["$draft.owner", "$$REMOVE"] },
+        "idle": "$draft.idle",
+        "absolute": "$draft.absolute",
+        "deadline": earlier("$draft.idle".into(), "$born".into(), "$draft.absolute".into()),
+    } }
+}
+
 /// Moves the deadline to `idle` from now, within the absolute limit and never to earlier.
 pub(crate) fn touch(idle: Timeout) -> Vec<Document> {
     let touched = earlier(millis(idle), "$born".into(), "$absolute".into());
@@ -176,59 +188,117 @@ pub(crate) fn follow() -> Document {
     doc! { "$set": { "due": { "$cond": [near, "$due", "$deadline"] } } }
 }
 
-/// What is read of a session, with the times as durations from now.
+/// What is read: the fields `of` a session, and the time at the server. What is left and how old a
+/// session is, and whether it lives, is worked out here: it takes the server longer.
+pub(crate) fn read(of: impl Into<Bson>) -> Document {
+    doc! { "now": "$$NOW", "session": of.into() }
+}
+
+/// All of a session.
 pub(crate) fn record_fields() -> Document {
-    let mut fields = times();
-    fields.extend(doc! { "data": 1, "stamp": 1, "owner": 1 });
-    fields
+    read("$$ROOT")
+}
+
+/// What is read to say how a write went.
+pub(crate) fn brief_fields() -> Document {
+    read(doc! { "sid": "$sid", "stamp": "$stamp", "deadline": "$deadline" })
 }
 
 /// What is read for a listing.
 pub(crate) fn info_fields() -> Document {
-    let mut fields = times();
-    fields.extend(doc! { "sid": 1, "owner": 1, "size": { "$binarySize": "$data" } });
-    fields
+    read(doc! {
+        "sid": "$sid",
+        "owner": "$owner",
+        "idle": "$idle",
+        "absolute": "$absolute",
+        "born": "$born",
+        "deadline": "$deadline",
+        "size": { "$binarySize": "$data" },
+    })
 }
 
-/// What is left after a touch.
-pub(crate) fn ttl_field() -> Document {
-    doc! { "ttl": { "$subtract": ["$deadline", "$$NOW"] } }
+/// A session as it was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'d> {
+    session: &'d RawDocument,
+    now: DateTime,
 }
 
-fn times() -> Document {
-    doc! {
-        "idle": 1,
-        "absolute": 1,
-        "ttl": { "$subtract": ["$deadline", "$$NOW"] },
-        "age": { "$subtract": ["$$NOW", "$born"] },
+impl<'d> Found<'d> {
+    pub(crate) fn new(document: &'d RawDocument) -> Result<Self> {
+        let session = document.get_document("session");
+        Ok(Self {
+            session: session.map_err(|_| corrupt("session"))?,
+            now: date(document, "now")?,
+        })
+    }
+
+    pub(crate) fn sid(&self) -> Option<&'d str> {
+        self.session.get_str("sid").ok()
+    }
+
+    /// As [`is_live`] says it to the server.
+    pub(crate) fn is_live(&self) -> Result<bool> {
+        Ok(date(self.session, "deadline")? > self.now)
+    }
+
+    pub(crate) fn record(&self) -> Result<Record> {
+        let data = self
+            .session
+            .get_binary("data")
+            .map_err(|_| corrupt("data"))?
+            .bytes;
+        Ok(Record {
+            data: bytes::Bytes::copy_from_slice(data),
+            stamp: self.stamp()?,
+            owner: owner(self.session)?,
+            lifetime: lifetime(self.session)?,
+            ttl: self.ttl()?,
+            age: self.age()?,
+            raw: bytes::Bytes::new(),
+        })
+    }
+
+    pub(crate) fn info(&self) -> Result<SessionInfo> {
+        let size = number(self.session, "size")?.unwrap_or_default();
+        Ok(SessionInfo {
+            id: id(self.session)?,
+            owner: owner(self.session)?,
+            lifetime: lifetime(self.session)?,
+            ttl: self.ttl()?,
+            age: self.age()?,
+            size: usize::try_from(size).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn stamp(&self) -> Result<Stamp> {
+        let bytes = self
+            .session
+            .get_binary("stamp")
+            .map_err(|_| corrupt("stamp"))?
+            .bytes;
+        let bytes = bytes.try_into().map_err(|_| corrupt("stamp"))?;
+        Ok(Stamp::from_bytes(bytes))
+    }
+
+    pub(crate) fn ttl(&self) -> Result<Ttl> {
+        let left = date(self.session, "deadline")?.saturating_duration_since(self.now);
+        Ok(match left < FAR {
+            true => Ttl::Left(left),
+            false => Ttl::Never,
+        })
+    }
+
+    fn age(&self) -> Result<Duration> {
+        // 0 if the server's clock was set back.
+        Ok(self
+            .now
+            .saturating_duration_since(date(self.session, "born")?))
     }
 }
 
-pub(crate) fn record(document: &RawDocument) -> Result<Record> {
-    let data = document
-        .get_binary("data")
-        .map_err(|_| corrupt("data"))?
-        .bytes;
-    Ok(Record {
-        data: bytes::Bytes::copy_from_slice(data),
-        stamp: stamp(document)?,
-        owner: owner(document)?,
-        lifetime: lifetime(document)?,
-        ttl: ttl(document)?,
-        age: age(document)?,
-    })
-}
-
-pub(crate) fn info(document: &RawDocument) -> Result<SessionInfo> {
-    let size = number(document, "size")?.unwrap_or_default();
-    Ok(SessionInfo {
-        id: id(document)?,
-        owner: owner(document)?,
-        lifetime: lifetime(document)?,
-        ttl: ttl(document)?,
-        age: age(document)?,
-        size: usize::try_from(size).unwrap_or_default(),
-    })
+fn date(document: &RawDocument, field: &str) -> Result<DateTime> {
+    document.get_datetime(field).map_err(|_| corrupt(field))
 }
 
 pub(crate) fn ended(info: SessionInfo) -> Ended {
@@ -237,20 +307,6 @@ pub(crate) fn ended(info: SessionInfo) -> Ended {
         owner: info.owner,
         age: info.age,
     }
-}
-
-pub(crate) fn stamp(document: &RawDocument) -> Result<Stamp> {
-    let bytes = document
-        .get_binary("stamp")
-        .map_err(|_| corrupt("stamp"))?
-        .bytes;
-    let bytes = bytes.try_into().map_err(|_| corrupt("stamp"))?;
-    Ok(Stamp::from_bytes(bytes))
-}
-
-pub(crate) fn ttl(document: &RawDocument) -> Result<Ttl> {
-    let left = number(document, "ttl")?.filter(|left| *left < FAR_MILLIS);
-    Ok(Timeout::from_millis(left).into())
 }
 
 fn id(document: &RawDocument) -> Result<SessionId> {
@@ -274,12 +330,7 @@ fn lifetime(document: &RawDocument) -> Result<Lifetime> {
     Ok(Lifetime::new(idle, absolute))
 }
 
-fn age(document: &RawDocument) -> Result<Duration> {
-    let age = number(document, "age")?.ok_or_else(|| corrupt("born"))?;
-    Ok(Duration::from_millis(age))
-}
-
-/// A number of milliseconds or bytes, `None` for null; clocks that were set back give 0.
+/// A number of milliseconds or bytes, `None` for null.
 fn number(document: &RawDocument, field: &str) -> Result<Option<u64>> {
     let value = document.get(field).map_err(|_| corrupt(field))?;
     let number = match value {

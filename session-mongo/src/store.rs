@@ -12,9 +12,10 @@ use session_core::{
 };
 
 use crate::MongoStoreBuilder;
-use crate::carrier::{Creates, LIMITS, Loads, Saves, Touches};
+use crate::carrier::{Creates, LIMITS, LOADS, Loads, SAVES, Saves, Touches};
 use crate::command::Commands;
 use crate::error::{INDEX_OPTIONS_CONFLICT, code};
+use crate::link::Link;
 use crate::schema::{self, Over};
 
 /// Sessions in one MongoDB collection. Clones share the client.
@@ -45,16 +46,17 @@ impl MongoStore {
     }
 
     pub(crate) fn new(database: &Database, options: &MongoStoreBuilder) -> Self {
-        let commands = Commands {
+        let link = Link {
             collection: database.collection(&options.collection),
-            database: database.clone(),
             timeout: options.timeout,
         };
+        let database = database.clone();
+        let commands = Commands { link, database };
         let limit = options.timeout;
         Self {
             creates: Batcher::new(Creates(commands.clone()), LIMITS, limit),
-            loads: Batcher::new(Loads(commands.clone()), LIMITS, limit),
-            saves: Batcher::new(Saves(commands.clone()), LIMITS, limit),
+            loads: Batcher::new(Loads(commands.clone()), LOADS, limit),
+            saves: Batcher::new(Saves(commands.clone()), SAVES, limit),
             touches: Batcher::new(Touches(commands.clone()), LIMITS, limit),
             commands,
             max_data: options.max_data,
@@ -75,7 +77,7 @@ impl MongoStore {
         let conflict = self
             .commands
             .run("migrate", async {
-                match self.commands.collection.create_indexes(indexes).await {
+                match self.commands.link.collection.create_indexes(indexes).await {
                     Err(error)
                         if code(&error).is_some_and(|c| INDEX_OPTIONS_CONFLICT.contains(&c)) =>
                     {
@@ -93,7 +95,7 @@ impl MongoStore {
 
     /// A collection that takes `a` for `A` would take one session for another.
     async fn check_collation(&self) -> Result<()> {
-        let name = self.commands.collection.name();
+        let name = self.commands.link.collection.name();
         let list = doc! { "listCollections": 1, "filter": { "name": name } };
         let listed: Document = self
             .commands
@@ -118,7 +120,7 @@ impl MongoStore {
     async fn change_grace(&self) -> Result<()> {
         let seconds = schema::grace_seconds(self.expiry_grace);
         let change = doc! {
-            "collMod": self.commands.collection.name(),
+            "collMod": self.commands.link.collection.name(),
             "index": {
                 "name": schema::TTL_INDEX,
                 "expireAfterSeconds": i64::try_from(seconds).unwrap_or(i64::MAX),
@@ -133,7 +135,7 @@ impl MongoStore {
         let indexes = schema::indexes(self.expiry_grace);
         self.commands
             .run("migrate", async {
-                self.commands.collection.create_indexes(indexes).await
+                self.commands.link.collection.create_indexes(indexes).await
             })
             .await?;
         Ok(())
@@ -209,7 +211,7 @@ impl SessionStore for MongoStore {
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        let delete = self.commands.collection.delete_one(schema::live(id));
+        let delete = self.commands.link.collection.delete_one(schema::live(id));
         let deleted = self.commands.run("destroy", async { delete.await }).await?;
         Ok(deleted.deleted_count > 0)
     }
@@ -218,8 +220,8 @@ impl SessionStore for MongoStore {
 impl fmt::Debug for MongoStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoStore")
-            .field("collection", &self.commands.collection.name())
-            .field("timeout", &self.commands.timeout)
+            .field("collection", &self.commands.link.collection.name())
+            .field("timeout", &self.commands.link.timeout)
             .field("expiry_grace", &self.expiry_grace)
             .finish_non_exhaustive()
     }

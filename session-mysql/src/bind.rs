@@ -25,8 +25,12 @@ impl Statements {
         })
     }
 
-    pub(crate) fn load(&self, ids: &[SessionId]) -> Bound {
-        let (query, ids) = self.load.query(ids);
+    pub(crate) fn load(&self, id: &SessionId) -> Bound {
+        self.load.query().bind(id_bytes(id))
+    }
+
+    pub(crate) fn load_many(&self, ids: &[SessionId]) -> Bound {
+        let (query, ids) = self.load_many.query(ids);
         ids.bind(query, |query, id| query.bind(id_bytes(id)))
     }
 
@@ -60,24 +64,23 @@ impl Statements {
             .bind(expected.as_bytes().to_vec())
     }
 
-    /// Saves sessions that have the same limits.
-    pub(crate) fn save_many(&self, items: &[&Save]) -> Bound {
+    /// Saves sessions that have the same limits, in the order of their checksums.
+    pub(crate) fn save_many(&self, items: &[(u32, &Save)]) -> Bound {
         let (query, saves) = self.save_many.query(items);
-        let ids = |query| saves.bind(query, |query, save| query.bind(id_bytes(&save.id)));
-        let query = saves.bind(ids(query), |query, save| {
+        let sums = |query| saves.bind(query, |query, (sum, _)| query.bind(f64::from(*sum)));
+        let query = saves.bind(sums(query), |query, (_, save)| {
             query.bind(save.draft.stamp.as_bytes().to_vec())
         });
-        let query = saves.bind(ids(query), |query, save| {
+        let query = saves.bind(sums(query), |query, (_, save)| {
             query.bind(owner_bytes(&save.draft))
         });
         let query = match items {
-            [first, ..] => limits(query, &first.draft),
+            [(_, first), ..] => limits(query, &first.draft),
             [] => query,
         };
-        let query = saves.bind(ids(query), |query, save| {
-            query.bind(save.draft.data.to_vec())
-        });
-        saves.bind(ids(ids(query)), |query, save| {
+        let query = saves.bind_once(sums(query), |(_, save)| save.draft.data.to_vec());
+        let query = saves.bind(query, |query, (_, save)| query.bind(id_bytes(&save.id)));
+        saves.bind(sums(query), |query, (_, save)| {
             query.bind(save.expected.as_bytes().to_vec())
         })
     }

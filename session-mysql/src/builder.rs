@@ -77,29 +77,7 @@ impl MysqlStoreBuilder {
     /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<MysqlStore> {
         self.check()?;
-        // The parser takes any scheme.
-        if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
-            return Err(Error::misconfigured(
-                "a MySQL URL begins with mysql:// or mariadb://",
-            ));
-        }
-        let options: MySqlConnectOptions = url
-            .parse()
-            // The parser quotes what it can't read, and a password may be in it.
-            .map_err(|_| Error::misconfigured("the MySQL URL or its options can't be read"))?;
-        if options.get_database().is_none() {
-            return Err(Error::misconfigured(
-                "the MySQL URL names no database: mysql://user@host/database",
-            ));
-        }
-        let pool = MySqlPoolOptions::new()
-            .max_connections(self.connections)
-            .test_before_acquire(false)
-            // A little less than the store's own limit, so that it is the pool that says why.
-            .acquire_timeout(self.timeout.mul_f64(0.8))
-            .connect_with(options)
-            .await
-            .map_err(|error| error::from_sqlx("connect", &error))?;
+        let pool = pool(url, self.connections, self.timeout).await?;
         // All but one, which is for listing and reaping.
         let at_hand = self.connections - 1;
         self.open(pool, at_hand).await
@@ -155,4 +133,31 @@ impl MysqlStoreBuilder {
         }
         Ok(())
     }
+}
+
+/// A pool of connections to the server at `url`, which does not ping before each use.
+pub(crate) async fn pool(url: &str, connections: u32, timeout: Duration) -> Result<MySqlPool> {
+    // The parser takes any scheme.
+    if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
+        return Err(Error::misconfigured(
+            "a MySQL URL begins with mysql:// or mariadb://",
+        ));
+    }
+    let options: MySqlConnectOptions = url
+        .parse()
+        // The parser quotes what it can't read, and a password may be in it.
+        .map_err(|_| Error::misconfigured("the MySQL URL or its options can't be read"))?;
+    if options.get_database().is_none() {
+        return Err(Error::misconfigured(
+            "the MySQL URL names no database: mysql://user@host/database",
+        ));
+    }
+    MySqlPoolOptions::new()
+        .max_connections(connections)
+        .test_before_acquire(false)
+        // A little less than the store's own limit, so that it is the pool that says why.
+        .acquire_timeout(timeout.mul_f64(0.8))
+        .connect_with(options)
+        .await
+        .map_err(|error| error::from_sqlx("connect", &error))
 }

@@ -7,7 +7,7 @@ use session_core::{Anchor, Draft, Lifetime, Record, Result, Saved, SessionId, St
 use sqlx::mysql::MySqlRow;
 
 use crate::command::Commands;
-use crate::row::{Head, column, stamp, ttl};
+use crate::row::{column, headed_record, record, stamp, ttl};
 use crate::schema::MOST;
 
 /// How much goes at once over a pool of so many connections. Measured: `docs/performance.md`.
@@ -17,7 +17,7 @@ pub(crate) fn limits(connections: u32) -> BatchLimits {
         lanes: connections.min(4),
         alone: connections.min(16),
         items: MOST,
-        bytes: 1024 * 1024,
+        bytes: 256 * 1024,
         waiting: 10_000,
     }
 }
@@ -83,23 +83,19 @@ impl Carrier for Loads {
         item
     }
 
+    fn answer_bytes(answer: &Option<Record>) -> usize {
+        answer.as_ref().map_or(0, |record| record.data.len())
+    }
+
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
         let commands = &self.0;
-        let rows = commands.fetch("load", || commands.sql.load(items)).await?;
-        let heads: Vec<Result<Head<'_>>> = rows.iter().map(Head::of).collect();
-        if let ([_], [row], [head]) = (items, &rows[..], &heads[..]) {
-            let head = head.as_ref().map_err(Clone::clone)?;
-            return Ok(vec![head.record(row).map(Some)]);
+        if let [id] = items {
+            let rows = commands.fetch("load", || commands.sql.load(id)).await?;
+            return Ok(vec![rows.first().map(headed_record).transpose()]);
         }
-        let heads = heads.iter().zip(&rows);
-        let by_id: HashMap<&[u8], (&Head<'_>, &MySqlRow)> = heads
-            .filter_map(|(head, row)| head.as_ref().ok().map(|head| (head.id, (head, row))))
-            .collect();
-        let record = |id: &SessionId| {
-            let found = by_id.get(id.as_str().as_bytes());
-            found.map(|(head, row)| head.record(row)).transpose()
-        };
-        Ok(items.iter().map(record).collect())
+        let statement = || commands.sql.load_many(items);
+        let rows = commands.fetch("load", statement).await?;
+        Ok(in_order(items.iter(), &rows, record))
     }
 }
 
@@ -122,18 +118,16 @@ impl Carrier for Saves {
         let mut matched = 0;
         // Most sites have one lifetime, or two: with "remember me" and without.
         for alike in groups(items, |item| limits_of(&item.draft)) {
-            let statement = || match alike[..] {
-                [item] => {
-                    let Save {
-                        id,
-                        draft,
-                        expected,
-                    } = item;
-                    commands.sql.save(id, id, draft, *expected)
-                }
-                _ => commands.sql.save_many(&alike),
-            };
-            matched += commands.execute("save", statement).await?;
+            for saves in told_apart(alike) {
+                let statement = || match &saves[..] {
+                    [(_, save)] => {
+                        let (id, draft) = (&save.id, &save.draft);
+                        commands.sql.save(id, id, draft, save.expected)
+                    }
+                    saves => commands.sql.save_many(saves),
+                };
+                matched += commands.execute("save", statement).await?;
+            }
         }
         if matched == items.len() as u64 {
             let done = |item: &Save| Ok(Saved::Done(item.draft.stamp));
@@ -218,6 +212,26 @@ fn groups<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
+/// `saves` in the order of their ids' checksums, no two of which are the same in one list.
+fn told_apart(saves: Vec<&Save>) -> Vec<Vec<(u32, &Save)>> {
+    let sum = |save: &Save| crc32fast::hash(save.id.as_str().as_bytes());
+    let mut rest: Vec<(u32, &Save)> = saves.into_iter().map(|save| (sum(save), save)).collect();
+    rest.sort_unstable_by_key(|(sum, _)| *sum);
+    let mut lists = Vec::with_capacity(1);
+    while !rest.is_empty() {
+        let mut list: Vec<(u32, &Save)> = Vec::with_capacity(rest.len());
+        rest.retain(|next| {
+            let again = list.last().is_some_and(|(sum, _)| *sum == next.0);
+            if !again {
+                list.push(*next);
+            }
+            again
+        });
+        lists.push(list);
+    }
+    lists
+}
+
 /// What `read` makes of the row of each of `ids`; `None` for those that have none.
 fn in_order<'i, T>(
     ids: impl ExactSizeIterator<Item = &'i SessionId>,
@@ -236,4 +250,39 @@ fn in_order<'i, T>(
             .transpose()
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn save(id: &str) -> Save {
+        let draft = Draft::new("{}", Lifetime::idle(Duration::from_secs(60)));
+        let (id, expected) = (
+            SessionId::from_stored(id).expect("valid"),
+            Stamp::generate(),
+        );
+        Save {
+            id,
+            draft,
+            expected,
+        }
+    }
+
+    #[test]
+    fn ids_of_one_checksum_go_apart() {
+        // The checksums of the second and the last are the same.
+        let saves = ["a", "plumless", "b", "c", "buckeroo"].map(save);
+        let lists = told_apart(saves.iter().collect());
+        let sizes: Vec<usize> = lists.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [4, 1]);
+        for list in &lists {
+            assert!(list.is_sorted_by(|a, b| a.0 < b.0));
+        }
+        let all = lists.iter().flatten().map(|(_, save)| save.id.as_str());
+        let all: std::collections::BTreeSet<&str> = all.collect();
+        assert_eq!(all.len(), 5);
+    }
 }

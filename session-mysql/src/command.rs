@@ -22,15 +22,15 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_m
 /// A statement with its binds.
 pub(crate) type Bound = Query<'static, MySql, MySqlArguments>;
 
-/// A table, the way to it, and how long a statement on it may take.
+/// The statements on a table, the way to it, and how long one of them may take.
 #[derive(Clone)]
-pub(crate) struct Commands {
+pub(crate) struct Commands<S = Statements> {
     pub(crate) connections: Connections,
-    pub(crate) sql: Arc<Statements>,
+    pub(crate) sql: Arc<S>,
     pub(crate) timeout: Duration,
 }
 
-impl Commands {
+impl<S> Commands<S> {
     /// Runs `work` within the time limit, again if it fails for a reason that passes.
     pub(crate) async fn run<T, W>(&self, operation: &'static str, work: impl Fn() -> W) -> Result<T>
     where
@@ -102,7 +102,9 @@ impl Commands {
         let done = self.try_execute(operation, statement).await?;
         done.ok_or_else(|| Error::store(operation, "MySQL found a duplicate"))
     }
+}
 
+impl Commands {
     /// The stamp of the live session `id`.
     pub(crate) async fn stamp(
         &self,

@@ -65,6 +65,8 @@ mod command;
 mod connection;
 mod directory;
 mod error;
+#[cfg(feature = "express")]
+pub mod express;
 mod row;
 mod schema;
 mod store;

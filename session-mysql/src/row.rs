@@ -12,21 +12,48 @@ use crate::error::from_sqlx;
 /// A century. Dates beyond the year 9999 would be null, which stands for never.
 const LONGEST_MICROS: i64 = 100 * 366 * 86_400 * 1_000_000;
 
+/// The record in a row of `LOAD_MANY`.
+pub(crate) fn record(row: &MySqlRow) -> Result<Record> {
+    Ok(Record {
+        data: Bytes::copy_from_slice(column(row, 7)?),
+        stamp: stamp(row, 1)?,
+        owner: owner(row, 2)?,
+        lifetime: lifetime(row, 3)?,
+        ttl: ttl(row, 5)?,
+        age: age(row, 6)?,
+        raw: Bytes::new(),
+    })
+}
+
+/// The record in a row of `LOAD`.
+pub(crate) fn headed_record(row: &MySqlRow) -> Result<Record> {
+    let head = Head::parse(column(row, 0)?);
+    let head = head.ok_or_else(|| Error::corrupt("the row has no usable head"))?;
+    let [idle, absolute, left, age] = head.numbers;
+    let owner = match head.owner {
+        [] => None,
+        owner => Some(readable(owner)?),
+    };
+    Ok(Record {
+        data: Bytes::copy_from_slice(column(row, 1)?),
+        stamp: head.stamp,
+        owner,
+        lifetime: Lifetime::new(limit(idle), limit(absolute)),
+        ttl: left.map_or(Ttl::Never, |left| Ttl::Left(from_micros(left))),
+        age: from_micros(age.unwrap_or_default()),
+        raw: Bytes::new(),
+    })
+}
+
 /// The first column of `LOAD`: the stamp; then numbers, each with a comma behind it, and empty for
-/// null: limits in milliseconds, what is left and the age in microseconds, the length of the id;
-/// then the id, and the owner.
-pub(crate) struct Head<'r> {
+/// null: limits in milliseconds, what is left and the age in microseconds; then the owner.
+struct Head<'r> {
     stamp: Stamp,
     numbers: [Option<i64>; 4],
-    pub(crate) id: &'r [u8],
     owner: &'r [u8],
 }
 
 impl<'r> Head<'r> {
-    pub(crate) fn of(row: &'r MySqlRow) -> Result<Self> {
-        Self::parse(column(row, 0)?).ok_or_else(|| Error::corrupt("the row has no usable head"))
-    }
-
     fn parse(bytes: &'r [u8]) -> Option<Self> {
         let (stamp, mut rest) = bytes.split_first_chunk()?;
         let mut number = || {
@@ -39,30 +66,10 @@ impl<'r> Head<'r> {
             }
         };
         let numbers = [number()?, number()?, number()?, number()?];
-        let length = usize::try_from(number()??).ok()?;
-        let (id, owner) = rest.split_at_checked(length)?;
         Some(Self {
             stamp: Stamp::from_bytes(*stamp),
             numbers,
-            id,
-            owner,
-        })
-    }
-
-    /// The record, with the data of the second column.
-    pub(crate) fn record(&self, row: &MySqlRow) -> Result<Record> {
-        let [idle, absolute, left, age] = self.numbers;
-        let owner = match self.owner {
-            [] => None,
-            owner => Some(readable(owner)?),
-        };
-        Ok(Record {
-            data: Bytes::copy_from_slice(column(row, 1)?),
-            stamp: self.stamp,
-            owner,
-            lifetime: Lifetime::new(limit(idle), limit(absolute)),
-            ttl: left.map_or(Ttl::Never, |left| Ttl::Left(from_micros(left))),
-            age: from_micros(age.unwrap_or_default()),
+            owner: rest,
         })
     }
 }
@@ -86,7 +93,7 @@ where
 }
 
 pub(crate) fn stamp(row: &MySqlRow, index: usize) -> Result<Stamp> {
-    let bytes: Vec<u8> = column(row, index)?;
+    let bytes: &[u8] = column(row, index)?;
     let bytes = bytes
         .try_into()
         .map_err(|_| Error::corrupt("the row has no usable stamp"))?;

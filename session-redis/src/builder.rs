@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ProtocolVersion, RedisResult};
 use session_core::{Error, Result, within};
 
 use crate::keys::Keys;
+use crate::link::Link;
 use crate::{Connection, RedisStore, error};
 
 /// Sets up a [`RedisStore`].
@@ -57,28 +59,16 @@ impl RedisStoreBuilder {
     }
 
     /// Connects to the Redis server at `url`: `redis://`, or with TLS `rediss://`, with the
-    /// options of the [`redis`] crate (`?protocol=resp3`). The connection is one, multiplexed, and
-    /// comes back by itself when it breaks.
+    /// options of the [`redis`] crate. The connection is one, multiplexed, and comes back by itself
+    /// when it breaks. It speaks RESP3, in which it sees at once that it is broken; for a proxy that
+    /// does not, add `?protocol=resp2`.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] for a URL or setting that can't be right or a password that is
     /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<RedisStore> {
         self.check()?;
-        install_crypto_provider();
-        let client =
-            redis::Client::open(url).map_err(|error| error::from_redis("connect", error))?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout))
-            .set_min_delay(Duration::from_millis(50))
-            .set_number_of_retries(1);
-        let connect = async {
-            ConnectionManager::new_with_config(client, config)
-                .await
-                .map_err(|error| error::from_redis("connect", error))
-        };
-        let connection = within("connect", self.timeout, connect).await?;
+        let connection = connect(url, self.timeout).await?;
         self.build(connection).await
     }
 
@@ -98,7 +88,12 @@ impl RedisStoreBuilder {
                 self.prefix
             )));
         }
-        let store = RedisStore::new(connection, keys, self.timeout, self.max_data);
+        let timeout = self.timeout;
+        let link = Link {
+            connection,
+            timeout,
+        };
+        let store = RedisStore::new(link, keys, self.max_data);
         if self.migrate {
             store.migrate().await?;
         }
@@ -121,11 +116,63 @@ impl RedisStoreBuilder {
     }
 }
 
+/// A connection to the server at `url`, which comes back by itself when it breaks.
+pub(crate) async fn connect(url: &str, timeout: Duration) -> Result<ConnectionManager> {
+    install_crypto_provider();
+    let client = client(url).map_err(|error| error::from_redis("connect", error))?;
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout))
+        .set_min_delay(Duration::from_millis(50))
+        .set_number_of_retries(1);
+    let connect = async {
+        ConnectionManager::new_with_config(client, config)
+            .await
+            .map_err(|error| error::from_redis("connect", error))
+    };
+    within("connect", timeout, connect).await
+}
+
+/// Of RESP3, unless the URL names a protocol.
+fn client(url: &str) -> RedisResult<Client> {
+    let client = Client::open(url)?;
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    if query.split('&').any(|pair| pair.starts_with("protocol=")) {
+        return Ok(client);
+    }
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone();
+    Client::open(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
+}
+
 /// Chooses rustls' provider where nobody has: without one its first use would panic.
 fn install_crypto_provider() {
     #[cfg(feature = "tls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Somebody else may be first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_is_resp3_unless_the_url_says_another() {
+        for (url, protocol) in [
+            ("redis://h", ProtocolVersion::RESP3),
+            ("redis://u:secret@h:1/2", ProtocolVersion::RESP3),
+            ("redis://h/?protocol=resp2", ProtocolVersion::RESP2),
+            ("redis://h/?other=1&protocol=2", ProtocolVersion::RESP2),
+            ("redis://h/?protocol=resp3", ProtocolVersion::RESP3),
+        ] {
+            let client = client(url).expect("a URL");
+            let info = client.get_connection_info();
+            assert_eq!(info.redis_settings().protocol(), protocol, "{url}");
+        }
+        let info = client("redis://u:secret@h:1/2").expect("a URL");
+        let info = info.get_connection_info().redis_settings().clone();
+        assert_eq!((info.username(), info.db()), (Some("u"), 2));
     }
 }

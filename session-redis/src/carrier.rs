@@ -3,14 +3,17 @@
 //! Pipelining alone spares no round trip's wait, but each command and script has its price at the
 //! server. In a cluster the keys are on different nodes, and every operation goes by itself.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use redis::{Pipeline, Value};
 use session_core::batch::{BatchLimits, Carrier, SameId, Save};
 use session_core::{Record, Result, Saved, SessionId};
 
 use crate::RedisStore;
+use crate::clock::Reading;
+use crate::command::{Group, convert, unexpected};
 use crate::envelope::Envelope;
-use crate::store::convert;
 
 /// Measured: `docs/performance.md`. One connection carries all, so lanes cost nothing.
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
@@ -35,24 +38,37 @@ impl Carrier for Loads {
         item
     }
 
+    fn answer_bytes(answer: &Option<Record>) -> usize {
+        answer.as_ref().map_or(0, |record| record.data.len())
+    }
+
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
-        let keys = items.iter().map(|id| self.0.inner.keys.session(id));
+        let inner = &self.0.inner;
         let mut commands = Pipeline::with_capacity(2);
         let mut get = redis::cmd("MGET");
-        keys.for_each(|key| {
-            get.arg(key);
-        });
-        commands.add_command(get).cmd("TIME");
-        let (values, (seconds, micros)): (Vec<Value>, (u64, u64)) =
-            self.0.run("load", &[], &commands).await?;
-        let now = seconds * 1_000 + micros / 1_000;
+        for id in items {
+            get.arg(inner.keys.session(id));
+        }
+        commands.add_command(get);
+        let (known, asked) = (inner.clock.reading(), Instant::now());
+        if known.is_none() {
+            commands.cmd("TIME");
+        }
+        let mut answers: Vec<Value> = self.0.run("load", &[], &commands).await?;
+        let now = match known {
+            Some(reading) => reading.now(),
+            None => {
+                let told = Reading::new(convert(answers.pop())?, asked);
+                inner.clock.set(told);
+                told.told()
+            }
+        };
+        let values: Vec<Value> = convert(answers.pop())?;
         let record = |value| {
             let value: Option<Vec<u8>> = convert(Some(value))?;
             let Some(value) = value else { return Ok(None) };
             let envelope = Envelope::decode(Bytes::from(value))?;
-            // The server removes it a moment after it has ended, see the scripts.
-            let is_live = envelope.deadline.is_none_or(|deadline| now < deadline);
-            Ok(is_live.then(|| envelope.into_record(now)))
+            Ok(envelope.into_live_record(now))
         };
         Ok(values.into_iter().map(record).collect())
     }
@@ -74,21 +90,26 @@ impl Carrier for Saves {
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
         let store = &self.0;
-        let mut commands = Pipeline::with_capacity(items.len() + 1);
+        let mut commands = Pipeline::with_capacity(1);
         // The owners' indexes first: one that lacks a session would hide it.
         for Save { id, draft, .. } in items {
             if let Some(index) = store.index(id, draft) {
                 commands.add_command(index);
             }
         }
-        commands.add_command(store.save_command(items));
+        let groups = Group::all(items);
+        for group in &groups {
+            commands.add_command(store.save_command(group, items));
+        }
         let scripts = &store.inner.scripts;
         let scripts = [&scripts.index, &scripts.save];
         let mut answers: Vec<Value> = store.run("save", &scripts, &commands).await?;
-        let answers: Vec<Value> = convert(answers.pop())?;
-        let mut outcomes = Vec::with_capacity(items.len());
-        for (item, value) in items.iter().zip(answers) {
-            outcomes.push(store.outcome(item, Some(value)).await);
+        let mut outcomes: Vec<_> = items.iter().map(|_| Err(unexpected())).collect();
+        // The answers of the indexes are in front.
+        for group in groups.iter().rev() {
+            for (place, end) in group.places.iter().zip(group.ends(answers.pop())?) {
+                outcomes[*place] = store.outcome(&items[*place], end).await;
+            }
         }
         Ok(outcomes)
     }

@@ -1,66 +1,39 @@
 //! Listing, owners and clearing: by scanning the keys of this store, and by owners' indexes.
 
 use std::collections::HashSet;
+use std::pin::pin;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use redis::{Pipeline, Value};
+use redis::Pipeline;
 use session_core::{
     Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
     async_trait,
 };
 
 use crate::RedisStore;
-use crate::connection::Node;
 use crate::keys::Kind;
-use crate::store::convert;
 
 /// How many commands are under way at once when many sessions are looked at.
 const AT_ONCE: usize = 64;
-/// How many keys a scan looks at in one step.
-const SCAN_COUNT: usize = 1_000;
 
 #[async_trait]
 impl SessionDirectory for RedisStore {
     /// Scans all keys of the database: its time grows with them.
     async fn count(&self) -> Result<u64> {
         let mut seen = HashSet::new();
-        for node in self.nodes("count").await? {
-            let mut cursor = 0;
-            loop {
-                let (next, keys) = self.scan("count", &node, cursor, SCAN_COUNT).await?;
-                // A scan may give a key twice while Redis resizes its table.
-                seen.extend(
-                    keys.into_iter()
-                        .filter(|key| self.session_in(key).is_some()),
-                );
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
-            }
+        let mut keys = pin!(self.link.walk("count", self.inner.keys.pattern()));
+        while let Some(keys) = keys.try_next().await? {
+            seen.extend(keys.into_iter().filter(|key| self.is_session(key)));
         }
         Ok(seen.len() as u64)
     }
 
     /// Scans part of the database; a page may well be empty though more follow.
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let nodes = self.nodes("list").await?;
-        let (mut index, cursor) = match cursor {
-            Some(cursor) => place_of(cursor)?,
-            None => (0, 0),
-        };
-        let Some(node) = nodes.get(index) else {
-            return Ok(Page::default());
-        };
-        let (next, keys) = self
-            .scan("list", node, cursor, limit.clamp(1, SCAN_COUNT))
-            .await?;
+        let pattern = self.inner.keys.pattern();
+        let (keys, next) = self.link.page("list", &pattern, cursor, limit).await?;
         let ids = keys.iter().filter_map(|key| self.session_in(key)).collect();
         let sessions = self.look_at("list", ids).await?;
-        if next == 0 {
-            index += 1;
-        }
-        let next = (index < nodes.len()).then(|| Cursor::new(format!("{index}:{next}")));
         Ok(Page { sessions, next })
     }
 
@@ -89,21 +62,11 @@ impl SessionDirectory for RedisStore {
 
     async fn clear(&self) -> Result<u64> {
         let mut cleared = HashSet::new();
-        for node in self.nodes("clear").await? {
-            let mut cursor = 0;
-            loop {
-                let (next, mut keys) = self.scan("clear", &node, cursor, SCAN_COUNT).await?;
-                keys.retain(|key| self.inner.keys.kind(key).is_some());
-                self.unlink(&keys).await?;
-                cleared.extend(
-                    keys.into_iter()
-                        .filter(|key| self.session_in(key).is_some()),
-                );
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
-            }
+        let mut keys = pin!(self.link.walk("clear", self.inner.keys.pattern()));
+        while let Some(mut keys) = keys.try_next().await? {
+            keys.retain(|key| self.inner.keys.kind(key).is_some());
+            self.unlink(&keys).await?;
+            cleared.extend(keys.into_iter().filter(|key| self.is_session(key)));
         }
         Ok(cleared.len() as u64)
     }
@@ -116,38 +79,15 @@ impl SessionDirectory for RedisStore {
 }
 
 impl RedisStore {
-    async fn nodes(&self, operation: &'static str) -> Result<Vec<Node>> {
-        let mut connection = self.connection.clone();
-        self.limited(operation, async { connection.nodes().await })
-            .await
-    }
-
-    /// One step of a scan: where it goes on, and the keys it found.
-    async fn scan(
-        &self,
-        operation: &'static str,
-        node: &Node,
-        cursor: u64,
-        count: usize,
-    ) -> Result<(u64, Vec<Vec<u8>>)> {
-        let mut command = redis::cmd("SCAN");
-        command
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(self.inner.keys.pattern());
-        command.arg("COUNT").arg(count);
-        let mut connection = self.connection.clone();
-        let answer: Value = self
-            .limited(operation, async { connection.send_to(node, command).await })
-            .await?;
-        convert(Some(answer))
-    }
-
     fn session_in(&self, key: &[u8]) -> Option<SessionId> {
         match self.inner.keys.kind(key)? {
             Kind::Session(id) => Some(id),
             Kind::Owner => None,
         }
+    }
+
+    fn is_session(&self, key: &[u8]) -> bool {
+        self.session_in(key).is_some()
     }
 
     /// The ids in the index of `owner`, dead ones among them.
@@ -215,7 +155,7 @@ impl RedisStore {
         if keys.is_empty() {
             return Ok(());
         }
-        if !self.connection.is_cluster() {
+        if !self.link.connection.is_cluster() {
             let mut commands = Pipeline::with_capacity(1);
             commands.unlink(keys).ignore();
             return self.run("clear", &[], &commands).await;
@@ -232,11 +172,4 @@ impl RedisStore {
         });
         unlinks.buffer_unordered(AT_ONCE).try_collect().await
     }
-}
-
-fn place_of(cursor: &Cursor) -> Result<(usize, u64)> {
-    let place = cursor.as_str().split_once(':');
-    place
-        .and_then(|(node, cursor)| Some((node.parse().ok()?, cursor.parse().ok()?)))
-        .ok_or_else(|| Error::misconfigured("this cursor is not of a Redis store"))
 }

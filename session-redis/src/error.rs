@@ -19,9 +19,9 @@ pub(crate) fn from_redis(operation: &'static str, error: RedisError) -> Error {
         ErrorKind::InvalidClientConfig | ErrorKind::EmptySentinelList => Error::misconfigured(
             format!("the Redis URL or set-up is wrong: {}", said(&error)),
         ),
-        ErrorKind::RESP3NotSupported => {
-            Error::misconfigured("this Redis server does not know RESP3: leave protocol=resp3 out")
-        }
+        ErrorKind::RESP3NotSupported => Error::misconfigured(
+            "what answers for Redis does not know RESP3: add protocol=resp2 to the URL's query",
+        ),
         ErrorKind::Server(kind) => from_server(operation, kind, &error),
         _ => from_code(operation, &error),
     }

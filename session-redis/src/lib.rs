@@ -25,13 +25,16 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | version, 1 |
+//! | 0 | version, 2 |
 //! | 1–8 | when the session began, Unix time of the server |
-//! | 9–16 | idle limit, 0 for never |
-//! | 17–24 | absolute limit, 0 for never |
-//! | 25–32 | deadline, Unix time of the server, 0 for never; the key goes in its last millisecond |
-//! | 33–48 | stamp |
-//! | 49–50 | length of the owner, which follows; then the data |
+//! | 9–16 | deadline, Unix time of the server, 0 for never; the key goes in its last millisecond |
+//! | 17–32 | stamp |
+//! | 33–34 | length of the owner |
+//! | 35–42 | idle limit, 0 for never |
+//! | 43–50 | absolute limit, 0 for never |
+//!
+//! The owner follows, then the data. What the client knows is from the stamp on; the scripts put
+//! in front of it what only the server does.
 //!
 //! # Round trips
 //!
@@ -40,7 +43,12 @@
 //! another node, so do create, save and rename of a session with an owner. Loading a session that
 //! never expires takes a second one for its age.
 //!
-//! Each write is one script, so it is atomic, and takes the time from the server.
+//! A load asks for the server's time only if none has for a second, for that is a second command.
+//!
+//! Each write is one script, so it is atomic, and takes the time from the server. Saves that go
+//! together and have the same limits share a call of it. The servers' own compare-and-set
+//! (`SET … IFEQ` of Valkey 8.1 and Redis 8.4) is no help: it compares the whole old value, which a
+//! save that names a stamp does not have, and could not write the server's time.
 //!
 //! # Owners without events
 //!
@@ -56,11 +64,16 @@
 
 mod builder;
 mod carrier;
+mod clock;
+mod command;
 mod connection;
 mod directory;
 mod envelope;
 mod error;
+#[cfg(feature = "express")]
+pub mod express;
 mod keys;
+mod link;
 mod script;
 mod store;
 

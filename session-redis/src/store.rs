@@ -8,21 +8,26 @@ use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Script, ServerErrorKind, Value};
 use session_core::batch::{Batcher, Save};
 use session_core::{
-    Anchor, Capabilities, Draft, Error, Owner, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, Stamp, Timeout, Ttl, async_trait, within,
+    Capabilities, Draft, Error, Owner, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Stamp, Timeout, Ttl, async_trait,
 };
 
+use crate::RedisStoreBuilder;
 use crate::carrier::{LIMITS, Loads, Saves};
-use crate::envelope::{Envelope, tail};
-use crate::error::from_redis;
+use crate::clock::Clock;
+use crate::command::{
+    Answer, End, Group, add_draft, add_expected, answer, both, convert, corrupt, eval, saved,
+    unexpected,
+};
+use crate::envelope::{Envelope, millis};
 use crate::keys::Keys;
+use crate::link::Link;
 use crate::script::{Code, Scripts};
-use crate::{Connection, RedisStoreBuilder};
 
 /// Sessions in Redis. Clones share the connection.
 #[derive(Clone)]
 pub struct RedisStore {
-    pub(crate) connection: Connection,
+    pub(crate) link: Link,
     pub(crate) inner: Arc<Inner>,
     /// None in a cluster.
     batches: Option<Batches>,
@@ -37,12 +42,9 @@ struct Batches {
 pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) scripts: Scripts,
-    timeout: Duration,
+    pub(crate) clock: Clock,
     max_data: usize,
 }
-
-/// A script's answer: how it ended, and the rest.
-pub(crate) type Answer = (Code, Vec<Value>);
 
 impl RedisStore {
     /// Connects to the Redis server at `url`, with the defaults of the
@@ -59,24 +61,20 @@ impl RedisStore {
         RedisStoreBuilder::default()
     }
 
-    pub(crate) fn new(
-        connection: Connection,
-        keys: Keys,
-        timeout: Duration,
-        max_data: usize,
-    ) -> Self {
+    pub(crate) fn new(link: Link, keys: Keys, max_data: usize) -> Self {
         let inner = Inner {
             keys,
             scripts: Scripts::new(),
-            timeout,
+            clock: Clock::default(),
             max_data,
         };
+        let timeout = link.timeout;
         let mut store = Self {
-            connection,
+            link,
             inner: Arc::new(inner),
             batches: None,
         };
-        if !store.connection.is_cluster() {
+        if !store.link.connection.is_cluster() {
             let (loads, saves) = (Loads(store.clone()), Saves(store.clone()));
             store.batches = Some(Batches {
                 loads: Batcher::new(loads, LIMITS, timeout),
@@ -92,11 +90,12 @@ impl RedisStore {
     /// [`Error::Unavailable`] or [`Error::Timeout`] if it does not answer,
     /// [`Error::Misconfigured`] if it is older than 6.2 or refuses the login.
     pub async fn migrate(&self) -> Result<()> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.link.connection.clone();
         // GETEX came with 6.2, and so did `SET … PXAT` and `ZADD … GT`, which the scripts need.
         let mut command = redis::cmd("GETEX");
         command.arg(self.inner.keys.probe());
         let asked: Result<Option<Vec<u8>>> = self
+            .link
             .limited("migrate", async {
                 command.query_async(&mut connection).await
             })
@@ -109,15 +108,6 @@ impl RedisStore {
         }
     }
 
-    pub(crate) async fn limited<T>(
-        &self,
-        operation: &'static str,
-        work: impl Future<Output = RedisResult<T>>,
-    ) -> Result<T> {
-        let work = async { work.await.map_err(|error| from_redis(operation, error)) };
-        within(operation, self.inner.timeout, work).await
-    }
-
     /// Runs the pipeline `commands`. Scripts that the server has forgotten are loaded, and a
     /// connection that has broken is used again once it is back: all our writes may be repeated.
     pub(crate) async fn run<T: FromRedisValue>(
@@ -126,7 +116,7 @@ impl RedisStore {
         scripts: &[&Script],
         commands: &Pipeline,
     ) -> Result<T> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.link.connection.clone();
         let work = async {
             let mut answer = commands.query_async(&mut connection).await;
             if let Err(error) = &answer {
@@ -139,12 +129,12 @@ impl RedisStore {
             }
             answer
         };
-        self.limited(operation, work).await
+        self.link.limited(operation, work).await
     }
 
     /// Teaches the server the scripts; in a cluster, every node.
     async fn load_scripts(&self, scripts: &[&Script]) -> RedisResult<()> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.link.connection.clone();
         for script in scripts {
             script.load_async(&mut connection).await?;
         }
@@ -182,7 +172,7 @@ impl RedisStore {
         let Some(index) = self.index(id, draft) else {
             return self.send(operation, script, command).await;
         };
-        if self.connection.is_cluster() {
+        if self.link.connection.is_cluster() {
             self.send(operation, &self.inner.scripts.index, index)
                 .await?;
             return self.send(operation, script, command).await;
@@ -201,32 +191,19 @@ impl RedisStore {
         Some(self.index_command(owner, id, longest))
     }
 
-    /// Saves sessions, all on one node.
-    pub(crate) fn save_command(&self, items: &[Save]) -> Cmd {
-        let keys: Vec<String> = items
-            .iter()
-            .map(|item| self.inner.keys.session(&item.id))
-            .collect();
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let mut command = eval(&self.inner.scripts.save, &keys);
-        for item in items {
-            Self::add_expected(&mut command, &item.draft, item.expected);
-        }
-        command
+    /// Saves the sessions of a group, all on one node.
+    pub(crate) fn save_command(&self, group: &Group, items: &[Save]) -> Cmd {
+        let script = &self.inner.scripts.save;
+        group.command(script, items, |id| self.inner.keys.session(id))
     }
 
-    /// How a save has ended, by the script's answer for it.
-    pub(crate) async fn outcome(
-        &self,
-        Save { id, draft, .. }: &Save,
-        value: Option<Value>,
-    ) -> Result<Saved> {
-        let (code, mut rest) = answer(value)?;
-        if let Some(before) = rest.pop() {
-            let (before, but): (Vec<u8>, _) = (convert(Some(before))?, draft.owner.as_ref());
-            self.disown("save", &before, id, but).await?;
+    /// What a save that has ended so has come to.
+    pub(crate) async fn outcome(&self, Save { id, draft, .. }: &Save, end: End) -> Result<Saved> {
+        if let Some(before) = end.owner {
+            self.disown("save", &before, id, draft.owner.as_ref())
+                .await?;
         }
-        saved(code, draft)
+        saved(end.code, draft)
     }
 
     fn index_command(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
@@ -262,22 +239,6 @@ impl RedisStore {
             .zrem(self.inner.keys.owner(&owner), id.as_str())
             .ignore();
         self.run::<()>(operation, &[], &commands).await
-    }
-
-    /// Adds to `command` what all scripts that write a session take.
-    fn add_draft(command: &mut Cmd, draft: &Draft) {
-        command
-            .arg(draft.stamp.as_bytes().as_slice())
-            .arg(millis(draft.lifetime.idle))
-            .arg(millis(draft.lifetime.absolute))
-            .arg(tail(draft));
-    }
-
-    fn add_expected(command: &mut Cmd, draft: &Draft, expected: Stamp) {
-        Self::add_draft(command, draft);
-        command
-            .arg(expected.as_bytes().as_slice())
-            .arg(u8::from(draft.anchor == Anchor::Restart));
     }
 
     fn check(&self, draft: &Draft) -> Result<()> {
@@ -341,7 +302,7 @@ impl SessionStore for RedisStore {
         self.check(draft)?;
         let script = &self.inner.scripts.create;
         let mut command = eval(script, &[&self.inner.keys.session(id)]);
-        Self::add_draft(&mut command, draft);
+        add_draft(&mut command, draft);
         let created = self
             .send_indexed("create", (id, draft), script, command)
             .await?;
@@ -388,11 +349,12 @@ impl SessionStore for RedisStore {
         if let Some(batches) = &self.batches {
             return batches.saves.call(save).await;
         }
-        let command = self.save_command(std::slice::from_ref(&save));
+        let group = Group::of_one(&save);
+        let command = self.save_command(&group, std::slice::from_ref(&save));
         let (script, written) = (&self.inner.scripts.save, (&save.id, &save.draft));
-        let answers = self.send_indexed("save", written, script, command).await?;
-        let answers: Vec<Value> = convert(answers)?;
-        self.outcome(&save, answers.into_iter().next()).await
+        let answer = self.send_indexed("save", written, script, command).await?;
+        let end = group.ends(answer)?.pop().ok_or_else(unexpected)?;
+        self.outcome(&save, end).await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
@@ -429,7 +391,7 @@ impl SessionStore for RedisStore {
         let script = &self.inner.scripts.rename;
         let keys = &self.inner.keys;
         let mut command = eval(script, &[&keys.session(from), &keys.session(to)]);
-        Self::add_expected(&mut command, draft, expected);
+        add_expected(&mut command, draft, expected);
         let renamed = self
             .send_indexed("rename", (to, draft), script, command)
             .await?;
@@ -446,63 +408,10 @@ impl SessionStore for RedisStore {
     }
 }
 
-/// A call of `script` on `keys`, still without its arguments.
-fn eval(script: &Script, keys: &[&str]) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(keys.len()).arg(keys);
-    command
-}
-
-/// Whole milliseconds; 0 is never, and less is over already.
-fn millis(timeout: Timeout) -> i64 {
-    match timeout.millis() {
-        None => 0,
-        Some(0) => -1,
-        // Lua counts exactly up to 2^53; 2^52 ms are 140,000 years.
-        Some(millis) => millis.min(1 << 52) as i64,
-    }
-}
-
-fn saved(code: Code, draft: &Draft) -> Result<Saved> {
-    match code {
-        Code::Done => Ok(Saved::Done(draft.stamp)),
-        Code::Conflict => Ok(Saved::Conflict),
-        Code::Gone => Ok(Saved::Gone),
-        Code::Exists => Err(Error::AlreadyExists),
-        Code::Corrupt => Err(corrupt()),
-    }
-}
-
-fn corrupt() -> Error {
-    Error::corrupt("the Redis value is not a session's")
-}
-
-fn answer(value: Option<Value>) -> Result<Answer> {
-    let mut parts: Vec<Value> = convert(value)?;
-    let code = (!parts.is_empty()).then(|| parts.remove(0));
-    let code = Code::from_number(convert(code)?).ok_or_else(unexpected)?;
-    Ok((code, parts))
-}
-
-/// The last two parts of an answer.
-fn both<A: FromRedisValue, B: FromRedisValue>(mut parts: Vec<Value>) -> Result<(A, B)> {
-    let second = convert(parts.pop())?;
-    Ok((convert(parts.pop())?, second))
-}
-
-pub(crate) fn convert<T: FromRedisValue>(value: Option<Value>) -> Result<T> {
-    let value = value.ok_or_else(unexpected)?;
-    T::from_redis_value(value).map_err(|_| unexpected())
-}
-
-fn unexpected() -> Error {
-    Error::store("answer", "Redis gave an answer that the script can't give")
-}
-
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("connection", &self.connection)
+            .field("connection", &self.link.connection)
             .field("keys", &self.inner.keys)
             .finish_non_exhaustive()
     }

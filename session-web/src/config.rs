@@ -6,9 +6,9 @@ use http::HeaderName;
 use session_core::{Lifetime, Sessions, Ttl};
 
 use crate::cookie::CookieTemplate;
+use crate::format::TokenFormat;
 use crate::request::{Proxy, Secure};
 use crate::sealed::Closer;
-use crate::signature::Signer;
 
 /// Where sessions are kept.
 #[derive(Clone, Debug)]
@@ -111,7 +111,10 @@ pub(crate) struct Config {
     pub(crate) cookie: CookieTemplate,
     pub(crate) secure: Secure,
     pub(crate) proxy: Proxy,
-    pub(crate) signer: Option<Signer>,
+    pub(crate) format: TokenFormat,
+    /// The Express app whose cookie is taken where a request has none of ours.
+    #[cfg(feature = "express")]
+    pub(crate) former: Option<std::sync::Arc<session_express::Express>>,
     pub(crate) persistence: Persistence,
     pub(crate) rolling: Rolling,
     pub(crate) save_uninitialized: bool,

@@ -156,7 +156,7 @@ impl CookieTemplate {
         }
     }
 
-    /// A `Set-Cookie` header.
+    /// A `Set-Cookie` header. A `max_age` of zero makes browsers drop the cookie.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if name and value have over [`MAX_COOKIE_BYTES`].
@@ -166,7 +166,17 @@ impl CookieTemplate {
         secure: bool,
         max_age: Option<Duration>,
     ) -> Result<HeaderValue> {
-        let name = self.name(secure);
+        self.set_named(&self.name(secure), value, secure, max_age)
+    }
+
+    /// The same, for a cookie of another name.
+    pub(crate) fn set_named(
+        &self,
+        name: &str,
+        value: &str,
+        secure: bool,
+        max_age: Option<Duration>,
+    ) -> Result<HeaderValue> {
         Error::check_size("cookie", name.len() + 1 + value.len(), MAX_COOKIE_BYTES)?;
         let mut text = format!("{name}={value}; Path={}", self.path);
         if let Some(domain) = &self.domain {
@@ -198,11 +208,6 @@ impl CookieTemplate {
         }
         HeaderValue::try_from(text)
             .map_err(|_| Error::misconfigured("the cookie's value is no header text"))
-    }
-
-    /// A `Set-Cookie` header that makes browsers drop the cookie.
-    pub(crate) fn expire(&self, secure: bool) -> Result<HeaderValue> {
-        self.set("", secure, Some(Duration::ZERO))
     }
 
     /// Whether the cookie is for requests of this path: a browser sends it to no others
@@ -353,9 +358,9 @@ mod tests {
         ] {
             assert_eq!(golden(template, secure, max_age), expected);
         }
-        let expired = default.expire(true).expect("short");
+        let expired = default.set("", true, Some(Duration::ZERO));
         assert_eq!(
-            expired,
+            expired.expect("short"),
             "__Host-id=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
         );
     }

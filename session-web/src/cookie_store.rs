@@ -66,7 +66,7 @@ impl CookieStore {
 
     fn put(&self, state: &mut State, id: &SessionId, contents: Contents, now: u64) -> Result<()> {
         if contents.is_live(now) {
-            let value = self.closer.close(&self.cookie_name, &contents);
+            let value = self.closer.close(&self.cookie_name, &contents)?;
             let size = self.cookie_name.len() + 1 + value.len();
             Error::check_size("session cookie", size, MAX_COOKIE_BYTES)?;
             state.change = Some(Change::Value(value, contents.ttl(now)));

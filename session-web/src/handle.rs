@@ -12,6 +12,7 @@ use crate::config::{Backing, Config, OnFailure, Transport};
 use crate::cookie;
 use crate::cookie_store::CookieStore;
 use crate::request::Channel;
+use crate::sealed::BETWEEN;
 
 /// One request's session. The layer puts it into the request's extensions; axum's extractors take
 /// it from there, and other frameworks can.
@@ -23,6 +24,8 @@ pub struct SessionHandle(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
     pub(crate) presented: Presented,
+    /// Whether that came in the cookie of an app that this one follows.
+    pub(crate) is_former: bool,
     pub(crate) secure: bool,
     covered: bool,
     pub(crate) opened: OnceCell<Opened>,
@@ -52,11 +55,20 @@ pub(crate) struct Opened {
 impl SessionHandle {
     pub(crate) fn new(config: Arc<Config>, parts: &Parts) -> Self {
         let secure = Channel::of(parts, &config.proxy).is_secure(config.secure);
-        let presented = presented(&config, parts, secure);
+        let mut presented = presented(&config, parts, secure);
+        let former = match presented {
+            Presented::Nothing => former_token(&config, parts),
+            _ => None,
+        };
+        let is_former = former.is_some();
+        if let Some(token) = former {
+            presented = Presented::Token(token);
+        }
         let covered = config.cookie.covers(path(parts));
         Self(Arc::new(Inner {
             config,
             presented,
+            is_former,
             secure,
             covered,
             opened: OnceCell::new(),
@@ -160,23 +172,23 @@ fn path(parts: &Parts) -> &str {
 
 fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
     let name = config.cookie.name(secure);
-    if matches!(config.backing, Backing::Cookie(..)) {
-        let value = cookie::values(&parts.headers, &name).find(|value| !value.is_empty());
-        return value.map_or(Presented::Nothing, |value| {
-            Presented::Value(value.to_owned())
+    let cookies = |name| cookie::values(&parts.headers, name).filter(|value| !value.is_empty());
+    if let Backing::Cookie(_, closer) = &config.backing {
+        let Some(value) = cookies(&name).next() else {
+            return Presented::Nothing;
+        };
+        return Presented::Value(match closer.signature_name() {
+            Some(name) => {
+                let signature = cookies(&name).next().unwrap_or_default();
+                format!("{value}{BETWEEN}{signature}")
+            }
+            None => value.to_owned(),
         });
     }
-    let token = |text: &str| {
-        let text = match &config.signer {
-            Some(signer) => signer.verify(&name, text)?,
-            None => text,
-        };
-        SessionToken::parse(text)
-    };
+    let token = |text: &str| config.format.read(&name, text);
     let header = |name| parts.headers.get(name)?.to_str().ok();
     let found = match &config.transport {
-        // The first that could be ours: browsers send the cookie of the longest path first.
-        Transport::Cookie => cookie::values(&parts.headers, &name).find_map(token),
+        Transport::Cookie => config.format.find(&name, cookies(&name)),
         Transport::Bearer => header(&AUTHORIZATION)
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -184,6 +196,19 @@ fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
         Transport::Header(name) => header(name).and_then(token),
     };
     found.map_or(Presented::Nothing, Presented::Token)
+}
+
+/// The token in the cookie of the app that this one follows.
+#[cfg(feature = "express")]
+fn former_token(config: &Config, parts: &Parts) -> Option<SessionToken> {
+    let express = config.former.as_ref()?;
+    let value = cookie::values(&parts.headers, express.cookie_name()).next()?;
+    express.read_cookie(value)
+}
+
+#[cfg(not(feature = "express"))]
+fn former_token(_: &Config, _: &Parts) -> Option<SessionToken> {
+    None
 }
 
 impl fmt::Debug for SessionHandle {

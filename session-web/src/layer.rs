@@ -8,6 +8,7 @@ use tower_layer::Layer;
 use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport};
 use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
 use crate::cookie_store::CookieStore;
+use crate::format::TokenFormat;
 use crate::request::{Proxy, Secure};
 use crate::sealed::{Closer, Cover};
 use crate::service::SessionService;
@@ -55,13 +56,7 @@ impl SessionLayer {
     /// secrets of `ring`. No store is needed, and none can end a session before its time: see
     /// `docs/security.md` before choosing this.
     pub fn cookie_only(ring: &KeyRing) -> CookieOnlyBuilder {
-        CookieOnlyBuilder {
-            ring: ring.clone(),
-            cover: Cover::Sealed,
-            lifetime: Lifetime::default(),
-            limits: Limits::default(),
-            observers: Vec::new(),
-        }
+        CookieOnlyBuilder::new(Kind::Ring(ring.clone(), Cover::Sealed))
     }
 }
 
@@ -81,7 +76,9 @@ impl Config {
             cookie: CookieTemplate::default(),
             secure: Secure::default(),
             proxy: Proxy::default(),
-            signer: None,
+            format: TokenFormat::Plain,
+            #[cfg(feature = "express")]
+            former: None,
             persistence: Persistence::default(),
             rolling: Rolling::default(),
             save_uninitialized: false,
@@ -100,17 +97,43 @@ impl Config {
 #[derive(Clone)]
 #[must_use]
 pub struct CookieOnlyBuilder {
-    ring: KeyRing,
-    cover: Cover,
+    kind: Kind,
     lifetime: Lifetime,
     limits: Limits,
     observers: Vec<Arc<dyn Observer>>,
 }
 
+/// What makes the cookies.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Ring(KeyRing, Cover),
+    #[cfg(feature = "express")]
+    Express(crate::express_cookies::ExpressCookies),
+}
+
 impl CookieOnlyBuilder {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let lifetime = match &kind {
+            Kind::Ring(..) => Lifetime::default(),
+            #[cfg(feature = "express")]
+            Kind::Express(_) => Lifetime::idle(session_core::Timeout::Never),
+        };
+        Self {
+            kind,
+            lifetime,
+            limits: Limits::default(),
+            observers: Vec::new(),
+        }
+    }
+
     /// Signs the cookie and does not encrypt it: whoever holds it can read it, and not change it.
     pub fn readable(mut self) -> Self {
-        self.cover = Cover::Signed;
+        match &mut self.kind {
+            Kind::Ring(_, cover) => *cover = Cover::Signed,
+            // Theirs are readable anyway.
+            #[cfg(feature = "express")]
+            Kind::Express(_) => {}
+        }
         self
     }
 
@@ -140,7 +163,14 @@ impl CookieOnlyBuilder {
     /// [`Error::InvalidLifetime`](session_core::Error::InvalidLifetime) for limits that make no
     /// sense.
     pub fn options(self) -> Result<SessionLayerBuilder> {
-        let closer = Closer::new(&self.ring, self.cover);
+        let closer = match &self.kind {
+            Kind::Ring(ring, cover) => Closer::new(ring, *cover),
+            #[cfg(feature = "express")]
+            Kind::Express(cookies) => {
+                cookies.check()?;
+                Closer::Express(cookies.clone(), self.lifetime)
+            }
+        };
         let id = SessionToken::generate().id();
         let store = CookieStore::new(closer.clone(), String::new(), None, id);
         let mut rules = Sessions::builder(Arc::new(store))
@@ -149,10 +179,12 @@ impl CookieOnlyBuilder {
         for observer in self.observers {
             rules = rules.shared_observer(observer);
         }
-        Ok(SessionLayerBuilder::new(Backing::Cookie(
-            rules.build()?,
-            closer,
-        )))
+        let builder = SessionLayerBuilder::new(Backing::Cookie(rules.build()?, closer));
+        Ok(match self.kind {
+            Kind::Ring(..) => builder,
+            #[cfg(feature = "express")]
+            Kind::Express(cookies) => builder.name(cookies.name()).prefix(NamePrefix::None),
+        })
     }
 
     /// The layer, with the default options.
@@ -167,7 +199,6 @@ impl CookieOnlyBuilder {
 impl std::fmt::Debug for CookieOnlyBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CookieOnlyBuilder")
-            .field("cover", &self.cover)
             .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }
@@ -199,7 +230,7 @@ impl std::fmt::Debug for CookieOnlyBuilder {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionLayerBuilder {
-    config: Config,
+    pub(crate) config: Config,
     key_ring: Option<KeyRing>,
 }
 
@@ -330,7 +361,14 @@ impl SessionLayerBuilder {
                 return wrong("a session in the cookie needs the cookie: leave `transport` out");
             }
         }
-        self.config.signer = self.key_ring.as_ref().map(Signer::new);
+        if let Some(ring) = &self.key_ring {
+            if !matches!(self.config.format, TokenFormat::Plain) {
+                return Err(session_core::Error::misconfigured(
+                    "Express' cookie is signed with Express' secret: leave `sign` out",
+                ));
+            }
+            self.config.format = TokenFormat::Signed(Signer::new(ring));
+        }
         Ok(SessionLayer(Arc::new(self.config)))
     }
 }

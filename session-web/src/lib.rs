@@ -58,8 +58,13 @@
 mod config;
 mod cookie;
 mod cookie_store;
+#[cfg(feature = "express")]
+pub mod express;
+#[cfg(feature = "express")]
+mod express_cookies;
 #[cfg(feature = "axum")]
 mod extract;
+mod format;
 mod handle;
 mod layer;
 mod request;

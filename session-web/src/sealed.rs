@@ -17,9 +17,13 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use session_core::{Anchor, Bytes, Draft, Lifetime, Owner, Record, Stamp, Timeout, Ttl};
+use session_core::{Anchor, Bytes, Draft, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl};
 use session_sealed::{Key, KeyRing, Keys, Sealer};
 use sha2::Sha256;
+
+/// What stands between a cookie's value and that of the cookie with its signature: neither can
+/// hold it.
+pub(crate) const BETWEEN: char = ';';
 
 const SIGNED: u8 = 2;
 const HEAD: usize = 5;
@@ -43,6 +47,9 @@ pub(crate) enum Cover {
 pub(crate) enum Closer {
     Sealed(Sealer),
     Signed(Keys),
+    /// As an Express app keeps them, which says nothing of their lifetime.
+    #[cfg(feature = "express")]
+    Express(crate::express_cookies::ExpressCookies, Lifetime),
 }
 
 impl Closer {
@@ -54,21 +61,37 @@ impl Closer {
     }
 
     /// The cookie's value for a session.
-    pub(crate) fn close(&self, name: &str, session: &Contents) -> String {
-        let content = session.encode();
-        URL_SAFE_NO_PAD.encode(match self {
-            Self::Sealed(sealer) => sealer.seal(name.as_bytes(), &content),
-            Self::Signed(keys) => signed(keys.first(), name, &content),
-        })
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](session_core::Error::Unsupported) for what the format has no room for.
+    pub(crate) fn close(&self, name: &str, session: &Contents) -> Result<String> {
+        let bytes = match self {
+            Self::Sealed(sealer) => sealer.seal(name.as_bytes(), &session.encode()),
+            Self::Signed(keys) => signed(keys.first(), name, &session.encode()),
+            #[cfg(feature = "express")]
+            Self::Express(cookies, _) => return cookies.close(session),
+        };
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// What is in a cookie's value; `None` if it was not made with one of the keys, for a cookie
     /// of this name, as this version makes it.
     pub(crate) fn open(&self, name: &str, value: &str) -> Option<Contents> {
-        let value = URL_SAFE_NO_PAD.decode(value).ok()?;
+        let decoded = || URL_SAFE_NO_PAD.decode(value).ok();
         match self {
-            Self::Sealed(sealer) => Contents::decode(&sealer.open(name.as_bytes(), &value)?),
-            Self::Signed(keys) => Contents::decode(verified(keys, name, &value)?),
+            Self::Sealed(sealer) => Contents::decode(&sealer.open(name.as_bytes(), &decoded()?)?),
+            Self::Signed(keys) => Contents::decode(verified(keys, name, &decoded()?)?),
+            #[cfg(feature = "express")]
+            Self::Express(cookies, lifetime) => cookies.open(value, *lifetime),
+        }
+    }
+
+    /// The name of a second cookie, which holds the signature of the first.
+    pub(crate) fn signature_name(&self) -> Option<String> {
+        match self {
+            Self::Sealed(_) | Self::Signed(_) => None,
+            #[cfg(feature = "express")]
+            Self::Express(cookies, _) => cookies.signature_name(),
         }
     }
 }
@@ -162,6 +185,7 @@ impl Contents {
             lifetime: self.lifetime,
             ttl: self.ttl(now),
             age: Duration::from_millis(now.saturating_sub(self.began)),
+            raw: Bytes::new(),
         }
     }
 
@@ -228,13 +252,17 @@ mod tests {
         Contents::new(&draft, 1_000, 2_000)
     }
 
+    fn closed(closer: &Closer) -> String {
+        closer.close("id", &contents()).expect("there is room")
+    }
+
     const COVERS: [Cover; 2] = [Cover::Sealed, Cover::Signed];
 
     #[test]
     fn what_was_closed_opens() {
         for cover in COVERS {
             let closer = Closer::new(&KeyRing::new(Secret::generate()), cover);
-            let value = closer.close("id", &contents());
+            let value = closed(&closer);
             assert_eq!(closer.open("id", &value), Some(contents()), "{cover:?}");
             assert_eq!(closer.open("other", &value), None, "another cookie's");
             let readable = URL_SAFE_NO_PAD.decode(&value).expect("base64");
@@ -247,7 +275,7 @@ mod tests {
     fn anything_changed_opens_nothing() {
         for cover in COVERS {
             let closer = Closer::new(&KeyRing::new(Secret::generate()), cover);
-            let value = closer.close("id", &contents());
+            let value = closed(&closer);
             let bytes = URL_SAFE_NO_PAD.decode(&value).expect("base64");
             for n in 0..bytes.len() {
                 let mut wrong = bytes.clone();
@@ -267,9 +295,9 @@ mod tests {
     fn a_signed_cookie_is_no_sealed_one() {
         let ring = KeyRing::new(Secret::generate());
         let [sealed, signed] = COVERS.map(|cover| Closer::new(&ring, cover));
-        let value = signed.close("id", &contents());
+        let value = closed(&signed);
         assert_eq!(sealed.open("id", &value), None);
-        assert_eq!(signed.open("id", &sealed.close("id", &contents())), None);
+        assert_eq!(signed.open("id", &closed(&sealed)), None);
     }
 
     #[test]
@@ -279,12 +307,12 @@ mod tests {
             let before = Closer::new(&KeyRing::new(old.clone()), cover);
             let ring = KeyRing::new(new.clone()).with_previous(old.clone());
             let after = Closer::new(&ring, cover);
-            let value = before.close("id", &contents());
+            let value = closed(&before);
             assert_eq!(after.open("id", &value), Some(contents()), "an old cookie");
-            let value = after.close("id", &contents());
+            let value = closed(&after);
             assert_eq!(before.open("id", &value), None, "a new cookie");
             let dropped = Closer::new(&KeyRing::new(new.clone()), cover);
-            assert_eq!(dropped.open("id", &before.close("id", &contents())), None);
+            assert_eq!(dropped.open("id", &closed(&before)), None);
         }
     }
 }

@@ -4,16 +4,20 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
 use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY};
 use http::{Request, Response, StatusCode};
-use session_core::{Error, Result};
+use session_core::{Error, Result, SessionToken};
 use tower_service::Service;
 
-use crate::config::{Config, OnFailure, Rolling, Transport};
+use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
+#[cfg(feature = "express")]
+use crate::cookie::CookieTemplate;
 use crate::cookie_store::Change;
 use crate::handle::{Inner, Opened, Presented, SessionHandle};
+use crate::sealed::BETWEEN;
 
 /// The header in which a client that presents its token as a bearer gets a new one.
 const X_SESSION: HeaderName = HeaderName::from_static("x-session");
@@ -73,13 +77,15 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
             if handle.config.on_failure == OnFailure::Refuse {
                 return refusal(&error);
             }
-            None
+            Told::new()
         }
     };
     let headers = response.headers_mut();
     add_vary(headers, &handle.config.transport);
-    if let Some((name, value)) = told {
+    if !told.is_empty() {
         forbid_caching(headers);
+    }
+    for (name, value) in told {
         headers.append(name, value);
     }
     response
@@ -106,9 +112,9 @@ fn status_of(error: &Error) -> StatusCode {
     }
 }
 
-type Told = Option<(HeaderName, HeaderValue)>;
+type Told = Vec<(HeaderName, HeaderValue)>;
 
-/// Writes what there is to write, and gives the header that the client must get.
+/// Writes what there is to write, and gives the headers that the client must get.
 async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
     let (config, session) = (&handle.config, &opened.session);
     let mut moved = false;
@@ -121,12 +127,15 @@ async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
         moved = touch(session).await;
     }
     if let Some(store) = &opened.in_cookie {
-        return store
-            .change()
-            .map_or(Ok(None), |change| tell_of_change(handle, opened, change));
+        return store.change().map_or(Ok(Told::new()), |change| {
+            tell_of_change(handle, opened, change)
+        });
     }
     if opened.token.is_some() {
         renew(session).await;
+    }
+    if handle.is_former {
+        naturalise(session).await?;
     }
     tell(handle, opened, moved)
 }
@@ -136,6 +145,15 @@ async fn renew(session: &session_core::Session) {
     if let Err(error) = session.renew_if_due().await {
         tracing::warn!(%error, "a session could not be renewed");
     }
+}
+
+/// Gives a session a token as this library makes them, if an app before it has made another.
+async fn naturalise(session: &session_core::Session) -> Result<()> {
+    let is_foreign = |token: &SessionToken| SessionToken::parse(token.expose()).is_none();
+    if session.token().as_ref().is_some_and(is_foreign) {
+        session.cycle_id().await?;
+    }
+    Ok(())
 }
 
 /// Extends the session, which its user has only read; whether that has moved its deadline.
@@ -153,18 +171,14 @@ async fn touch(session: &session_core::Session) -> bool {
     }
 }
 
-/// The header for a session in a store.
+/// The headers for a session in a store.
 fn tell(handle: &Inner, opened: &Opened, moved: bool) -> Result<Told> {
     let (config, session) = (&handle.config, &opened.session);
     let Some(token) = session.token() else {
         // It has ended by this request's own hand, and not under it: another's token may be in the
         // client's hands by now.
         let ended = opened.token.is_some() && session.is_new();
-        return if ended {
-            end(handle).map(Some)
-        } else {
-            Ok(None)
-        };
+        return if ended { end(handle) } else { Ok(Told::new()) };
     };
     let lifetime = session.lifetime();
     let default = config.backing.rules().lifetime();
@@ -176,30 +190,29 @@ fn tell(handle: &Inner, opened: &Opened, moved: bool) -> Result<Told> {
         Rolling::WithDeadline => moved && max_age.is_some(),
         Rolling::Never => false,
     };
-    let is_new = opened.token.as_ref() != Some(&token);
+    let is_new = opened.token.as_ref() != Some(&token) || handle.is_former;
     let again = (lifetime != opened.lifetime || rolls) && !session.is_renewal_near();
     if !is_new && !again {
-        return Ok(None);
+        return Ok(Told::new());
     }
     let name = config.cookie.name(handle.secure);
-    let value = match &config.signer {
-        Some(signer) => signer.sign(&name, token.expose()),
-        None => token.expose().to_owned(),
-    };
+    let value = config.format.write(&name, &token);
     let header = |value: &str| {
         HeaderValue::try_from(value).map_err(|_| Error::misconfigured("a token is header text"))
     };
-    Ok(Some(match &config.transport {
+    let mut told = vec![match &config.transport {
         Transport::Cookie => (
             SET_COOKIE,
             config.cookie.set(&value, handle.secure, max_age)?,
         ),
         Transport::Bearer => (X_SESSION, header(&value)?),
         Transport::Header(name) => (name.clone(), header(&value)?),
-    }))
+    }];
+    told.extend(end_of_former(handle)?);
+    Ok(told)
 }
 
-/// The header for a session in the cookie.
+/// The headers for a session in the cookie.
 fn tell_of_change(handle: &Inner, opened: &Opened, change: Change) -> Result<Told> {
     let config = &handle.config;
     match change {
@@ -207,21 +220,55 @@ fn tell_of_change(handle: &Inner, opened: &Opened, change: Change) -> Result<Tol
             let (lifetime, default) =
                 (opened.session.lifetime(), config.backing.rules().lifetime());
             let max_age = config.persistence.max_age(lifetime, default, left);
-            let cookie = config.cookie.set(&value, handle.secure, max_age)?;
-            Ok(Some((SET_COOKIE, cookie)))
+            set_in_cookie(handle, &value, max_age)
         }
-        Change::Ended if matches!(handle.presented, Presented::Value(_)) => end(handle).map(Some),
-        Change::Ended => Ok(None),
+        Change::Ended if matches!(handle.presented, Presented::Value(_)) => end(handle),
+        Change::Ended => Ok(Told::new()),
     }
 }
 
-/// The header that makes the client forget its token.
-fn end(handle: &Inner) -> Result<(HeaderName, HeaderValue)> {
-    Ok(match &handle.config.transport {
-        Transport::Cookie => (SET_COOKIE, handle.config.cookie.expire(handle.secure)?),
-        Transport::Bearer => (X_SESSION, HeaderValue::from_static("")),
-        Transport::Header(name) => (name.clone(), HeaderValue::from_static("")),
-    })
+/// The cookie that holds a session, and the one that holds its signature if there is such a one.
+fn set_in_cookie(handle: &Inner, value: &str, max_age: Option<Duration>) -> Result<Told> {
+    let (cookie, secure) = (&handle.config.cookie, handle.secure);
+    let signature_name = match &handle.config.backing {
+        Backing::Cookie(_, closer) => closer.signature_name(),
+        Backing::Store(_) => None,
+    };
+    let Some(signature_name) = signature_name else {
+        return Ok(vec![(SET_COOKIE, cookie.set(value, secure, max_age)?)]);
+    };
+    let (value, signature) = value.split_once(BETWEEN).unwrap_or((value, ""));
+    let signature = cookie.set_named(&signature_name, signature, secure, max_age)?;
+    let value = cookie.set(value, secure, max_age)?;
+    Ok(vec![(SET_COOKIE, value), (SET_COOKIE, signature)])
+}
+
+/// The headers that make the client forget its token.
+fn end(handle: &Inner) -> Result<Told> {
+    let mut told = match &handle.config.transport {
+        Transport::Cookie => set_in_cookie(handle, "", Some(Duration::ZERO))?,
+        Transport::Bearer => vec![(X_SESSION, HeaderValue::from_static(""))],
+        Transport::Header(name) => vec![(name.clone(), HeaderValue::from_static(""))],
+    };
+    told.extend(end_of_former(handle)?);
+    Ok(told)
+}
+
+/// The header that makes the client forget the cookie of the app that this one follows.
+#[cfg(feature = "express")]
+fn end_of_former(handle: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
+    let former = handle.config.former.as_ref().filter(|_| handle.is_former);
+    let Some(former) = former else {
+        return Ok(None);
+    };
+    let cookie = CookieTemplate::of_express(former);
+    let ended = cookie.set("", handle.secure, Some(Duration::ZERO))?;
+    Ok(Some((SET_COOKIE, ended)))
+}
+
+#[cfg(not(feature = "express"))]
+fn end_of_former(_: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
+    Ok(None)
 }
 
 /// Says that the response depends on the session.

@@ -12,6 +12,7 @@ mod run;
 
 use std::time::Duration;
 
+use benches::median;
 use integration_tests::servers::{self, Server};
 use session_core::Error;
 use tower_sessions_redis_store::fred;
@@ -125,12 +126,6 @@ fn lines(
     };
     let all = entrants.iter().zip(measured);
     all.map(|(entrant, own)| line(&**entrant, own)).collect()
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 async fn entrants(

@@ -105,14 +105,30 @@ impl Chromium {
         }
     }
 
-    /// Clicks on the first element that this selects, and waits for the page it leads to.
-    pub(crate) async fn click(&self, selector: &str) {
+    async fn click(&self, selector: &str) {
         let found = self.client.find(Locator::Css(selector)).await;
         found
             .expect("it is on the page")
             .click()
             .await
             .expect("clicked");
+    }
+
+    /// Clicks on the button of a form, and waits for the page it leads to.
+    ///
+    /// chromedriver waits only for what has begun when the click returns; what is opened before that
+    /// takes the place of the form's request, and nothing is sent.
+    pub(crate) async fn submit(&self, selector: &str) {
+        let mark = "window.isLeft = true;";
+        let marked = self.client.execute(mark, Vec::new()).await;
+        marked.expect("a page");
+        self.click(selector).await;
+        let script = "return !window.isLeft && document.readyState === 'complete';";
+        let began = Instant::now();
+        while self.client.execute(script, Vec::new()).await.ok() != Some(json!(true)) {
+            assert!(began.elapsed() < PATIENCE, "{selector} leads nowhere");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn sign_in(&self, name: &str, remember: bool) {
@@ -125,7 +141,7 @@ impl Chromium {
         if remember {
             self.click("input[name=remember]").await;
         }
-        self.click("form[action='/sign-in'] button").await;
+        self.submit("form[action='/sign-in'] button").await;
     }
 
     pub(crate) async fn cookie(&self, name: &str) -> Option<Cookie<'static>> {

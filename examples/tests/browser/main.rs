@@ -46,7 +46,7 @@ async fn signing_in_and_out_and_going_back() {
     assert_eq!(after.http_only(), Some(true));
     assert_eq!(after.expires(), None, "it is gone with the browser");
 
-    browser.click("form[action='/sign-out'] button").await;
+    browser.submit("form[action='/sign-out'] button").await;
     browser.wait_for("#who", "not signed in").await;
     // What the browser shows when going back is fetched anew, for it was not to be stored.
     browser.client.back().await.expect("back");
@@ -103,7 +103,7 @@ async fn signing_out_in_one_tab_while_the_other_waits() {
         .await
         .expect("there");
     browser.open(&site.url("/")).await;
-    browser.click("form[action='/sign-out'] button").await;
+    browser.submit("form[action='/sign-out'] button").await;
     browser.wait_for("#who", "not signed in").await;
     browser.client.switch_to_window(slow).await.expect("there");
     let wait = "window.slow.then(arguments[arguments.length - 1]);";
@@ -141,8 +141,8 @@ async fn devices_are_listed_and_signed_out() {
         .client
         .find_all(Locator::Css("#devices td code"))
         .await;
-    assert_eq!(rows.expect("a table").len(), 2);
-    laptop.click("form[action='/devices/others'] button").await;
+    assert_eq!(rows.expect("a table").len(), 2, "a row for each device");
+    laptop.submit("form[action='/devices/others'] button").await;
     assert_eq!(
         laptop.text(".flash").await,
         "Signed out on 1 other devices."
@@ -206,9 +206,9 @@ async fn a_session_in_the_cookie_works_the_same() {
     browser.open(&site.url("/")).await;
     browser.sign_in("Napoleon", false).await;
     browser.wait_for("#who", "signed in as Napoleon").await;
-    browser.click("form[action='/cart'] button").await;
+    browser.submit("form[action='/cart'] button").await;
     browser.wait_for("#cart", "1 in your cart:").await;
-    browser.click("form[action='/sign-out'] button").await;
+    browser.submit("form[action='/sign-out'] button").await;
     browser.wait_for("#who", "not signed in").await;
     browser.end().await;
 }

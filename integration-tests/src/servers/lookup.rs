@@ -22,7 +22,7 @@ pub(super) struct Found {
 /// Looks for a server, and reports what it is; `None` if it shall be skipped.
 pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
     let name = kind.name();
-    if is_skipped(kind) {
+    if is_skipped(name) {
         report(&format!("{name}: SKIPPED, for SESSION_TEST_SKIP names it"));
         return Ok(None);
     }
@@ -84,9 +84,20 @@ fn only_place() -> Option<Place> {
     }
 }
 
-pub(super) fn is_skipped(kind: Kind) -> bool {
+fn is_skipped(name: &str) -> bool {
     let skip = std::env::var("SESSION_TEST_SKIP").unwrap_or_default();
-    skip.split(',').any(|name| name.trim() == kind.name())
+    skip.split(',').any(|skipped| skipped.trim() == name)
+}
+
+/// Whether a test that needs what has this name shall return at once. Says so if it shall.
+pub(super) fn is_test_skipped(name: &str) -> bool {
+    let skipped = is_skipped(name);
+    if skipped {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        say(&format!("NOT RUN {test}: SESSION_TEST_SKIP names {name}"));
+    }
+    skipped
 }
 
 fn url_variable(kind: Kind) -> String {
@@ -104,7 +115,7 @@ fn advice(kind: Kind, tried: &[String]) -> String {
 }
 
 /// Says a line past the test harness's capturing, and in the file that collects such lines.
-fn report(line: &str) {
+pub(super) fn report(line: &str) {
     say(line);
     let line = format!("{line}\n");
     if let Some(path) = std::env::var_os("SESSION_TEST_REPORT") {

@@ -2,12 +2,16 @@
 //!
 //! Each of [`redis()`], [`mongo()`] and [`mysql()`] looks once a process: for a URL in the environment,
 //! for a Docker engine, for a server binary on `PATH`. `integration-tests/servers/README.md` tells
-//! the variables that steer this.
+//! the variables that steer this. [`ExpressApp`] is the other side for tests of sharing sessions with
+//! Express, and [`Client`] a browser that visits both.
 
 mod binary;
+mod client;
 mod cluster;
 mod docker;
+mod express;
 mod guard;
+mod jar;
 mod lookup;
 mod version;
 
@@ -15,7 +19,9 @@ use std::fmt;
 use std::sync::OnceLock;
 
 pub use binary::Private;
+pub use client::{Client, Response};
 pub use cluster::{RedisCluster, redis_cluster};
+pub use express::{ExpressApp, express_script, is_express_skipped};
 
 /// A kind of database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +64,7 @@ impl fmt::Debug for Server {
 /// standard error if it does.
 #[must_use]
 pub fn is_skipped(kind: Kind) -> bool {
-    let skipped = lookup::is_skipped(kind);
-    if skipped {
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test");
-        lookup::say(&format!(
-            "NOT RUN {test}: SESSION_TEST_SKIP names {}",
-            kind.name()
-        ));
-    }
-    skipped
+    lookup::is_test_skipped(kind.name())
 }
 
 /// How a search ended. A failed one is remembered too, for it takes long.

@@ -56,14 +56,14 @@ impl<C: Carrier> Shared<C> {
 
     /// A batch is over: the first caller who waits gets the next one to drive.
     fn finish(shared: &Arc<Self>, items: usize) {
-        let (reply, own) = oneshot::channel();
-        let leader = {
+        let (leader, own) = {
             let mut queue = shared.queue();
             queue.finish(items);
             let Some(first) = queue.reserve(wanted::<C>) else {
                 return;
             };
-            std::mem::replace(&mut first.reply, reply)
+            let (reply, own) = oneshot::channel();
+            (std::mem::replace(&mut first.reply, reply), own)
         };
         // Should the leader have gone away, the lane is dropped, and comes here again.
         let _ = leader.send(Signal::Lead(own, Lane::new(shared)));
@@ -95,7 +95,12 @@ impl<C: Carrier> Shared<C> {
         while let Some(part) = parts.pop() {
             let items = &round.items[part.clone()];
             match self.carrier.carry(items).await {
-                Ok(answers) => round.answer(part, answers),
+                Ok(answers) => {
+                    let given = answers.iter().flatten();
+                    let bytes = given.map(C::answer_bytes).sum();
+                    self.queue().learn(answers.len(), bytes);
+                    round.answer(part, answers);
+                }
                 Err(error) if error.is_temporary() || part.len() == 1 => round.fail(part, &error),
                 Err(_) => {
                     let middle = part.start + part.len() / 2;
@@ -118,7 +123,13 @@ fn wanted<C: Carrier>(entry: &Entry<C>) -> bool {
 /// Operations of which no two are about the same session.
 struct Round<C: Carrier> {
     items: Vec<C::Item>,
-    replies: Vec<Vec<oneshot::Sender<Signal<C>>>>,
+    replies: Vec<Replies<C>>,
+}
+
+/// Who waits for an answer: one caller, and those who want the same.
+struct Replies<C: Carrier> {
+    first: Option<oneshot::Sender<Signal<C>>>,
+    others: Vec<oneshot::Sender<Signal<C>>>,
 }
 
 impl<C: Carrier> Round<C> {
@@ -128,20 +139,12 @@ impl<C: Carrier> Round<C> {
             items: Vec::with_capacity(batch.len()),
             replies: Vec::with_capacity(batch.len()),
         };
-        if batch.len() == 1 {
-            round.extend(batch);
-            return (round, Vec::new());
-        }
-        let mut places: HashMap<SessionId, usize> = HashMap::with_capacity(batch.len());
         let mut later = Vec::new();
-        for entry in batch {
-            match places.get(C::id(&entry.item)) {
-                None => {
-                    places.insert(C::id(&entry.item).clone(), round.items.len());
-                    round.extend([entry]);
-                }
+        for (entry, place) in zip_places(batch) {
+            match place {
+                None => round.push(entry),
                 Some(place) if C::SAME_ID == SameId::Shared => {
-                    round.replies[*place].push(entry.reply);
+                    round.replies[place].others.push(entry.reply);
                 }
                 Some(_) => later.push(entry),
             }
@@ -149,11 +152,12 @@ impl<C: Carrier> Round<C> {
         (round, later)
     }
 
-    fn extend(&mut self, entries: impl IntoIterator<Item = Entry<C>>) {
-        for entry in entries {
-            self.items.push(entry.item);
-            self.replies.push(vec![entry.reply]);
-        }
+    fn push(&mut self, entry: Entry<C>) {
+        self.items.push(entry.item);
+        self.replies.push(Replies {
+            first: Some(entry.reply),
+            others: Vec::new(),
+        });
     }
 
     fn answer(&mut self, part: Range<usize>, answers: Vec<Result<C::Answer>>) {
@@ -170,17 +174,29 @@ impl<C: Carrier> Round<C> {
     }
 
     fn reply(&mut self, place: usize, answer: Result<C::Answer>) {
-        let replies = &mut self.replies[place];
+        let Replies { first, others } = &mut self.replies[place];
         // A caller that has gone away wants no answer.
-        while replies.len() > 1 {
-            let _ = replies
-                .pop()
-                .map(|reply| reply.send(Signal::Answer(answer.clone())));
+        for reply in others.drain(..) {
+            let _ = reply.send(Signal::Answer(answer.clone()));
         }
-        let _ = replies
-            .pop()
-            .map(|reply| reply.send(Signal::Answer(answer)));
+        let _ = (first.take()).map(|reply| reply.send(Signal::Answer(answer)));
     }
+}
+
+/// Each entry, with its session's place among the different ones if that came before.
+fn zip_places<C: Carrier>(batch: Vec<Entry<C>>) -> impl Iterator<Item = (Entry<C>, Option<usize>)> {
+    let mut seen: HashMap<&SessionId, usize> = HashMap::new();
+    let mut places = Vec::new();
+    if batch.len() > 1 {
+        seen.reserve(batch.len());
+        for entry in &batch {
+            let next = seen.len();
+            let place = *seen.entry(C::id(&entry.item)).or_insert(next);
+            places.push((place < next).then_some(place));
+        }
+    }
+    let places = places.into_iter().chain(std::iter::repeat(None));
+    batch.into_iter().zip(places)
 }
 
 /// One batch: first the room for it, then what is in it. Dropped before its end, it goes on in a

@@ -42,6 +42,12 @@ pub trait Carrier: Send + Sync + 'static {
         0
     }
 
+    /// What an answer adds to it. Before there is one, an operation counts as much as late ones had
+    /// on average.
+    fn answer_bytes(_answer: &Self::Answer) -> usize {
+        0
+    }
+
     /// Sends `items`, of which no two are about the same session, and gives as many answers, in
     /// their order. An error is everybody's; one that is permanent makes the batch go again in
     /// halves, until it is only whose fault it is.
@@ -69,7 +75,8 @@ pub struct BatchLimits {
     pub alone: usize,
     /// The most operations in a batch.
     pub items: usize,
-    /// The most bytes in a batch, where it has more than one operation.
+    /// The most bytes in a batch, where it has more than one operation. While they do not suffice for
+    /// what waits, as many batches may be under way as operations of few callers.
     pub bytes: usize,
     /// The most operations that wait; more are refused.
     pub waiting: usize,

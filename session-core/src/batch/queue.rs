@@ -13,6 +13,10 @@ pub(super) struct Queue<T> {
     under_way: usize,
     /// How many operations were in the batch that started last.
     latest: usize,
+    /// Whether there were too many bytes for it, so that some were left waiting.
+    overflowed: bool,
+    /// How many bytes an answer has, on average of late ones.
+    answer: usize,
     limits: BatchLimits,
 }
 
@@ -23,6 +27,8 @@ impl<T> Queue<T> {
             lanes: 0,
             under_way: 0,
             latest: 0,
+            overflowed: false,
+            answer: 0,
             limits,
         }
     }
@@ -58,10 +64,12 @@ impl<T> Queue<T> {
     ) -> Vec<T> {
         let mut batch = Vec::new();
         let mut size = 0_usize;
+        self.overflowed = false;
         while let Some(next) = self.waiting.front() {
-            size = size.saturating_add(bytes(next));
-            let full = batch.len() >= self.limits.items || size > self.limits.bytes;
-            if full && !batch.is_empty() {
+            size = size.saturating_add(bytes(next)).saturating_add(self.answer);
+            let too_large = size > self.limits.bytes;
+            if (too_large || batch.len() >= self.limits.items) && !batch.is_empty() {
+                self.overflowed = too_large;
                 break;
             }
             let next = self.waiting.pop_front();
@@ -78,6 +86,13 @@ impl<T> Queue<T> {
         self.latest > 1
     }
 
+    /// So many answers have come, which have `bytes`.
+    pub(super) fn learn(&mut self, answers: usize, bytes: usize) {
+        if let Some(average) = bytes.checked_div(answers) {
+            self.answer = (self.answer * 3 + average) / 4;
+        }
+    }
+
     /// A batch of `items` is over.
     pub(super) fn finish(&mut self, items: usize) {
         self.lanes -= 1;
@@ -85,11 +100,12 @@ impl<T> Queue<T> {
     }
 
     /// While callers are few, each goes by itself: a batch would make it wait for another's round
-    /// trip. Once they are many, a few batches at a time, which grow with what waits.
+    /// trip. Once they are many, a few batches at a time, which grow with what waits; as many as
+    /// before if they can't, for then it is not the trips that take the time.
     fn may_start(&self) -> bool {
         let callers = self.under_way + self.waiting.len();
-        self.lanes < self.limits.lanes
-            || (self.lanes < self.limits.alone && callers <= self.limits.alone)
+        let more = self.overflowed || callers <= self.limits.alone;
+        self.lanes < self.limits.lanes || (more && self.lanes < self.limits.alone)
     }
 
     pub(super) fn load(&self) -> (usize, usize) {

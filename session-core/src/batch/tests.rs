@@ -74,6 +74,11 @@ impl<const SHARED: bool> Carrier for Truck<SHARED> {
         item.bytes
     }
 
+    /// What is read is as long as its number says.
+    fn answer_bytes(answer: &u32) -> usize {
+        if SHARED { *answer as usize } else { 0 }
+    }
+
     async fn carry(&self, items: &[Parcel]) -> Result<Vec<Result<u32>>> {
         let log = &self.0;
         let now = log.under_way.fetch_add(1, SeqCst) + 1;
@@ -140,11 +145,20 @@ async fn queue<const SHARED: bool>(
         let batcher = batcher.clone();
         let caller = batcher.clone();
         answers.spawn(async move { (parcel.number, caller.call(parcel).await) });
-        while batcher.load() == (waiting, under_way) {
-            tokio::task::yield_now().await;
-        }
+        until(|| batcher.load() != (waiting, under_way)).await;
     }
     answers
+}
+
+/// Lets the others run until this is so.
+async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if is_so() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it does not come to that");
 }
 
 /// Polls it once.
@@ -234,9 +248,7 @@ async fn few_callers_go_alone_and_many_in_few_lanes() {
     let answers = queue(&many, (0..108).map(parcel)).await;
     assert_eq!(many.load(), (100, 8));
     log.open(7);
-    while many.load().1 != 101 {
-        tokio::task::yield_now().await;
-    }
+    until(|| many.load().1 == 101).await;
     log.open(100);
     settled(answers).await;
     assert_eq!(
@@ -362,6 +374,45 @@ async fn batches_are_limited_by_bytes_and_one_may_be_larger() {
     assert_eq!(log.sent(), [vec![0], vec![1, 2], vec![3], vec![4], vec![5]]);
 }
 
+/// Then it is not the round trips that take the time.
+#[tokio::test]
+async fn while_batches_have_too_many_bytes_there_may_be_more_of_them() {
+    let log = Log::gated();
+    let limits = BatchLimits { alone: 3, ..LIMITS };
+    let batcher = batcher::<false>(&log, limits);
+    let large = |n| Parcel {
+        bytes: 400,
+        ..parcel(n)
+    };
+    let answers = queue(&batcher, (0..10).map(large)).await;
+    log.open(3);
+    until(|| log.sizes() == [1, 1, 1, 2]).await;
+    let more = queue(&batcher, (10..13).map(large)).await;
+    until(|| log.sizes() == [1, 1, 1, 2, 2, 2]).await;
+    assert_eq!(log.under_way.load(SeqCst), 3);
+    log.open(100);
+    assert_eq!(settled(answers).await.len() + settled(more).await.len(), 13);
+    assert_eq!(
+        log.most.load(SeqCst),
+        3,
+        "no more than when callers are few"
+    );
+    assert_eq!(batcher.load(), (0, 0));
+}
+
+#[tokio::test]
+async fn answers_are_expected_to_be_as_long_as_late_ones() {
+    let log = Log::gated();
+    let batcher = batcher::<true>(&log, LIMITS);
+    let answers = queue(&batcher, (400..500).map(parcel)).await;
+    log.open(100);
+    settled(answers).await;
+    // A quarter of the first one's length is expected, and in the end all of it.
+    let sizes = log.sizes();
+    assert_eq!(sizes[..3], [1, 9, 5], "{sizes:?}");
+    assert!(sizes[10..].iter().all(|size| *size <= 2), "{sizes:?}");
+}
+
 #[tokio::test]
 async fn more_than_may_wait_are_refused_and_cost_nobody_anything() {
     let log = Log::gated();
@@ -389,9 +440,7 @@ async fn a_caller_that_goes_away_harms_nobody() {
     drop(leader);
     log.open(1);
     // The batch that went on without its leader ends, and makes the first that waits a leader.
-    while batcher.load().1 != 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| batcher.load().1 == 0).await;
     drop(waiting.remove(0));
     log.open(100);
     for call in waiting {
@@ -492,7 +541,5 @@ async fn everybody_gets_their_answer_under_load_and_cancellation() {
     while let Some(done) = callers.join_next().await {
         done.expect("every answer was right");
     }
-    while batcher.load() != (0, 0) {
-        tokio::task::yield_now().await;
-    }
+    until(|| batcher.load() == (0, 0)).await;
 }

@@ -1,0 +1,186 @@
+//! Operations on few and on many sessions, in turns, beside what memory itself costs.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use benches::median;
+use session_core::{Bytes, Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Stamp};
+use session_memory::MemoryStore;
+
+use super::{HOUR, PAYLOAD, SESSIONS};
+
+const SIZES: [usize; 3] = [SESSIONS / 100, SESSIONS / 10, SESSIONS];
+const ROUNDS: usize = 31;
+const BATCHES: usize = 40;
+const BATCH: usize = 512;
+
+/// A store with sessions, a sharded map with as many, and a plain array of as many.
+struct Subject {
+    store: MemoryStore,
+    sessions: Vec<(SessionId, Stamp)>,
+    shards: Vec<RwLock<HashMap<String, (Instant, Bytes)>>>,
+    array: Vec<Bytes>,
+    random: u64,
+}
+
+/// Nanoseconds an operation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Costs {
+    load: f64,
+    save: f64,
+    map: f64,
+    array: f64,
+}
+
+fn draft() -> Draft {
+    Draft::new(vec![7; PAYLOAD], Lifetime::fixed(HOUR))
+}
+
+/// Data that has been cloned before, as what is in the stores has.
+fn data() -> Bytes {
+    let data = Bytes::from(vec![7; PAYLOAD]);
+    drop(data.clone());
+    data
+}
+
+impl Subject {
+    async fn new(size: usize) -> Self {
+        let mut subject = Self {
+            store: MemoryStore::new(),
+            sessions: Vec::new(),
+            shards: (0..64).map(|_| RwLock::default()).collect(),
+            array: Vec::new(),
+            random: size as u64,
+        };
+        for _ in 0..size {
+            let (id, draft) = (SessionToken::generate().id(), draft());
+            let created = subject.store.create(&id, &draft).await.expect("created");
+            subject.sessions.push((id, created));
+        }
+        for n in 0..size {
+            let id = subject.sessions[n].0.as_str().to_owned();
+            let value = (Instant::now() + HOUR, data());
+            let mut shard = subject
+                .shard(&id)
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            shard.insert(id, value);
+        }
+        subject.array = (0..size).map(|_| data()).collect();
+        subject
+    }
+
+    fn shard(&self, id: &str) -> &RwLock<HashMap<String, (Instant, Bytes)>> {
+        let last = id.as_bytes().last().copied().unwrap_or_default();
+        &self.shards[usize::from(last) % 64]
+    }
+
+    /// Places at random, with ids that are at hand, as those of requests are.
+    fn batch(&mut self) -> Vec<(usize, SessionId)> {
+        let place = |_| {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            let place = self.random as usize % self.sessions.len();
+            let id = SessionId::from_stored(self.sessions[place].0.as_str());
+            (place, id.expect("it is one"))
+        };
+        (0..BATCH).map(place).collect()
+    }
+
+    async fn round(&mut self) -> Costs {
+        let mut total = [Duration::ZERO; 4];
+        for _ in 0..BATCHES {
+            let batch = self.batch();
+            total[0] += self.load(&batch).await;
+            let batch = self.batch();
+            total[1] += self.save(&batch).await;
+            let batch = self.batch();
+            total[2] += self.load_map(&batch);
+            let batch = self.batch();
+            total[3] += self.load_array(&batch);
+        }
+        let [load, save, map, array] =
+            total.map(|time| time.as_nanos() as f64 / (BATCHES * BATCH) as f64);
+        Costs {
+            load,
+            save,
+            map,
+            array,
+        }
+    }
+
+    async fn load(&self, batch: &[(usize, SessionId)]) -> Duration {
+        let began = Instant::now();
+        for (_, id) in batch {
+            let found = self.store.load(id).await.expect("loaded");
+            black_box(found.expect("there"));
+        }
+        began.elapsed()
+    }
+
+    async fn save(&mut self, batch: &[(usize, SessionId)]) -> Duration {
+        let mut saves = Vec::new();
+        for (place, id) in batch {
+            let draft = draft();
+            // A place may come twice.
+            let expected = std::mem::replace(&mut self.sessions[*place].1, draft.stamp);
+            saves.push((id, draft, expected));
+        }
+        let began = Instant::now();
+        for (id, draft, expected) in &saves {
+            let saved = self.store.save(id, draft, *expected).await.expect("saved");
+            assert_eq!(saved, Saved::Done(draft.stamp));
+        }
+        began.elapsed()
+    }
+
+    fn load_map(&self, batch: &[(usize, SessionId)]) -> Duration {
+        let began = Instant::now();
+        for (_, id) in batch {
+            let shard = self.shard(id.as_str()).read();
+            let shard = shard.unwrap_or_else(PoisonError::into_inner);
+            let (deadline, data) = shard.get(id.as_str()).expect("there").clone();
+            drop(shard);
+            assert!(deadline > Instant::now());
+            black_box(data);
+        }
+        began.elapsed()
+    }
+
+    /// What is left when there is nothing to find: the session's place is known.
+    fn load_array(&self, batch: &[(usize, SessionId)]) -> Duration {
+        let began = Instant::now();
+        for (place, _) in batch {
+            black_box(self.array[*place].clone());
+        }
+        began.elapsed()
+    }
+}
+
+pub(crate) async fn run() {
+    let mut subjects = Vec::new();
+    for size in SIZES {
+        subjects.push((Subject::new(size).await, Vec::new()));
+    }
+    for _ in 0..ROUNDS {
+        for (subject, costs) in &mut subjects {
+            costs.push(subject.round().await);
+        }
+    }
+    println!("Operations on sessions at random, medians of {ROUNDS} rounds, ns:\n");
+    println!("| sessions | load | save | load of a sharded map | clone from an array |");
+    println!("|---|---|---|---|---|");
+    for (subject, costs) in &subjects {
+        let columns: [fn(&Costs) -> f64; 4] = [|c| c.load, |c| c.save, |c| c.map, |c| c.array];
+        print!("| {} |", subject.sessions.len());
+        for column in columns {
+            let own = median(costs.iter().map(column));
+            let few = median(subjects[0].1.iter().map(column));
+            print!(" {own:.0} ({:.2}) |", own / few);
+        }
+        println!();
+    }
+}

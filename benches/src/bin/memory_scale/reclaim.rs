@@ -1,0 +1,88 @@
+//! A million sessions that come, and go all at once or not at all.
+
+use std::time::{Duration, Instant};
+
+use session_core::{Draft, Lifetime, SessionDirectory, SessionId, SessionStore, SessionToken};
+use session_memory::MemoryStore;
+
+use super::watch::Watch;
+use super::{HOUR, PAYLOAD, SESSIONS};
+
+const LIVE: usize = 1_000;
+const GRACE: Duration = Duration::from_secs(1);
+/// For so long they are created, and so long it takes until all of them have expired.
+const CREATION: Duration = Duration::from_secs(20);
+const EXPIRY: Duration = Duration::from_secs(10);
+
+/// Bytes of memory in use, as the system counts them (Linux).
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number
+        .and_then(|kib| kib.parse::<usize>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+fn draft(limit: Duration) -> Draft {
+    Draft::new(vec![7; PAYLOAD], Lifetime::fixed(limit))
+}
+
+/// Creates the sessions, and uses others while they expire, or while they would if they did not
+/// live for `longer`.
+pub(crate) async fn run(what: &str, longer: Duration) {
+    let builder = MemoryStore::builder().max_sessions(2 * SESSIONS);
+    let store = builder.expiry_grace(GRACE).build().expect("good settings");
+    let before = resident();
+    let (began, mut watch) = (Instant::now(), Watch::new());
+    let first = began + CREATION;
+    for n in 0..SESSIONS {
+        let left = (first - Instant::now()) + EXPIRY * n as u32 / SESSIONS as u32;
+        let (id, draft) = (SessionToken::generate().id(), draft(left + longer));
+        watch
+            .time(store.create(&id, &draft))
+            .await
+            .expect("created");
+    }
+    assert!(Instant::now() < first, "the first have expired already");
+    let bytes = resident().saturating_sub(before) / SESSIONS;
+    watch.print(&format!("creating them, {bytes} bytes each"));
+    let mut live = Vec::new();
+    for _ in 0..LIVE {
+        let id = SessionToken::generate().id();
+        store.create(&id, &draft(HOUR)).await.expect("created");
+        live.push(id);
+    }
+    while Instant::now() + GRACE < first {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let until = first + EXPIRY + 3 * GRACE;
+    use_others(&store, &live, until).await.print(what);
+    let left = store.count().await.expect("counted");
+    let stay = if longer.is_zero() { 0 } else { SESSIONS };
+    assert_eq!(left, (LIVE + stay) as u64, "sessions are left");
+}
+
+/// Loads, saves, creates and destroys, until the time is over.
+async fn use_others(store: &MemoryStore, live: &[SessionId], until: Instant) -> Watch {
+    let (mut watch, mut n) = (Watch::new(), 0);
+    while Instant::now() < until {
+        n += 1;
+        let id = &live[n % live.len()];
+        let found = watch.time(store.load(id)).await.expect("loaded");
+        let found = found.expect("it lives for an hour");
+        let next = draft(HOUR);
+        let saved = watch.time(store.save(id, &next, found.stamp)).await;
+        let _ = saved.expect("saved");
+        if n % 10 == 0 {
+            let id = SessionToken::generate().id();
+            let created = watch.time(store.create(&id, &next)).await;
+            created.expect("created");
+            let destroyed = watch.time(store.destroy(&id)).await;
+            assert_eq!(destroyed.ok(), Some(true));
+            tokio::task::yield_now().await;
+        }
+    }
+    watch
+}

@@ -1,0 +1,295 @@
+//! What an Express app was told: the options of `session({…})`.
+
+use std::time::Duration;
+
+use session_core::{Error, Result, SessionToken};
+
+use crate::secret::Secrets;
+use crate::signature;
+
+/// When a browser sends the cookie along with requests that other sites cause. Express:
+/// `cookie.sameSite`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// `'strict'` or `true`.
+    Strict,
+    /// `'lax'`.
+    Lax,
+    /// `'none'`.
+    None,
+}
+
+impl SameSite {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Lax => "lax",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Which cookies Chromium drops first. Express: `cookie.priority`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// `'low'`.
+    Low,
+    /// `'medium'`.
+    Medium,
+    /// `'high'`.
+    High,
+}
+
+impl Priority {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// The options of the cookie. Express: `cookie`. They are in each record, and Express sends the
+/// cookie by what it finds there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CookieOptions {
+    /// `maxAge`: how long a session lives unused; `None` for a cookie that ends with the browser.
+    pub max_age: Option<Duration>,
+    /// `path`.
+    pub path: String,
+    /// `domain`.
+    pub domain: Option<String>,
+    /// `httpOnly`.
+    pub http_only: bool,
+    /// `secure`.
+    pub secure: bool,
+    /// `sameSite`.
+    pub same_site: Option<SameSite>,
+    /// `partitioned`.
+    pub partitioned: bool,
+    /// `priority`.
+    pub priority: Option<Priority>,
+}
+
+/// What an Express app says to `session({…})`, with its names; the defaults are Express' own, but
+/// for `resave` and `saveUninitialized`, which are not needed here.
+///
+/// ```
+/// # use std::time::Duration;
+/// use session_express::{Express, SameSite};
+///
+/// let express = Express::new("keyboard cat")               // secret: ['keyboard cat', 'older']
+///     .with_previous("older")
+///     .name("sid")                                         // name: 'sid'
+///     .max_age(Duration::from_secs(3_600))                 // cookie: { maxAge: 3600000,
+///     .secure(true)                                        //           secure: true,
+///     .same_site(SameSite::Lax);                           //           sameSite: 'lax' }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Express {
+    secrets: Secrets,
+    name: String,
+    cookie: CookieOptions,
+    ttl: Option<Duration>,
+    rolling: bool,
+}
+
+impl Express {
+    /// An app with this secret. Express: `secret`.
+    pub fn new(secret: impl AsRef<[u8]>) -> Self {
+        Self {
+            secrets: Secrets::new(secret),
+            name: "connect.sid".to_owned(),
+            cookie: CookieOptions {
+                max_age: None,
+                path: "/".to_owned(),
+                domain: None,
+                http_only: true,
+                secure: false,
+                same_site: None,
+                partitioned: false,
+                priority: None,
+            },
+            ttl: None,
+            rolling: false,
+        }
+    }
+
+    /// The same with an older secret, which only verifies. Express: a further element of `secret`.
+    pub fn with_previous(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// The cookie's name. Express: `name` or `key`; default `connect.sid`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How long a session lives unused. Express: `cookie.maxAge`; default none: the cookie ends
+    /// with the browser, and the record after [`ttl`](Self::ttl).
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.cookie.max_age = Some(max_age);
+        self
+    }
+
+    /// The cookie's path. Express: `cookie.path`; default `/`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.cookie.path = path.into();
+        self
+    }
+
+    /// The cookie's domain. Express: `cookie.domain`; default none.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.cookie.domain = Some(domain.into());
+        self
+    }
+
+    /// Whether scripts can't read the cookie. Express: `cookie.httpOnly`; default `true`.
+    pub fn http_only(mut self, http_only: bool) -> Self {
+        self.cookie.http_only = http_only;
+        self
+    }
+
+    /// Whether the cookie is for https only. Express: `cookie.secure`; default `false`. For
+    /// `'auto'` give `true` if the site is served by https.
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.cookie.secure = secure;
+        self
+    }
+
+    /// Which requests of other sites carry the cookie. Express: `cookie.sameSite`; default none.
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.cookie.same_site = Some(same_site);
+        self
+    }
+
+    /// Whether the cookie is kept apart for each site that embeds this one. Express:
+    /// `cookie.partitioned`; default `false`.
+    pub fn partitioned(mut self, partitioned: bool) -> Self {
+        self.cookie.partitioned = partitioned;
+        self
+    }
+
+    /// Which cookies Chromium drops first. Express: `cookie.priority`; default none.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.cookie.priority = Some(priority);
+        self
+    }
+
+    /// How long the record of a session lives whose cookie ends with the browser. connect-redis:
+    /// `ttl`, default a day; connect-mongo: `ttl`, default 14 days; express-mysql-session:
+    /// `expiration`, default a day.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Whether the cookie is sent again with every response. Express: `rolling`; default `false`.
+    pub fn rolling(mut self, rolling: bool) -> Self {
+        self.rolling = rolling;
+        self
+    }
+
+    /// The options of the cookie.
+    #[must_use]
+    pub fn cookie(&self) -> &CookieOptions {
+        &self.cookie
+    }
+
+    /// The cookie's name.
+    #[must_use]
+    pub fn cookie_name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was given as [`ttl`](Self::ttl).
+    #[must_use]
+    pub const fn given_ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// Whether the cookie is sent again with every response.
+    #[must_use]
+    pub const fn is_rolling(&self) -> bool {
+        self.rolling
+    }
+
+    /// The value of the cookie for a session of this token: `s:`, the token, and its HMAC-SHA256,
+    /// percent-encoded.
+    #[must_use]
+    pub fn write_cookie(&self, token: &SessionToken) -> String {
+        signature::write(&self.secrets, token.expose())
+    }
+
+    /// The token in a cookie's value, if one of the secrets has signed it.
+    #[must_use]
+    pub fn read_cookie(&self, value: &str) -> Option<SessionToken> {
+        SessionToken::foreign(&signature::read(&self.secrets, value)?)
+    }
+
+    /// Refuses what can't be right.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`], which says what to change.
+    pub fn check(&self) -> Result<()> {
+        if self.secrets.any_empty() {
+            return Err(Error::misconfigured(
+                "an empty Express secret signs nothing: remove it",
+            ));
+        }
+        for (name, limit) in [("max_age", self.cookie.max_age), ("ttl", self.ttl)] {
+            if limit.is_some_and(|limit| limit < Duration::from_secs(1)) {
+                return Err(Error::misconfigured(format!(
+                    "Express' {name} must be at least a second: its stores count in seconds"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_brings_its_token_back_whatever_it_is() {
+        let express = Express::new("keyboard cat");
+        for sid in ["x8_4i3md4GT-YSO5u41ROgZDabcdefgh", "%", "päpple.x"] {
+            let token = SessionToken::foreign(sid).expect("any text");
+            let cookie = express.write_cookie(&token);
+            assert_eq!(express.read_cookie(&cookie), Some(token));
+        }
+        let long = SessionToken::foreign(&"x".repeat(255)).expect("just fits");
+        let cookie = express.write_cookie(&long).replace("xx", "x%78");
+        assert_eq!(express.read_cookie(&cookie), Some(long), "another spelling");
+        let too_long = signature::write(&express.secrets, &"x".repeat(256));
+        assert_eq!(express.read_cookie(&too_long), None);
+    }
+
+    #[test]
+    fn what_cant_be_right_is_refused_and_secrets_do_not_show() {
+        let second = Duration::from_secs(1);
+        Express::new("s")
+            .max_age(second)
+            .ttl(second)
+            .check()
+            .expect("good");
+        for wrong in [
+            Express::new(""),
+            Express::new("s").with_previous(""),
+            Express::new("s").max_age(second / 2),
+            Express::new("s").ttl(Duration::ZERO),
+        ] {
+            let error = wrong.check().expect_err("must be refused");
+            assert!(matches!(error, Error::Misconfigured { .. }), "{error:?}");
+        }
+        let shown = format!("{:?}", Express::new("hunter2"));
+        assert!(!shown.contains("hunter2") && shown.contains("connect.sid"));
+    }
+}

@@ -1,0 +1,468 @@
+//! One session's JSON, taken apart: the cookie, the variables, and what Express has no room for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use session_core::{
+    Anchor, Data, Draft, Error, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl,
+};
+use sha2::{Digest, Sha256};
+
+use crate::expiry::{iso, millis};
+use crate::options::CookieOptions;
+
+/// The key under which is kept what Express has no room for: `{"owner": text, "began": Unix
+/// milliseconds, "absolute": milliseconds}`, each only if there is one.
+pub const EXTRA_KEY: &str = "_session";
+
+const COOKIE: &str = "cookie";
+const ORIGINAL_MAX_AGE: &str = "originalMaxAge";
+const EXPIRES: &str = "expires";
+const NULL: Bytes = Bytes::from_static(b"null");
+
+/// Keys that a session can't have in Express: members of its `Session` object, which it drops when
+/// it loads a record.
+const RESERVED: [&str; 18] = [
+    COOKIE,
+    "id",
+    "req",
+    "touch",
+    "resetMaxAge",
+    "save",
+    "reload",
+    "destroy",
+    "regenerate",
+    "constructor",
+    "toString",
+    "toLocaleString",
+    "valueOf",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    PROTO,
+    EXTRA_KEY,
+];
+/// Whoever puts that into a record means harm to a program in JavaScript.
+const PROTO: &str = "__proto__";
+
+/// A session as Express keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionJson {
+    cookie: Data,
+    /// The variables.
+    rest: Data,
+    extra: Extra,
+}
+
+/// What Express has no room for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extra {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    absolute: Option<u64>,
+}
+
+impl Extra {
+    /// When a session began matters to its absolute limit, and to the age that is shown with an
+    /// owner.
+    fn is_needed(&self) -> bool {
+        self.owner.is_some() || self.absolute.is_some()
+    }
+}
+
+impl SessionJson {
+    /// Takes a record apart.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for what Express would not read as a session either.
+    pub(crate) fn decode(json: &Bytes) -> Result<Self> {
+        let mut rest = Data::decode(json)?;
+        if rest.get(PROTO).is_some() {
+            return Err(Error::corrupt("it has a key \"__proto__\""));
+        }
+        let cookie = rest.remove(COOKIE);
+        let cookie = cookie.and_then(|cookie| Data::decode(&cookie).ok());
+        let cookie = cookie.ok_or_else(|| Error::corrupt("it has no object \"cookie\""))?;
+        let extra = rest.get(EXTRA_KEY);
+        // Anything else under this key is a variable of the app's.
+        let extra = extra.and_then(|extra| serde_json::from_slice(extra).ok());
+        if extra.is_some() {
+            rest.remove(EXTRA_KEY);
+        }
+        Ok(Self {
+            cookie,
+            rest,
+            extra: extra.unwrap_or_default(),
+        })
+    }
+
+    /// A new session, without variables.
+    pub(crate) fn new(options: &CookieOptions) -> Self {
+        Self {
+            cookie: fresh_cookie(options),
+            rest: Data::default(),
+            extra: Extra::default(),
+        }
+    }
+
+    /// The record. The cookie comes first, as express-session writes it.
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut all = Data::default();
+        all.set(COOKIE, self.cookie.encode());
+        for (key, value) in self.rest.iter() {
+            all.set(key, value.clone());
+        }
+        if self.extra.is_needed() {
+            all.set(EXTRA_KEY, text_of(&self.extra));
+        }
+        all.encode()
+    }
+
+    /// A hash of all but what a touch changes, and when it began: two writers who both say "now"
+    /// would differ by that.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let mut still = self.clone();
+        still.cookie.remove(EXPIRES);
+        still.extra.began = None;
+        let hash = Sha256::digest(still.encode());
+        Stamp::from_bytes(hash.first_chunk().copied().unwrap_or_default())
+    }
+
+    /// The record of this session, whose cookie ends with the browser if its limit is none and
+    /// which then lives for `ttl`.
+    pub(crate) fn record(&self, raw: Bytes, ttl: Timeout, left: Ttl, now: u64) -> Record {
+        Record {
+            data: self.rest.encode(),
+            stamp: self.stamp(),
+            owner: self.owner(),
+            lifetime: self.lifetime(ttl),
+            ttl: left,
+            age: self.age(now),
+            raw,
+        }
+    }
+
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        Owner::new(self.extra.owner.as_deref()?).ok()
+    }
+
+    pub(crate) fn lifetime(&self, ttl: Timeout) -> Lifetime {
+        let idle = self.max_age().map_or(ttl, Timeout::After);
+        let absolute = Timeout::from_millis(self.extra.absolute);
+        Lifetime::new(idle.min(absolute), absolute)
+    }
+
+    /// Unknown for what Express has begun, which then is as good as new.
+    pub(crate) fn age(&self, now: u64) -> Duration {
+        let began = self.extra.began.unwrap_or(now);
+        Duration::from_millis(now.saturating_sub(began))
+    }
+
+    /// What is left of the absolute limit.
+    pub(crate) fn absolute_left(&self, now: u64) -> Ttl {
+        let absolute = Timeout::from_millis(self.extra.absolute);
+        Lifetime::new(Timeout::Never, absolute).left_after_use(self.age(now))
+    }
+
+    /// `cookie.originalMaxAge`; `None` for a cookie that ends with the browser.
+    fn max_age(&self) -> Option<Duration> {
+        let text = std::str::from_utf8(self.cookie.get(ORIGINAL_MAX_AGE)?).ok()?;
+        // JavaScript's numbers may have a fraction or an exponent.
+        let millis: f64 = text.trim().parse().ok()?;
+        Some(Duration::from_millis(millis.max(1.0) as u64))
+    }
+
+    /// Whether the record says when it ends.
+    pub(crate) fn has_expires(&self) -> bool {
+        self.max_age().is_some()
+    }
+
+    /// What `draft` makes of this session at `now`, and how long that lives.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for a variable that Express would drop.
+    pub(crate) fn written(&self, draft: &Draft, ttl: Timeout, now: u64) -> Result<(Self, Ttl)> {
+        let rest = Data::decode(&draft.data)?;
+        if let Some((key, _)) = rest.iter().find(|(key, _)| RESERVED.contains(key)) {
+            return Err(Error::misconfigured(format!(
+                "Express drops the session key {key:?} when it loads a session: choose another"
+            )));
+        }
+        let mut new = self.clone();
+        new.rest = rest;
+        new.extra = Extra {
+            owner: draft.owner.as_ref().map(|owner| owner.as_str().to_owned()),
+            absolute: draft.lifetime.absolute.millis(),
+            began: match draft.anchor {
+                Anchor::Keep => self.extra.began.or(Some(now)),
+                Anchor::Restart => Some(now),
+            },
+        };
+        if draft.lifetime != self.lifetime(ttl) {
+            new.set_max_age(draft.lifetime, ttl);
+        }
+        let left = new.refresh(draft.lifetime.idle, ttl, now);
+        Ok((new, left))
+    }
+
+    /// This session, used at `now` and then left for `idle`, and how long it lives.
+    pub(crate) fn touched(&self, idle: Timeout, ttl: Timeout, now: u64) -> (Self, Ttl) {
+        let mut new = self.clone();
+        let left = new.refresh(idle, ttl, now);
+        (new, left)
+    }
+
+    /// What says how long the session lives unused. Express knows no session without a limit: its
+    /// stores take `ttl` then.
+    fn set_max_age(&mut self, lifetime: Lifetime, ttl: Timeout) {
+        let limit = lifetime.idle.min(lifetime.absolute);
+        let text = limit.millis().filter(|_| limit != ttl);
+        let text = text.map_or(NULL, |millis| Bytes::from(millis.to_string()));
+        self.cookie.set(ORIGINAL_MAX_AGE, text);
+    }
+
+    /// Makes `cookie.expires` true again: one that has passed would make Express end a session that
+    /// lives.
+    fn refresh(&mut self, idle: Timeout, ttl: Timeout, now: u64) -> Ttl {
+        let idle = match idle {
+            Timeout::Never => ttl,
+            idle => idle,
+        };
+        let lifetime = Lifetime::new(idle, Timeout::from_millis(self.extra.absolute));
+        let left = lifetime.left_after_use(self.age(now));
+        let expires = match (self.max_age(), left) {
+            (Some(_), Ttl::Left(left)) => text_of(&iso(now.saturating_add(millis(left)))),
+            _ => NULL,
+        };
+        self.cookie.set(EXPIRES, expires);
+        left
+    }
+}
+
+/// The cookie of a new session, with the keys that express-session writes, in its order.
+fn fresh_cookie(options: &CookieOptions) -> Data {
+    let mut cookie = Data::default();
+    let mut set = |key: &str, value: Option<Bytes>| {
+        if let Some(value) = value {
+            cookie.set(key, value);
+        }
+    };
+    let max_age = options
+        .max_age
+        .map(|limit| Bytes::from(millis(limit).to_string()));
+    let yes = |is: bool| is.then(|| Bytes::from_static(b"true"));
+    set(ORIGINAL_MAX_AGE, Some(max_age.unwrap_or(NULL)));
+    set("partitioned", yes(options.partitioned));
+    let priority = options.priority.map(|priority| text_of(priority.text()));
+    set("priority", priority);
+    set(EXPIRES, Some(NULL));
+    set("secure", yes(options.secure));
+    set("httpOnly", Some(text_of(&options.http_only)));
+    let domain = options.domain.as_deref().map(text_of);
+    set("domain", domain);
+    set("path", Some(text_of(options.path.as_str())));
+    let same_site = options.same_site.map(|same_site| text_of(same_site.text()));
+    set("sameSite", same_site);
+    cookie
+}
+
+/// The JSON text of something that always has one.
+fn text_of<T: Serialize + ?Sized>(value: &T) -> Bytes {
+    serde_json::to_vec(value).map_or(NULL, Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use session_core::ErrorKind;
+
+    const DAY: Timeout = Timeout::After(Duration::from_secs(86_400));
+    const NOW: u64 = 1_795_542_986_092;
+
+    fn decode(json: &str) -> SessionJson {
+        SessionJson::decode(&Bytes::copy_from_slice(json.as_bytes())).expect("a session")
+    }
+
+    fn text(session: &SessionJson) -> String {
+        String::from_utf8(session.encode().to_vec()).expect("JSON")
+    }
+
+    fn plain() -> CookieOptions {
+        crate::Express::new("s").cookie().clone()
+    }
+
+    #[test]
+    fn records_are_those_of_express() {
+        let draft = Draft::new(r#"{"name":"Napoleon"}"#, Lifetime::idle(DAY));
+        let (session, left) = SessionJson::new(&plain())
+            .written(&draft, DAY, NOW)
+            .expect("good");
+        assert_eq!(
+            text(&session),
+            r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"name":"Napoleon"}"#
+        );
+        assert_eq!(left, Ttl::from(DAY));
+
+        let minute = Duration::from_secs(60);
+        let options = CookieOptions {
+            max_age: Some(minute),
+            ..plain()
+        };
+        let draft = Draft::new("{}", Lifetime::idle(minute));
+        let (session, left) = SessionJson::new(&options)
+            .written(&draft, DAY, NOW)
+            .expect("good");
+        assert_eq!(
+            text(&session),
+            r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-11-24T17:57:26.092Z","httpOnly":true,"path":"/"}}"#
+        );
+        assert_eq!(left, Ttl::Left(minute));
+    }
+
+    #[test]
+    fn what_is_unknown_is_written_back_as_it_was() {
+        let json = r#"{"cookie":{"x":{ "y" :1.0},"originalMaxAge":59835,"expires":"2026-01-01T00:00:00.000Z","sameSite":"lax"},"big":12345678901234567890123,"odd":{ "a" : 1E2 }}"#;
+        let session = decode(json);
+        assert_eq!(text(&session), json);
+        let lifetime = session.lifetime(DAY);
+        assert_eq!(lifetime, Lifetime::idle(Duration::from_millis(59_835)));
+        let draft = Draft::new(session.rest.encode(), lifetime);
+        let (new, _) = session.written(&draft, DAY, NOW).expect("good");
+        assert_eq!(
+            text(&new),
+            json.replace("2026-01-01T00:00:00.000Z", &iso(NOW + 59_835))
+        );
+    }
+
+    #[test]
+    fn a_limit_that_happens_to_be_the_stores_stays_in_the_cookie() {
+        let json = r#"{"cookie":{"originalMaxAge":86400000,"expires":"2026-01-01T00:00:00.000Z"}}"#;
+        let session = decode(json);
+        let draft = Draft::new("{}", session.lifetime(DAY));
+        let (new, _) = session.written(&draft, DAY, NOW).expect("good");
+        assert!(text(&new).contains("\"originalMaxAge\":86400000"));
+        assert!(new.has_expires());
+    }
+
+    #[test]
+    fn remember_me_and_back() {
+        let month = Duration::from_secs(30 * 86_400);
+        let session = SessionJson::new(&plain());
+        let draft = Draft::new("{}", Lifetime::idle(month));
+        let (remembered, left) = session.written(&draft, DAY, NOW).expect("good");
+        assert!(text(&remembered).contains("\"originalMaxAge\":2592000000"));
+        assert_eq!(left, Ttl::Left(month));
+        let draft = Draft::new("{}", Lifetime::idle(DAY));
+        let (back, left) = remembered.written(&draft, DAY, NOW).expect("good");
+        assert!(text(&back).contains(r#""originalMaxAge":null,"expires":null"#));
+        assert_eq!(left, Ttl::from(DAY));
+    }
+
+    #[test]
+    fn owner_and_absolute_limit_are_kept_beside() {
+        let hour = Duration::from_secs(3_600);
+        let lifetime = Lifetime::new(hour, 12 * hour);
+        let owner = Owner::new("user-1769").expect("good");
+        let draft = Draft::new("{}", lifetime).with_owner(owner.clone());
+        let (session, _) = SessionJson::new(&plain())
+            .written(&draft, DAY, NOW)
+            .expect("good");
+        let session = decode(&text(&session));
+        assert_eq!(session.owner(), Some(owner));
+        assert_eq!(session.lifetime(DAY), lifetime);
+        let later = NOW + millis(11 * hour + hour / 2);
+        assert_eq!(session.age(later), 11 * hour + hour / 2);
+        let (touched, left) = session.touched(lifetime.idle, DAY, later);
+        assert_eq!(left, Ttl::Left(hour / 2), "not past the absolute limit");
+        assert!(text(&touched).contains(&iso(NOW + millis(12 * hour))));
+        assert_eq!(touched.stamp(), session.stamp(), "a touch is no change");
+        let over = session
+            .touched(lifetime.idle, DAY, NOW + millis(13 * hour))
+            .1;
+        assert_eq!(over, Ttl::Left(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_stamp_names_what_is_in_it() {
+        let one = decode(r#"{"cookie":{"originalMaxAge":1000,"expires":"a"},"n":1}"#);
+        let touched = decode(r#"{"cookie":{"originalMaxAge":1000,"expires":"b"},"n":1}"#);
+        let changed = decode(r#"{"cookie":{"originalMaxAge":1000,"expires":"a"},"n":2}"#);
+        let longer = decode(r#"{"cookie":{"originalMaxAge":2000,"expires":"a"},"n":1}"#);
+        assert_eq!(one.stamp(), touched.stamp());
+        assert_ne!(one.stamp(), changed.stamp());
+        assert_ne!(one.stamp(), longer.stamp());
+    }
+
+    #[test]
+    fn a_key_that_express_would_drop_is_refused_by_name() {
+        for key in RESERVED {
+            let draft = Draft::new(format!(r#"{{"{key}":1}}"#), Lifetime::idle(DAY));
+            let error = SessionJson::new(&plain()).written(&draft, DAY, NOW);
+            let error = error.expect_err("must be refused");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_session_is_corrupt() {
+        for json in [
+            "",
+            "[]",
+            "[1]",
+            "null",
+            r#"{"n":1}"#,
+            r#"{"cookie":false}"#,
+            r#"{"cookie":null}"#,
+            r#"{"cookie":[]}"#,
+            r#"{"cookie":{}"#,
+            r#"{"cookie":{},"n":"#,
+            r#"{"cookie":{},"__proto__":{"admin":true}}"#,
+            r#"{"cookie":{},"\u005f_proto__":{"admin":true}}"#,
+        ] {
+            let error = SessionJson::decode(&Bytes::copy_from_slice(json.as_bytes()));
+            let error = error.expect_err(json);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{json}");
+        }
+    }
+
+    #[test]
+    fn odd_cookies_are_read_as_express_reads_them() {
+        for cookie in [
+            "{}",
+            r#"{"originalMaxAge":null}"#,
+            r#"{"originalMaxAge":false,"expires":false}"#,
+            r#"{"originalMaxAge":"soon"}"#,
+        ] {
+            let session = decode(&format!(r#"{{"cookie":{cookie}}}"#));
+            assert_eq!(session.lifetime(DAY), Lifetime::idle(DAY), "{cookie}");
+        }
+        for (age, millis) in [("1999.5", 1_999), ("2e3", 2_000), ("0", 1), ("-5", 1)] {
+            let session = decode(&format!(r#"{{"cookie":{{"originalMaxAge":{age}}}}}"#));
+            let idle = session.lifetime(DAY).idle.millis();
+            assert_eq!(idle, Some(millis), "{age}");
+        }
+        let theirs = decode(r#"{"cookie":{},"_session":"mine"}"#);
+        assert_eq!(theirs.rest.encode(), r#"{"_session":"mine"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = SessionJson::decode(&Bytes::from(bytes));
+        }
+
+        #[test]
+        fn no_cookie_makes_it_panic(cookie in "\\{(\"(originalMaxAge|expires)\":[-0-9eE.]{1,12},?)*\\}") {
+            if let Ok(session) = SessionJson::decode(&Bytes::from(format!("{{\"cookie\":{cookie}}}"))) {
+                let (touched, _) = session.touched(session.lifetime(DAY).idle, DAY, NOW);
+                prop_assert!(SessionJson::decode(&touched.encode()).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Sessions in Express' layout: no lost update, no resurrection, and the records are Express'.
+
+mod support;
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use session_core::{
+    Draft, Error, Lifetime, Observer, Owner, Saved, SessionId, SessionStore, SessionToken,
+    Sessions, Timeout,
+};
+use session_express::{Express, ExpressLayout, ExpressStore};
+use support::Memory;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn setup(express: Express) -> (Memory, ExpressStore<Memory>, Sessions) {
+    let memory = Memory::default();
+    let store = ExpressStore::new(memory.clone(), express).expect("good options");
+    let lifetime = store.lifetime();
+    let sessions = Sessions::builder(Arc::new(store.clone())).lifetime(lifetime);
+    (memory, store, sessions.build().expect("good rules"))
+}
+
+fn sid(session: &session_core::Session) -> String {
+    session.token().expect("stored").expose().to_owned()
+}
+
+#[tokio::test]
+async fn a_session_is_filed_under_its_token_as_express_writes_it() {
+    let (memory, _, sessions) = setup(Express::new("s"));
+    let session = sessions.start();
+    session.insert("name", "Napoleon").expect("JSON");
+    session.save().await.expect("saved");
+    assert_eq!(
+        memory.text(&sid(&session)).as_deref(),
+        Some(
+            r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"name":"Napoleon"}"#
+        )
+    );
+    let again = sessions.open(session.token().as_ref()).await.expect("read");
+    assert_eq!(again.keys(), ["name"], "the cookie is no variable");
+}
+
+#[tokio::test]
+async fn what_express_wrote_is_read_changed_and_kept() {
+    let (memory, _, sessions) = setup(Express::new("s"));
+    let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+    let theirs = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2020-01-01T00:00:00.000Z","x":[1],"path":"/"},"cart":{"n":12345678901234567890}}"#;
+    memory.put(uuid, theirs, HOUR);
+    let token = SessionToken::foreign(uuid).expect("a text");
+    let session = sessions.open(Some(&token)).await.expect("read");
+    assert_eq!(session.lifetime(), Lifetime::idle(HOUR));
+    session.insert("seen", true).expect("JSON");
+    let before = memory.calls.load(SeqCst);
+    session.save().await.expect("saved");
+    assert_eq!(memory.calls.load(SeqCst) - before, 1, "one round trip");
+    let text = memory.text(uuid).expect("there");
+    assert!(
+        text.contains(r#""x":[1],"path":"/"},"cart":{"n":12345678901234567890},"seen":true}"#),
+        "{text}"
+    );
+    assert!(
+        !text.contains("2020-01-01"),
+        "expires is true again: {text}"
+    );
+}
+
+#[tokio::test]
+async fn writers_of_different_keys_lose_none_and_updates_add_up() {
+    let (_, _, sessions) = setup(Express::new("s").max_age(HOUR));
+    let session = sessions.start();
+    session.insert("n", 0).expect("JSON");
+    session.save().await.expect("saved");
+    let token = session.token();
+    let writers = (0..24).map(|writer| {
+        let (sessions, token) = (sessions.clone(), token.clone());
+        tokio::spawn(async move {
+            let session = sessions.open(token.as_ref()).await.expect("read");
+            session
+                .insert(&format!("key{writer}"), writer)
+                .expect("JSON");
+            session.touch().await.expect("touched");
+            session
+                .update("n", |n: Option<u32>| n.unwrap_or(0) + 1)
+                .await
+                .expect("updated");
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.expect("no panic");
+    }
+    let session = sessions.open(token.as_ref()).await.expect("read");
+    assert_eq!(session.get::<u32>("n").expect("a number"), Some(24));
+    assert_eq!(session.keys().len(), 25);
+}
+
+/// Two counters that read the same number write the same record: only one of them was done.
+#[tokio::test]
+async fn a_write_of_the_same_content_by_another_is_no_write_of_ours() {
+    let (_, store, _) = setup(Express::new("s"));
+    let id = SessionToken::generate().plain().id();
+    let day = store.lifetime();
+    store
+        .create(&id, &Draft::new(r#"{"n":5}"#, day))
+        .await
+        .expect("created");
+    let read = store.load(&id).await.expect("read").expect("there");
+    let six = || Draft::new(r#"{"n":6}"#, day).replacing(read.raw.clone());
+    assert!(matches!(
+        store.save(&id, &six(), read.stamp).await,
+        Ok(Saved::Done(_))
+    ));
+    assert_eq!(
+        store.save(&id, &six(), read.stamp).await.expect("answered"),
+        Saved::Conflict
+    );
+    let blind = Draft::new(r#"{"n":6}"#, day);
+    assert_eq!(
+        store.save(&id, &blind, read.stamp).await.expect("answered"),
+        Saved::Conflict
+    );
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_known_when_it_is_repeated() {
+    let (memory, store, _) = setup(Express::new("s").max_age(HOUR));
+    let id = |n: u32| SessionId::plain(&format!("sid{n}")).expect("a text");
+    let day = store.lifetime();
+    let draft = Draft::new(r#"{"n":1}"#, day);
+    memory.cut.store(true, SeqCst);
+    assert!(store.create(&id(1), &draft).await.is_err());
+    let stamp = store.create(&id(1), &draft).await.expect("it was this one");
+
+    let draft = Draft::new(r#"{"n":2}"#, day);
+    memory.cut.store(true, SeqCst);
+    assert!(store.save(&id(1), &draft, stamp).await.is_err());
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    let Ok(Saved::Done(stamp)) = store.save(&id(1), &draft, stamp).await else {
+        panic!("it was this one");
+    };
+
+    let draft = Draft::new(r#"{"n":3}"#, day);
+    memory.cut.store(true, SeqCst);
+    assert!(store.rename(&id(1), &id(2), &draft, stamp).await.is_err());
+    let renamed = store.rename(&id(1), &id(2), &draft, stamp).await;
+    assert!(matches!(renamed, Ok(Saved::Done(_))), "{renamed:?}");
+    let other = Draft::new("{}", day);
+    let other = store.create(&id(2), &other).await;
+    assert!(matches!(other, Err(Error::AlreadyExists)), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_logout_holds_against_a_slow_request() {
+    let (memory, _, sessions) = setup(Express::new("s"));
+    let session = sessions.start();
+    session.insert("user", 1).expect("JSON");
+    session.save().await.expect("saved");
+    let slow = sessions.open(session.token().as_ref()).await.expect("read");
+    slow.insert("late", true).expect("JSON");
+    let sid = sid(&session);
+    session.destroy().await.expect("destroyed");
+    assert!(matches!(slow.save().await, Err(Error::Gone)));
+    assert!(matches!(slow.touch().await, Ok(()) | Err(Error::Gone)));
+    assert_eq!(memory.text(&sid), None);
+}
+
+#[tokio::test]
+async fn cycling_the_id_frees_the_old_one_and_keeps_the_data() {
+    let (memory, _, sessions) = setup(Express::new("s"));
+    let session = sessions.start();
+    session.insert("cart", "hat").expect("JSON");
+    session.save().await.expect("saved");
+    let old = sid(&session);
+    session.cycle_id().await.expect("cycled");
+    assert_eq!(memory.text(&old), None);
+    assert!(memory.text(&sid(&session)).expect("there").contains("hat"));
+}
+
+#[tokio::test]
+async fn a_touch_makes_expires_true_and_is_no_change() {
+    let (memory, store, _) = setup(Express::new("s").max_age(HOUR));
+    let id = SessionId::plain("sid").expect("a text");
+    let stale =
+        r#"{"cookie":{"originalMaxAge":3600000,"expires":"2020-01-01T00:00:00.000Z"},"n":1}"#;
+    memory.put("sid", stale, HOUR / 2);
+    let read = store.load(&id).await.expect("read").expect("there");
+    let ttl = store
+        .touch(&id, Timeout::After(HOUR))
+        .await
+        .expect("touched")
+        .expect("there");
+    assert!(ttl.left() > Some(HOUR / 2));
+    let text = memory.text("sid").expect("there");
+    assert!(!text.contains("2020-01-01"), "{text}");
+    let draft = Draft::new(r#"{"n":2}"#, read.lifetime).replacing(read.raw.clone());
+    let saved = store.save(&id, &draft, read.stamp).await;
+    assert!(
+        matches!(saved, Ok(Saved::Done(_))),
+        "a touch is no conflict"
+    );
+
+    let browser = r#"{"cookie":{"originalMaxAge":null,"expires":null},"n":1}"#;
+    memory.put("sid", browser, HOUR / 2);
+    store
+        .touch(&id, Timeout::After(HOUR))
+        .await
+        .expect("touched")
+        .expect("there");
+    assert_eq!(memory.text("sid").as_deref(), Some(browser));
+    let left = store.load(&id).await.expect("read").expect("there").ttl;
+    assert!(left.left() > Some(HOUR / 2), "{left}");
+}
+
+#[tokio::test]
+async fn the_absolute_limit_and_the_owner_are_kept_though_express_knows_neither() {
+    let (memory, _, sessions) = setup(Express::new("s"));
+    let session = sessions.start();
+    session
+        .set_owner(Owner::new("user-1").expect("good"))
+        .expect("short");
+    session
+        .set_lifetime(Lifetime::new(HOUR, Duration::from_millis(300)))
+        .expect_err("idle is longer");
+    let brief = Lifetime::fixed(Duration::from_millis(1_200));
+    session.set_lifetime(brief).expect("good");
+    session.save().await.expect("saved");
+    let (token, sid) = (session.token(), sid(&session));
+    let found = sessions.open(token.as_ref()).await.expect("read");
+    assert_eq!(found.owner(), session.owner());
+    // Express extends it without end.
+    let text = memory.text(&sid).expect("there");
+    memory.put(&sid, &text, HOUR);
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert!(sessions.open(token.as_ref()).await.expect("read").is_new());
+    let owner = Owner::new("user-1").expect("good");
+    let listed = sessions.owned_by(&owner).await;
+    assert!(
+        matches!(listed, Err(Error::Unsupported { .. })),
+        "{listed:?}"
+    );
+}
+
+#[derive(Default)]
+struct Corrupt(Mutex<Vec<String>>);
+
+impl Observer for Corrupt {
+    fn corrupt(&self, id: &SessionId, error: &Error) {
+        self.0
+            .lock()
+            .expect("whole")
+            .push(format!("{id:?} {error}"));
+    }
+}
+
+#[tokio::test]
+async fn bad_records_cost_only_themselves_and_are_reported() {
+    let (memory, store, _) = setup(Express::new("s"));
+    let reports = Arc::new(Corrupt::default());
+    let sessions = Sessions::builder(Arc::new(store))
+        .shared_observer(Arc::clone(&reports) as Arc<dyn Observer>)
+        .build()
+        .expect("good rules");
+    let bad = [
+        r#"{"name":"x"}"#,
+        r#"{"cookie":false}"#,
+        "[1,2]",
+        r#"{"cookie":{},"__proto__":{"admin":true}}"#,
+        r#"{"cookie":{"originalMaxAge":nul"#,
+        "",
+    ];
+    for (n, record) in bad.iter().enumerate() {
+        memory.put(&format!("secret-sid-{n}"), record, HOUR);
+    }
+    memory.put("good", r#"{"cookie":{},"n":1}"#, HOUR);
+    for (n, record) in bad.iter().enumerate() {
+        let token = SessionToken::foreign(&format!("secret-sid-{n}")).expect("a text");
+        let session = sessions.open(Some(&token)).await.expect("a fresh session");
+        assert!(session.is_new() && session.is_empty(), "{record}");
+    }
+    let token = SessionToken::foreign("good").expect("a text");
+    assert!(!sessions.open(Some(&token)).await.expect("read").is_new());
+    let reports = reports.0.lock().expect("whole");
+    assert_eq!(reports.len(), bad.len());
+    assert!(
+        reports.iter().all(|report| !report.contains("secret-sid")),
+        "{reports:?}"
+    );
+}
+
+#[tokio::test]
+async fn limits_and_rules_are_told_by_name() {
+    let (_, store, sessions) = setup(Express::new("s"));
+    let session = sessions.start();
+    session.insert("save", 1).expect("JSON");
+    let error = session.save().await.expect_err("Express would drop it");
+    assert!(error.to_string().contains("\"save\""), "{error}");
+    let session = sessions.start();
+    session.insert("much", "x".repeat(5_000)).expect("JSON");
+    let error = session.save().await.expect_err("over the store's limit");
+    assert!(
+        matches!(error, Error::TooLarge { limit: 4096, .. }),
+        "{error:?}"
+    );
+    let renewing = Sessions::builder(Arc::new(store)).renew_after(HOUR, HOUR / 60);
+    assert!(matches!(renewing.build(), Err(Error::Misconfigured { .. })));
+}

@@ -1,0 +1,164 @@
+//! Express' records in memory, with what a test wants to see or to break.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use session_core::{Bytes, Cursor, Error, Result, Ttl, async_trait};
+use session_express::{Found, KeyValue, Listed};
+
+type Values = HashMap<String, (Bytes, Option<Instant>)>;
+
+/// Clones share the values.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    values: Arc<Mutex<Values>>,
+    /// Operations so far.
+    pub(crate) calls: Arc<AtomicUsize>,
+    /// The next write happens, and its answer is lost.
+    pub(crate) cut: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let values = self.values.lock().expect("whole");
+        let (value, _) = values.get(name)?;
+        Some(String::from_utf8(value.to_vec()).expect("JSON"))
+    }
+
+    /// As Express writes: blindly.
+    pub(crate) fn put(&self, name: &str, value: &str, ttl: Duration) {
+        let value = (Bytes::from(value.to_owned()), Some(Instant::now() + ttl));
+        self.values
+            .lock()
+            .expect("whole")
+            .insert(name.into(), value);
+    }
+
+    fn live<T>(&self, work: impl FnOnce(&mut Values) -> T) -> T {
+        self.calls.fetch_add(1, SeqCst);
+        let mut values = self.values.lock().expect("whole");
+        let now = Instant::now();
+        values.retain(|_, (_, end)| end.is_none_or(|end| now < end));
+        work(&mut values)
+    }
+
+    fn answered<T>(&self, answer: T) -> Result<T> {
+        match self.cut.swap(false, SeqCst) {
+            true => Err(Error::unavailable("write", "the wire was cut")),
+            false => Ok(answer),
+        }
+    }
+}
+
+fn end(ttl: Ttl) -> Option<Instant> {
+    ttl.left().map(|left| Instant::now() + left)
+}
+
+#[async_trait]
+impl KeyValue for Memory {
+    const TTL: Duration = Duration::from_secs(86_400);
+
+    fn max_data(&self) -> usize {
+        4096
+    }
+
+    async fn get(&self, _: &'static str, name: &str) -> Result<Option<Found>> {
+        Ok(self.live(|values| {
+            let (value, end) = values.get(name)?;
+            let left = end.map(|end| end - Instant::now());
+            Some(Found {
+                value: value.clone(),
+                left: left.map_or(Ttl::Never, Ttl::Left),
+                modified: None,
+            })
+        }))
+    }
+
+    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+        let added = self.live(|values| {
+            let free = !values.contains_key(name);
+            if free {
+                values.insert(name.into(), (value.clone(), end(ttl)));
+            }
+            free
+        });
+        self.answered(added)
+    }
+
+    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+        let swapped = self.live(|values| match values.get_mut(name) {
+            Some(there) if there.0 == old => {
+                *there = (new.clone(), end(ttl));
+                true
+            }
+            _ => false,
+        });
+        self.answered(swapped)
+    }
+
+    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+        Ok(self.live(|values| match values.get_mut(name) {
+            Some(there) => {
+                there.1 = there.1.max(end(ttl));
+                true
+            }
+            None => false,
+        }))
+    }
+
+    async fn rename(
+        &self,
+        from: &str,
+        to: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let renamed = self.live(|values| {
+            if values.get(from).is_none_or(|there| there.0 != old) {
+                return Ok(false);
+            }
+            if values.contains_key(to) {
+                return Err(Error::AlreadyExists);
+            }
+            values.remove(from);
+            values.insert(to.into(), (new.clone(), end(ttl)));
+            Ok(true)
+        });
+        self.answered(renamed?)
+    }
+
+    async fn remove(&self, name: &str) -> Result<bool> {
+        Ok(self.live(|values| values.remove(name).is_some()))
+    }
+
+    async fn count(&self) -> Result<u64> {
+        Ok(self.live(|values| values.len() as u64))
+    }
+
+    async fn page(&self, _: Option<&Cursor>, _: usize) -> Result<Listed> {
+        let found = |value: &Bytes| Found {
+            value: value.clone(),
+            left: Ttl::Never,
+            modified: None,
+        };
+        let values = self.live(|values| {
+            let all = values.iter();
+            all.map(|(name, (value, _))| (name.clone(), found(value)))
+                .collect()
+        });
+        Ok(Listed { values, next: None })
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        Ok(self.live(|values| values.drain().count() as u64))
+    }
+}

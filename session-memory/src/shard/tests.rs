@@ -1,0 +1,247 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use session_core::{Draft, Lifetime};
+
+use super::*;
+
+const SECOND: Micros = 1_000_000;
+const ALL: usize = usize::MAX;
+
+fn id(n: usize) -> SessionId {
+    SessionId::from_stored(&format!("session{n}")).expect("valid")
+}
+
+fn name(id: &SessionId) -> Name<'_> {
+    // Few hashes, so that sessions meet in a bucket.
+    let hash = id.as_str().bytes().map(u32::from).sum();
+    Name { id, hash }
+}
+
+fn owner(n: usize) -> Option<Owner> {
+    (n > 0).then(|| Owner::new(format!("owner{n}")).expect("valid"))
+}
+
+fn shard(grace: Micros) -> Shard {
+    Shard::new(RandomState::new(), grace)
+}
+
+fn write(idle: impl Into<Timeout>, now: Micros) -> Write {
+    let draft = Draft::new("x", Lifetime::idle(idle));
+    Write::new(&draft, draft.data.clone(), now, now)
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Writes a session, whether or not there was one.
+fn put(shard: &mut Shard, n: usize, write: Write, owner: Option<&Owner>) {
+    let id = id(n);
+    match shard.find(name(&id)) {
+        Some(slot) => drop(shard.replace(slot, write, owner)),
+        None => drop(shard.insert(name(&id), write, owner)),
+    }
+}
+
+fn sweep(shard: &mut Shard, now: Micros, steps: usize) -> Swept {
+    shard.sweep(now, now, steps, &mut Garbage::default())
+}
+
+fn owned(shard: &Shard, owner: &Owner) -> Vec<u32> {
+    let after = |slot: &u32| shard.owned(owner, Some(*slot));
+    std::iter::successors(shard.owned(owner, None), after).collect()
+}
+
+fn is_empty(shard: &Shard) -> bool {
+    let slots = shard.entries.next_taken(0);
+    (slots, shard.len(), shard.owners.len(), shard.ended()) == (None, 0, 0, 0)
+}
+
+#[test]
+fn a_sweep_does_no_more_than_it_may() {
+    let mut shard = shard(0);
+    for n in 0..1_000 {
+        put(&mut shard, n, write(seconds(1), 0), None);
+    }
+    let ten = Swept {
+        freed: 10,
+        steps: 10,
+    };
+    assert_eq!(sweep(&mut shard, 2 * SECOND, 10), ten);
+    assert_eq!(shard.len(), 990);
+    assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 990);
+    assert!(is_empty(&shard));
+}
+
+#[test]
+fn forgetting_ends_is_done_in_steps_too() {
+    let mut shard = shard(SECOND);
+    for n in 0..100 {
+        put(&mut shard, n, write(seconds(1), 0), None);
+    }
+    sweep(&mut shard, 2 * SECOND, ALL);
+    assert_eq!(shard.ended(), 100);
+    let swept = sweep(&mut shard, 4 * SECOND, 10);
+    assert_eq!((swept.steps, shard.ended()), (10, 90));
+}
+
+#[test]
+fn ends_wait_for_the_reaper_as_long_as_the_grace() {
+    let mut shard = shard(60 * SECOND);
+    let whose = owner(1);
+    for n in 0..10 {
+        put(&mut shard, n, write(seconds(1), 0), whose.as_ref());
+    }
+    sweep(&mut shard, 2 * SECOND, ALL);
+    let taken = shard.take_ended(4, 30 * SECOND);
+    assert_eq!(taken.len(), 4);
+    for ended in taken {
+        assert_eq!((ended.owner, ended.age), (whose.clone(), seconds(2)));
+    }
+    sweep(&mut shard, 62 * SECOND, ALL);
+    assert_eq!(shard.ended(), 6);
+    assert_eq!(shard.take_ended(6, 62 * SECOND + 1), [], "it is too late");
+    assert!(is_empty(&shard));
+}
+
+#[test]
+fn keeping_a_session_alive_does_not_make_work() {
+    let mut shard = shard(0);
+    put(&mut shard, 0, write(seconds(100), 0), None);
+    let slot = shard.find(name(&id(0))).expect("there");
+    for second in 0..10_000 {
+        let now = second * SECOND;
+        shard.touch(slot, seconds(100).into(), now);
+        let swept = sweep(&mut shard, now, 2);
+        assert!(swept.steps <= 1, "one look at most, after {second} s");
+    }
+}
+
+/// What a shard should hold: deadline and owner of each session, and the ends to report.
+#[derive(Default)]
+struct Model {
+    sessions: BTreeMap<usize, (Micros, usize)>,
+    ended: BTreeSet<usize>,
+}
+
+impl Model {
+    fn expire(&mut self, now: Micros) {
+        let expired: Vec<usize> = self.live(|deadline, _| deadline <= now);
+        for n in expired {
+            self.sessions.remove(&n);
+            self.ended.insert(n);
+        }
+    }
+
+    fn live(&self, which: impl Fn(Micros, usize) -> bool) -> Vec<usize> {
+        let all = self.sessions.iter();
+        let found = all.filter(|(_, (deadline, owner))| which(*deadline, *owner));
+        found.map(|(n, _)| *n).collect()
+    }
+}
+
+/// One step of the property test below.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, Option<u64>, usize),
+    Touch(usize, u64),
+    Remove(usize),
+    Wait(u64),
+    Sweep(usize),
+    Reap,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (n, idle) = (0..40_usize, 1..100_000_u64);
+    prop_oneof![
+        4 => (n.clone(), prop::option::weighted(0.9, idle.clone()), 0..4_usize)
+            .prop_map(|(n, idle, owner)| Step::Write(n, idle, owner)),
+        2 => (n.clone(), idle.clone()).prop_map(|(n, idle)| Step::Touch(n, idle)),
+        1 => n.prop_map(Step::Remove),
+        3 => (0..30_000_u64).prop_map(Step::Wait),
+        1 => (0..5_usize).prop_map(Step::Sweep),
+        1 => Just(Step::Reap),
+    ]
+}
+
+/// Does a step to both, and checks that they say the same of it.
+fn apply(shard: &mut Shard, model: &mut Model, step: Step, now: &mut Micros) {
+    match step {
+        Step::Write(n, idle, whose) => {
+            let (id, mut garbage) = (id(n), Garbage::default());
+            shard.bury(name(&id), *now, &mut garbage);
+            model.expire(*now);
+            let write = write(Timeout::from_millis(idle), *now);
+            model.sessions.insert(n, (write.deadline, whose));
+            put(shard, n, write, owner(whose).as_ref());
+        }
+        Step::Touch(n, idle) => {
+            let live = shard.live(name(&id(n)), *now);
+            model.expire(*now);
+            assert_eq!(live.is_some(), model.sessions.contains_key(&n));
+            if let (Some(slot), Some((deadline, _))) = (live, model.sessions.get_mut(&n)) {
+                shard.touch(slot, Duration::from_millis(idle).into(), *now);
+                *deadline = (*deadline).max(*now + idle * 1_000);
+            }
+        }
+        Step::Remove(n) => {
+            model.expire(*now);
+            let live = shard.live(name(&id(n)), *now);
+            assert_eq!(live.is_some(), model.sessions.remove(&n).is_some());
+            if let Some(slot) = live {
+                let ended = shard.remove(slot, *now, &mut Garbage::default());
+                assert_eq!(ended.id, id(n));
+            }
+        }
+        Step::Wait(millis) => *now += millis * 1_000,
+        Step::Sweep(steps) => drop(sweep(shard, *now, steps)),
+        Step::Reap => {
+            sweep(shard, *now, ALL);
+            model.expire(*now);
+            let mut reaped: Vec<_> = shard.take_ended(ALL, *now);
+            reaped.sort_by(|a, b| a.id.cmp(&b.id));
+            let ids = reaped.into_iter().map(|ended| ended.id);
+            let mut expected: Vec<_> = std::mem::take(&mut model.ended)
+                .into_iter()
+                .map(id)
+                .collect();
+            expected.sort();
+            // An id that expired more than once is told of each time.
+            let mut ids: Vec<_> = ids.collect();
+            ids.dedup();
+            assert_eq!(ids, expected);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_holds_what_a_map_would(steps in prop::collection::vec(step(), 0..300)) {
+        let (mut shard, mut model) = (shard(Micros::MAX), Model::default());
+        let mut now = 1 << 60;
+        for step in steps {
+            apply(&mut shard, &mut model, step, &mut now);
+        }
+        sweep(&mut shard, now, ALL);
+        model.expire(now);
+        let (page, rest) = shard.page(0, u32::MAX, now);
+        let listed: BTreeSet<_> = page.map(|(entry, _)| entry.key.id()).collect();
+        let expected = model.live(|_, _| true).into_iter().map(id);
+        prop_assert_eq!((listed, rest), (expected.collect(), None));
+        for n in 1..4 {
+            let whose = owner(n).expect("not nobody");
+            let ids = owned(&shard, &whose).into_iter().map(|slot| shard.info(slot, now).id);
+            let expected = model.live(|_, owner| owner == n).into_iter().map(id);
+            prop_assert_eq!(ids.collect::<BTreeSet<_>>(), expected.collect());
+        }
+        // Nothing is left behind of what has gone.
+        for n in model.live(|_, _| true) {
+            let slot = shard.find(name(&id(n))).expect("there");
+            shard.remove(slot, now, &mut Garbage::default());
+        }
+        shard.take_ended(ALL, now);
+        prop_assert!(is_empty(&shard));
+    }
+}

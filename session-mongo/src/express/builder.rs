@@ -1,0 +1,172 @@
+//! How a store is set up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::Database;
+use session_core::{Error, Result};
+
+use super::{ConnectMongo, Express, ExpressStore};
+use crate::builder;
+use crate::crypto::Crypto;
+use crate::link::Link;
+
+type TransformId = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// Sets an [`ExpressStore`] up.
+#[derive(Clone)]
+#[must_use]
+pub struct ExpressStoreBuilder {
+    express: Express,
+    options: Options,
+    migrate: bool,
+}
+
+/// What a store is told.
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) collection: String,
+    pub(super) timeout: Duration,
+    pub(super) max_data: usize,
+    pub(super) touch_after: Duration,
+    pub(super) stringify: bool,
+    pub(super) timestamps: bool,
+    pub(super) transform_id: Option<TransformId>,
+    pub(super) crypto: Option<Arc<dyn Crypto>>,
+}
+
+impl From<Express> for ExpressStoreBuilder {
+    fn from(express: Express) -> Self {
+        Self {
+            express,
+            options: Options {
+                collection: "sessions".to_owned(),
+                timeout: Duration::from_secs(5),
+                max_data: 8 * 1024 * 1024,
+                touch_after: Duration::ZERO,
+                stringify: true,
+                timestamps: false,
+                transform_id: None,
+                crypto: None,
+            },
+            migrate: true,
+        }
+    }
+}
+
+impl ExpressStoreBuilder {
+    /// The collection. connect-mongo: `collectionName`; default `sessions`.
+    pub fn collection(mut self, name: impl Into<String>) -> Self {
+        self.options.collection = name.into();
+        self
+    }
+
+    /// The longest that one operation may take; default 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// The most bytes of one record; default 8 MiB, at most 15 MiB, for a document has at most 16.
+    pub fn max_data(mut self, bytes: usize) -> Self {
+        self.options.max_data = bytes;
+        self
+    }
+
+    /// Leaves a touch out that comes sooner than this after the last write. connect-mongo:
+    /// `touchAfter`, in seconds; default 0. It must be shorter than sessions live.
+    pub fn touch_after(mut self, after: Duration) -> Self {
+        self.options.touch_after = after;
+        self
+    }
+
+    /// Whether sessions are written as strings, and not as documents. connect-mongo: `stringify`;
+    /// default `true`.
+    pub fn stringify(mut self, stringify: bool) -> Self {
+        self.options.stringify = stringify;
+        self
+    }
+
+    /// Whether documents say when they were created and changed. connect-mongo: `timestamps`;
+    /// default `false`.
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.options.timestamps = timestamps;
+        self
+    }
+
+    /// What a session's token is made into for its `_id`: a hash of it, say. connect-mongo:
+    /// `transformId`; default nothing.
+    pub fn transform_id(mut self, to: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.options.transform_id = Some(Arc::new(to));
+        self
+    }
+
+    /// Encrypts sessions, which are strings then. connect-mongo: `cryptoAdapter` or `crypto`;
+    /// default not.
+    pub fn crypto(mut self, crypto: impl Crypto) -> Self {
+        self.options.crypto = Some(Arc::new(crypto));
+        self
+    }
+
+    /// Whether to create the TTL index. connect-mongo: `autoRemove: 'native'`; default `true`.
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// Connects to the deployment at `url`, as
+    /// [`MongoStoreBuilder::connect`](crate::MongoStoreBuilder::connect). If the URL names no
+    /// database, it is `test`, as for Node's driver.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn connect(self, url: &str) -> Result<ExpressStore> {
+        let client = builder::client(url, self.options.timeout).await?;
+        let database = client.default_database();
+        self.build(database.unwrap_or_else(|| client.database("test")))
+            .await
+    }
+
+    /// Uses a database of the caller's, with its read and write concern. It is never closed here.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for a setting that can't be right; the database's.
+    pub async fn build(self, database: Database) -> Result<ExpressStore> {
+        let Options {
+            collection,
+            timeout,
+            max_data,
+            crypto,
+            stringify,
+            ..
+        } = &self.options;
+        builder::check(database.name(), collection, *timeout, *max_data)?;
+        if crypto.is_some() && !stringify {
+            return Err(Error::misconfigured(
+                "what is encrypted is a string: leave stringify(false) out",
+            ));
+        }
+        let link = Link {
+            collection: database.collection(collection),
+            timeout: *timeout,
+        };
+        let kv = ConnectMongo {
+            link,
+            options: self.options,
+        };
+        if self.migrate {
+            kv.migrate().await?;
+        }
+        ExpressStore::new(kv, self.express)
+    }
+}
+
+impl fmt::Debug for ExpressStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpressStoreBuilder")
+            .field("express", &self.express)
+            .field("collection", &self.options.collection)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,314 @@
+//! Values as connect-mongo keeps them.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::IndexOptions;
+use session_core::{Cursor, Error, Result, Ttl, async_trait};
+use session_express::{Configured, Found, KeyValue, Listed};
+
+use super::ExpressStoreBuilder;
+use super::builder::Options;
+use super::schema::{expired, expires, fields, found, live, stored, value};
+use super::subdocument::{from_json, to_json};
+use crate::error::{DUPLICATE_KEY, code};
+use crate::link::Link;
+
+/// Values as connect-mongo keeps them.
+#[derive(Clone)]
+pub struct ConnectMongo {
+    pub(super) link: Link<Document>,
+    pub(super) options: Options,
+}
+
+impl Configured for ConnectMongo {
+    type Builder = ExpressStoreBuilder;
+}
+
+impl ConnectMongo {
+    async fn run<T>(
+        &self,
+        operation: &'static str,
+        command: impl Future<Output = mongodb::error::Result<T>>,
+    ) -> Result<T> {
+        self.link.run(operation, command).await
+    }
+
+    /// Creates the index by which the server removes expired sessions, as connect-mongo does.
+    pub(super) async fn migrate(&self) -> Result<()> {
+        let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
+        let index = IndexModel::builder()
+            .keys(doc! { "expires": 1 })
+            .options(options)
+            .build();
+        let created = self.link.collection.create_index(index);
+        self.run("migrate", async { created.await }).await?;
+        Ok(())
+    }
+
+    fn id(&self, name: &str) -> String {
+        match &self.options.transform_id {
+            Some(transform) => transform(name),
+            None => name.to_owned(),
+        }
+    }
+
+    fn live(&self, name: &str) -> Document {
+        let mut filter = live();
+        filter.insert("_id", self.id(name));
+        filter
+    }
+
+    /// What every write sets beside the session.
+    fn stamps(&self, ttl: Ttl) -> Document {
+        let mut fields = doc! { "expires": expires(ttl) };
+        if !self.options.touch_after.is_zero() {
+            fields.insert("lastModified", "$$NOW");
+        }
+        if self.options.timestamps {
+            fields.insert("updatedAt", "$$NOW");
+        }
+        fields
+    }
+
+    async fn update(
+        &self,
+        operation: &'static str,
+        filter: Document,
+        fields: Document,
+    ) -> Result<bool> {
+        let update = self
+            .link
+            .collection
+            .update_one(filter, vec![doc! { "$set": fields }]);
+        let updated = self.run(operation, async { update.await }).await?;
+        Ok(updated.matched_count > 0)
+    }
+
+    async fn add_value(
+        &self,
+        operation: &'static str,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let id = self.id(name);
+        let mut document = doc! {
+            "_id": { "$literal": &id },
+            "session": { "$literal": stored(value)? },
+        };
+        document.extend(self.stamps(ttl));
+        if self.options.timestamps {
+            document.insert("createdAt", "$$NOW");
+        }
+        // Matches nothing that is a session: one that is there makes the insert fail.
+        let filter = doc! { "_id": &id, "session": { "$exists": false } };
+        for _ in 0..2 {
+            let replace = vec![doc! { "$replaceWith": document.clone() }];
+            let add = self
+                .link
+                .collection
+                .update_one(filter.clone(), replace)
+                .upsert(true);
+            let added = self.run(operation, async {
+                match add.await {
+                    Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
+                    added => added.map(|_| true),
+                }
+            });
+            if added.await? {
+                return Ok(true);
+            }
+            // An expired one may stand there.
+            let mut filter = expired();
+            filter.insert("_id", &id);
+            let delete = self.link.collection.delete_one(filter);
+            let deleted = self.run(operation, async { delete.await }).await?;
+            if deleted.deleted_count == 0 {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn move_value(
+        &self,
+        (from, to): (String, String),
+        (old, new): (Bytes, Bytes),
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let mut filter = self.live(&from);
+        filter.insert("session", doc! { "$eq": stored(&old)? });
+        let delete = self.link.collection.delete_one(filter);
+        let deleted = self.run("rename", async { delete.await }).await?;
+        if deleted.deleted_count == 0 {
+            return Ok(false);
+        }
+        match self.add_value("rename", &to, &new, ttl).await? {
+            true => Ok(true),
+            false => Err(Error::AlreadyExists),
+        }
+    }
+}
+
+#[async_trait]
+impl KeyValue for ConnectMongo {
+    const TTL: Duration = Duration::from_secs(14 * 86_400);
+
+    fn max_data(&self) -> usize {
+        self.options.max_data
+    }
+
+    fn touch_after(&self) -> Duration {
+        self.options.touch_after
+    }
+
+    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
+        let find = self
+            .link
+            .collection
+            .find_one(self.live(name))
+            .projection(fields());
+        let document = self.run(operation, async { find.await }).await?;
+        document.as_ref().map(found).transpose()
+    }
+
+    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+        self.add_value("create", name, value, ttl).await
+    }
+
+    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+        let mut filter = self.live(name);
+        filter.insert("session", doc! { "$eq": stored(old)? });
+        let mut fields = doc! { "session": { "$literal": stored(new)? } };
+        fields.extend(self.stamps(ttl));
+        self.update("save", filter, fields).await
+    }
+
+    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+        let mut fields = self.stamps(ttl);
+        if ttl != Ttl::Never {
+            fields.insert("expires", doc! { "$max": ["$expires", expires(ttl)] });
+        }
+        self.update("touch", self.live(name), fields).await
+    }
+
+    /// Two steps, in a task of their own, so that nobody who goes away leaves only the first done.
+    async fn rename(
+        &self,
+        from: &str,
+        to: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let kv = self.clone();
+        let (ids, values) = ((from.to_owned(), to.to_owned()), (old.clone(), new.clone()));
+        let moved = tokio::spawn(async move { kv.move_value(ids, values, ttl).await });
+        moved
+            .await
+            .map_err(|error| Error::unavailable("rename", error))?
+    }
+
+    async fn remove(&self, name: &str) -> Result<bool> {
+        let delete = self.link.collection.delete_one(self.live(name));
+        let deleted = self.run("destroy", async { delete.await }).await?;
+        Ok(deleted.deleted_count > 0)
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let count = self.link.collection.count_documents(live());
+        self.run("count", async { count.await }).await
+    }
+
+    /// What can't be read is left out.
+    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
+        let mut filter = live();
+        let after = cursor.map(|cursor| cursor.as_str().strip_prefix("after:"));
+        if let Some(after) = after {
+            let after = after
+                .ok_or_else(|| Error::misconfigured("this cursor is not of a MongoDB store"))?;
+            filter.insert("_id", doc! { "$gt": after });
+        }
+        let limit = limit.clamp(1, 10_000);
+        let find = self
+            .link
+            .collection
+            .find(filter)
+            .projection(fields())
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let listed = async { find.await?.try_collect::<Vec<_>>().await };
+        let documents = self.run("list", listed).await?;
+        let id = |document: &Document| Some(document.get_str("_id").ok()?.to_owned());
+        let last = documents.last().filter(|_| documents.len() == limit);
+        let next = last
+            .and_then(id)
+            .map(|id| Cursor::new(format!("after:{id}")));
+        let named = |document: &Document| Some((id(document)?, found(document).ok()?));
+        let values = documents.iter().filter_map(named).collect();
+        Ok(Listed { values, next })
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        self.link.clear().await
+    }
+
+    async fn purge(&self, limit: usize) -> Result<()> {
+        let find = self
+            .link
+            .collection
+            .find(expired())
+            .projection(doc! { "_id": 1 })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let found = async { find.await?.try_collect::<Vec<_>>().await };
+        let ids = self.run("reap", found).await?;
+        let ids: Vec<Bson> = ids
+            .iter()
+            .filter_map(|found| found.get("_id").cloned())
+            .collect();
+        let mut filter = expired();
+        filter.insert("_id", doc! { "$in": ids });
+        let delete = self.link.collection.delete_many(filter);
+        self.run("reap", async { delete.await }).await?;
+        Ok(())
+    }
+
+    async fn open(&self, value: &Bytes) -> Result<Bytes> {
+        match (stored(value)?, &self.options.crypto) {
+            (Bson::Document(document), _) => Ok(to_json(&document)),
+            (Bson::String(text), Some(crypto)) => Ok(crypto.decrypt(&text).await?.into()),
+            (Bson::String(text), None) => Ok(text.into()),
+            _ => Err(Error::corrupt("the field \"session\" can't be read")),
+        }
+    }
+
+    async fn seal(&self, json: Bytes, old: Option<&Bytes>) -> Result<Bytes> {
+        if !self.options.stringify {
+            let old = match old.map(stored).transpose()? {
+                Some(Bson::Document(old)) => Some(old),
+                _ => None,
+            };
+            return value(Some(&Bson::Document(from_json(&json, old.as_ref())?)));
+        }
+        let text = std::str::from_utf8(&json).unwrap_or_default();
+        let text = match &self.options.crypto {
+            Some(crypto) => crypto.encrypt(text).await?,
+            None => text.to_owned(),
+        };
+        value(Some(&Bson::String(text)))
+    }
+}
+
+impl fmt::Debug for ConnectMongo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectMongo")
+            .field("collection", &self.link.collection.name())
+            .field("timeout", &self.link.timeout)
+            .finish_non_exhaustive()
+    }
+}

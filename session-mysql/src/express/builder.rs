@@ -1,0 +1,162 @@
+//! How a store is set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{Error, Result};
+use sqlx::MySqlPool;
+
+use super::schema::{Names, Statements, query};
+use super::{Express, ExpressMysqlSession, ExpressStore};
+use crate::builder;
+use crate::command::Commands;
+use crate::connection::Connections;
+
+/// Sets an [`ExpressStore`] up.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ExpressStoreBuilder {
+    express: Express,
+    names: Names,
+    connections: u32,
+    timeout: Duration,
+    max_data: usize,
+    migrate: bool,
+}
+
+impl From<Express> for ExpressStoreBuilder {
+    fn from(express: Express) -> Self {
+        Self {
+            express,
+            names: Names {
+                table: "sessions".to_owned(),
+                sid: "session_id".to_owned(),
+                expires: "expires".to_owned(),
+                data: "data".to_owned(),
+            },
+            connections: 16,
+            timeout: Duration::from_secs(5),
+            max_data: 8 * 1024 * 1024,
+            migrate: true,
+        }
+    }
+}
+
+impl ExpressStoreBuilder {
+    /// The table. express-mysql-session: `schema.tableName`; default `sessions`.
+    pub fn table(mut self, name: impl Into<String>) -> Self {
+        self.names.table = name.into();
+        self
+    }
+
+    /// The columns. express-mysql-session: `schema.columnNames`; default `session_id`, `expires`
+    /// and `data`.
+    pub fn columns(
+        mut self,
+        session_id: impl Into<String>,
+        expires: impl Into<String>,
+        data: impl Into<String>,
+    ) -> Self {
+        self.names.sid = session_id.into();
+        self.names.expires = expires.into();
+        self.names.data = data.into();
+        self
+    }
+
+    /// The most connections of a pool made by [`connect`](Self::connect); default 16.
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// The longest that one operation may take; default 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The most bytes of one record; default 8 MiB, at most 16 MiB, for the column holds no more.
+    pub fn max_data(mut self, bytes: usize) -> Self {
+        self.max_data = bytes;
+        self
+    }
+
+    /// Whether to create the table if it is not there. express-mysql-session:
+    /// `createDatabaseTable`; default `true`.
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// Connects to the server at `url`, as
+    /// [`MysqlStoreBuilder::connect`](crate::MysqlStoreBuilder::connect).
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn connect(self, url: &str) -> Result<ExpressStore> {
+        self.check()?;
+        let pool = builder::pool(url, self.connections, self.timeout).await?;
+        let at_hand = self.connections - 1;
+        self.open(pool, at_hand).await
+    }
+
+    /// Uses a pool of the caller's, as it is set up. It is never closed here.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn build(self, pool: MySqlPool) -> Result<ExpressStore> {
+        self.check()?;
+        let at_hand = pool.options().get_max_connections() / 2;
+        self.open(pool, at_hand).await
+    }
+
+    async fn open(self, pool: MySqlPool, at_hand: u32) -> Result<ExpressStore> {
+        let kv = ExpressMysqlSession {
+            commands: Commands {
+                connections: Connections::new(pool, at_hand as usize),
+                sql: Arc::new(Statements::new(&self.names)),
+                timeout: self.timeout,
+            },
+            table: self.names.table,
+            max_data: self.max_data,
+        };
+        if self.migrate {
+            let create = || query(&kv.commands.sql.create_table);
+            kv.commands.execute("migrate", create).await?;
+        }
+        ExpressStore::new(kv, self.express)
+    }
+
+    fn check(&self) -> Result<()> {
+        let Names {
+            table,
+            sid,
+            expires,
+            data,
+        } = &self.names;
+        for (what, name) in [
+            ("table", table),
+            ("column", sid),
+            ("column", expires),
+            ("column", data),
+        ] {
+            let length = name.chars().count();
+            if !(1..=64).contains(&length) || name.contains('\0') || name.ends_with(' ') {
+                return Err(Error::misconfigured(format!(
+                    "MySQL has no {what} named {name:?}: it has not 1 to 64 characters, a NUL, or a space at its end"
+                )));
+            }
+        }
+        if self.timeout.is_zero() || self.max_data == 0 || self.connections == 0 {
+            return Err(Error::misconfigured(
+                "timeout, max_data and connections must be over zero",
+            ));
+        }
+        if self.max_data > 16 * 1024 * 1024 {
+            return Err(Error::misconfigured(
+                "max_data must be at most 16 MiB: a MEDIUMTEXT holds no more",
+            ));
+        }
+        self.express.check()
+    }
+}

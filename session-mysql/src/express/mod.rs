@@ -1,0 +1,33 @@
+//! Sessions in the layout of express-mysql-session, shared with an Express app.
+//!
+//! ```no_run
+//! # async fn example() -> session_mysql::Result<()> {
+//! use session_mysql::express::{Express, ExpressStore};
+//!
+//! // session({ secret: 'keyboard cat', store: new MySQLStore({ …, schema: { tableName: 'visits' } }) })
+//! let express = Express::new("keyboard cat");
+//! let store = ExpressStore::builder(express)
+//!     .table("visits")
+//!     .connect("mysql://app@127.0.0.1/app")
+//!     .await?;
+//! # Ok(()) }
+//! ```
+//!
+//! One row a session: its token, when it ends in Unix seconds (rounded to the nearest, as that
+//! package does), and the session's JSON, as text or in a column of type `JSON`. What
+//! express-mysql-session writes is read, and the other way round.
+//!
+//! One round trip for each operation; two for a create, a touch, and a save after another in the
+//! same request. `reap` removes expired rows a few at a time, by primary key, and reports none; so
+//! does an Express app.
+
+mod builder;
+mod key_value;
+mod schema;
+
+pub use builder::ExpressStoreBuilder;
+pub use key_value::ExpressMysqlSession;
+pub use session_express::{self, Express, ExpressLayout, MovingStore};
+
+/// Sessions in the layout of express-mysql-session.
+pub type ExpressStore = session_express::ExpressStore<ExpressMysqlSession>;

@@ -1,0 +1,160 @@
+//! The table, and every statement on it.
+//!
+//! Names are quoted and everything else is bound. Times are computed by the server.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+
+use crate::command::Bound;
+use crate::schema::quoted;
+
+const CREATE_TABLE: &str = "\
+CREATE TABLE IF NOT EXISTS {table} (
+    {sid} varchar(128) COLLATE utf8mb4_bin NOT NULL,
+    {expires} int(11) unsigned NOT NULL,
+    {data} mediumtext COLLATE utf8mb4_bin,
+    PRIMARY KEY ({sid})
+) ENGINE = InnoDB";
+
+/// Binds: the id.
+const GET: &str = "SELECT {value}, {left} FROM {table} WHERE {sid} = ? AND {live}";
+
+/// Binds: the id, milliseconds to live, the value.
+const ADD: &str = "INSERT INTO {table} ({sid}, {expires}, {data}) VALUES (?, {at}, ?)";
+
+/// Binds: the id.
+const REMOVE_EXPIRED: &str = "DELETE FROM {table} WHERE {sid} = ? AND NOT {live}";
+
+/// Binds: the new id, milliseconds to live, the new value, the id, the old value.
+const SWAP: &str = "\
+UPDATE {table} SET {sid} = ?, {expires} = {at}, {data} = ?
+WHERE {sid} = ? AND {value} = ? AND {live}";
+
+/// Binds: milliseconds to live, the id.
+const EXTEND: &str = "\
+UPDATE {table} SET {expires} = GREATEST({expires}, {at}) WHERE {sid} = ? AND {live}";
+
+/// Binds: the id.
+const REMOVE: &str = "DELETE FROM {table} WHERE {sid} = ? AND {live}";
+
+const COUNT: &str = "SELECT COUNT(*) FROM {table} WHERE {live}";
+
+/// Binds: the id before the page, the most rows.
+const PAGE: &str = "\
+SELECT {value}, {left}, CAST({sid} AS BINARY) FROM {table}
+WHERE {sid} > ? AND {live} ORDER BY {sid} LIMIT ?";
+
+/// Binds: the most rows.
+const CLEAR: &str = "DELETE FROM {table} ORDER BY {sid} LIMIT ?";
+
+/// Binds: the most rows. Takes no lock.
+const EXPIRED: &str = "SELECT CAST({sid} AS BINARY) FROM {table} WHERE NOT {live} LIMIT ?";
+
+/// The clock that express-mysql-session has from the app, to the millisecond: here it is the
+/// server's. A row is dead there once `expires` is under the clock's nearest second.
+const FRAGMENTS: [(&str, &str); 4] = [
+    (
+        "{value}",
+        "CAST(CAST({data} AS CHAR CHARACTER SET utf8mb4) AS BINARY)",
+    ),
+    (
+        "{left}",
+        "CAST({expires} AS SIGNED) * 1000 + 499 - CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+    ),
+    ("{live}", "({expires} >= ROUND(UNIX_TIMESTAMP(NOW(3))))"),
+    (
+        "{at}",
+        "LEAST(ROUND(UNIX_TIMESTAMP(NOW(3)) + ? / 1000), 4294967295)",
+    ),
+];
+
+/// What the table and its columns are called.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) table: String,
+    pub(super) sid: String,
+    pub(super) expires: String,
+    pub(super) data: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Statements {
+    pub(super) create_table: Arc<str>,
+    pub(super) get: Arc<str>,
+    pub(super) add: Arc<str>,
+    pub(super) remove_expired: Arc<str>,
+    pub(super) swap: Arc<str>,
+    pub(super) extend: Arc<str>,
+    pub(super) remove: Arc<str>,
+    pub(super) count: Arc<str>,
+    pub(super) page: Arc<str>,
+    pub(super) clear: Arc<str>,
+    pub(super) expired: Arc<str>,
+}
+
+impl Statements {
+    pub(super) fn new(names: &Names) -> Self {
+        let statement = |text: &str| {
+            let mut text = text.to_owned();
+            for (name, fragment) in FRAGMENTS {
+                text = text.replace(name, fragment);
+            }
+            // One pass, for a table may be named like a fragment.
+            let mut filled = String::with_capacity(text.len());
+            let mut rest = text.as_str();
+            while let Some((before, after)) = rest.split_once('{') {
+                let (name, after) = after.split_once('}').unwrap_or((after, ""));
+                filled.push_str(before);
+                filled.push_str(&quoted(match name {
+                    "table" => &names.table,
+                    "sid" => &names.sid,
+                    "expires" => &names.expires,
+                    _ => &names.data,
+                }));
+                rest = after;
+            }
+            filled.push_str(rest);
+            Arc::from(filled)
+        };
+        Self {
+            create_table: statement(CREATE_TABLE),
+            get: statement(GET),
+            add: statement(ADD),
+            remove_expired: statement(REMOVE_EXPIRED),
+            swap: statement(SWAP),
+            extend: statement(EXTEND),
+            remove: statement(REMOVE),
+            count: statement(COUNT),
+            page: statement(PAGE),
+            clear: statement(CLEAR),
+            expired: statement(EXPIRED),
+        }
+    }
+}
+
+/// A statement, for its binds. Its only parts that come from outside are quoted names.
+pub(super) fn query(statement: &Arc<str>) -> Bound {
+    sqlx::query(AssertSqlSafe(Arc::clone(statement)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_and_never_read_as_sql() {
+        let odd = Names {
+            table: "a`; DROP TABLE b; --{data}".to_owned(),
+            sid: "{live}".to_owned(),
+            expires: "e".to_owned(),
+            data: "d".to_owned(),
+        };
+        let sql = Statements::new(&odd);
+        assert_eq!(
+            &*sql.remove,
+            "DELETE FROM `a``; DROP TABLE b; --{data}` WHERE `{live}` = ? \
+             AND (`e` >= ROUND(UNIX_TIMESTAMP(NOW(3))))"
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! Values as connect-redis keeps them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use redis::{Cmd, FromRedisValue, Pipeline, Script};
+use session_core::{Cursor, Error, Result, Ttl, async_trait};
+use session_express::{Configured, Found, KeyValue, Listed};
+
+use super::ExpressStoreBuilder;
+use super::script::Scripts;
+use crate::keys::Keys;
+use crate::link::Link;
+
+/// How many commands are under way at once when many keys are looked at.
+const AT_ONCE: usize = 64;
+
+/// Values as connect-redis keeps them.
+#[derive(Clone)]
+pub struct ConnectRedis {
+    pub(super) link: Link,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) prefix: String,
+    pub(super) max_data: usize,
+    pub(super) disable_ttl: bool,
+}
+
+impl Configured for ConnectRedis {
+    type Builder = ExpressStoreBuilder;
+}
+
+impl ConnectRedis {
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Whole seconds, rounded up as connect-redis does; 0 is for ever.
+    fn seconds(&self, ttl: Ttl) -> u64 {
+        match ttl.left() {
+            Some(left) if !self.disable_ttl => u64::try_from(left.as_millis().div_ceil(1_000))
+                .unwrap_or(u64::MAX)
+                .clamp(1, 1 << 40),
+            _ => 0,
+        }
+    }
+
+    async fn send<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
+        let mut connection = self.link.connection.clone();
+        self.link
+            .limited(operation, async {
+                command.query_async(&mut connection).await
+            })
+            .await
+    }
+
+    /// Runs a script that says whether it did what it was to do; below 0, somebody was in the way.
+    async fn run(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        keys: &[String],
+        arguments: &[&[u8]],
+    ) -> Result<bool> {
+        let mut invocation = script.prepare_invoke();
+        for key in keys {
+            invocation.key(key);
+        }
+        for argument in arguments {
+            invocation.arg(*argument);
+        }
+        let mut connection = self.link.connection.clone();
+        let code: i64 = self
+            .link
+            .limited(operation, invocation.invoke_async(&mut connection))
+            .await?;
+        match code {
+            0 => Ok(false),
+            1.. => Ok(true),
+            _ => Err(Error::AlreadyExists),
+        }
+    }
+
+    /// The name that this key has here.
+    fn name(&self, key: Vec<u8>) -> Option<String> {
+        let key = String::from_utf8(key).ok()?;
+        key.strip_prefix(&self.prefix).map(str::to_owned)
+    }
+
+    fn pattern(&self) -> String {
+        Keys::new(&self.prefix).pattern()
+    }
+
+    /// All names, each once.
+    async fn names(&self, operation: &'static str) -> Result<HashSet<String>> {
+        let mut names = HashSet::new();
+        let mut keys = pin!(self.link.walk(operation, self.pattern()));
+        while let Some(keys) = keys.try_next().await? {
+            names.extend(keys.into_iter().filter_map(|key| self.name(key)));
+        }
+        Ok(names)
+    }
+
+    async fn set_if_free(
+        &self,
+        operation: &'static str,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.key(name)).arg(&value[..]).arg("NX");
+        match self.seconds(ttl) {
+            0 => {}
+            seconds => {
+                command.arg("EX").arg(seconds);
+            }
+        }
+        let answer: Option<String> = self.send(operation, &command).await?;
+        Ok(answer.is_some())
+    }
+
+    /// A rename in two steps.
+    async fn move_value(
+        &self,
+        (from, to): (String, String),
+        (old, new): (Bytes, Bytes),
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let take = &self.scripts.take;
+        let taken = self
+            .run("rename", take, &[self.key(&from)], &[&old])
+            .await?;
+        if taken && !self.set_if_free("rename", &to, &new, ttl).await? {
+            return Err(Error::AlreadyExists);
+        }
+        Ok(taken)
+    }
+}
+
+#[async_trait]
+impl KeyValue for ConnectRedis {
+    const TTL: Duration = Duration::from_secs(86_400);
+
+    fn max_data(&self) -> usize {
+        self.max_data
+    }
+
+    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
+        let key = self.key(name);
+        let mut commands = Pipeline::with_capacity(2);
+        commands.get(&key).pttl(&key);
+        let mut connection = self.link.connection.clone();
+        let asked = async { commands.query_async(&mut connection).await };
+        let (value, left): (Option<Vec<u8>>, i64) = self.link.limited(operation, asked).await?;
+        let left = match u64::try_from(left) {
+            Ok(left) => Ttl::Left(Duration::from_millis(left)),
+            // It went between the two commands.
+            Err(_) if left == -2 => return Ok(None),
+            Err(_) => Ttl::Never,
+        };
+        Ok(value.map(|value| Found {
+            value: value.into(),
+            left,
+            modified: None,
+        }))
+    }
+
+    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+        self.set_if_free("create", name, value, ttl).await
+    }
+
+    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+        let seconds = self.seconds(ttl).to_string();
+        let arguments = [old, new, seconds.as_bytes()];
+        self.run("save", &self.scripts.swap, &[self.key(name)], &arguments)
+            .await
+    }
+
+    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+        let seconds = self.seconds(ttl).to_string();
+        let arguments = [seconds.as_bytes()];
+        self.run("touch", &self.scripts.extend, &[self.key(name)], &arguments)
+            .await
+    }
+
+    /// One step, but in a cluster, where the two keys are on different nodes.
+    async fn rename(
+        &self,
+        from: &str,
+        to: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        if self.link.connection.is_cluster() {
+            let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
+            let values = (old.clone(), new.clone());
+            // In a task, so that nobody who goes away leaves only the first step done.
+            let moved = tokio::spawn(async move { kv.move_value(names, values, ttl).await });
+            return moved
+                .await
+                .map_err(|error| Error::unavailable("rename", error))?;
+        }
+        let seconds = self.seconds(ttl).to_string();
+        let keys = [self.key(from), self.key(to)];
+        let arguments = [old, new, seconds.as_bytes()];
+        self.run("rename", &self.scripts.rename, &keys, &arguments)
+            .await
+    }
+
+    async fn remove(&self, name: &str) -> Result<bool> {
+        let mut command = redis::cmd("UNLINK");
+        command.arg(self.key(name));
+        let removed: u64 = self.send("destroy", &command).await?;
+        Ok(removed > 0)
+    }
+
+    /// Scans all keys of the database: its time grows with them.
+    async fn count(&self) -> Result<u64> {
+        Ok(self.names("count").await?.len() as u64)
+    }
+
+    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
+        let pattern = self.pattern();
+        let (keys, next) = self.link.page("list", &pattern, cursor, limit).await?;
+        let names = keys.into_iter().filter_map(|key| self.name(key));
+        let values = stream::iter(names)
+            .map(|name| async move {
+                let found = self.get("list", &name).await;
+                Ok(found?.map(|found| (name, found)))
+            })
+            .buffered(AT_ONCE)
+            .try_filter_map(|found| async move { Ok::<_, Error>(found) })
+            .try_collect()
+            .await?;
+        Ok(Listed { values, next })
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        let names = self.names("clear").await?;
+        let removed: Vec<bool> = stream::iter(names)
+            .map(|name| async move { self.remove(&name).await })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(removed.into_iter().filter(|removed| *removed).count() as u64)
+    }
+}
+
+impl fmt::Debug for ConnectRedis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectRedis")
+            .field("link", &self.link)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
