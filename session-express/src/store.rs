@@ -273,14 +273,14 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
         expected: Stamp,
     ) -> Result<Saved> {
         let ids = (from, Some(to).filter(|to| *to != from));
-        match self.replace("rename", ids, draft, expected).await {
-            // The new id is nobody else's: what is there was put there before.
-            Ok(Saved::Gone) | Err(Error::AlreadyExists) if from != to => {
-                let there = self.is_made_of(to, draft).await?;
-                Ok(there.map_or(Saved::Gone, Saved::Done))
+        let outcome = self.replace("rename", ids, draft, expected).await;
+        // It may have been done before.
+        if from != to && matches!(outcome, Ok(Saved::Gone) | Err(Error::AlreadyExists)) {
+            if let Some(stamp) = self.is_made_of(to, draft).await? {
+                return Ok(Saved::Done(stamp));
             }
-            outcome => outcome,
         }
+        outcome
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<bool> {

@@ -118,7 +118,7 @@ pub(crate) fn claimed_by(claim: &Stamp) -> Document {
 /// Which session a draft is written over.
 #[derive(Clone, Copy)]
 pub(crate) enum Over<'i> {
-    /// None, or the same draft: it begins now, under this id.
+    /// None: it begins now, under this id. Or itself, written before: that goes on as it is.
     Nothing(&'i SessionId),
     /// The one that is matched, which gets this id.
     Renamed(&'i SessionId),
@@ -137,16 +137,28 @@ pub(crate) fn write(over: Over<'_>, draft: &Draft) -> Vec<Document> {
     };
     let (Over::Nothing(id) | Over::Renamed(id)) = over;
     fields.insert("sid", literal(id.as_str()));
-    let born: Bson = match (draft.anchor, over) {
-        (Anchor::Restart, _) => "$$NOW".into(),
-        (Anchor::Keep, Over::Nothing(_)) => doc! { "$ifNull": ["$born", "$$NOW"] }.into(),
-        (Anchor::Keep, _) => "$born".into(),
+    let (born, deadline) = match (over, draft.anchor) {
+        (Over::Nothing(_), _) => {
+            let deadline = earlier(idle, "$$NOW".into(), absolute);
+            let born = unless_live("$born", "$$NOW".into());
+            (Some(born.into()), unless_live("$deadline", deadline.into()))
+        }
+        (Over::Renamed(_), Anchor::Restart) => {
+            let now = Bson::from("$$NOW");
+            (Some(now.clone()), earlier(idle, now, absolute))
+        }
+        (Over::Renamed(_), Anchor::Keep) => (None, earlier(idle, "$born".into(), absolute)),
     };
-    if born != Bson::from("$born") {
-        fields.insert("born", born.clone());
+    if let Some(born) = born {
+        fields.insert("born", born);
     }
-    fields.insert("deadline", earlier(idle, born, absolute));
+    fields.insert("deadline", deadline);
     vec![doc! { "$set": fields }, follow()]
+}
+
+/// What a live session has already, or else `new`.
+fn unless_live(field: &str, new: Bson) -> Document {
+    doc! { "$cond": [is_live(), field, new] }
 }
 
 /// Writes over each session the draft in its own field `draft`, and lets its limits go on.

@@ -80,6 +80,8 @@ retries {
     a_save_repeated_after_destroy_is_gone I4 []
     a_repeated_rename_succeeds I6 []
     a_rename_repeated_after_destroy_is_gone I4 []
+    a_repeated_write_does_not_undo_a_touch I6 []
+    a_repeated_write_does_not_begin_anew I6 []
     a_write_sent_twice_at_once_succeeds_twice I6 []
 }
 updates {

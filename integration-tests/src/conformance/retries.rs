@@ -1,10 +1,11 @@
 //! A write sent again, as after a broken connection: the draft's own stamp tells that it happened.
 
-use session_core::{Error, Saved};
+use session_core::{Anchor, Draft, Error, Record, Saved};
 
 use super::Stage;
 use super::crowd::in_parallel;
-use super::fixture::{draft, hours, id, owner, related_ids};
+use super::fixture::{draft, hours, id, ms, owner, related_ids, secs};
+use super::timing::{Span, check_age, check_ttl, timed, wait_until};
 
 /// How often writes are sent twice at the same moment.
 const ROUNDS: usize = 40;
@@ -112,6 +113,74 @@ pub(super) async fn a_rename_repeated_after_destroy_is_gone(stage: Stage) {
         .must_lack(&from, "it was renamed, then destroyed")
         .await;
     store.must_lack(&to, "it was destroyed").await;
+}
+
+/// Writes a session by create, save and rename, has it touched, sends each write again, and hands
+/// over what is then there, with what is expected: only the touch is to be seen.
+async fn repeat_after_a_touch(stage: Stage, check: impl Fn(&Record, Touched)) {
+    let (store, [from, to]) = (stage.store(), related_ids());
+    let anew = |data| draft(data).with_anchor(Anchor::Restart);
+    let (first, second, third) = (anew("created"), anew("saved"), anew("renamed"));
+    let writes = [
+        (Write::Create, &from, &first),
+        (Write::Save(&first), &from, &second),
+        (Write::Rename(&second), &to, &third),
+    ];
+    for (write, id, draft) in writes {
+        let send = async || match write {
+            Write::Create => store.must_create(&from, draft).await,
+            Write::Save(before) => store.must_replace(&from, draft, before.stamp).await,
+            Write::Rename(before) => store.must_move(&from, &to, draft, before.stamp).await,
+        };
+        let ((), written) = timed(send()).await;
+        let (_, touched) = timed(store.must_touch(id, hours(3).idle)).await;
+        wait_until(touched.ended + ms(50)).await;
+        send().await;
+        let (found, read) = timed(store.must_find(id)).await;
+        let what = format!("{}, touched, and sent again", write.name());
+        let spans = [written, touched, read];
+        check(&found, Touched { what, spans });
+    }
+}
+
+/// A write, and what it is written over.
+#[derive(Clone, Copy)]
+enum Write<'d> {
+    Create,
+    Save(&'d Draft),
+    Rename(&'d Draft),
+}
+
+impl Write<'_> {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Save(_) => "saved",
+            Self::Rename(_) => "renamed",
+        }
+    }
+}
+
+/// A session that was written, touched and read, in these spans of time.
+struct Touched {
+    what: String,
+    spans: [Span; 3],
+}
+
+pub(super) async fn a_repeated_write_does_not_undo_a_touch(stage: Stage) {
+    repeat_after_a_touch(stage, |found, Touched { what, spans }| {
+        let [_, touched, read] = spans;
+        check_ttl(found.ttl, secs(3 * 3600), touched, read, &what);
+    })
+    .await;
+}
+
+pub(super) async fn a_repeated_write_does_not_begin_anew(stage: Stage) {
+    repeat_after_a_touch(stage, |found, Touched { what, spans }| {
+        let [written, _, read] = spans;
+        check_age(found.age, written, read, &what);
+    })
+    .await;
 }
 
 pub(super) async fn a_write_sent_twice_at_once_succeeds_twice(stage: Stage) {

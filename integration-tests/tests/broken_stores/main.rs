@@ -53,6 +53,10 @@ found_by! {
         => a_repeated_save_succeeds says "Conflict";
     a_save_that_moves_the_absolute_deadline: SaveRestarts
         => save_keeps_the_absolute_deadline says "absolute";
+    a_create_that_begins_anew_when_repeated: RecreatesItsOwn
+        => a_repeated_write_does_not_undo_a_touch says "created, touched, and sent again";
+    a_save_that_begins_anew_when_repeated: ResavesItsOwn
+        => a_repeated_write_does_not_begin_anew says "saved, touched, and sent again";
     a_load_that_shows_expired_sessions: NoExpiryFilter
         => an_unused_session_ends_at_its_idle_limit says "still visible";
     a_load_in_two_commands: TornLoad

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     CompareThenWrite,
     ForgetsItsStamp,
     SaveRestarts,
+    RecreatesItsOwn,
+    ResavesItsOwn,
     NoExpiryFilter,
     TornLoad,
     OwnClock,
@@ -164,6 +166,14 @@ impl Broken {
         record
     }
 
+    /// Writes over the session if it is the same draft that is there.
+    fn write_own_again(&self, id: &SessionId, draft: &Draft) {
+        let (mut rows, now) = (self.inner.rows(), Instant::now());
+        if let Some(row) = rows.get_mut(id).filter(|row| row.stamp == draft.stamp) {
+            *row = Row::new(draft, row.began, now);
+        }
+    }
+
     async fn save_as_written(
         &self,
         id: &SessionId,
@@ -190,6 +200,10 @@ impl Broken {
                     *row = Row::new(draft, row.began, Instant::now());
                 }
                 Ok(Saved::Done(draft.stamp))
+            }
+            Fault::ResavesItsOwn => {
+                self.write_own_again(id, draft);
+                self.inner.save(id, draft, expected).await
             }
             Fault::SaveCreates => match self.inner.save(id, draft, expected).await? {
                 Saved::Gone => self.inner.create(id, draft).await.map(Saved::Done),
@@ -251,6 +265,9 @@ impl SessionStore for Broken {
         let (id, draft) = (self.filed(id), self.stored(draft));
         if self.has(Fault::CreateOverwrites) {
             self.inner.destroy(&id).await?;
+        }
+        if self.has(Fault::RecreatesItsOwn) {
+            self.write_own_again(&id, &draft);
         }
         self.inner.create(&id, &draft).await
     }
