@@ -275,10 +275,11 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
         let ids = (from, Some(to).filter(|to| *to != from));
         let outcome = self.replace("rename", ids, draft, expected).await;
         // It may have been done before.
-        if from != to && matches!(outcome, Ok(Saved::Gone) | Err(Error::AlreadyExists)) {
-            if let Some(stamp) = self.is_made_of(to, draft).await? {
-                return Ok(Saved::Done(stamp));
-            }
+        if from != to
+            && matches!(outcome, Ok(Saved::Gone) | Err(Error::AlreadyExists))
+            && let Some(stamp) = self.is_made_of(to, draft).await?
+        {
+            return Ok(Saved::Done(stamp));
         }
         outcome
     }

@@ -44,14 +44,6 @@ impl Carrier for Creates {
     const OPERATION: &'static str = "create";
     const SAME_ID: SameId = SameId::InOrder;
 
-    fn id(item: &Create) -> &SessionId {
-        &item.id
-    }
-
-    fn bytes(item: &Create) -> usize {
-        item.draft.data.len()
-    }
-
     async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
         let commands = &self.0;
         let mut in_the_way = vec![true; items.len()];
@@ -86,14 +78,6 @@ impl Carrier for Loads {
     const OPERATION: &'static str = "load";
     const SAME_ID: SameId = SameId::Shared;
 
-    fn id(item: &SessionId) -> &SessionId {
-        item
-    }
-
-    fn answer_bytes(answer: &Option<Record>) -> usize {
-        answer.as_ref().map_or(0, |record| record.data.len())
-    }
-
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
         self.0
             .find_live("load", items.iter(), &raw::RECORD, |found| found.record())
@@ -106,14 +90,6 @@ impl Carrier for Saves {
     type Answer = Saved;
     const OPERATION: &'static str = "save";
     const SAME_ID: SameId = SameId::InOrder;
-
-    fn id(item: &Save) -> &SessionId {
-        &item.id
-    }
-
-    fn bytes(item: &Save) -> usize {
-        item.draft.data.len()
-    }
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
@@ -142,10 +118,6 @@ impl Carrier for Touches {
     const OPERATION: &'static str = "touch";
     const SAME_ID: SameId = SameId::InOrder;
 
-    fn id(item: &Touch) -> &SessionId {
-        &item.id
-    }
-
     async fn carry(&self, items: &[Touch]) -> Result<Vec<Result<Option<Ttl>>>> {
         let commands = &self.0;
         if let [Touch { id, idle }] = items {
@@ -155,7 +127,7 @@ impl Carrier for Touches {
                 .find_one_and_update(schema::live(id), schema::touch(*idle))
                 .projection(schema::brief_fields())
                 .return_document(ReturnDocument::After);
-            let touched = commands.run("touch", async { touch.await }).await?;
+            let touched = commands.link.run("touch", async { touch.await }).await?;
             let ttl = |document: RawDocumentBuf| Found::new(&document)?.ttl();
             return Ok(vec![touched.map(ttl).transpose()]);
         }

@@ -28,23 +28,14 @@ pub(crate) struct Updated {
 }
 
 impl Commands {
-    /// Runs one command within the time limit.
-    pub(crate) async fn run<T>(
-        &self,
-        operation: &'static str,
-        command: impl Future<Output = mongodb::error::Result<T>>,
-    ) -> Result<T> {
-        self.link.run(operation, command).await
-    }
-
     /// Sends a command that is harmless to repeat, a second time if it fails for a reason that
     /// passes: the driver repeats none that are put together by others.
     async fn twice<T, W>(&self, operation: &'static str, send: impl Fn() -> W) -> Result<T>
     where
         W: Future<Output = mongodb::error::Result<T>>,
     {
-        match self.run(operation, send()).await {
-            Err(Error::Unavailable { .. }) => self.run(operation, send()).await,
+        match self.link.run(operation, send()).await {
+            Err(Error::Unavailable { .. }) => self.link.run(operation, send()).await,
             done => done,
         }
     }
@@ -112,7 +103,7 @@ impl Commands {
     async fn remove_expired(&self, operation: &'static str, id: &SessionId) -> Result<()> {
         let filter = schema::with_expired(doc! { "sid": id.as_str() });
         let delete = self.link.collection.delete_one(filter);
-        self.run(operation, async { delete.await }).await?;
+        self.link.run(operation, async { delete.await }).await?;
         Ok(())
     }
 
@@ -153,7 +144,7 @@ impl Commands {
                 .update_one(filter.clone(), schema::write(over, draft))
                 .upsert(upsert)
                 .hint(Hint::Name(schema::SID_INDEX.to_owned()));
-            let matched = self.run(operation, async {
+            let matched = self.link.run(operation, async {
                 match update.await {
                     Ok(updated) => Ok(Some(updated.matched_count)),
                     Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(None),

@@ -22,7 +22,7 @@ impl SessionDirectory for MongoStore {
             .link
             .collection
             .count_documents(schema::with_live(doc! {}));
-        self.commands.run("count", async { count.await }).await
+        self.commands.link.run("count", async { count.await }).await
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
@@ -92,14 +92,20 @@ impl SessionDirectory for MongoStore {
             .link
             .collection
             .update_many(claimable, schema::claim(&claim));
-        self.commands.run("reap", async { update.await }).await?;
+        self.commands
+            .link
+            .run("reap", async { update.await })
+            .await?;
         let mine = self.find("reap", schema::claimed_by(&claim), None).await?;
         let delete = self
             .commands
             .link
             .collection
             .delete_many(schema::claimed_by(&claim));
-        self.commands.run("reap", async { delete.await }).await?;
+        self.commands
+            .link
+            .run("reap", async { delete.await })
+            .await?;
         Ok(readable(&mine).into_iter().map(schema::ended).collect())
     }
 }
@@ -126,6 +132,7 @@ impl MongoStore {
             }
         }
         self.commands
+            .link
             .run(operation, async { find.await?.try_collect().await })
             .await
     }
@@ -141,6 +148,7 @@ impl MongoStore {
         let delete = self.commands.link.collection.delete_one(filter);
         let deleted = self
             .commands
+            .link
             .run("destroy_owned_by", async { delete.await })
             .await?;
         Ok((deleted.deleted_count > 0).then(|| schema::ended(info)))

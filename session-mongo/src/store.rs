@@ -76,6 +76,7 @@ impl MongoStore {
         let indexes = schema::indexes(self.expiry_grace);
         let conflict = self
             .commands
+            .link
             .run("migrate", async {
                 match self.commands.link.collection.create_indexes(indexes).await {
                     Err(error)
@@ -99,6 +100,7 @@ impl MongoStore {
         let list = doc! { "listCollections": 1, "filter": { "name": name } };
         let listed: Document = self
             .commands
+            .link
             .run("migrate", async {
                 self.commands.database.run_command(list).await
             })
@@ -127,6 +129,7 @@ impl MongoStore {
             },
         };
         self.commands
+            .link
             .run("migrate", async {
                 self.commands.database.run_command(change).await
             })
@@ -134,6 +137,7 @@ impl MongoStore {
         // The other indexes may not have been made, for the conflict came first.
         let indexes = schema::indexes(self.expiry_grace);
         self.commands
+            .link
             .run("migrate", async {
                 self.commands.link.collection.create_indexes(indexes).await
             })
@@ -212,7 +216,11 @@ impl SessionStore for MongoStore {
 
     async fn destroy(&self, id: &SessionId) -> Result<bool> {
         let delete = self.commands.link.collection.delete_one(schema::live(id));
-        let deleted = self.commands.run("destroy", async { delete.await }).await?;
+        let deleted = self
+            .commands
+            .link
+            .run("destroy", async { delete.await })
+            .await?;
         Ok(deleted.deleted_count > 0)
     }
 }

@@ -34,14 +34,6 @@ impl Carrier for Creates {
     const OPERATION: &'static str = "create";
     const SAME_ID: SameId = SameId::InOrder;
 
-    fn id(item: &Create) -> &SessionId {
-        &item.id
-    }
-
-    fn bytes(item: &Create) -> usize {
-        item.draft.data.len()
-    }
-
     async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
         let mut answers = Vec::with_capacity(items.len());
         let mut rest = items;
@@ -79,14 +71,6 @@ impl Carrier for Loads {
     const OPERATION: &'static str = "load";
     const SAME_ID: SameId = SameId::Shared;
 
-    fn id(item: &SessionId) -> &SessionId {
-        item
-    }
-
-    fn answer_bytes(answer: &Option<Record>) -> usize {
-        answer.as_ref().map_or(0, |record| record.data.len())
-    }
-
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
         let commands = &self.0;
         if let [id] = items {
@@ -104,14 +88,6 @@ impl Carrier for Saves {
     type Answer = Saved;
     const OPERATION: &'static str = "save";
     const SAME_ID: SameId = SameId::InOrder;
-
-    fn id(item: &Save) -> &SessionId {
-        &item.id
-    }
-
-    fn bytes(item: &Save) -> usize {
-        item.draft.data.len()
-    }
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
@@ -150,10 +126,6 @@ impl Carrier for Touches {
     const OPERATION: &'static str = "touch";
     const SAME_ID: SameId = SameId::InOrder;
 
-    fn id(item: &Touch) -> &SessionId {
-        &item.id
-    }
-
     async fn carry(&self, items: &[Touch]) -> Result<Vec<Result<Option<Ttl>>>> {
         let commands = &self.0;
         let mut matched = 0;
@@ -175,10 +147,6 @@ impl Carrier for Destroys {
     type Answer = bool;
     const OPERATION: &'static str = "destroy";
     const SAME_ID: SameId = SameId::InOrder;
-
-    fn id(item: &SessionId) -> &SessionId {
-        item
-    }
 
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<bool>>> {
         let commands = &self.0;

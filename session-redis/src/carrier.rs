@@ -34,14 +34,6 @@ impl Carrier for Loads {
     const OPERATION: &'static str = "load";
     const SAME_ID: SameId = SameId::Shared;
 
-    fn id(item: &SessionId) -> &SessionId {
-        item
-    }
-
-    fn answer_bytes(answer: &Option<Record>) -> usize {
-        answer.as_ref().map_or(0, |record| record.data.len())
-    }
-
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
         let inner = &self.0.inner;
         let mut commands = Pipeline::with_capacity(2);
@@ -79,14 +71,6 @@ impl Carrier for Saves {
     type Answer = Saved;
     const OPERATION: &'static str = "save";
     const SAME_ID: SameId = SameId::InOrder;
-
-    fn id(item: &Save) -> &SessionId {
-        &item.id
-    }
-
-    fn bytes(item: &Save) -> usize {
-        item.draft.data.len()
-    }
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
         let store = &self.0;

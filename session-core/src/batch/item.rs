@@ -1,6 +1,26 @@
-//! Operations, as batches carry them.
+//! Operations, and what they give, as batches carry them.
 
-use crate::{Draft, Saved, SessionId, Stamp, Timeout};
+use crate::{Draft, Record, Saved, SessionId, Stamp, Timeout, Ttl};
+
+/// One operation on one session.
+pub trait Item: Send + Sync + 'static {
+    /// The session that it is about.
+    fn id(&self) -> &SessionId;
+
+    /// What it adds to the size of its batch, in bytes.
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What an operation gives.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// What it adds to the size of its batch, in bytes. Before there is one, an operation counts as
+    /// much as late ones had on average.
+    fn bytes(&self) -> usize {
+        0
+    }
+}
 
 /// A create that waits to be sent.
 #[derive(Clone, Debug)]
@@ -30,6 +50,57 @@ pub struct Touch {
     /// How long it shall live unused from now.
     pub idle: Timeout,
 }
+
+/// A load, or a destroy.
+impl Item for SessionId {
+    fn id(&self) -> &SessionId {
+        self
+    }
+}
+
+impl Item for Create {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    fn bytes(&self) -> usize {
+        self.draft.data.len()
+    }
+}
+
+impl Item for Save {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    fn bytes(&self) -> usize {
+        self.draft.data.len()
+    }
+}
+
+impl Item for Touch {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
+
+/// Of a create.
+impl Answer for Stamp {}
+
+/// Of a load.
+impl Answer for Option<Record> {
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, |record| record.data.len())
+    }
+}
+
+impl Answer for Saved {}
+
+/// Of a touch.
+impl Answer for Option<Ttl> {}
+
+/// Of a destroy.
+impl Answer for bool {}
 
 impl Saved {
     /// What a save of `draft` that matched nothing has come to, by the stamp that the

@@ -10,14 +10,22 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::queue::Queue;
-use super::{BatchLimits, Carrier, SameId};
+use super::queue::{Given, Queue};
+use super::{Answer, BatchLimits, Carrier, Item, SameId, given_up};
 use crate::{Error, Result, SessionId};
 
 /// An operation, and where its answer goes.
 pub(super) struct Entry<C: Carrier> {
     pub(super) item: C::Item,
     pub(super) reply: oneshot::Sender<Signal<C>>,
+}
+
+/// How an operation goes on its way.
+pub(super) enum Entered<C: Carrier> {
+    /// By itself, at once.
+    Alone(Lane<C>),
+    /// In a batch, which its caller may have to drive; the answer comes here.
+    Queued(Option<Lane<C>>, oneshot::Receiver<Signal<C>>),
 }
 
 /// What a caller that waits is told.
@@ -41,24 +49,29 @@ impl<C: Carrier> Shared<C> {
         }
     }
 
-    /// Queues `entry`, and gives its caller a batch to drive if one may start.
-    pub(super) fn enter(shared: &Arc<Self>, entry: Entry<C>) -> Result<Option<Lane<C>>> {
+    pub(super) fn enter(shared: &Arc<Self>, item: C::Item) -> Result<Entered<C>> {
         let mut queue = shared.queue();
-        if queue.push(entry).is_err() {
+        if queue.start_alone() {
+            drop(queue);
+            return Ok(Entered::Alone(Lane::alone(shared, item)));
+        }
+        let (reply, answer) = oneshot::channel();
+        if queue.push(Entry { item, reply }).is_err() {
             let (waiting, _) = queue.load();
             let message = format!("{waiting} callers are waiting already");
             return Err(Error::unavailable(C::OPERATION, message));
         }
         let may_start = queue.reserve(wanted::<C>).is_some();
         drop(queue);
-        Ok(may_start.then(|| Lane::new(shared)))
+        let lane = may_start.then(|| Lane::new(shared));
+        Ok(Entered::Queued(lane, answer))
     }
 
     /// A batch is over: the first caller who waits gets the next one to drive.
-    fn finish(shared: &Arc<Self>, items: usize) {
+    fn finish(shared: &Arc<Self>, items: usize, given: Given) {
         let (leader, own) = {
             let mut queue = shared.queue();
-            queue.finish(items);
+            queue.finish(items, given);
             let Some(first) = queue.reserve(wanted::<C>) else {
                 return;
             };
@@ -78,17 +91,35 @@ impl<C: Carrier> Shared<C> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends an operation by itself.
+    async fn carry_alone(&self, item: C::Item) -> Done<C> {
+        let carried = self.carrier.carry(std::slice::from_ref(&item)).await;
+        let answer =
+            carried.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(given_up::<C>())));
+        let mut given = Given::default();
+        given.count(&answer);
+        Done {
+            given,
+            answer: Some(answer),
+        }
+    }
+
     /// Sends a batch, and gives everybody in it their answer.
-    async fn carry(&self, batch: Vec<Entry<C>>) {
+    async fn carry(&self, batch: Vec<Entry<C>>) -> Done<C> {
+        let mut given = Given::default();
         let mut rest = batch;
         while !rest.is_empty() {
             let round;
             (round, rest) = Round::of(rest);
-            self.carry_round(round).await;
+            self.carry_round(round, &mut given).await;
+        }
+        Done {
+            given,
+            answer: None,
         }
     }
 
-    async fn carry_round(&self, mut round: Round<C>) {
+    async fn carry_round(&self, mut round: Round<C>, given: &mut Given) {
         // What is to be sent yet; the front comes last, so that answers keep their order.
         let whole = 0..round.items.len();
         let mut parts: Vec<Range<usize>> = std::iter::once(whole).collect();
@@ -96,9 +127,7 @@ impl<C: Carrier> Shared<C> {
             let items = &round.items[part.clone()];
             match self.carrier.carry(items).await {
                 Ok(answers) => {
-                    let given = answers.iter().flatten();
-                    let bytes = given.map(C::answer_bytes).sum();
-                    self.queue().learn(answers.len(), bytes);
+                    answers.iter().for_each(|answer| given.count(answer));
                     round.answer(part, answers);
                 }
                 Err(error) if error.is_temporary() || part.len() == 1 => round.fail(part, &error),
@@ -113,11 +142,18 @@ impl<C: Carrier> Shared<C> {
 }
 
 fn weight<C: Carrier>(entry: &Entry<C>) -> usize {
-    C::bytes(&entry.item)
+    entry.item.bytes()
 }
 
 fn wanted<C: Carrier>(entry: &Entry<C>) -> bool {
     !entry.reply.is_closed()
+}
+
+impl Given {
+    fn count<A: Answer>(&mut self, answer: &Result<A>) {
+        self.answers += 1;
+        self.bytes += answer.as_ref().map_or(0, A::bytes);
+    }
 }
 
 /// Operations of which no two are about the same session.
@@ -191,7 +227,7 @@ fn zip_places<C: Carrier>(batch: Vec<Entry<C>>) -> impl Iterator<Item = (Entry<C
         seen.reserve(batch.len());
         for entry in &batch {
             let next = seen.len();
-            let place = *seen.entry(C::id(&entry.item)).or_insert(next);
+            let place = *seen.entry(entry.item.id()).or_insert(next);
             places.push((place < next).then_some(place));
         }
     }
@@ -204,14 +240,21 @@ fn zip_places<C: Carrier>(batch: Vec<Entry<C>>) -> impl Iterator<Item = (Entry<C
 pub(super) struct Lane<C: Carrier> {
     shared: Arc<Shared<C>>,
     items: usize,
-    work: Option<Work>,
+    work: Option<Work<C>>,
+    given: Given,
     /// Whether the work is being polled. If it is when the lane is dropped, it has panicked.
     polled: bool,
     /// Whether a task of its own drives it.
     in_task: bool,
 }
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Work<C> = Pin<Box<dyn Future<Output = Done<C>> + Send>>;
+
+/// What has come of a batch, and the answer if it was one operation by itself.
+struct Done<C: Carrier> {
+    given: Given,
+    answer: Option<Result<C::Answer>>,
+}
 
 impl<C: Carrier> Lane<C> {
     fn new(shared: &Arc<Shared<C>>) -> Self {
@@ -219,9 +262,23 @@ impl<C: Carrier> Lane<C> {
             shared: Arc::clone(shared),
             items: 0,
             work: None,
+            given: Given::default(),
             polled: false,
             in_task: false,
         }
+    }
+
+    fn alone(shared: &Arc<Shared<C>>, item: C::Item) -> Self {
+        let mut lane = Self::new(shared);
+        lane.items = 1;
+        let shared = Arc::clone(shared);
+        lane.work = Some(Box::pin(async move { shared.carry_alone(item).await }));
+        lane
+    }
+
+    /// Sees an operation by itself to its end.
+    pub(super) async fn send(mut self) -> Result<C::Answer> {
+        self.finish().await.unwrap_or_else(|| Err(given_up::<C>()))
     }
 
     /// Takes what waits, and sees it to its end.
@@ -241,21 +298,22 @@ impl<C: Carrier> Lane<C> {
         self.finish().await;
     }
 
-    async fn finish(&mut self) {
-        poll_fn(|context| self.poll(context)).await;
+    async fn finish(&mut self) -> Option<Result<C::Answer>> {
+        poll_fn(|context| self.poll(context)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<C::Answer>>> {
         let Some(work) = &mut self.work else {
-            return Poll::Ready(());
+            return Poll::Ready(None);
         };
         self.polled = true;
         let done = work.as_mut().poll(context);
         self.polled = false;
-        if done.is_ready() {
+        done.map(|Done { given, answer }| {
             self.work = None;
-        }
-        done
+            self.given = given;
+            answer
+        })
     }
 }
 
@@ -266,16 +324,13 @@ impl<C: Carrier> Drop for Lane<C> {
         let left = self.work.take().filter(|_| goes_on);
         match (left, Handle::try_current()) {
             (Some(work), Ok(runtime)) => {
-                let mut lane = Self {
-                    shared: Arc::clone(&self.shared),
-                    items: self.items,
-                    work: Some(work),
-                    polled: false,
-                    in_task: true,
-                };
+                let mut lane = Self::new(&self.shared);
+                lane.items = self.items;
+                lane.work = Some(work);
+                lane.in_task = true;
                 runtime.spawn(async move { lane.finish().await });
             }
-            _ => Shared::finish(&self.shared, self.items),
+            _ => Shared::finish(&self.shared, self.items, self.given),
         }
     }
 }

@@ -16,37 +16,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use crate::{Error, Result, SessionId, within};
-pub use item::{Create, Save, Touch};
-use lane::{Entry, Shared, Signal};
+use crate::{Error, Result, within};
+pub use item::{Answer, Create, Item, Save, Touch};
+use lane::{Entered, Shared, Signal};
 
 /// How a store sends many operations of one kind at once.
 pub trait Carrier: Send + Sync + 'static {
     /// One operation.
-    type Item: Send + Sync + 'static;
+    type Item: Item;
     /// What it gives.
-    type Answer: Clone + Send + Sync + 'static;
+    type Answer: Answer;
 
     /// The operation's name, for errors.
     const OPERATION: &'static str;
     /// What several callers get who want the same session at the same time.
     const SAME_ID: SameId;
-
-    /// The session that an operation is about.
-    fn id(item: &Self::Item) -> &SessionId;
-
-    /// What an operation adds to the size of its batch, in bytes.
-    fn bytes(_item: &Self::Item) -> usize {
-        0
-    }
-
-    /// What an answer adds to it. Before there is one, an operation counts as much as late ones had
-    /// on average.
-    fn answer_bytes(_answer: &Self::Answer) -> usize {
-        0
-    }
 
     /// Sends `items`, of which no two are about the same session, and gives as many answers, in
     /// their order. An error is everybody's; one that is permanent makes the batch go again in
@@ -106,8 +90,10 @@ impl<C: Carrier> Batcher<C> {
     /// The carrier's for this item; [`Error::Timeout`] after the limit; [`Error::Unavailable`] if
     /// too many are waiting already.
     pub async fn call(&self, item: C::Item) -> Result<C::Answer> {
-        let (reply, mut answer) = oneshot::channel();
-        let mut lane = Shared::enter(&self.shared, Entry { item, reply })?;
+        let (mut lane, mut answer) = match Shared::enter(&self.shared, item)? {
+            Entered::Alone(lane) => return within(C::OPERATION, self.limit, lane.send()).await,
+            Entered::Queued(lane, answer) => (lane, answer),
+        };
         within(C::OPERATION, self.limit, async {
             loop {
                 if let Some(mut lane) = lane.take() {
@@ -119,9 +105,7 @@ impl<C: Carrier> Batcher<C> {
                         lane = Some(next);
                         answer = own;
                     }
-                    Err(_) => {
-                        return Err(Error::unavailable(C::OPERATION, "its batch was given up"));
-                    }
+                    Err(_) => return Err(given_up::<C>()),
                 }
             }
         })
@@ -133,6 +117,10 @@ impl<C: Carrier> Batcher<C> {
     pub fn load(&self) -> (usize, usize) {
         self.shared.load()
     }
+}
+
+fn given_up<C: Carrier>() -> Error {
+    Error::unavailable(C::OPERATION, "its batch was given up")
 }
 
 impl<C: Carrier> Clone for Batcher<C> {

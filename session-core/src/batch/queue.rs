@@ -20,6 +20,13 @@ pub(super) struct Queue<T> {
     limits: BatchLimits,
 }
 
+/// So many answers, and so many bytes in them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given {
+    pub(super) answers: usize,
+    pub(super) bytes: usize,
+}
+
 impl<T> Queue<T> {
     pub(super) fn new(limits: BatchLimits) -> Self {
         Self {
@@ -31,6 +38,17 @@ impl<T> Queue<T> {
             answer: 0,
             limits,
         }
+    }
+
+    /// Has an operation start by itself, if it has nothing to wait for.
+    pub(super) fn start_alone(&mut self) -> bool {
+        let alone = self.waiting.is_empty() && !self.expects_company() && self.may_start(1);
+        if alone {
+            self.lanes += 1;
+            self.under_way += 1;
+            self.overflowed = false;
+        }
+        alone
     }
 
     /// Puts `item` at the end; gives it back if too many wait.
@@ -48,7 +66,7 @@ impl<T> Queue<T> {
         while self.waiting.front().is_some_and(|first| !live(first)) {
             self.waiting.pop_front();
         }
-        if self.waiting.is_empty() || !self.may_start() {
+        if self.waiting.is_empty() || !self.may_start(0) {
             return None;
         }
         self.lanes += 1;
@@ -86,24 +104,20 @@ impl<T> Queue<T> {
         self.latest > 1
     }
 
-    /// So many answers have come, which have `bytes`.
-    pub(super) fn learn(&mut self, answers: usize, bytes: usize) {
-        if let Some(average) = bytes.checked_div(answers) {
-            self.answer = (self.answer * 3 + average) / 4;
-        }
-    }
-
-    /// A batch of `items` is over.
-    pub(super) fn finish(&mut self, items: usize) {
+    /// A batch of `items` is over, and gave these answers.
+    pub(super) fn finish(&mut self, items: usize, given: Given) {
         self.lanes -= 1;
         self.under_way -= items;
+        if let Some(average) = given.bytes.checked_div(given.answers) {
+            self.answer = (self.answer * 3 + average) / 4;
+        }
     }
 
     /// While callers are few, each goes by itself: a batch would make it wait for another's round
     /// trip. Once they are many, a few batches at a time, which grow with what waits; as many as
     /// before if they can't, for then it is not the trips that take the time.
-    fn may_start(&self) -> bool {
-        let callers = self.under_way + self.waiting.len();
+    fn may_start(&self, coming: usize) -> bool {
+        let callers = self.under_way + self.waiting.len() + coming;
         let more = self.overflowed || callers <= self.limits.alone;
         self.lanes < self.limits.lanes || (more && self.lanes < self.limits.alone)
     }

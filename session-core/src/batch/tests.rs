@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{BatchLimits, Batcher, Carrier, SameId};
+use super::{Answer, BatchLimits, Batcher, Carrier, Item, SameId};
 use crate::{Error, ErrorKind, Result, SessionId, SessionToken};
 
 const LIMITS: BatchLimits = BatchLimits {
@@ -57,6 +57,25 @@ fn parcel(number: u32) -> Parcel {
     }
 }
 
+impl Item for Parcel {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// An answer from here on has as many bytes as it is beyond.
+const LONG: u32 = 1_000_000;
+
+impl Answer for u32 {
+    fn bytes(&self) -> usize {
+        self.saturating_sub(LONG) as usize
+    }
+}
+
 impl<const SHARED: bool> Carrier for Truck<SHARED> {
     type Item = Parcel;
     type Answer = u32;
@@ -65,19 +84,6 @@ impl<const SHARED: bool> Carrier for Truck<SHARED> {
         true => SameId::Shared,
         false => SameId::InOrder,
     };
-
-    fn id(item: &Parcel) -> &SessionId {
-        &item.id
-    }
-
-    fn bytes(item: &Parcel) -> usize {
-        item.bytes
-    }
-
-    /// What is read is as long as its number says.
-    fn answer_bytes(answer: &u32) -> usize {
-        if SHARED { *answer as usize } else { 0 }
-    }
 
     async fn carry(&self, items: &[Parcel]) -> Result<Vec<Result<u32>>> {
         let log = &self.0;
@@ -404,7 +410,7 @@ async fn while_batches_have_too_many_bytes_there_may_be_more_of_them() {
 async fn answers_are_expected_to_be_as_long_as_late_ones() {
     let log = Log::gated();
     let batcher = batcher::<true>(&log, LIMITS);
-    let answers = queue(&batcher, (400..500).map(parcel)).await;
+    let answers = queue(&batcher, (LONG + 400..LONG + 500).map(parcel)).await;
     log.open(100);
     settled(answers).await;
     // A quarter of the first one's length is expected, and in the end all of it.
@@ -473,21 +479,47 @@ async fn nobody_waits_longer_than_the_limit() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_panics_takes_only_its_batch_along() {
+async fn a_batch_goes_on_without_its_leader() {
     let log = Log::gated();
     let batcher = batcher::<false>(&log, LIMITS);
-    let parcels = (0..4).map(|n| Parcel {
-        fault: if n == 0 { Fault::Panic } else { Fault::None },
-        ..parcel(n)
-    });
-    let mut answers = queue(&batcher, parcels).await;
-    log.open(100);
-    let mut fine = 0;
-    while let Some(answer) = answers.join_next().await {
-        fine += usize::from(answer.is_ok_and(|(_, answer)| answer.is_ok()));
+    let mut calls: Vec<_> = (0..4).map(|n| Box::pin(batcher.call(parcel(n)))).collect();
+    for call in &mut calls {
+        assert!(is_pending(call).await);
     }
-    assert_eq!(fine, 3);
+    log.open(1);
+    calls.remove(0).await.expect("an answer");
+    assert!(is_pending(&mut calls[0]).await);
+    assert_eq!(log.sent(), [vec![0], vec![1, 2, 3]]);
+    drop(calls.remove(0));
+    log.open(1);
+    for (call, number) in calls.into_iter().zip(2..) {
+        assert_eq!(call.await.ok(), Some(number));
+    }
     assert_eq!(batcher.load(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_carrier_that_panics_takes_only_its_batch_along() {
+    // The first goes by itself, the others together.
+    for (mistake, unharmed) in [(0, 3), (2, 1)] {
+        let log = Log::gated();
+        let batcher = batcher::<false>(&log, LIMITS);
+        let parcels = (0..4).map(|n| Parcel {
+            fault: match n == mistake {
+                true => Fault::Panic,
+                false => Fault::None,
+            },
+            ..parcel(n)
+        });
+        let mut answers = queue(&batcher, parcels).await;
+        log.open(100);
+        let mut fine = 0;
+        while let Some(answer) = answers.join_next().await {
+            fine += usize::from(answer.is_ok_and(|(_, answer)| answer.is_ok()));
+        }
+        assert_eq!(fine, unharmed);
+        assert_eq!(batcher.load(), (0, 0));
+    }
 }
 
 #[test]

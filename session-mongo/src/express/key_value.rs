@@ -30,14 +30,6 @@ impl Configured for ConnectMongo {
 }
 
 impl ConnectMongo {
-    async fn run<T>(
-        &self,
-        operation: &'static str,
-        command: impl Future<Output = mongodb::error::Result<T>>,
-    ) -> Result<T> {
-        self.link.run(operation, command).await
-    }
-
     /// Creates the index by which the server removes expired sessions, as connect-mongo does.
     pub(super) async fn migrate(&self) -> Result<()> {
         let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
@@ -46,7 +38,7 @@ impl ConnectMongo {
             .options(options)
             .build();
         let created = self.link.collection.create_index(index);
-        self.run("migrate", async { created.await }).await?;
+        self.link.run("migrate", async { created.await }).await?;
         Ok(())
     }
 
@@ -85,7 +77,7 @@ impl ConnectMongo {
             .link
             .collection
             .update_one(filter, vec![doc! { "$set": fields }]);
-        let updated = self.run(operation, async { update.await }).await?;
+        let updated = self.link.run(operation, async { update.await }).await?;
         Ok(updated.matched_count > 0)
     }
 
@@ -114,7 +106,7 @@ impl ConnectMongo {
                 .collection
                 .update_one(filter.clone(), replace)
                 .upsert(true);
-            let added = self.run(operation, async {
+            let added = self.link.run(operation, async {
                 match add.await {
                     Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
                     added => added.map(|_| true),
@@ -127,7 +119,7 @@ impl ConnectMongo {
             let mut filter = expired();
             filter.insert("_id", &id);
             let delete = self.link.collection.delete_one(filter);
-            let deleted = self.run(operation, async { delete.await }).await?;
+            let deleted = self.link.run(operation, async { delete.await }).await?;
             if deleted.deleted_count == 0 {
                 break;
             }
@@ -144,7 +136,7 @@ impl ConnectMongo {
         let mut filter = self.live(&from);
         filter.insert("session", doc! { "$eq": stored(&old)? });
         let delete = self.link.collection.delete_one(filter);
-        let deleted = self.run("rename", async { delete.await }).await?;
+        let deleted = self.link.run("rename", async { delete.await }).await?;
         if deleted.deleted_count == 0 {
             return Ok(false);
         }
@@ -173,7 +165,7 @@ impl KeyValue for ConnectMongo {
             .collection
             .find_one(self.live(name))
             .projection(fields());
-        let document = self.run(operation, async { find.await }).await?;
+        let document = self.link.run(operation, async { find.await }).await?;
         document.as_ref().map(found).transpose()
     }
 
@@ -216,13 +208,13 @@ impl KeyValue for ConnectMongo {
 
     async fn remove(&self, name: &str) -> Result<bool> {
         let delete = self.link.collection.delete_one(self.live(name));
-        let deleted = self.run("destroy", async { delete.await }).await?;
+        let deleted = self.link.run("destroy", async { delete.await }).await?;
         Ok(deleted.deleted_count > 0)
     }
 
     async fn count(&self) -> Result<u64> {
         let count = self.link.collection.count_documents(live());
-        self.run("count", async { count.await }).await
+        self.link.run("count", async { count.await }).await
     }
 
     /// What can't be read is left out.
@@ -243,7 +235,7 @@ impl KeyValue for ConnectMongo {
             .sort(doc! { "_id": 1 })
             .limit(i64::try_from(limit).unwrap_or(i64::MAX));
         let listed = async { find.await?.try_collect::<Vec<_>>().await };
-        let documents = self.run("list", listed).await?;
+        let documents = self.link.run("list", listed).await?;
         let id = |document: &Document| Some(document.get_str("_id").ok()?.to_owned());
         let last = documents.last().filter(|_| documents.len() == limit);
         let next = last
@@ -266,7 +258,7 @@ impl KeyValue for ConnectMongo {
             .projection(doc! { "_id": 1 })
             .limit(i64::try_from(limit).unwrap_or(i64::MAX));
         let found = async { find.await?.try_collect::<Vec<_>>().await };
-        let ids = self.run("reap", found).await?;
+        let ids = self.link.run("reap", found).await?;
         let ids: Vec<Bson> = ids
             .iter()
             .filter_map(|found| found.get("_id").cloned())
@@ -274,7 +266,7 @@ impl KeyValue for ConnectMongo {
         let mut filter = expired();
         filter.insert("_id", doc! { "$in": ids });
         let delete = self.link.collection.delete_many(filter);
-        self.run("reap", async { delete.await }).await?;
+        self.link.run("reap", async { delete.await }).await?;
         Ok(())
     }
 
