@@ -37,7 +37,8 @@ impl Carrier for Loads {
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
         let inner = &self.0.inner;
         let mut commands = Pipeline::with_capacity(2);
-        let mut get = redis::cmd("MGET");
+        let one = items.len() == 1;
+        let mut get = redis::cmd(if one { "GET" } else { "MGET" });
         for id in items {
             get.arg(inner.keys.session(id));
         }
@@ -46,7 +47,7 @@ impl Carrier for Loads {
         if known.is_none() {
             commands.cmd("TIME");
         }
-        let mut answers: Vec<Value> = self.0.run("load", &[], &commands).await?;
+        let mut answers = self.0.run_batch("load", &[], &commands).await?;
         let now = match known {
             Some(reading) => reading.now(),
             None => {
@@ -55,7 +56,10 @@ impl Carrier for Loads {
                 told.told()
             }
         };
-        let values: Vec<Value> = convert(answers.pop())?;
+        let values: Vec<Value> = match one {
+            true => answers,
+            false => convert(answers.pop())?,
+        };
         let record = |value| {
             let value: Option<Vec<u8>> = convert(Some(value))?;
             let Some(value) = value else { return Ok(None) };
@@ -87,7 +91,7 @@ impl Carrier for Saves {
         }
         let scripts = &store.inner.scripts;
         let scripts = [&scripts.index, &scripts.save];
-        let mut answers: Vec<Value> = store.run("save", &scripts, &commands).await?;
+        let mut answers = store.run_batch("save", &scripts, &commands).await?;
         let mut outcomes: Vec<_> = items.iter().map(|_| Err(unexpected())).collect();
         // The answers of the indexes are in front.
         for group in groups.iter().rev() {

@@ -102,11 +102,25 @@ fn hashed_part(key: &str) -> &str {
     }
 }
 
+/// Looked up, for every operation asks for each character of its id.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        byte += 1;
+    }
+    plain
+};
+
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+    PLAIN[usize::from(byte)]
 }
 
 fn encode(text: &str, into: &mut String) {
+    if text.bytes().all(is_plain) {
+        return into.push_str(text);
+    }
     for byte in text.bytes() {
         if is_plain(byte) {
             into.push(char::from(byte));

@@ -12,7 +12,6 @@ use session_core::{
     SessionStore, Stamp, Timeout, Ttl, async_trait,
 };
 
-use crate::RedisStoreBuilder;
 use crate::carrier::{LIMITS, Loads, Saves};
 use crate::clock::Clock;
 use crate::command::{
@@ -20,9 +19,11 @@ use crate::command::{
     unexpected,
 };
 use crate::envelope::{Envelope, millis};
+use crate::error::from_redis;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::script::{Code, Scripts};
+use crate::{Connection, RedisStoreBuilder};
 
 /// Sessions in Redis. Clones share the connection.
 #[derive(Clone)]
@@ -108,28 +109,64 @@ impl RedisStore {
         }
     }
 
-    /// Runs the pipeline `commands`. Scripts that the server has forgotten are loaded, and a
-    /// connection that has broken is used again once it is back: all our writes may be repeated.
+    /// Runs the pipeline `commands`.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         operation: &'static str,
         scripts: &[&Script],
         commands: &Pipeline,
     ) -> Result<T> {
-        let mut connection = self.link.connection.clone();
-        let work = async {
-            let mut answer = commands.query_async(&mut connection).await;
-            if let Err(error) = &answer {
-                if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) {
-                    self.load_scripts(scripts).await?;
-                    answer = commands.query_async(&mut connection).await;
-                } else if error.is_connection_dropped() {
-                    answer = commands.query_async(&mut connection).await;
-                }
-            }
-            answer
-        };
+        let work = self.repeat(scripts, |mut connection| async move {
+            commands.query_async(&mut connection).await
+        });
         self.link.limited(operation, work).await
+    }
+
+    /// Runs `commands` for a batch, which has a limit of its time already. One command by itself is
+    /// not sent as a pipeline, which costs the driver more.
+    pub(crate) async fn run_batch(
+        &self,
+        operation: &'static str,
+        scripts: &[&Script],
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>> {
+        let mut each = commands.cmd_iter();
+        let answers = match (each.next(), each.next()) {
+            (Some(only), None) => {
+                let answer = self.repeat(scripts, |mut connection| async move {
+                    only.query_async(&mut connection).await
+                });
+                answer.await.map(|answer| vec![answer])
+            }
+            _ => {
+                let answers = self.repeat(scripts, |mut connection| async move {
+                    commands.query_async(&mut connection).await
+                });
+                answers.await
+            }
+        };
+        answers.map_err(|error| from_redis(operation, error))
+    }
+
+    /// Has scripts that the server has forgotten loaded, and uses a connection that has broken
+    /// again once it is back: all our writes may be repeated.
+    async fn repeat<T, W>(
+        &self,
+        scripts: &[&Script],
+        send: impl Fn(Connection) -> W,
+    ) -> RedisResult<T>
+    where
+        W: Future<Output = RedisResult<T>>,
+    {
+        let connection = &self.link.connection;
+        match send(connection.clone()).await {
+            Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.load_scripts(scripts).await?;
+                send(connection.clone()).await
+            }
+            Err(error) if error.is_connection_dropped() => send(connection.clone()).await,
+            answer => answer,
+        }
     }
 
     /// Teaches the server the scripts; in a cluster, every node.
@@ -143,19 +180,15 @@ impl RedisStore {
 
     /// Runs one script on a session.
     async fn call(&self, operation: &'static str, script: &Script, command: Cmd) -> Result<Answer> {
-        answer(self.send(operation, script, command).await?)
+        answer(Some(self.send(operation, script, command).await?))
     }
 
-    async fn send(
-        &self,
-        operation: &'static str,
-        script: &Script,
-        command: Cmd,
-    ) -> Result<Option<Value>> {
-        let mut commands = Pipeline::with_capacity(1);
-        commands.add_command(command);
-        let mut answers: Vec<Value> = self.run(operation, &[script], &commands).await?;
-        Ok(answers.pop())
+    async fn send(&self, operation: &'static str, script: &Script, command: Cmd) -> Result<Value> {
+        let (scripts, command) = ([script], &command);
+        let work = self.repeat(&scripts, |mut connection| async move {
+            command.query_async(&mut connection).await
+        });
+        self.link.limited(operation, work).await
     }
 
     /// Runs a script that writes a session, after its owner's index has got its id.
@@ -170,12 +203,12 @@ impl RedisStore {
         command: Cmd,
     ) -> Result<Option<Value>> {
         let Some(index) = self.index(id, draft) else {
-            return self.send(operation, script, command).await;
+            return self.send(operation, script, command).await.map(Some);
         };
         if self.link.connection.is_cluster() {
             self.send(operation, &self.inner.scripts.index, index)
                 .await?;
-            return self.send(operation, script, command).await;
+            return self.send(operation, script, command).await.map(Some);
         }
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(index).add_command(command);

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -39,13 +40,16 @@ pub(super) enum Signal<C: Carrier> {
 pub(super) struct Shared<C: Carrier> {
     carrier: C,
     queue: Mutex<Queue<Entry<C>>>,
+    /// How long a caller waits, and a batch that goes on without its callers.
+    pub(super) limit: Duration,
 }
 
 impl<C: Carrier> Shared<C> {
-    pub(super) fn new(carrier: C, limits: BatchLimits) -> Self {
+    pub(super) fn new(carrier: C, limits: BatchLimits, limit: Duration) -> Self {
         Self {
             carrier,
             queue: Mutex::new(Queue::new(limits)),
+            limit,
         }
     }
 
@@ -328,7 +332,11 @@ impl<C: Carrier> Drop for Lane<C> {
                 lane.items = self.items;
                 lane.work = Some(work);
                 lane.in_task = true;
-                runtime.spawn(async move { lane.finish().await });
+                runtime.spawn(async move {
+                    let limit = lane.shared.limit;
+                    // Who still waits has waited as long.
+                    let _ = tokio::time::timeout(limit, lane.finish()).await;
+                });
             }
             _ => Shared::finish(&self.shared, self.items, self.given),
         }

@@ -69,15 +69,14 @@ pub struct BatchLimits {
 /// Sends operations through a [`Carrier`], in batches. Clones share the queue.
 pub struct Batcher<C: Carrier> {
     shared: Arc<Shared<C>>,
-    limit: Duration,
 }
 
 impl<C: Carrier> Batcher<C> {
-    /// A batcher for `carrier`. No caller waits longer than `limit`.
+    /// A batcher for `carrier`. No caller waits longer than `limit`, and a batch that goes on
+    /// without its callers is given up after it.
     pub fn new(carrier: C, limits: BatchLimits, limit: Duration) -> Self {
         Self {
-            shared: Arc::new(Shared::new(carrier, limits)),
-            limit,
+            shared: Arc::new(Shared::new(carrier, limits, limit)),
         }
     }
 
@@ -90,11 +89,12 @@ impl<C: Carrier> Batcher<C> {
     /// The carrier's for this item; [`Error::Timeout`] after the limit; [`Error::Unavailable`] if
     /// too many are waiting already.
     pub async fn call(&self, item: C::Item) -> Result<C::Answer> {
+        let limit = self.shared.limit;
         let (mut lane, mut answer) = match Shared::enter(&self.shared, item)? {
-            Entered::Alone(lane) => return within(C::OPERATION, self.limit, lane.send()).await,
+            Entered::Alone(lane) => return within(C::OPERATION, limit, lane.send()).await,
             Entered::Queued(lane, answer) => (lane, answer),
         };
-        within(C::OPERATION, self.limit, async {
+        within(C::OPERATION, limit, async {
             loop {
                 if let Some(mut lane) = lane.take() {
                     lane.drive().await;
@@ -127,7 +127,6 @@ impl<C: Carrier> Clone for Batcher<C> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            limit: self.limit,
         }
     }
 }

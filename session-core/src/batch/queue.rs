@@ -46,6 +46,7 @@ impl<T> Queue<T> {
         if alone {
             self.lanes += 1;
             self.under_way += 1;
+            self.latest = 1;
             self.overflowed = false;
         }
         alone
@@ -94,14 +95,17 @@ impl<T> Queue<T> {
             batch.extend(next.filter(&live));
         }
         self.under_way += batch.len();
-        self.latest = batch.len();
+        if !batch.is_empty() {
+            self.latest = batch.len();
+        }
         batch
     }
 
-    /// Whether others are about to come: the callers of the latest batch, if it had many, come back
-    /// together.
+    /// Whether others are about to come: the callers of the latest batch come back together, if it
+    /// had so many that they are not few.
     pub(super) fn expects_company(&self) -> bool {
-        self.latest > 1
+        let BatchLimits { lanes, alone, .. } = self.limits;
+        self.latest > 1 && self.latest.saturating_mul(lanes) > alone
     }
 
     /// A batch of `items` is over, and gave these answers.

@@ -264,6 +264,28 @@ async fn few_callers_go_alone_and_many_in_few_lanes() {
     );
 }
 
+/// A batch that few callers happened to make is no reason to wait for others.
+#[tokio::test]
+async fn only_many_callers_are_waited_for() {
+    let limits = BatchLimits {
+        lanes: 2,
+        alone: 8,
+        ..LIMITS
+    };
+    for (together, at_once) in [(4, true), (5, false)] {
+        let log = Log::gated();
+        let batcher = batcher::<false>(&log, limits);
+        let answers = queue(&batcher, (0..8 + together).map(parcel)).await;
+        log.open(100);
+        settled(answers).await;
+        assert_eq!(log.sizes()[8..], [together as usize]);
+        let mut next = Box::pin(batcher.call(parcel(99)));
+        assert!(is_pending(&mut next).await);
+        assert_eq!(log.sizes().len() == 10, at_once, "after {together}");
+        next.await.expect("an answer");
+    }
+}
+
 #[tokio::test]
 async fn a_poison_item_fails_alone() {
     let log = Log::gated();
@@ -496,6 +518,26 @@ async fn a_batch_goes_on_without_its_leader() {
         assert_eq!(call.await.ok(), Some(number));
     }
     assert_eq!(batcher.load(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_batch_without_its_callers_ends_at_the_limit() {
+    let log = Log::gated();
+    let limit = Duration::from_millis(50);
+    let batcher = Batcher::new(Truck::<false>(Arc::clone(&log)), LIMITS, limit);
+    let mut call = Box::pin(batcher.call(parcel(0)));
+    assert!(is_pending(&mut call).await);
+    drop(call);
+    assert_eq!(batcher.load(), (0, 1), "it goes on");
+    let given_up = async {
+        while batcher.load() != (0, 0) {
+            tokio::time::sleep(limit).await;
+        }
+    };
+    let patience = Duration::from_secs(10);
+    tokio::time::timeout(patience, given_up)
+        .await
+        .expect("an end");
 }
 
 #[tokio::test]
