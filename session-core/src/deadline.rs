@@ -1,4 +1,4 @@
-//! A limit on how long a caller waits for a store.
+//! How long a caller waits for a store, and what goes on without one.
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,4 +18,17 @@ pub async fn within<T>(
         Ok(done) => done,
         Err(_) => Err(Error::deadline(operation, limit)),
     }
+}
+
+/// Runs `work`, the steps of `operation`, in a task of its own, so that nobody who goes away leaves
+/// only the first of them done.
+///
+/// # Errors
+/// Those of `work`; [`Error::Unavailable`] if it panics, or the runtime shuts down.
+pub async fn to_the_end<T: Send + 'static>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|error| Error::unavailable(operation, error))?
 }

@@ -31,7 +31,7 @@ pub use bytes::Bytes;
 
 pub use backoff::Backoff;
 pub use data::Data;
-pub use deadline::within;
+pub use deadline::{to_the_end, within};
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;

@@ -126,13 +126,18 @@ impl MysqlStoreBuilder {
         if file_name > 240 {
             return wrong("has too many special characters for a file name");
         }
-        if self.timeout.is_zero() || self.max_data == 0 || self.connections == 0 {
-            return Err(Error::misconfigured(
-                "timeout, max_data and connections must be over zero",
-            ));
-        }
-        Ok(())
+        check(self.timeout, self.max_data, self.connections)
     }
+}
+
+/// Refuses limits that can't be.
+pub(crate) fn check(timeout: Duration, max_data: usize, connections: u32) -> Result<()> {
+    if timeout.is_zero() || max_data == 0 || connections == 0 {
+        return Err(Error::misconfigured(
+            "timeout, max_data and connections must be over zero",
+        ));
+    }
+    Ok(())
 }
 
 /// A pool of connections to the server at `url`, which does not ping before each use.

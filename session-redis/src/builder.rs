@@ -101,12 +101,7 @@ impl RedisStoreBuilder {
     }
 
     fn check(&self) -> Result<()> {
-        Error::check_size("prefix", self.prefix.len(), 255)?;
-        if self.timeout.is_zero() || self.max_data == 0 {
-            return Err(Error::misconfigured(
-                "timeout and max_data must be over zero",
-            ));
-        }
+        check(&self.prefix, self.timeout, self.max_data)?;
         if self.max_data > 256 * 1024 * 1024 {
             return Err(Error::misconfigured(
                 "max_data must be at most 256 MiB: a Redis value has at most 512 MiB",
@@ -114,6 +109,17 @@ impl RedisStoreBuilder {
         }
         Ok(())
     }
+}
+
+/// Refuses prefixes and limits that can't be.
+pub(crate) fn check(prefix: &str, timeout: Duration, max_data: usize) -> Result<()> {
+    Error::check_size("prefix", prefix.len(), 255)?;
+    if timeout.is_zero() || max_data == 0 {
+        return Err(Error::misconfigured(
+            "timeout and max_data must be over zero",
+        ));
+    }
+    Ok(())
 }
 
 /// A connection to the server at `url`, which comes back by itself when it breaks.

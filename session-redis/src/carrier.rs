@@ -95,7 +95,8 @@ impl Carrier for Saves {
         let mut outcomes: Vec<_> = items.iter().map(|_| Err(unexpected())).collect();
         // The answers of the indexes are in front.
         for group in groups.iter().rev() {
-            for (place, end) in group.places.iter().zip(group.ends(answers.pop())?) {
+            let ends = group.ends(answers.pop().ok_or_else(unexpected)?)?;
+            for (place, end) in group.places.iter().zip(ends) {
                 outcomes[*place] = store.outcome(&items[*place], end).await;
             }
         }

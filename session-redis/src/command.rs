@@ -96,11 +96,11 @@ impl Group {
     }
 
     /// How each ended, by the script's answer.
-    pub(crate) fn ends(&self, answer: Option<Value>) -> Result<Vec<End>> {
+    pub(crate) fn ends(&self, answer: Value) -> Result<Vec<End>> {
         let ends = match answer {
-            Some(Value::Array(each)) => each.into_iter().map(End::read).collect::<Result<_>>()?,
+            Value::Array(each) => each.into_iter().map(End::read).collect::<Result<_>>()?,
             // Nothing but that all are done.
-            all => vec![End::read(all.ok_or_else(unexpected)?)?; self.places.len()],
+            all => vec![End::read(all)?; self.places.len()],
         };
         if ends.len() == self.places.len() {
             Ok(ends)
@@ -159,8 +159,8 @@ pub(crate) fn saved(code: Code, draft: &Draft) -> Result<Saved> {
     }
 }
 
-pub(crate) fn answer(value: Option<Value>) -> Result<Answer> {
-    let mut parts: Vec<Value> = convert(value)?;
+pub(crate) fn answer(value: Value) -> Result<Answer> {
+    let mut parts: Vec<Value> = convert(Some(value))?;
     let first = (!parts.is_empty()).then(|| parts.remove(0));
     Ok((code(first)?, parts))
 }
@@ -227,7 +227,7 @@ mod tests {
         let items = [save(1, 1, Anchor::Keep), save(1, 1, Anchor::Keep)];
         let group = &Group::all(&items)[0];
         let ends = |answer| {
-            let ends = group.ends(Some(answer)).ok()?;
+            let ends = group.ends(answer).ok()?;
             Some(ends.into_iter().map(|end| (end.code, end.owner)).collect())
         };
         let done = (Code::Done, None);

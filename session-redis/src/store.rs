@@ -180,7 +180,7 @@ impl RedisStore {
 
     /// Runs one script on a session.
     async fn call(&self, operation: &'static str, script: &Script, command: Cmd) -> Result<Answer> {
-        answer(Some(self.send(operation, script, command).await?))
+        answer(self.send(operation, script, command).await?)
     }
 
     async fn send(&self, operation: &'static str, script: &Script, command: Cmd) -> Result<Value> {
@@ -201,20 +201,20 @@ impl RedisStore {
         (id, draft): (&SessionId, &Draft),
         script: &Script,
         command: Cmd,
-    ) -> Result<Option<Value>> {
+    ) -> Result<Value> {
         let Some(index) = self.index(id, draft) else {
-            return self.send(operation, script, command).await.map(Some);
+            return self.send(operation, script, command).await;
         };
         if self.link.connection.is_cluster() {
             self.send(operation, &self.inner.scripts.index, index)
                 .await?;
-            return self.send(operation, script, command).await.map(Some);
+            return self.send(operation, script, command).await;
         }
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(index).add_command(command);
         let scripts = [&self.inner.scripts.index, script];
         let mut answers: Vec<Value> = self.run(operation, &scripts, &commands).await?;
-        Ok(answers.pop())
+        answers.pop().ok_or_else(unexpected)
     }
 
     /// Puts the session into its owner's index, if it has one.

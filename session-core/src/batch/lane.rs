@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::queue::{Given, Queue};
-use super::{Answer, BatchLimits, Carrier, Item, SameId, given_up};
+use super::{BatchLimits, Carrier, Item, SameId, given_up};
 use crate::{Error, Result, SessionId};
 
 /// An operation, and where its answer goes.
@@ -53,6 +53,7 @@ impl<C: Carrier> Shared<C> {
         }
     }
 
+    /// Starts `item` by itself, or queues it and gives its caller a batch to drive if one may start.
     pub(super) fn enter(shared: &Arc<Self>, item: C::Item) -> Result<Entered<C>> {
         let mut queue = shared.queue();
         if queue.start_alone() {
@@ -151,13 +152,6 @@ fn weight<C: Carrier>(entry: &Entry<C>) -> usize {
 
 fn wanted<C: Carrier>(entry: &Entry<C>) -> bool {
     !entry.reply.is_closed()
-}
-
-impl Given {
-    fn count<A: Answer>(&mut self, answer: &Result<A>) {
-        self.answers += 1;
-        self.bytes += answer.as_ref().map_or(0, A::bytes);
-    }
 }
 
 /// Operations of which no two are about the same session.

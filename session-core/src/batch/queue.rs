@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::BatchLimits;
+use super::{Answer, BatchLimits};
+use crate::Result;
 
 /// What waits, and how much is under way.
 #[derive(Debug)]
@@ -25,6 +26,13 @@ pub(super) struct Queue<T> {
 pub(super) struct Given {
     pub(super) answers: usize,
     pub(super) bytes: usize,
+}
+
+impl Given {
+    pub(super) fn count<A: Answer>(&mut self, answer: &Result<A>) {
+        self.answers += 1;
+        self.bytes += answer.as_ref().map_or(0, A::bytes);
+    }
 }
 
 impl<T> Queue<T> {
@@ -53,7 +61,7 @@ impl<T> Queue<T> {
     }
 
     /// Puts `item` at the end; gives it back if too many wait.
-    pub(super) fn push(&mut self, item: T) -> Result<(), T> {
+    pub(super) fn push(&mut self, item: T) -> std::result::Result<(), T> {
         if self.waiting.len() >= self.limits.waiting {
             return Err(item);
         }

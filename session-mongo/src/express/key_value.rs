@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
-use session_core::{Cursor, Error, Result, Ttl, async_trait};
+use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
 use session_express::{Configured, Found, KeyValue, Listed};
 
 use super::ExpressStoreBuilder;
@@ -189,7 +189,7 @@ impl KeyValue for ConnectMongo {
         self.update("touch", self.live(name), fields).await
     }
 
-    /// Two steps, in a task of their own, so that nobody who goes away leaves only the first done.
+    /// Two steps.
     async fn rename(
         &self,
         from: &str,
@@ -200,10 +200,11 @@ impl KeyValue for ConnectMongo {
     ) -> Result<bool> {
         let kv = self.clone();
         let (ids, values) = ((from.to_owned(), to.to_owned()), (old.clone(), new.clone()));
-        let moved = tokio::spawn(async move { kv.move_value(ids, values, ttl).await });
-        moved
-            .await
-            .map_err(|error| Error::unavailable("rename", error))?
+        to_the_end(
+            "rename",
+            async move { kv.move_value(ids, values, ttl).await },
+        )
+        .await
     }
 
     async fn remove(&self, name: &str) -> Result<bool> {

@@ -147,11 +147,7 @@ impl ExpressStoreBuilder {
                 )));
             }
         }
-        if self.timeout.is_zero() || self.max_data == 0 || self.connections == 0 {
-            return Err(Error::misconfigured(
-                "timeout, max_data and connections must be over zero",
-            ));
-        }
+        builder::check(self.timeout, self.max_data, self.connections)?;
         if self.max_data > 16 * 1024 * 1024 {
             return Err(Error::misconfigured(
                 "max_data must be at most 16 MiB: a MEDIUMTEXT holds no more",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Error, Result};
+use session_core::Result;
 
 use super::script::Scripts;
 use super::{ConnectRedis, Express, ExpressStore};
@@ -73,7 +73,7 @@ impl ExpressStoreBuilder {
     /// Uses a connection of the caller's, to one server or to a cluster. It is never closed here.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a setting that can't be right.
+    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for a setting that can't be right.
     pub fn build(self, connection: impl Into<Connection>) -> Result<ExpressStore> {
         self.check()?;
         let kv = ConnectRedis {
@@ -90,12 +90,7 @@ impl ExpressStoreBuilder {
     }
 
     fn check(&self) -> Result<()> {
-        Error::check_size("prefix", self.prefix.len(), 255)?;
-        if self.timeout.is_zero() || self.max_data == 0 {
-            return Err(Error::misconfigured(
-                "timeout and max_data must be over zero",
-            ));
-        }
+        builder::check(&self.prefix, self.timeout, self.max_data)?;
         self.express.check()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Cmd, FromRedisValue, Pipeline, Script};
-use session_core::{Cursor, Error, Result, Ttl, async_trait};
+use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
 use session_express::{Configured, Found, KeyValue, Listed};
 
 use super::ExpressStoreBuilder;
@@ -200,11 +200,8 @@ impl KeyValue for ConnectRedis {
         if self.link.connection.is_cluster() {
             let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
             let values = (old.clone(), new.clone());
-            // In a task, so that nobody who goes away leaves only the first step done.
-            let moved = tokio::spawn(async move { kv.move_value(names, values, ttl).await });
-            return moved
-                .await
-                .map_err(|error| Error::unavailable("rename", error))?;
+            let work = async move { kv.move_value(names, values, ttl).await };
+            return to_the_end("rename", work).await;
         }
         let seconds = self.seconds(ttl).to_string();
         let keys = [self.key(from), self.key(to)];
