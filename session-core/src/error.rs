@@ -20,7 +20,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
-    /// failing over, out of memory, deadlocked.
+    /// failing over, out of memory, deadlocked. A write may or may not have happened.
     #[error("the session store is unavailable ({operation})")]
     Unavailable {
         /// The store operation that was under way.
@@ -83,10 +83,21 @@ pub enum Error {
         /// What is wrong and where, without showing the value.
         reason: String,
     },
-    /// The session ended while it was in use: destroyed, expired, or its id was cycled elsewhere.
-    /// Nothing was written, and nothing may bring it back.
-    #[error("the session has ended")]
-    Gone,
+    /// The session ended while it was in use: it was destroyed, it expired, or another request gave
+    /// it a new token, by a sign-in for example. Nothing may bring it back for this request.
+    #[error("the session has ended{}", unknown_before(*.unknown))]
+    Gone {
+        /// Whether an earlier attempt to write it was never answered, so that it may have been
+        /// written before it ended. If not, nothing was written.
+        unknown: bool,
+    },
+    /// An earlier write was never answered, and others have written the session so often since
+    /// that nobody can tell whether it happened. It is not sent again: it could happen twice.
+    #[error(
+        "whether an earlier change of the session was written is unknown: its answer was lost, \
+         and others have changed the session since"
+    )]
+    OutcomeUnknown,
     /// Other writers changed the session at every attempt. Nothing was written; the changes are
     /// kept and can be saved again.
     #[error("the session was changed by others at each of {attempts} attempts to save it")]
@@ -94,9 +105,6 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
-    /// A live session has this id already.
-    #[error("a session of this id already exists")]
-    AlreadyExists,
     /// A store, a URL or an option is set up wrongly; trying again won't help.
     #[error("{message}")]
     Misconfigured {
@@ -133,8 +141,8 @@ pub enum ErrorKind {
     Corrupt,
     Value,
     Gone,
+    OutcomeUnknown,
     Contention,
-    AlreadyExists,
     Misconfigured,
     Unsupported,
     Full,
@@ -149,7 +157,25 @@ pub enum RetryStatus {
     Temporary,
 }
 
+/// For conversions that can't fail.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+const fn unknown_before(unknown: bool) -> &'static str {
+    if unknown {
+        "; whether an earlier change was written before that is unknown"
+    } else {
+        ""
+    }
+}
+
 impl Error {
+    /// The session has ended, and nothing was written.
+    pub(crate) const GONE: Self = Self::Gone { unknown: false };
+
     /// The kind of this error.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
@@ -161,9 +187,9 @@ impl Error {
             Self::InvalidLifetime { .. } => ErrorKind::InvalidLifetime,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Value { .. } => ErrorKind::Value,
-            Self::Gone => ErrorKind::Gone,
+            Self::Gone { .. } => ErrorKind::Gone,
+            Self::OutcomeUnknown => ErrorKind::OutcomeUnknown,
             Self::Contention { .. } => ErrorKind::Contention,
-            Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::Misconfigured { .. } => ErrorKind::Misconfigured,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Full { .. } => ErrorKind::Full,
@@ -180,6 +206,15 @@ impl Error {
             | ErrorKind::Full => RetryStatus::Temporary,
             _ => RetryStatus::Permanent,
         }
+    }
+
+    /// Whether a write that failed so may have happened all the same.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Store
+        )
     }
 
     /// Shorthand for `status() == RetryStatus::Temporary`.

@@ -6,19 +6,25 @@
 //! * A client holds a [`SessionToken`]; a store files the session under its [`SessionId`].
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod backoff;
 pub mod batch;
+mod credential;
 mod data;
 mod deadline;
 mod error;
+mod held;
+mod identity;
+mod lifecycle;
 mod lifetime;
 mod limits;
 mod observer;
 mod owner;
 mod patch;
+mod pending;
 mod reaper;
 mod record;
-mod renewal;
+mod reuse;
 mod session;
 mod sessions;
 mod stamp;
@@ -30,15 +36,17 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use backoff::Backoff;
+pub use credential::Credential;
 pub use data::Data;
 pub use deadline::{to_the_end, within};
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;
-pub use observer::{Event, LogObserver, Observer};
+pub use observer::{EndReason, Event, LogObserver, Observer, Refusal};
 pub use owner::Owner;
 pub use reaper::Reaper;
-pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo};
+pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo, TokenChange, Version};
+pub use reuse::OnReuse;
 pub use session::Session;
 pub use sessions::{Sessions, SessionsBuilder};
 pub use stamp::Stamp;

@@ -36,6 +36,30 @@ impl Owner {
     }
 }
 
+impl TryFrom<&str> for Owner {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&Owner> for Owner {
+    type Error = Error;
+
+    fn try_from(owner: &Owner) -> Result<Self> {
+        Ok(owner.clone())
+    }
+}
+
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Owner({:?})", &*self.0)

@@ -2,17 +2,15 @@
 
 use indexmap::IndexMap;
 
+use crate::Lifetime;
 use crate::data::{Data, Raw};
-use crate::{Anchor, Lifetime, Owner};
 
 /// Changes to a session, not a new whole. Of several changes to one key the last counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Patch {
     cleared: bool,
     values: IndexMap<Box<str>, Option<Raw>>,
-    owner: Option<Option<Owner>>,
     lifetime: Option<Lifetime>,
-    anchor: Anchor,
 }
 
 impl Patch {
@@ -29,28 +27,12 @@ impl Patch {
         self.values.clear();
     }
 
-    pub(crate) fn set_owner(&mut self, owner: Option<Owner>) {
-        self.owner = Some(owner);
-    }
-
     pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
         self.lifetime = Some(lifetime);
     }
 
-    pub(crate) fn restart(&mut self) {
-        self.anchor = Anchor::Restart;
-    }
-
-    pub(crate) fn anchor(&self) -> Anchor {
-        self.anchor
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
-        !self.cleared
-            && self.values.is_empty()
-            && self.owner.is_none()
-            && self.lifetime.is_none()
-            && self.anchor == Anchor::Keep
+        !self.cleared && self.values.is_empty() && self.lifetime.is_none()
     }
 
     /// Adds `later`'s changes to these.
@@ -59,20 +41,11 @@ impl Patch {
             self.clear();
         }
         self.values.extend(later.values);
-        self.owner = later.owner.or(self.owner.take());
         self.lifetime = later.lifetime.or(self.lifetime);
-        if later.anchor == Anchor::Restart {
-            self.restart();
-        }
     }
 
     /// Makes these changes to a session's parts.
-    pub(crate) fn apply(
-        &self,
-        data: &mut Data,
-        owner: &mut Option<Owner>,
-        lifetime: &mut Lifetime,
-    ) {
+    pub(crate) fn apply(&self, data: &mut Data, lifetime: &mut Lifetime) {
         if self.cleared {
             data.clear();
         }
@@ -81,9 +54,6 @@ impl Patch {
                 Some(value) => data.set(key, value.clone()),
                 None => drop(data.remove(key)),
             }
-        }
-        if let Some(changed) = &self.owner {
-            owner.clone_from(changed);
         }
         if let Some(changed) = self.lifetime {
             *lifetime = changed;
@@ -102,7 +72,7 @@ mod tests {
 
     fn applied(patch: &Patch, to: &str) -> String {
         let mut data = Data::decode(&to.to_owned().into()).expect("valid");
-        patch.apply(&mut data, &mut None, &mut Lifetime::default());
+        patch.apply(&mut data, &mut Lifetime::default());
         String::from_utf8(data.encode().to_vec()).expect("JSON")
     }
 
@@ -133,10 +103,8 @@ mod tests {
         first.set("b", raw(1));
         let mut second = Patch::default();
         second.remove("a");
-        second.restart();
         first.append(second);
         assert_eq!(applied(&first, "{}"), r#"{"b":1}"#);
-        assert_eq!(first.anchor(), Anchor::Restart);
 
         let mut cleared = Patch::default();
         cleared.clear();

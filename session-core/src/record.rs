@@ -1,18 +1,21 @@
 //! What a store keeps of a session, and what it is asked to keep.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Lifetime, Owner, SessionId, Stamp, Ttl};
+use crate::{Credential, Lifetime, Owner, SessionId, Stamp, Ttl};
 
 /// One stored session, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The session's data: bytes that the store neither reads nor changes.
     pub data: Bytes,
-    /// The write that put it there.
-    pub stamp: Stamp,
+    /// The version that was read: what a save names to replace exactly this one.
+    pub version: Version,
+    /// What tells its token from any other; `None` only in layouts without room for it.
+    pub credential: Option<Credential>,
     /// The principal it belongs to.
     pub owner: Option<Owner>,
     /// Its limits.
@@ -21,12 +24,9 @@ pub struct Record {
     pub ttl: Ttl,
     /// How long ago it began, by the store's clock; see [`Anchor`].
     pub age: Duration,
-    /// The whole value as it is stored, where a store has to compare that because its layout has
-    /// no room for a stamp; empty otherwise. A save hands it back, see [`Draft::replaces`].
-    pub raw: Bytes,
 }
 
-/// What a session shall become: the argument of create, save and rename.
+/// What a session becomes: the argument of create and save.
 ///
 /// The draft carries the [`Stamp`] that the write will leave, chosen by the writer. Sending the
 /// same draft again is therefore harmless: a store that finds the draft's own stamp in place
@@ -35,7 +35,9 @@ pub struct Record {
 pub struct Draft {
     /// The session's data.
     pub data: Bytes,
-    /// The principal it shall belong to.
+    /// What tells its token from any other. A store keeps it as it is.
+    pub credential: Option<Credential>,
+    /// The principal it belongs to from now on.
     pub owner: Option<Owner>,
     /// Its limits from now on. Writing counts as use: the idle limit starts anew.
     pub lifetime: Lifetime,
@@ -43,22 +45,23 @@ pub struct Draft {
     pub anchor: Anchor,
     /// The name of this write.
     pub stamp: Stamp,
-    /// The [`Record::raw`] of the session that it is made of, or empty if that is not known any
-    /// more. A store that gave one is spared a round trip by it; nothing else depends on it.
-    pub replaces: Bytes,
+    /// Whether the client gets a new token by this write. It means something only to a layout
+    /// whose ids are the tokens; see [`TokenChange::New`].
+    pub token: TokenChange,
 }
 
 impl Draft {
-    /// A draft with a fresh stamp, without an owner, keeping its anchor.
+    /// A draft with a fresh stamp, without owner and credential, keeping its anchor and token.
     #[must_use]
     pub fn new(data: impl Into<Bytes>, lifetime: Lifetime) -> Self {
         Self {
             data: data.into(),
+            credential: None,
             owner: None,
             lifetime,
             anchor: Anchor::Keep,
             stamp: Stamp::generate(),
-            replaces: Bytes::new(),
+            token: TokenChange::Keep,
         }
     }
 
@@ -69,10 +72,10 @@ impl Draft {
         self
     }
 
-    /// The same draft, made of the session whose [`Record::raw`] this is.
+    /// The same draft with this credential.
     #[must_use]
-    pub fn replacing(mut self, raw: Bytes) -> Self {
-        self.replaces = raw;
+    pub fn with_credential(mut self, credential: impl Into<Option<Credential>>) -> Self {
+        self.credential = credential.into();
         self
     }
 
@@ -82,12 +85,19 @@ impl Draft {
         self.anchor = anchor;
         self
     }
+
+    /// The same draft, by which the client gets a new token or not.
+    #[must_use]
+    pub fn with_token(mut self, token: TokenChange) -> Self {
+        self.token = token;
+        self
+    }
 }
 
 /// What the absolute limit and the age of a session are counted from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anchor {
-    /// From where they were: saving, touching and renaming do not move the absolute deadline.
+    /// From where they were: saving and touching do not move the absolute deadline.
     #[default]
     Keep,
     /// From this write: the user has just authenticated (NIST SP 800-63B §5.2: re-authentication
@@ -95,19 +105,138 @@ pub enum Anchor {
     Restart,
 }
 
-/// How a conditional write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a write that did not happen must not pass for one that did"]
-pub enum Saved {
-    /// Written; this stamp is now in place.
-    Done(Stamp),
-    /// Not written: the record has another stamp than expected. Load, merge, try again.
-    Conflict,
-    /// Not written: there is no live session of that id. It was destroyed, renamed or it expired.
-    Gone,
+/// Whether the client gets a new token by a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenChange {
+    /// The session's token stays as it is.
+    #[default]
+    Keep,
+    /// The session gets a new token. A native layout has that in the draft's credential and keeps
+    /// the id. A layout whose ids are the tokens themselves files the session under a new id of
+    /// its own making, and answers with that: [`Version::with_moved_to`].
+    New,
 }
 
-/// One line of a listing: everything about a session but its data.
+/// One exact version of a stored session: the stamp of the write that made it, and the bytes as
+/// they are stored where a backend compares those.
+///
+/// Opaque to callers. A load gives one, a save names it as the one to replace and gives the next.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Version {
+    stamp: Stamp,
+    stored: Bytes,
+    moved_to: Option<Box<SessionId>>,
+}
+
+impl Version {
+    /// The version that the write `stamp` made.
+    #[must_use]
+    pub const fn new(stamp: Stamp) -> Self {
+        Self {
+            stamp,
+            stored: Bytes::new(),
+            moved_to: None,
+        }
+    }
+
+    /// The same, with the bytes as they are stored. A store that compares them is spared a round
+    /// trip by it; nothing else depends on it.
+    #[must_use]
+    pub fn with_stored(mut self, stored: Bytes) -> Self {
+        self.stored = stored;
+        self
+    }
+
+    /// The same, of a session that was filed under another id: the answer of a layout of plain
+    /// ids to [`TokenChange::New`].
+    #[must_use]
+    pub fn with_moved_to(mut self, id: SessionId) -> Self {
+        self.moved_to = Some(Box::new(id));
+        self
+    }
+
+    /// The write that made it.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The bytes as they are stored; empty where a backend compares stamps, or does not know.
+    #[must_use]
+    pub const fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
+    /// The id that the session has from now on, if the write has changed it.
+    #[must_use]
+    pub fn moved_to(&self) -> Option<&SessionId> {
+        self.moved_to.as_deref()
+    }
+}
+
+impl From<Stamp> for Version {
+    fn from(stamp: Stamp) -> Self {
+        Self::new(stamp)
+    }
+}
+
+/// Shows the stamp only: stored bytes are the visitors' data.
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({:?})", self.stamp)
+    }
+}
+
+/// How a conditional write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a write that did not happen must not pass for one that did"]
+pub enum Saved {
+    /// Written; this version is now in place.
+    Done(Version),
+    /// Not written: the record has another version than expected or, at a create, the id is
+    /// taken. Load, merge, try again.
+    Conflict,
+    /// Not written: there is no live session of that id. It was destroyed or it expired.
+    Gone,
+    /// Not written now, but the store has sent it before without learning the outcome: that
+    /// earlier sending may have been done, and been replaced since. Load, and look whether the
+    /// stamp is in the credential's trail.
+    Unknown,
+}
+
+impl Saved {
+    /// The outcome of a write that has put `draft` in place.
+    pub fn done(draft: &Draft) -> Self {
+        Self::Done(draft.stamp.into())
+    }
+
+    /// The outcome of a save of `draft` that matched nothing, by the stamp that the session has
+    /// now: the draft's own means that it was written before.
+    pub fn by_stamp(found: Option<Stamp>, draft: &Draft) -> Self {
+        match found {
+            Some(stamp) if stamp == draft.stamp => Self::done(draft),
+            Some(_) => Self::Conflict,
+            None => Self::Gone,
+        }
+    }
+
+    /// The outcome as it is to be answered if the write was `sent_before` without an answer:
+    /// a conflict may then be with what came after it.
+    pub fn after(self, sent_before: bool) -> Self {
+        match self {
+            Self::Conflict if sent_before => Self::Unknown,
+            outcome => outcome,
+        }
+    }
+
+    /// Whether it was written.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
+/// One line of a listing: everything about a session but its data and credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     /// The id it is filed under.
@@ -124,13 +253,26 @@ pub struct SessionInfo {
     pub size: usize,
 }
 
-/// A session that a store has just removed.
+/// A session that a store has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The id it was filed under.
     pub id: SessionId,
-    /// The principal it belonged to.
+    /// The principal it belonged to, where that is known.
     pub owner: Option<Owner>,
-    /// How long ago it began.
-    pub age: Duration,
+    /// How long ago it began. `None` if it is not known, and the owner neither: a destroy that
+    /// was sent again found nothing, because the first sending had been done.
+    pub age: Option<Duration>,
+}
+
+impl Ended {
+    /// The end of the session `id`, of which nothing else is known.
+    #[must_use]
+    pub const fn unknown(id: SessionId) -> Self {
+        Self {
+            id,
+            owner: None,
+            age: None,
+        }
+    }
 }

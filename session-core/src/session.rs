@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::attempt::Attempt;
 use crate::data::{Data, Raw, from_raw, to_raw};
+use crate::held::Held;
 use crate::patch::Patch;
-use crate::renewal::Held;
 use crate::sessions::Manager;
-use crate::write::Attempt;
-use crate::{Bytes, Lifetime, Owner, Record, Result, SessionId, SessionToken, Stamp, Ttl};
+use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
 
 /// One opened session.
 ///
-/// Reading and changing variables is plain memory; only the `async` methods talk to the store,
-/// and only [`save`](Self::save), [`update`](Self::update), [`cycle_id`](Self::cycle_id) and
-/// [`destroy`](Self::destroy) write. What is changed is kept as a patch: when somebody else has
-/// written the session meanwhile, the patch is replayed on theirs, so neither loses anything.
+/// Reading and changing variables is plain memory; only the `async` methods talk to the store.
+/// What is changed is kept as a patch: when somebody else has written the session meanwhile, the
+/// patch is replayed on theirs, so neither loses anything.
 ///
 /// A `Session` is a handle: clones are the same session, in one place after the other or on
 /// several tasks at once.
@@ -30,31 +29,47 @@ pub(crate) struct Opened {
     pub(crate) manager: Arc<Manager>,
     pub(crate) state: Mutex<State>,
     /// Held across one write, so that writes of one handle follow each other.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) write_lock: tokio::sync::Mutex<()>,
 }
 
-/// Where a session is kept.
+/// Where a session is in its life.
 #[derive(Clone)]
-pub(crate) enum Place {
-    /// Nowhere yet.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each opened session, and nearly all are stored"
+)]
+pub(crate) enum Lifecycle {
+    /// In no store yet.
     New,
-    /// In the store, as of the write `stamp`.
-    Stored { held: Held, stamp: Stamp },
-    /// It was in the store, and ended.
-    Gone,
+    /// An empty session for a request whose token is not good, or not any more: it can't be saved,
+    /// and the client is told nothing.
+    Barred,
+    /// In the store, as of this version.
+    Stored(Held, Version),
+    /// It was in the store, and ended; or somebody signed in with it elsewhere.
+    Gone(Option<SessionId>),
 }
 
 pub(crate) struct State {
-    pub(crate) place: Place,
+    pub(crate) lifecycle: Lifecycle,
     /// The session as its user sees it: what was read, and the changes since.
     pub(crate) view: View,
     /// Changes that were sent, until the store has confirmed them.
     pub(crate) sent: Patch,
     /// Changes that were not yet sent.
     pub(crate) patch: Patch,
-    /// A create or rename whose answer never came.
-    pub(crate) unanswered: Option<Attempt>,
+    /// Writes that were sent and are not known to have been done.
+    pub(crate) pending: Vec<Pending>,
     pub(crate) clock: Clock,
+}
+
+/// A write that was sent and is not known to have been done.
+pub(crate) struct Pending {
+    pub(crate) attempt: Arc<Attempt>,
+    /// Whether it may have happened all the same.
+    pub(crate) is_doubtful: bool,
+    /// The changes made since, which it does not have.
+    pub(crate) later: Patch,
 }
 
 /// The parts of a session that its user sees and a write sends.
@@ -63,8 +78,6 @@ pub(crate) struct View {
     pub(crate) data: Data,
     pub(crate) owner: Option<Owner>,
     pub(crate) lifetime: Lifetime,
-    /// The record as it is stored, see [`Record::raw`].
-    pub(crate) raw: Bytes,
 }
 
 /// What the store's clock said, and when that was by ours.
@@ -78,30 +91,35 @@ pub(crate) struct Clock {
 impl Session {
     pub(crate) fn new(manager: Arc<Manager>) -> Self {
         let view = View::new(manager.lifetime);
-        Self::from_parts(manager, Place::New, view)
+        Self::from_parts(manager, Lifecycle::New, view)
+    }
+
+    pub(crate) fn barred(manager: Arc<Manager>) -> Self {
+        let view = View::new(manager.lifetime);
+        Self::from_parts(manager, Lifecycle::Barred, view)
     }
 
     pub(crate) fn opened(manager: Arc<Manager>, held: Held, record: &Record) -> Result<Self> {
         let view = View::read(record)?;
-        let stamp = record.stamp;
-        let session = Self::from_parts(manager, Place::Stored { held, stamp }, view);
+        let lifecycle = Lifecycle::Stored(held, record.version.clone());
+        let session = Self::from_parts(manager, lifecycle, view);
         session.state().clock = Clock::read(record);
         Ok(session)
     }
 
-    fn from_parts(manager: Arc<Manager>, place: Place, view: View) -> Self {
+    fn from_parts(manager: Arc<Manager>, lifecycle: Lifecycle, view: View) -> Self {
         let clock = Clock::starting(view.lifetime);
         Self(Arc::new(Opened {
             manager,
             state: Mutex::new(State {
-                place,
+                lifecycle,
                 view,
                 sent: Patch::default(),
                 patch: Patch::default(),
-                unanswered: None,
+                pending: Vec::new(),
                 clock,
             }),
-            turn: tokio::sync::Mutex::default(),
+            write_lock: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -166,33 +184,10 @@ impl Session {
         self.state().clear();
     }
 
-    /// The principal this session belongs to.
+    /// The principal this session belongs to. [`sign_in`](Self::sign_in) sets it, and nothing else.
     #[must_use]
     pub fn owner(&self) -> Option<Owner> {
         self.state().view.owner.clone()
-    }
-
-    /// Makes this session `owner`'s, or nobody's. A new owner has just authenticated, so the
-    /// absolute limit counts from the next save.
-    ///
-    /// At sign-in, also call [`cycle_id`](Self::cycle_id), which saves.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) over
-    /// [`Limits::owner_bytes`](crate::Limits::owner_bytes).
-    pub fn set_owner(&self, owner: impl Into<Option<Owner>>) -> Result<()> {
-        let owner = owner.into();
-        if let Some(owner) = &owner {
-            self.0.manager.limits.check_owner(owner)?;
-        }
-        self.state().set_owner(owner);
-        Ok(())
-    }
-
-    /// Says that the owner has just authenticated again: with the next save, age and absolute
-    /// limit count anew (NIST SP 800-63B §5.2).
-    pub fn reauthenticated(&self) {
-        self.state().patch.restart();
     }
 
     /// This session's limits.
@@ -214,10 +209,14 @@ impl Session {
     }
 
     /// How long the session will live if it isn't used again, by the store's clock as of the last
-    /// round trip. Zero once that is over.
+    /// round trip. Zero once that is over, and once the session is known to have ended.
     #[must_use]
     pub fn expires_in(&self) -> Ttl {
-        self.state().clock.ttl_now()
+        let state = self.state();
+        match state.lifecycle {
+            Lifecycle::Gone(_) => Ttl::Left(Duration::ZERO),
+            _ => state.clock.ttl_now(),
+        }
     }
 
     /// How long ago the session began, or its owner last signed in. Zero for one that was never
@@ -225,23 +224,25 @@ impl Session {
     #[must_use]
     pub fn age(&self) -> Duration {
         let state = self.state();
-        match state.place {
-            Place::New => Duration::ZERO,
-            _ => state.clock.age_now(),
+        match state.lifecycle {
+            Lifecycle::New | Lifecycle::Barred => Duration::ZERO,
+            Lifecycle::Stored(..) | Lifecycle::Gone(_) => state.clock.age_now(),
         }
     }
 
     /// Whether the session is in no store yet: nothing was saved in it, or it was just destroyed.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        matches!(self.state().place, Place::New)
+        matches!(self.state().lifecycle, Lifecycle::New)
     }
 
-    /// Whether the session was found to have ended while it was in use. What was changed in it
-    /// can't be saved any more.
+    /// Whether the session was found to have ended while it was in use, or the token it was opened
+    /// with has just been replaced. What was changed in it can't be saved;
+    /// [`sign_in`](Self::sign_in) makes a session of its own.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        matches!(self.state().place, Place::Gone)
+        let lifecycle = &self.state().lifecycle;
+        matches!(lifecycle, Lifecycle::Gone(_) | Lifecycle::Barred)
     }
 
     /// Whether there is something to save.
@@ -250,25 +251,39 @@ impl Session {
         self.state().is_changed()
     }
 
-    /// The secret for the client's cookie. `None` until the session is stored, when it has ended,
-    /// and if it was opened with a token that has been renewed since: the newer one is with the
-    /// client already.
+    /// The secret for the client's cookie: the one it was opened with unless it has got another.
+    /// `None` until the session is stored, when it has ended, and if it was opened with a token
+    /// that has been renewed since and the client has the newer one already.
     #[must_use]
     pub fn token(&self) -> Option<SessionToken> {
-        let held = self.held()?;
-        (!held.is_old()).then_some(held.token)
+        self.held()?.told()
     }
 
-    /// The id that the session is filed under; `None` until it is stored, and when it has ended.
+    /// The id that the session is filed under, from its creation to its end; `None` until it is
+    /// stored, and when it has ended. It opens nothing: it may be shown and logged, unless it
+    /// [is a secret](SessionId::is_secret).
+    ///
+    /// Whatever must not outlive a sign-in is bound to [`binding`](Self::binding), not to this.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
-        self.held().map(|held| held.id())
+        self.held().map(|held| held.id)
+    }
+
+    /// A public text that changes with each new token (sign-in, re-authentication,
+    /// [`cycle_id`](Self::cycle_id)) and not with a renewal: 22 URL-safe characters. For whatever
+    /// must not outlive a sign-in, such as an OAuth `state`, a form token or a socket's room.
+    ///
+    /// `None` until the session is stored, when it has ended, and in layouts without room for a
+    /// credential, where the id itself changes.
+    #[must_use]
+    pub fn binding(&self) -> Option<String> {
+        self.held()?.binding()
     }
 
     pub(crate) fn held(&self) -> Option<Held> {
-        match &self.state().place {
-            Place::Stored { held, .. } => Some(held.clone()),
-            Place::New | Place::Gone => None,
+        match &self.state().lifecycle {
+            Lifecycle::Stored(held, _) => Some(held.clone()),
+            Lifecycle::New | Lifecycle::Barred | Lifecycle::Gone(_) => None,
         }
     }
 
@@ -300,16 +315,6 @@ impl State {
         }
     }
 
-    fn set_owner(&mut self, owner: Option<Owner>) {
-        if self.view.owner != owner {
-            if owner.is_some() {
-                self.patch.restart();
-            }
-            self.view.owner.clone_from(&owner);
-            self.patch.set_owner(owner);
-        }
-    }
-
     fn set_lifetime(&mut self, lifetime: Lifetime) {
         if self.view.lifetime != lifetime {
             self.view.lifetime = lifetime;
@@ -318,9 +323,9 @@ impl State {
     }
 
     pub(crate) fn is_changed(&self) -> bool {
-        match self.place {
+        match self.lifecycle {
             // An empty new session is nothing to keep, whatever limits it was given.
-            Place::New => !self.view.data.is_empty() || self.view.owner.is_some(),
+            Lifecycle::New => !self.view.data.is_empty(),
             _ => !self.patch.is_empty() || !self.sent.is_empty(),
         }
     }
@@ -332,20 +337,31 @@ impl State {
         view.apply(&self.patch);
         self.view = view;
         self.clock = Clock::read(record);
-        self.place = Place::Stored {
-            held,
-            stamp: record.stamp,
-        };
+        self.lifecycle = Lifecycle::Stored(held, record.version.clone());
         Ok(())
+    }
+
+    /// Makes it a new session of the changes that were made in it, on top of what was read if that
+    /// `keeps_what_was_read`.
+    pub(crate) fn begin_anew(&mut self, lifetime: Lifetime, keeps_what_was_read: bool) {
+        if !keeps_what_was_read {
+            self.view = View::new(lifetime);
+            self.view.apply(&self.sent);
+            self.view.apply(&self.patch);
+        }
+        self.view.owner = None;
+        self.pending.clear();
+        self.clock = Clock::starting(self.view.lifetime);
+        self.lifecycle = Lifecycle::New;
     }
 
     /// Forgets everything but that there is a session to come.
     pub(crate) fn reset(&mut self, lifetime: Lifetime) {
-        self.place = Place::New;
+        self.lifecycle = Lifecycle::New;
         self.view = View::new(lifetime);
         self.sent = Patch::default();
         self.patch = Patch::default();
-        self.unanswered = None;
+        self.pending.clear();
         self.clock = Clock::starting(lifetime);
     }
 }
@@ -358,17 +374,16 @@ impl View {
         }
     }
 
-    fn read(record: &Record) -> Result<Self> {
+    pub(crate) fn read(record: &Record) -> Result<Self> {
         Ok(Self {
             data: Data::decode(&record.data)?,
             owner: record.owner.clone(),
             lifetime: record.lifetime,
-            raw: record.raw.clone(),
         })
     }
 
     pub(crate) fn apply(&mut self, patch: &Patch) {
-        patch.apply(&mut self.data, &mut self.owner, &mut self.lifetime);
+        patch.apply(&mut self.data, &mut self.lifetime);
     }
 }
 

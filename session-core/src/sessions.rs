@@ -1,19 +1,27 @@
 //! The manager: a store, and the rules that sessions in it live by.
 
-use std::collections::HashSet;
+use std::collections::{BinaryHeap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 
-use crate::observer::{Event, Observers};
-use crate::renewal::{Held, Renewal};
+use crate::held::Held;
+use crate::identity::{Grace, Verdict};
+use crate::observer::{EndReason, Event, Observers};
 use crate::{
-    Backoff, Ended, Error, Lifetime, Limits, Observer, Owner, Result, Session, SessionDirectory,
-    SessionId, SessionInfo, SessionStore, SessionToken, Ttl,
+    Backoff, Cursor, Ended, Error, Lifetime, Limits, Observer, OnReuse, Owner, Page, Result,
+    Session, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Ttl,
 };
+
+/// How many sessions a page of a listing has, and how many of an owner's are ended at a time.
+const PAGE: usize = 500;
+/// How many pages of an owner's sessions are ended before others are taken to be faster.
+const MOST_PAGES: usize = 100_000;
+/// How often an owner's sessions are counted again after some were ended.
+const MOST_COUNTS: usize = 16;
 
 /// A store and the rules that its sessions live by. Cheap to clone.
 ///
@@ -32,7 +40,7 @@ use crate::{
 /// let session = sessions.open(cookie.as_ref()).await?; // one round trip
 /// let name: Option<String> = session.get("name")?;
 /// let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1).await?;
-/// session.cycle_id().await?;                  // at sign-in: new token, same data
+/// session.sign_in("user-1769").await?;        // one write: owner, new token, same data
 /// session.destroy().await?;
 /// # Ok(()) }
 /// ```
@@ -46,7 +54,9 @@ pub(crate) struct Manager {
     pub(crate) observers: Observers,
     pub(crate) attempts: u32,
     pub(crate) backoff: Backoff,
-    pub(crate) renewal: Option<Renewal>,
+    pub(crate) grace: Grace,
+    pub(crate) on_reuse: OnReuse,
+    renew_after: Option<Duration>,
     touch_after: f64,
     touching: Mutex<HashSet<SessionId>>,
 }
@@ -74,7 +84,9 @@ impl Sessions {
             observers: rules.observers.clone(),
             attempts: rules.attempts,
             touch_after: rules.touch_after,
-            renewal: rules.renewal,
+            renew_after: rules.renew_after,
+            grace: rules.grace.duration(),
+            on_reuse: rules.on_reuse,
         };
         builder.finish()
     }
@@ -100,16 +112,19 @@ impl Sessions {
     /// The session of `token`, or a new one if there is none: no token, never issued, ended,
     /// expired or corrupt. A token that names no session is never adopted.
     ///
-    /// One round trip; none without a token.
+    /// A token that was replaced a moment ago by a sign-in, or is one that was used before (see
+    /// [`OnReuse`]), gives an empty session that can't be saved: its
+    /// [`is_gone`](Session::is_gone) is true.
+    ///
+    /// One round trip; none without a token; two for a token that was used before.
     ///
     /// # Errors
     /// The store's, if it could not say. A corrupt record is no error: observers are told.
     pub async fn open(&self, token: Option<&SessionToken>) -> Result<Session> {
-        let found = match token {
-            Some(token) => self.find(token).await?,
-            None => None,
-        };
-        Ok(found.unwrap_or_else(|| self.start()))
+        match token {
+            Some(token) => self.0.open(token).await,
+            None => Ok(self.start()),
+        }
     }
 
     /// The session of `token`, if there is one. One round trip.
@@ -117,86 +132,135 @@ impl Sessions {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn find(&self, token: &SessionToken) -> Result<Option<Session>> {
-        let token = self.0.named(token.clone());
-        let id = token.id();
-        let opened = match self.0.load(Held::by(token)).await {
-            Ok(None) => {
-                self.0.observers.tell(|observer| observer.unknown(&id));
-                return Ok(None);
-            }
-            Ok(Some((held, record))) => Session::opened(Arc::clone(&self.0), held, &record),
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(session) => Ok(Some(session)),
-            Err(error @ Error::Corrupt { .. }) => {
-                self.0
-                    .observers
-                    .tell(|observer| observer.corrupt(&id, &error));
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        let session = self.0.open(token).await?;
+        Ok(session.id().is_some().then_some(session))
     }
 
     /// All live sessions of `owner`, for "my devices".
     ///
+    /// A round trip for each 500 of them, whatever a round trip costs the store.
+    ///
     /// # Errors
     /// [`Error::Unsupported`] if the store has no directory; the store's own.
     pub async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        self.directory()?.owned_by(owner).await
+        self.list_owned_by(owner)?.try_collect().await
+    }
+
+    /// All live sessions of `owner`, a page of 500 at a time as the stream is read.
+    ///
+    /// One that lives throughout is listed at least once.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn list_owned_by(
+        &self,
+        owner: &Owner,
+    ) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
+        self.pages(Some(owner.clone()))
     }
 
     /// Ends all sessions of `owner` but `except`, for "log out everywhere (else)", and says how
     /// many that were.
     ///
+    /// It is over when none is left to list. Sessions that `owner` begins meanwhile may escape, so
+    /// withdraw the right to sign in first. They are ended 500 at a time: after an error some have
+    /// ended, which observers were told of, and calling it again goes on.
+    ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by).
+    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// ended.
     pub async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
     ) -> Result<usize> {
-        let ended = self.directory()?.destroy_owned_by(owner, except).await?;
-        self.report(&ended, |observer, event| observer.destroyed(event));
-        Ok(ended.len())
+        let mut total = 0;
+        for _ in 0..MOST_PAGES {
+            let directory = self.directory()?;
+            let ended = directory.destroy_owned_by(owner, except, PAGE).await?;
+            if ended.is_empty() {
+                return Ok(total);
+            }
+            total += ended.len();
+            self.report(&ended, |observer, event| {
+                observer.destroyed(event, EndReason::Revoked);
+            });
+        }
+        let attempts = MOST_PAGES as u32;
+        Err(Error::Contention { attempts })
     }
 
     /// Ends the oldest sessions of `owner` until no more than `most` are left, for a limit on
     /// parallel sessions, and says how many that were. Call it after a sign-in, whose session is
     /// then the newest.
     ///
-    /// One round trip to list them, and two for each that is ended.
+    /// It is over when it has counted no more than `most`: a round trip for each 500 sessions, one
+    /// for each that is ended, and then the count again.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by).
+    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// ended.
     pub async fn keep_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
-        let mut sessions = self.owned_by(owner).await?;
-        sessions.sort_by_key(|session| session.age);
-        let mut ended = 0;
-        for session in sessions.iter().skip(most) {
-            ended += usize::from(self.destroy(&session.id).await?);
+        let mut total = 0;
+        for _ in 0..MOST_COUNTS {
+            let ended = self.end_all_but_newest(owner, most).await?;
+            total += ended;
+            if ended == 0 {
+                return Ok(total);
+            }
         }
-        Ok(ended)
+        let attempts = MOST_COUNTS as u32;
+        Err(Error::Contention { attempts })
+    }
+
+    /// Walks through the sessions of `owner` and ends all but the newest `most` of them.
+    async fn end_all_but_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
+        let (began, mut ended) = (Instant::now(), 0);
+        let (mut newest, mut kept) = (BinaryHeap::new(), HashSet::new());
+        let mut cursor = None;
+        loop {
+            let page = self
+                .directory()?
+                .owned_by(owner, cursor.as_ref(), PAGE)
+                .await?;
+            // Ages as of when the walk began, for pages are read one after the other.
+            let since = began.elapsed().as_micros() as i128;
+            for session in page.sessions {
+                // A listing may give one twice.
+                if !kept.insert(session.id.clone()) {
+                    continue;
+                }
+                newest.push((session.age.as_micros() as i128 - since, session.id));
+                if newest.len() > most
+                    && let Some((_, oldest)) = newest.pop()
+                {
+                    kept.remove(&oldest);
+                    ended += usize::from(self.end(&oldest, EndReason::Limit).await?);
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(ended);
+            }
+        }
     }
 
     /// Ends the session `id`, as an account page or an administrator does. `false` if there was
-    /// no live one.
+    /// no live one. One round trip.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's. The session may then still be there.
     pub async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        let known = self.0.store.load(id).await;
-        let was = self.0.store.destroy(id).await?;
-        if was {
-            let (owner, age) = match known {
-                Ok(Some(record)) => (record.owner, record.age),
-                _ => (None, Duration::ZERO),
-            };
-            let event = Event::new(id, owner.as_ref(), age);
-            self.0.observers.tell(|observer| observer.destroyed(event));
+        self.end(id, EndReason::Revoked).await
+    }
+
+    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<bool> {
+        let ended = self.0.destroy(id, None).await?;
+        if let Some(ended) = &ended {
+            let observers = &self.0.observers;
+            observers.tell(|observer| observer.destroyed(ended.into(), reason));
         }
-        Ok(was)
+        Ok(ended.is_some())
     }
 
     /// How many live sessions the store has.
@@ -213,22 +277,33 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the store has no directory. The stream ends after an error.
-    pub fn list(&self) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + 'static> {
-        const PAGE: usize = 500;
+    pub fn list(&self) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
+        self.pages(None)
+    }
+
+    /// The sessions of `owner`, or all, page by page.
+    fn pages(
+        &self,
+        owner: Option<Owner>,
+    ) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
         self.directory()?;
         let manager = Arc::clone(&self.0);
-        let pages = stream::try_unfold(Some(None), move |cursor| {
-            let manager = Arc::clone(&manager);
+        let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<Cursor>>| {
+            let (manager, owner) = (Arc::clone(&manager), owner.clone());
             async move {
                 let (Some(cursor), Some(directory)) = (cursor, manager.store.directory()) else {
-                    return Ok(None);
+                    return Ok::<_, Error>(None);
                 };
-                let page = directory.list(Option::as_ref(&cursor), PAGE).await?;
-                let sessions = stream::iter(page.sessions.into_iter().map(Ok));
-                Ok(Some((sessions, page.next.map(Some))))
+                let cursor = cursor.as_ref();
+                let Page { sessions, next } = match &owner {
+                    Some(owner) => directory.owned_by(owner, cursor, PAGE).await?,
+                    None => directory.list(cursor, PAGE).await?,
+                };
+                let sessions = stream::iter(sessions.into_iter().map(Ok));
+                Ok(Some((sessions, next.map(Some))))
             }
         });
-        Ok(futures_util::TryStreamExt::try_flatten(pages))
+        Ok(pages.try_flatten())
     }
 
     /// Removes up to `limit` expired sessions, tells the observers about each, and says how many
@@ -257,17 +332,32 @@ impl Sessions {
 }
 
 impl Manager {
-    /// A new token, for a session in this store.
-    pub(crate) fn generate(&self) -> SessionToken {
-        self.named(SessionToken::generate())
+    /// Whether the token by which a session is held is to be renewed now: it is the current one,
+    /// the client has had it for long enough, and it is not a guest's.
+    pub(crate) fn is_renewal_due(&self, held: &Held, has_owner: bool, age: Duration) -> bool {
+        self.is_renewal_within(held, has_owner, age, Duration::ZERO)
     }
 
-    /// The token, with the id under which this store files its session.
-    fn named(&self, token: SessionToken) -> SessionToken {
-        match self.store.capabilities().plain_ids {
-            true => token.plain(),
-            false => token,
-        }
+    /// Whether it is to be renewed within the grace.
+    pub(crate) fn is_renewal_near(&self, held: &Held, has_owner: bool, age: Duration) -> bool {
+        self.is_renewal_within(held, has_owner, age, self.grace.duration())
+    }
+
+    fn is_renewal_within(
+        &self,
+        held: &Held,
+        has_owner: bool,
+        age: Duration,
+        within: Duration,
+    ) -> bool {
+        let (Some(after), Some(state)) = (self.renew_after, &held.state) else {
+            return false;
+        };
+        held.verdict == Verdict::Current
+            && state.is_renewable(has_owner)
+            && state
+                .token_age(age)
+                .is_some_and(|held| held + within >= after)
     }
 
     /// Whether a touch would move the deadline, now `left` away, far enough to be worth a round
@@ -334,7 +424,9 @@ pub struct SessionsBuilder {
     observers: Observers,
     attempts: u32,
     touch_after: f64,
-    renewal: Option<Renewal>,
+    renew_after: Option<Duration>,
+    grace: Duration,
+    on_reuse: OnReuse,
 }
 
 impl SessionsBuilder {
@@ -346,7 +438,9 @@ impl SessionsBuilder {
             observers: Observers::default(),
             attempts: 24,
             touch_after: 1.0 / 20.0,
-            renewal: None,
+            renew_after: None,
+            grace: Grace::DEFAULT.duration(),
+            on_reuse: OnReuse::default(),
         }
     }
 
@@ -389,19 +483,34 @@ impl SessionsBuilder {
         self
     }
 
-    /// Renews the token of a session that has been in use for `after`, by itself (OWASP Session
-    /// Management Cheat Sheet, "Renewal Timeout"): a token that was stolen then opens nothing once
-    /// its `grace` is over. Default: not.
+    /// Renews the token of a signed-in session that a client has had for `after`, by itself (OWASP
+    /// Session Management Cheat Sheet, "Renewal Timeout"), at least four [graces](Self::grace).
+    /// Default: not.
     ///
-    /// For `grace` from then on the old token opens the session too, for the requests that were
-    /// sent before the new one came. [`cycle_id`](Session::cycle_id) has no grace: at a sign-in
-    /// the old token is dead at once, for whoever planted it must not come along.
+    /// The old token opens the session until a client presents the new one, and for the grace from
+    /// then on, for requests that were sent before. Later than that it opens nothing, and whoever
+    /// presents it is told of to observers: see [`on_reuse`](Self::on_reuse). A copy that is used
+    /// before that, or never, is not noticed. Guests' tokens are not renewed: whoever planted one
+    /// on a visitor could end that visitor's session with it.
     ///
-    /// While this is set, a token that opens nothing costs a second look 25 ms later, and during
-    /// the grace a listing shows the old id as a session of no owner, which ends as an expiry.
-    /// With [`Session::renew_if_due`], which `session-web` calls.
-    pub fn renew_after(mut self, after: Duration, grace: Duration) -> Self {
-        self.renewal = Some(Renewal { after, grace });
+    /// A renewal costs two writes, one to renew and one to note the first use of the new token, each
+    /// together with what a request has to write anyway or in the place of a touch.
+    /// [`cycle_id`](Session::cycle_id) and [`sign_in`](Session::sign_in) have no grace.
+    pub fn renew_after(mut self, after: Duration) -> Self {
+        self.renew_after = Some(after);
+        self
+    }
+
+    /// How long a replaced token is told from a stolen one by its lateness: requests and answers may
+    /// be under way for as long. At least 1 ms, at most 4.6 hours. Default 60 seconds.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// What happens when a replaced token is used later than that. Default [`OnReuse::End`].
+    pub fn on_reuse(mut self, on_reuse: OnReuse) -> Self {
+        self.on_reuse = on_reuse;
         self
     }
 
@@ -411,15 +520,7 @@ impl SessionsBuilder {
     /// [`Error::InvalidLifetime`] or [`Error::Misconfigured`] for rules that make no sense.
     pub fn build(self) -> Result<Sessions> {
         self.limits.check_lifetime(&self.lifetime)?;
-        if let Some(renewal) = self.renewal {
-            renewal.check()?;
-            if self.store.capabilities().plain_ids {
-                return Err(Error::misconfigured(
-                    "renew_after leaves a signpost under the old id, for which the layout of this \
-                     store has no room: leave it out",
-                ));
-            }
-        }
+        self.check_renewal()?;
         if self.attempts == 0 {
             return Err(Error::misconfigured("attempts must be at least 1"));
         }
@@ -433,6 +534,33 @@ impl SessionsBuilder {
         Ok(self.finish())
     }
 
+    fn check_renewal(&self) -> Result<()> {
+        let grace = self.grace;
+        if grace < Lifetime::MIN || grace > Grace::MAX {
+            let message = format!(
+                "the grace of {grace:?} must be from 1 ms to {:?}",
+                Grace::MAX
+            );
+            return Err(Error::misconfigured(message));
+        }
+        let Some(after) = self.renew_after else {
+            return Ok(());
+        };
+        if after < 4 * grace {
+            return Err(Error::misconfigured(format!(
+                "renew_after is {after:?}: it must be at least four times the grace of {grace:?}, \
+                 or requests that are late are taken for a thief's"
+            )));
+        }
+        if self.store.capabilities().plain_ids {
+            return Err(Error::misconfigured(
+                "renew_after needs a credential, for which the layout of this store has no room: \
+                 leave it out",
+            ));
+        }
+        Ok(())
+    }
+
     fn finish(self) -> Sessions {
         Sessions(Arc::new(Manager {
             store: self.store,
@@ -442,7 +570,9 @@ impl SessionsBuilder {
             attempts: self.attempts,
             backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(64)),
             touch_after: self.touch_after,
-            renewal: self.renewal,
+            renew_after: self.renew_after,
+            grace: Grace::new(self.grace),
+            on_reuse: self.on_reuse,
             touching: Mutex::default(),
         }))
     }

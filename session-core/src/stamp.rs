@@ -35,6 +35,12 @@ impl Stamp {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// The part of it that a trail keeps: the last four bytes, which vary the most.
+    pub(crate) const fn mark(&self) -> [u8; 4] {
+        let [.., a, b, c, d] = self.0;
+        [a, b, c, d]
+    }
 }
 
 thread_local! {
@@ -65,7 +71,7 @@ impl Supply {
             };
         }
         self.last = self.last.wrapping_mul(Self::FACTOR).wrapping_add(self.step);
-        Stamp((self.last ^ nanoseconds()).to_ne_bytes())
+        Stamp((self.last ^ nanoseconds()).to_le_bytes())
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Draft, Ended, Owner, Record, Result, Saved, SessionId, SessionInfo, Stamp, Timeout, Ttl,
+    Draft, Ended, Owner, Record, Result, Saved, SessionId, SessionInfo, Timeout, Ttl, Version,
 };
 
-/// A store of sessions: the six operations that requests need.
+/// A store of sessions: the five operations that requests need.
 ///
 /// # Contract
 /// The conformance suite (`integration-tests`) proves each of these on every backend.
@@ -17,12 +17,15 @@ use crate::{
 /// * **Expiry is exact.** A session is never visible after its deadline, by the store's own
 ///   clock, whether or not anything has been removed yet. Callers pass durations, never instants.
 /// * **Expired is absent.** For every operation, an expired session is one that does not exist.
-/// * **Nothing is resurrected.** After `destroy` returns, no save, touch or rename that was under
-///   way brings the session back; nor does any bring back an expired one.
-/// * **Writes are atomic.** Of a record's data, stamp, owner and limits, readers see all of one
-///   write or nothing of it.
+/// * **Nothing is resurrected.** After `destroy` returns, no save or touch that was under way
+///   brings the session back; nor does any bring back an expired one.
+/// * **Ids never move.** A session has one id from its creation to its end, and an id is never
+///   used twice. (A layout whose ids are the tokens may answer [`TokenChange::New`] with another.)
+/// * **Writes are atomic.** Of a record's data, stamp, credential, owner and limits, readers see
+///   all of one write or nothing of it.
 /// * **A repeated write is harmless.** A store that finds the draft's own stamp in place answers
-///   as if it had just written the draft.
+///   as if it had just written the draft. One that sends a write again by itself answers
+///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`].
 /// * **Bad input costs only itself.** An undecodable record is [`Error::Corrupt`] for its own
 ///   reader and nobody else.
 /// * **A future may be dropped at any point.** The operation then happened or did not; the store
@@ -33,6 +36,7 @@ use crate::{
 /// or changes it on purpose: no method has a default.
 ///
 /// [`Error::Corrupt`]: crate::Error::Corrupt
+/// [`TokenChange::New`]: crate::TokenChange::New
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {
     /// What this store promises beyond the contract.
@@ -41,47 +45,31 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     /// The store's administrative side, if it has one.
     fn directory(&self) -> Option<&dyn SessionDirectory>;
 
-    /// Creates the session `id`, never overwriting one.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if a live session has this id (and
-    /// another stamp than the draft's).
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp>;
+    /// Creates the session `id`, never overwriting one: [`Saved::Conflict`] if a live session has
+    /// this id (and another stamp than the draft's). One round trip.
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved>;
 
-    /// The live session `id`.
+    /// The live session `id`. One round trip.
     async fn load(&self, id: &SessionId) -> Result<Option<Record>>;
 
-    /// Replaces the session `id` by `draft` if its stamp is `expected`.
+    /// Replaces the session `id` by `draft` if it is still the version `expected`. One round trip.
     ///
     /// The idle limit starts anew. The absolute limit counts from where it did, or from now if the
     /// draft's anchor says so; a draft whose deadline has thereby passed ends the session.
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved>;
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved>;
 
     /// Moves the deadline of `id` to `idle` from now, never past its absolute deadline and never
-    /// to an earlier time. Data, stamp, owner and limits stay as they are.
+    /// to an earlier time. Data, stamp, credential, owner and limits stay as they are.
     ///
     /// Gives what is then left, or `None` if there is no live session of that id.
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>>;
 
-    /// Replaces the session `from` by `draft` under the id `to`, if its stamp is `expected`.
+    /// Ends the session `id`, whatever its version, or only if it is still `expected`. Says what
+    /// was ended; `None` if there was no live session, or another version of it.
     ///
-    /// Atomic: at any time exactly one of the two ids exists. Age and absolute limit carry over
-    /// as in [`save`](Self::save). Both ids must have one
-    /// [`routing_tag`](SessionId::routing_tag); a store that needs no routing ignores that.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if a live session has the id `to`
-    /// (and another stamp than the draft's).
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved>;
-
-    /// Ends the session `id`. `false` if there was no live one.
-    async fn destroy(&self, id: &SessionId) -> Result<bool>;
+    /// A store that has sent this again, because the first answer did not come, and then finds
+    /// nothing answers [`Ended::unknown`] and never `None`.
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>>;
 }
 
 /// What account pages, admin tools and the reaper need of a store.
@@ -100,17 +88,23 @@ pub trait SessionDirectory: SessionStore {
     /// [`Error::Misconfigured`](crate::Error::Misconfigured) for a cursor that is not this store's.
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page>;
 
-    /// All live sessions of `owner`.
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>>;
-
-    /// Ends all sessions of `owner` but `except`, and says which.
+    /// One page of the live sessions of `owner`, as [`list`](Self::list) gives those of all.
     ///
-    /// Afterwards no session that was `owner`'s when the call began is live. One that becomes
-    /// theirs during the call may escape it, so withdraw the right to sign in first.
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page>;
+
+    /// Ends about `limit` sessions of `owner`, none of them `except`, and says which. Answers with
+    /// none only when no live session of `owner` but `except` was left: call it until then, and
+    /// no session that was `owner`'s at the first call is live.
+    ///
+    /// An owner's index, where a store keeps one, may name too many sessions and never too few:
+    /// an entry goes when its session has ended, not because the session has another owner.
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>>;
 
     /// Ends all sessions of this store, and none of any other that shares the database.
@@ -133,8 +127,10 @@ pub struct Capabilities {
     pub expiry_reports: bool,
     /// The most bytes of data that a record can have; `None` where only memory limits it.
     pub max_data: Option<usize>,
-    /// Sessions are filed under their tokens themselves, and not under hashes of them: for layouts
-    /// that other frameworks define. See [`SessionToken::plain`](crate::SessionToken::plain).
+    /// Ids are the tokens themselves, and records have no credential: for layouts that other
+    /// frameworks define. It decides which tokens are made for new sessions and how presented ones
+    /// are named, never whether a token is verified.
+    /// See [`SessionToken::plain`](crate::SessionToken::plain).
     pub plain_ids: bool,
 }
 
@@ -163,7 +159,7 @@ impl Capabilities {
         self
     }
 
-    /// The same, with sessions filed under their tokens themselves, or not.
+    /// The same, with ids that are the tokens themselves, or not.
     #[must_use]
     pub const fn with_plain_ids(mut self, plain: bool) -> Self {
         self.plain_ids = plain;
@@ -208,7 +204,7 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
         (**self).directory()
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         (**self).create(id, draft).await
     }
 
@@ -216,7 +212,7 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
         (**self).load(id).await
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         (**self).save(id, draft, expected).await
     }
 
@@ -224,17 +220,7 @@ impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
         (**self).touch(id, idle).await
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        (**self).rename(from, to, draft, expected).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        (**self).destroy(id).await
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        (**self).destroy(id, expected).await
     }
 }

@@ -1,78 +1,53 @@
-//! How a session gets to its store: swap on the stamp, replay on conflict, repeat after a break.
+//! How a session gets to its store: swap on the version, replay on a conflict, and never apply a
+//! change twice.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::data::{Raw, from_raw, to_raw};
+use crate::attempt::{Attempt, Goal, Step};
+use crate::data::{from_raw, to_raw};
+use crate::held::Held;
+use crate::identity::TokenState;
 use crate::observer::Event;
-use crate::renewal::Held;
-use crate::session::{Clock, Place, View};
-use crate::{Anchor, Bytes, Draft, Error, Result, Saved, Session, SessionToken, Stamp};
+use crate::pending::{Finding, Found, Sent, resolve};
+use crate::session::{Clock, Lifecycle, Pending, State, View};
+use crate::{Anchor, Error, Record, Result, Saved, Session, Version};
 
-/// One write, ready to be sent, and to be sent again.
-#[derive(Clone)]
-pub(crate) struct Attempt {
-    step: Step,
-    draft: Draft,
-    /// What the session is once the write is done.
-    view: View,
+pub(crate) type Edit<'a> = dyn FnMut(&mut View) -> Result<()> + Send + 'a;
+
+/// An edit of nothing.
+pub(crate) fn unedited(_: &mut View) -> Result<()> {
+    Ok(())
 }
 
-#[derive(Clone)]
-enum Step {
-    Create {
-        token: SessionToken,
-    },
-    Save {
-        held: Held,
-        expected: Stamp,
-    },
-    Rename {
-        from: Held,
-        to: SessionToken,
-        expected: Stamp,
-    },
+/// What a writer does next.
+enum Next {
+    /// The attempt of this round has happened.
+    Done(usize),
+    /// Plan anew, on what is stored now.
+    Again,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    /// Write what was changed, if anything was.
-    Save,
-    /// Write what an edit makes of the session as it is stored.
-    Edit,
-    /// Write under a new token.
-    Cycle,
-    /// The same, unless somebody else has just done so.
-    Renew,
-}
-
-enum Outcome {
-    Done(Stamp),
-    Conflict,
-    Gone,
-    /// The new token's id is taken.
-    Collision,
-}
-
-type Edit<'a> = dyn FnMut(&mut View) -> Result<()> + Send + 'a;
 
 impl Session {
     /// Writes what was changed; a session without changes, or a new one without data, writes
-    /// nothing.
+    /// nothing. A token that is [due](crate::SessionsBuilder::renew_after) is renewed by the same
+    /// write.
     ///
     /// One round trip. If somebody else has written the session meanwhile, their version is
     /// loaded, the changes are replayed on it, and it is tried again: two more round trips each
     /// time. A write whose connection breaks is repeated once, which is harmless.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the session has ended, [`Error::Contention`] if others were faster at
-    /// every attempt, [`Error::TooLarge`] over
-    /// [`Limits::record_bytes`](crate::Limits::record_bytes), and the store's own. The changes
-    /// are kept and can be saved again.
+    /// [`Error::Gone`] if the session has ended, or another request has given it a new token since
+    /// it was opened, by a sign-in, a re-authentication or [`cycle_id`](Self::cycle_id); [`Error::Contention`] if others were faster at every attempt, [`Error::TooLarge`]
+    /// over [`Limits::record_bytes`](crate::Limits::record_bytes), and the store's own. The changes
+    /// are kept and can be saved again: the next call first finds out whether they were written.
+    /// [`Error::OutcomeUnknown`] if that can't be found out; the changes are then dropped.
     pub async fn save(&self) -> Result<()> {
-        let _turn = self.0.turn.lock().await;
-        self.settle().await?;
-        self.write(Goal::Save, &mut |_| Ok(())).await
+        self.write_for(Goal::Save).await.map(drop)
     }
 
     /// As [`save`](Self::save), but writes even where there is nothing to write: a new, empty
@@ -81,9 +56,7 @@ impl Session {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn save_unchanged(&self) -> Result<()> {
-        let _turn = self.0.turn.lock().await;
-        self.settle().await?;
-        self.write(Goal::Edit, &mut |_| Ok(())).await
+        self.write_for(Goal::Edit).await.map(drop)
     }
 
     /// Sets `key` to what `change` makes of its value, atomically: no other writer gets in
@@ -101,307 +74,374 @@ impl Session {
         F: FnMut(Option<T>) -> T + Send,
     {
         self.0.manager.limits.check_key(key)?;
-        let _turn = self.0.turn.lock().await;
-        self.settle().await?;
-        let mut updated = None;
+        let _lock = self.0.write_lock.lock().await;
+        self.resolve_unanswered().await?;
+        // One for each plan, for an earlier attempt may turn out to have happened.
+        let mut updated = Vec::with_capacity(1);
         let mut edit = |view: &mut View| {
             let old = view.data.get(key).map(|raw| from_raw(key, raw));
             let new = change(old.transpose()?);
             view.data.set(key, to_raw(key, &new)?);
-            updated = Some(new);
+            updated.push(new);
             Ok(())
         };
-        self.write(Goal::Edit, &mut edit).await?;
-        updated.ok_or(Error::Gone)
+        let round = self.write(&Goal::Edit, &mut edit).await?;
+        let round = round.filter(|round| *round < updated.len());
+        round
+            .map(|round| updated.swap_remove(round))
+            .ok_or(Error::GONE)
     }
 
-    /// Gives the session a new token and id, keeping its data, and saves it. The old token is
-    /// dead at once. Atomic: at any time exactly one of the two ids exists.
-    ///
-    /// To be called whenever the user's rights change, signing in above all: a token that was
-    /// known before is worth nothing afterwards (OWASP Session Management Cheat Sheet, "Renew the
-    /// Session ID After Any Privilege Level Change"). A session that is not stored yet gets its
-    /// first token when it is saved, so this just saves it.
-    ///
-    /// One round trip, and two more for each conflict.
-    ///
-    /// # Errors
-    /// As [`save`](Self::save).
-    pub async fn cycle_id(&self) -> Result<()> {
-        let _turn = self.0.turn.lock().await;
-        self.settle().await?;
-        self.write(Goal::Cycle, &mut |_| Ok(())).await
+    /// Writes for `goal`, after learning what became of earlier writes; `None` if there was nothing
+    /// to write.
+    pub(crate) async fn write_for(&self, goal: Goal) -> Result<Option<usize>> {
+        let _lock = self.0.write_lock.lock().await;
+        self.resolve_unanswered().await?;
+        self.write(&goal, &mut unedited).await
     }
 
-    /// As [`cycle_id`](Self::cycle_id), with a change that belongs to it; nothing if somebody else
-    /// has just renewed the token.
-    pub(crate) async fn renew_with(&self, key: &str, value: Raw) -> Result<()> {
-        let _turn = self.0.turn.lock().await;
-        self.settle().await?;
-        let mut edit = |view: &mut View| {
-            view.data.set(key, value.clone());
-            Ok(())
-        };
-        self.write(Goal::Renew, &mut edit).await
-    }
-
-    /// Says that the session is in use, so that its idle limit starts anew. Writes no data. A
-    /// save does this anyway.
-    ///
-    /// One round trip, or none if the deadline would hardly move (see
-    /// [`touch_after`](crate::SessionsBuilder::touch_after)) or this process is touching the
-    /// session already.
-    ///
-    /// # Errors
-    /// [`Error::Gone`] if the session has ended; the store's own.
-    pub async fn touch(&self) -> Result<()> {
-        let _turn = self.0.turn.lock().await;
-        self.settle().await?;
-        let (id, idle) = {
-            let state = self.state();
-            let Place::Stored { held, .. } = &state.place else {
-                return Ok(());
-            };
-            let (lifetime, clock) = (state.view.lifetime, state.clock);
-            if !self
-                .0
-                .manager
-                .is_touch_due(lifetime, clock.ttl_now(), clock.age_now())
-            {
-                return Ok(());
-            }
-            (held.id(), lifetime.idle)
-        };
-        let Some(_touching) = self.0.manager.begin_touch(&id) else {
-            return Ok(());
-        };
-        match self.0.manager.store.touch(&id, idle).await? {
-            Some(ttl) => {
-                self.state().clock.reset_ttl(ttl);
-                Ok(())
-            }
-            None => Err(self.lost()),
-        }
-    }
-
-    /// Ends the session, here and in the store. No request that is still under way can bring it
-    /// back. The handle is then a new, empty session.
-    ///
-    /// One round trip; none for a session that was never saved.
-    ///
-    /// # Errors
-    /// The store's. The session may then still be there.
-    pub async fn destroy(&self) -> Result<()> {
-        let _turn = self.0.turn.lock().await;
-        let (ids, owner, age) = {
-            let state = self.state();
-            let mut ids = Vec::new();
-            if let Place::Stored { held, .. } = &state.place {
-                ids.push(held.id());
-            }
-            // A create or rename without an answer may have happened: its id must go too.
-            ids.extend(state.unanswered.as_ref().map(|attempt| attempt.held().id()));
-            (ids, state.view.owner.clone(), state.clock.age_now())
-        };
-        for id in ids {
-            if self.0.manager.store.destroy(&id).await? {
-                let event = Event::new(&id, owner.as_ref(), age);
-                self.0
-                    .manager
-                    .observers
-                    .tell(|observer| observer.destroyed(event));
-            }
-        }
-        self.state().reset(self.0.manager.lifetime);
-        Ok(())
-    }
-
-    /// Learns what became of a create or rename whose answer never came, by sending it again.
-    async fn settle(&self) -> Result<()> {
-        let Some(attempt) = self.state().unanswered.clone() else {
-            return Ok(());
-        };
-        match self.send(&attempt).await? {
-            Outcome::Done(stamp) => self.confirm(attempt, stamp),
-            Outcome::Gone => return Err(self.lost()),
-            // Nothing of it happened: what it was to write is still among the changes.
-            Outcome::Conflict | Outcome::Collision => {}
-        }
-        Ok(())
-    }
-
-    async fn write(&self, goal: Goal, edit: &mut Edit<'_>) -> Result<()> {
+    /// Writes until it is done, and says by the attempt of which round.
+    pub(crate) async fn write(&self, goal: &Goal, edit: &mut Edit<'_>) -> Result<Option<usize>> {
         let attempts = self.0.manager.attempts;
         for round in 0..attempts {
-            let Some(attempt) = self.plan(goal, edit)? else {
-                return Ok(());
+            let Some(attempt) = self.plan(goal, edit, round as usize)? else {
+                return Ok(None);
             };
             match self.send(&attempt).await? {
-                Outcome::Done(stamp) => {
-                    self.confirm(attempt, stamp);
-                    return Ok(());
+                Saved::Done(version) => {
+                    let round = attempt.round;
+                    self.confirm(attempt, version);
+                    return Ok(Some(round));
                 }
-                // Another request may have renewed the token: then its signpost says where it is.
-                Outcome::Gone if self.0.manager.renewal.is_some() => {}
-                Outcome::Gone => return Err(self.lost()),
-                Outcome::Collision => continue,
-                Outcome::Conflict => {}
+                Saved::Gone => {
+                    self.end(goal)?;
+                    continue;
+                }
+                // Another id is tried, unless it may be our own earlier sending that has taken it.
+                Saved::Conflict if matches!(attempt.step, Step::Create) => continue,
+                Saved::Conflict | Saved::Unknown => {}
+            }
+            // The next request with the token confirms it.
+            if *goal == Goal::Confirm {
+                self.forget(&attempt);
+                return Ok(None);
             }
             self.0.manager.backoff.wait(round).await;
-            if self.reload(&attempt).await? {
-                return Ok(());
+            if let Next::Done(round) = self.reload(goal).await? {
+                return Ok(Some(round));
             }
         }
         Err(Error::Contention { attempts })
     }
 
     /// The next write; `None` if there is nothing to write.
-    fn plan(&self, mut goal: Goal, edit: &mut Edit<'_>) -> Result<Option<Attempt>> {
-        let (place, mut view, anchor) = {
+    fn plan(&self, goal: &Goal, edit: &mut Edit<'_>, round: usize) -> Result<Option<Arc<Attempt>>> {
+        let manager = &self.0.manager;
+        let (lifecycle, mut view, age) = {
             let mut state = self.state();
-            goal = match (&state.place, goal) {
-                (Place::Stored { held, .. }, Goal::Renew) if held.is_old() => Goal::Save,
-                (_, Goal::Renew) => Goal::Cycle,
-                (_, goal) => goal,
-            };
-            let changed = state.is_changed();
-            let storable = !matches!(state.place, Place::New);
-            if !changed && (goal == Goal::Save || goal == Goal::Cycle && !storable) {
+            if !state.wants(goal, manager) {
                 return Ok(None);
             }
-            let patch = std::mem::take(&mut state.patch);
-            state.sent.append(patch);
-            (state.place.clone(), state.view.clone(), state.sent.anchor())
+            if matches!(state.lifecycle, Lifecycle::Barred | Lifecycle::Gone(_)) {
+                if !matches!(goal, Goal::SignIn(_)) {
+                    return Err(Error::GONE);
+                }
+                state.begin_anew(manager.lifetime, false);
+            }
+            state.send_changes();
+            (
+                state.lifecycle.clone(),
+                state.view.clone(),
+                state.clock.age_now(),
+            )
         };
-        let step = match (place, goal) {
-            (Place::Gone, _) => return Err(Error::Gone),
-            (Place::New, _) => Step::Create {
-                token: self.0.manager.generate(),
-            },
-            (Place::Stored { held, stamp }, Goal::Cycle | Goal::Renew) => Step::Rename {
-                to: held.token.cycled(),
-                from: held,
-                expected: stamp,
-            },
-            (Place::Stored { held, stamp }, Goal::Save | Goal::Edit) => Step::Save {
-                held,
-                expected: stamp,
-            },
-        };
-        if goal != Goal::Save {
-            // It is its user's code: it runs without the lock, so it may use this session.
-            edit(&mut view)?;
+        if let Goal::SignIn(owner) = goal {
+            view.owner = Some(owner.clone());
         }
-        let draft = view.draft(anchor);
-        self.0.manager.limits.check_record(draft.data.len())?;
-        Ok(Some(Attempt { step, draft, view }))
+        // It is its user's code: it runs without the lock, so it may use this session.
+        edit(&mut view)?;
+        let mut attempt = manager.plan(goal, &lifecycle, view, age)?;
+        attempt.round = round;
+        Ok(Some(Arc::new(attempt)))
     }
 
-    async fn send(&self, attempt: &Attempt) -> Result<Outcome> {
-        if !matches!(attempt.step, Step::Save { .. }) {
-            self.state().unanswered = Some(attempt.clone());
-        }
+    /// Sends a write, and once more if the connection broke. It counts as pending until the store
+    /// has said what became of it, also if the caller goes away.
+    async fn send(&self, attempt: &Arc<Attempt>) -> Result<Saved> {
+        self.state().pending.push(Pending {
+            attempt: Arc::clone(attempt),
+            is_doubtful: true,
+            later: Default::default(),
+        });
         let mut answer = self.dispatch(attempt).await;
-        if let Err(Error::Unavailable { .. }) = answer {
+        let is_broken = matches!(answer, Err(Error::Unavailable { .. }));
+        if is_broken {
             // A broken connection is worth one more try; the stamp makes it harmless.
             self.0.manager.backoff.wait(4).await;
-            answer = self.dispatch(attempt).await;
+            answer = self.dispatch(attempt).await.map(|saved| saved.after(true));
         }
-        if !answer.as_ref().is_err_and(Error::is_temporary) {
-            self.state().unanswered = None;
+        match &answer {
+            Ok(Saved::Conflict | Saved::Gone) if !is_broken => self.refuse(attempt),
+            Err(error) if !error.is_doubtful() => self.forget(attempt),
+            _ => {}
         }
-        match answer {
-            Ok(Saved::Done(stamp)) => Ok(Outcome::Done(stamp)),
-            Ok(Saved::Conflict) => Ok(Outcome::Conflict),
-            Ok(Saved::Gone) => Ok(Outcome::Gone),
-            Err(Error::AlreadyExists) => Ok(Outcome::Collision),
-            Err(error) => Err(error),
-        }
+        answer
     }
 
     async fn dispatch(&self, attempt: &Attempt) -> Result<Saved> {
-        let (store, draft) = (&self.0.manager.store, &attempt.draft);
+        let (store, id, draft) = (&self.0.manager.store, &attempt.held.id, &attempt.draft);
         match &attempt.step {
-            Step::Create { token } => store.create(&token.id(), draft).await.map(Saved::Done),
-            Step::Save { held, expected } => store.save(&held.id(), draft, *expected).await,
-            Step::Rename { from, to, expected } => {
-                store.rename(&from.id(), &to.id(), draft, *expected).await
+            Step::Create => store.create(id, draft).await,
+            Step::Save(expected) => store.save(id, draft, expected).await,
+        }
+    }
+
+    /// The store has said that this write did not happen.
+    fn refuse(&self, attempt: &Arc<Attempt>) {
+        for pending in &mut self.state().pending {
+            if Arc::ptr_eq(&pending.attempt, attempt) {
+                pending.is_doubtful = false;
             }
         }
     }
 
-    /// Takes what others wrote, with the changes of this handle on top. `true` if it was this
-    /// very write that had happened after all.
-    async fn reload(&self, attempt: &Attempt) -> Result<bool> {
-        let Some(held) = self.held() else {
-            return Err(self.lost());
+    fn forget(&self, attempt: &Arc<Attempt>) {
+        let pending = &mut self.state().pending;
+        pending.retain(|pending| !Arc::ptr_eq(&pending.attempt, attempt));
+    }
+
+    /// Learns what became of writes whose answers never came, before another is made.
+    pub(crate) async fn resolve_unanswered(&self) -> Result<()> {
+        let last = {
+            let mut state = self.state();
+            if !state.is_doubtful() {
+                state.pending.clear();
+                return Ok(());
+            }
+            let last = state.pending.iter().rfind(|pending| pending.is_doubtful);
+            last.map(|pending| Arc::clone(&pending.attempt))
         };
-        let Some((held, record)) = self.0.manager.load(held).await? else {
-            return Err(self.lost());
+        let Some(attempt) = last else {
+            return Ok(());
         };
-        if record.stamp == attempt.draft.stamp {
-            self.confirm(attempt.clone(), record.stamp);
-            return Ok(true);
+        if matches!(attempt.step, Step::Create) {
+            return self.resolve_create(&attempt).await;
         }
-        self.state().rebase(held, &record)?;
-        Ok(false)
+        // Sent again as it was, it happens now, or is found to have happened, or can't any more.
+        match self.dispatch(&attempt).await?.after(true) {
+            Saved::Done(version) => {
+                self.confirm(attempt, version);
+                Ok(())
+            }
+            Saved::Gone => Err(self.lost()),
+            Saved::Conflict | Saved::Unknown => self.reload(&Goal::Save).await.map(drop),
+        }
+    }
+
+    /// A create is not sent again later: whoever ended all sessions of its owner meanwhile has
+    /// ended this one too.
+    async fn resolve_create(&self, attempt: &Arc<Attempt>) -> Result<()> {
+        let store = &self.0.manager.store;
+        if let Some(record) = store.load(&attempt.held.id).await? {
+            // Nobody else can have made a session of this id.
+            let at = self.state().place_of(attempt);
+            return self.adopt(at, &record).map(drop);
+        }
+        // It may still be on its way. Nobody has its token, but its owner would be shown it.
+        store.destroy(&attempt.held.id, None).await?;
+        self.state().pending.clear();
+        Ok(())
+    }
+
+    /// Looks at what is stored, after a conflict or a write whose outcome is not known.
+    async fn reload(&self, goal: &Goal) -> Result<Next> {
+        let Some(id) = self.state().stored_id() else {
+            return Err(self.lost());
+        };
+        let Some(record) = self.0.manager.store.load(&id).await? else {
+            self.end(goal)?;
+            return Ok(Next::Again);
+        };
+        let token = record.credential.as_ref().map(TokenState::decode);
+        let token = token.transpose()?;
+        let finding = self.state().finding(&record, token.as_ref());
+        match finding {
+            Finding::Happened(at) => self.adopt(at, &record).map(Next::Done),
+            Finding::SignedInElsewhere => {
+                self.leave(goal)?;
+                Ok(Next::Again)
+            }
+            Finding::TakeOver => {
+                let mut state = self.state();
+                let held = state.rejudged(&record)?;
+                state.pending.retain(|pending| pending.is_doubtful);
+                state.rebase(held, &record)?;
+                Ok(Next::Again)
+            }
+            Finding::Unknown => {
+                let mut state = self.state();
+                let held = state.rejudged(&record)?;
+                state.pending.clear();
+                state.sent = Default::default();
+                state.rebase(held, &record)?;
+                Err(Error::OutcomeUnknown)
+            }
+        }
+    }
+
+    /// Takes the write at this place as done, whoever has written since. Gives its round.
+    fn adopt(&self, at: usize, record: &Record) -> Result<usize> {
+        let mut state = self.state();
+        if at >= state.pending.len() {
+            return Err(Error::OutcomeUnknown);
+        }
+        let Pending { attempt, later, .. } = state.pending.swap_remove(at);
+        state.pending.clear();
+        state.sent = later;
+        let (held, id) = (attempt.held.clone(), attempt.held.id.clone());
+        let held = Held::judge(id.clone(), held.token, record)?;
+        if attempt.held.is_same_sign_in(held.state.as_ref()) {
+            state.rebase(held, record)?;
+        } else {
+            // It happened, and then somebody signed in: what is stored is not for this handle.
+            state.view = attempt.view.clone();
+            state.lifecycle = Lifecycle::Gone(Some(id));
+        }
+        drop(state);
+        self.tell(&attempt);
+        Ok(attempt.round)
     }
 
     /// Takes `attempt` as what is stored, with the changes made since on top.
-    fn confirm(&self, attempt: Attempt, stamp: Stamp) {
-        let held = attempt.held();
-        let id = held.id();
-        let (owner, age) = {
-            let mut state = self.state();
-            let age = match (&attempt.step, attempt.draft.anchor) {
-                (Step::Create { .. }, _) | (_, Anchor::Restart) => std::time::Duration::ZERO,
-                (_, Anchor::Keep) => state.clock.age_now(),
-            };
-            state.clock = Clock::written(attempt.view.lifetime, age);
-            state.sent = Default::default();
-            state.view = attempt.view;
-            // What is stored now is known to the store alone.
-            state.view.raw = Bytes::new();
-            let later = state.patch.clone();
-            state.view.apply(&later);
-            state.place = Place::Stored { held, stamp };
-            (attempt.draft.owner, age)
-        };
-        let event = Event::new(&id, owner.as_ref(), age);
-        let observers = &self.0.manager.observers;
-        match &attempt.step {
-            Step::Create { .. } => observers.tell(|observer| observer.created(event)),
-            Step::Rename { from, .. } => {
-                let previous = from.id();
-                observers.tell(|observer| observer.renewed(event, &previous));
-            }
-            Step::Save { .. } => {}
-        }
-    }
-
-    fn lost(&self) -> Error {
+    fn confirm(&self, attempt: Arc<Attempt>, version: Version) {
         let mut state = self.state();
-        state.place = Place::Gone;
-        state.unanswered = None;
-        Error::Gone
+        // What was sent after an attempt of an earlier call is still to be written.
+        state.sent = state.later_than(&attempt);
+        state.pending.clear();
+        let mut attempt = Arc::try_unwrap(attempt).unwrap_or_else(|shared| (*shared).clone());
+        let age = match (&attempt.step, attempt.draft.anchor) {
+            (Step::Create, _) | (_, Anchor::Restart) => Duration::ZERO,
+            (Step::Save(_), Anchor::Keep) => state.clock.age_now(),
+        };
+        state.clock = Clock::written(attempt.view.lifetime, age);
+        let mut view = std::mem::take(&mut attempt.view);
+        view.apply(&state.sent);
+        view.apply(&state.patch);
+        state.view = view;
+        let held = attempt.held.clone().moved_to(version.moved_to());
+        state.lifecycle = Lifecycle::Stored(held, version);
+        drop(state);
+        self.tell(&attempt);
     }
-}
 
-impl Attempt {
-    /// How the session is held once the write is done.
-    fn held(&self) -> Held {
-        match &self.step {
-            Step::Create { token } | Step::Rename { to: token, .. } => Held::by(token.clone()),
-            Step::Save { held, .. } => held.clone(),
+    /// Tells observers of what `attempt` has done.
+    fn tell(&self, attempt: &Attempt) {
+        let (id, age) = (self.id(), self.age());
+        let id = id.as_ref().unwrap_or(&attempt.held.id);
+        let event = Event::new(id, attempt.draft.owner.as_ref(), age);
+        let observers = &self.0.manager.observers;
+        if matches!(attempt.step, Step::Create) {
+            observers.tell(|observer| observer.created(event));
+        } else if attempt.is_new_token {
+            observers.tell(|observer| observer.renewed(event));
         }
     }
+
+    /// The session has ended: a sign-in makes one of its own of what this handle has changed, and
+    /// nothing else does.
+    fn end(&self, goal: &Goal) -> Result<()> {
+        if matches!(goal, Goal::SignIn(_)) {
+            let lifetime = self.0.manager.lifetime;
+            self.state().begin_anew(lifetime, false);
+            return Ok(());
+        }
+        Err(self.lost())
+    }
+
+    /// Somebody has signed in with this session: another sign-in makes one of its own of what this
+    /// handle has read and changed, and nothing else does.
+    fn leave(&self, goal: &Goal) -> Result<()> {
+        if matches!(goal, Goal::SignIn(_)) {
+            let lifetime = self.0.manager.lifetime;
+            self.state().begin_anew(lifetime, true);
+            return Ok(());
+        }
+        Err(self.lost())
+    }
+
+    pub(crate) fn lost(&self) -> Error {
+        let mut state = self.state();
+        let unknown = state.is_doubtful();
+        state.lifecycle = Lifecycle::Gone(state.stored_id());
+        state.pending.clear();
+        Error::Gone { unknown }
+    }
 }
 
-impl View {
-    fn draft(&self, anchor: Anchor) -> Draft {
-        Draft::new(self.data.encode(), self.lifetime)
-            .with_owner(self.owner.clone())
-            .with_anchor(anchor)
-            .replacing(self.raw.clone())
+impl State {
+    /// Whether a write may have happened that was never answered.
+    fn is_doubtful(&self) -> bool {
+        self.pending.iter().any(|pending| pending.is_doubtful)
+    }
+
+    /// The id of the session in the store, if there may be one.
+    pub(crate) fn stored_id(&self) -> Option<crate::SessionId> {
+        match &self.lifecycle {
+            Lifecycle::Stored(held, _) => Some(held.id.clone()),
+            Lifecycle::Gone(id) => id.clone(),
+            // A create that was sent may have made it.
+            Lifecycle::New => self.pending.last().map(|last| last.attempt.held.id.clone()),
+            Lifecycle::Barred => None,
+        }
+    }
+
+    fn place_of(&self, attempt: &Arc<Attempt>) -> usize {
+        let mut places = self.pending.iter();
+        places
+            .position(|pending| Arc::ptr_eq(&pending.attempt, attempt))
+            .unwrap_or(usize::MAX)
+    }
+
+    /// The changes that `attempt`, which is pending, does not have.
+    fn later_than(&mut self, attempt: &Arc<Attempt>) -> crate::patch::Patch {
+        let at = self.place_of(attempt);
+        let pending = self.pending.get_mut(at);
+        pending.map_or_else(Default::default, |pending| {
+            std::mem::take(&mut pending.later)
+        })
+    }
+
+    /// What became of the pending writes, by what is stored now.
+    fn finding(&self, record: &Record, token: Option<&TokenState>) -> Finding {
+        let sent = |pending: &Pending| Sent {
+            stamp: pending.attempt.draft.stamp,
+            expected: match &pending.attempt.step {
+                Step::Create => None,
+                Step::Save(expected) => Some(expected.stamp()),
+            },
+            is_doubtful: pending.is_doubtful,
+        };
+        let sent: Vec<Sent> = self.pending.iter().map(sent).collect();
+        let is_same_sign_in = match &self.lifecycle {
+            Lifecycle::Stored(held, _) => held.is_same_sign_in(token),
+            _ => false,
+        };
+        let stamp = record.version.stamp();
+        resolve(
+            &sent,
+            Found {
+                stamp,
+                token,
+                is_same_sign_in,
+            },
+        )
+    }
+
+    /// How this handle holds the session as it is stored now.
+    fn rejudged(&self, record: &Record) -> Result<Held> {
+        match &self.lifecycle {
+            Lifecycle::Stored(held, _) => Held::judge(held.id.clone(), held.token.clone(), record),
+            _ => Err(Error::GONE),
+        }
     }
 }

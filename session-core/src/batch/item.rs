@@ -1,6 +1,6 @@
 //! Operations, and what they give, as batches carry them.
 
-use crate::{Draft, Record, Saved, SessionId, Stamp, Timeout, Ttl};
+use crate::{Draft, Ended, Record, Saved, SessionId, Timeout, Ttl, Version};
 
 /// One operation on one session.
 pub trait Item: Send + Sync + 'static {
@@ -38,8 +38,8 @@ pub struct Save {
     pub id: SessionId,
     /// What it shall become.
     pub draft: Draft,
-    /// The stamp it must have.
-    pub expected: Stamp,
+    /// The version it must have.
+    pub expected: Version,
 }
 
 /// A touch that waits to be sent.
@@ -51,7 +51,16 @@ pub struct Touch {
     pub idle: Timeout,
 }
 
-/// A load, or a destroy.
+/// A destroy that waits to be sent.
+#[derive(Clone, Debug)]
+pub struct Destroy {
+    /// The session.
+    pub id: SessionId,
+    /// The version it must have, if only one is to be ended.
+    pub expected: Option<Version>,
+}
+
+/// A load.
 impl Item for SessionId {
     fn id(&self) -> &SessionId {
         self
@@ -78,14 +87,17 @@ impl Item for Save {
     }
 }
 
-impl Item for Touch {
+impl Item for Destroy {
     fn id(&self) -> &SessionId {
         &self.id
     }
 }
 
-/// Of a create.
-impl Answer for Stamp {}
+impl Item for Touch {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
 
 /// Of a load.
 impl Answer for Option<Record> {
@@ -94,22 +106,11 @@ impl Answer for Option<Record> {
     }
 }
 
+/// Of a create, or a save.
 impl Answer for Saved {}
 
 /// Of a touch.
 impl Answer for Option<Ttl> {}
 
 /// Of a destroy.
-impl Answer for bool {}
-
-impl Saved {
-    /// What a save of `draft` that matched nothing has come to, by the stamp that the
-    /// session has now: the draft's own means that it was written before.
-    pub fn by_stamp(found: Option<Stamp>, draft: &Draft) -> Self {
-        match found {
-            Some(stamp) if stamp == draft.stamp => Self::Done(stamp),
-            Some(_) => Self::Conflict,
-            None => Self::Gone,
-        }
-    }
-}
+impl Answer for Option<Ended> {}

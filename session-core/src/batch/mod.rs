@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Error, Result, within};
-pub use item::{Answer, Create, Item, Save, Touch};
+pub use item::{Answer, Create, Destroy, Item, Save, Touch};
 use lane::{Entered, Shared, Signal};
 
 /// How a store sends many operations of one kind at once.

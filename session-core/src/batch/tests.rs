@@ -105,7 +105,7 @@ impl<const SHARED: bool> Carrier for Truck<SHARED> {
             return Err(Error::store("carry", "poison"));
         }
         let answer = |item: &Parcel| match item.fault {
-            Fault::Own => Err(Error::AlreadyExists),
+            Fault::Own => Err(Error::OutcomeUnknown),
             _ => Ok(item.number),
         };
         Ok(items.iter().map(answer).collect())
@@ -303,7 +303,7 @@ async fn a_poison_item_fails_alone() {
     for (number, answer) in settled(answers).await {
         match number {
             40 => assert_eq!(answer.expect_err("poison").kind(), ErrorKind::Store),
-            70 => assert_eq!(answer.expect_err("own").kind(), ErrorKind::AlreadyExists),
+            70 => assert_eq!(answer.expect_err("own").kind(), ErrorKind::OutcomeUnknown),
             _ => assert_eq!(answer.ok(), Some(number)),
         }
     }

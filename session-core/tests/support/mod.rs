@@ -1,13 +1,16 @@
 //! A memory store whose answers can be counted, delayed, lost and refused, and an observer that
 //! remembers.
 
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Cursor, Draft, Ended, Error, Event, Observer, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout, Ttl, async_trait,
+    Capabilities, Cursor, Draft, EndReason, Ended, Error, Event, Observer, Owner, Page, Record,
+    Refusal, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
+    async_trait,
 };
 use session_memory::MemoryStore;
 
@@ -17,7 +20,6 @@ pub(crate) enum Call {
     Load,
     Save,
     Touch,
-    Rename,
     Destroy,
     Reap,
 }
@@ -32,6 +34,9 @@ pub(crate) struct Faulty {
     hang_after: AtomicBool,
     conflict: AtomicBool,
     delay: Mutex<Option<Duration>>,
+    fail_destroys: AtomicU32,
+    lose_destroy: AtomicBool,
+    delay_destroy: Mutex<Option<Duration>>,
 }
 
 impl Faulty {
@@ -64,6 +69,34 @@ impl Faulty {
 
     pub(crate) fn conflict_always(&self, conflict: bool) {
         self.conflict.store(conflict, SeqCst);
+    }
+
+    /// The next destroy and its repetition fail.
+    pub(crate) fn fail_next_destroy(&self) {
+        self.fail_destroys.store(2, SeqCst);
+    }
+
+    pub(crate) fn lose_answer_of_next_destroy(&self) {
+        self.lose_destroy.store(true, SeqCst);
+    }
+
+    pub(crate) fn delay_next_destroy(&self, delay: Duration) {
+        *self.delay_destroy.lock().expect("whole") = Some(delay);
+    }
+
+    /// The session as it is stored now.
+    pub(crate) async fn snapshot(&self, id: &SessionId) -> Record {
+        let found = self.inner.load(id).await.expect("up");
+        found.expect("there")
+    }
+
+    /// Puts a session back as it was: writes since then are lost, as at a failover.
+    pub(crate) async fn roll_back(&self, id: &SessionId, record: Record) {
+        self.inner.destroy(id, None).await.expect("up");
+        let draft = Draft::new(record.data, record.lifetime)
+            .with_owner(record.owner)
+            .with_credential(record.credential);
+        assert!(self.inner.create(id, &draft).await.expect("up").is_done());
     }
 
     pub(crate) fn delay_next(&self, delay: Duration) {
@@ -110,7 +143,7 @@ impl SessionStore for Faulty {
         Some(self)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.call(Call::Create, self.inner.create(id, draft)).await
     }
 
@@ -118,7 +151,7 @@ impl SessionStore for Faulty {
         self.call(Call::Load, self.inner.load(id)).await
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         if self.conflict.load(SeqCst) {
             return Ok(Saved::Conflict);
         }
@@ -130,19 +163,19 @@ impl SessionStore for Faulty {
         self.call(Call::Touch, self.inner.touch(id, idle)).await
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.call(Call::Rename, self.inner.rename(from, to, draft, expected))
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        let delay = self.delay_destroy.lock().expect("whole").take();
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        if counted_down(&self.fail_destroys) {
+            return Err(broken());
+        }
+        if self.lose_destroy.swap(false, SeqCst) {
+            self.lose_next_answer();
+        }
+        self.call(Call::Destroy, self.inner.destroy(id, expected))
             .await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.call(Call::Destroy, self.inner.destroy(id)).await
     }
 }
 
@@ -156,16 +189,17 @@ impl SessionDirectory for Faulty {
         self.inner.list(cursor, limit).await
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        self.inner.owned_by(owner).await
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.inner.owned_by(owner, cursor, limit).await
     }
 
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
-        self.inner.destroy_owned_by(owner, except).await
+        self.inner.destroy_owned_by(owner, except, limit).await
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -196,13 +230,31 @@ impl Observer for Recorder {
         self.push("created");
     }
 
-    fn renewed(&self, event: Event<'_>, previous: &SessionId) {
-        assert_ne!(event.id, previous);
+    fn renewed(&self, _: Event<'_>) {
         self.push("renewed");
     }
 
-    fn destroyed(&self, _: Event<'_>) {
-        self.push("destroyed");
+    fn destroyed(&self, _: Event<'_>, reason: EndReason) {
+        self.push(match reason {
+            EndReason::SignedOut => "signed out",
+            EndReason::Revoked => "revoked",
+            EndReason::Limit => "over the limit",
+            EndReason::Reused => "ended by reuse",
+            _ => "ended otherwise",
+        });
+    }
+
+    fn reused(&self, _: Event<'_>) {
+        self.push("reused");
+    }
+
+    fn refused(&self, _: &SessionId, why: Refusal) {
+        self.push(match why {
+            Refusal::OtherLineage => "other lineage",
+            Refusal::JustReplaced => "just replaced",
+            Refusal::NewerThanStored => "newer than stored",
+            _ => "refused otherwise",
+        });
     }
 
     fn expired(&self, _: Event<'_>) {

@@ -1,0 +1,104 @@
+//! How a session is held: the token that has opened it, and what the record keeps of its token.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::identity::{Grace, TokenState, Verdict};
+use crate::{Error, Record, Result, SessionId, SessionToken};
+
+const BINDING: &[u8] = b"session binding v1\0";
+
+/// The token by which a session is held, and what it was judged to be.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) id: SessionId,
+    /// The token that has opened it, or its latest new one.
+    pub(crate) token: SessionToken,
+    pub(crate) verdict: Verdict,
+    /// What the record keeps of its token; `None` in layouts where the id is the token.
+    pub(crate) state: Option<TokenState>,
+}
+
+impl Held {
+    /// How `token` holds the session in `record`, if it opens that.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for a record without a credential, unless the token is of a kind that
+    /// needs none, and one with a credential that can't be read.
+    pub(crate) fn judge(id: SessionId, token: SessionToken, record: &Record) -> Result<Self> {
+        let Some(credential) = &record.credential else {
+            // A token of this kind was loaded by its very text.
+            if !token.is_plain() {
+                return Err(Error::corrupt("the session has no credential"));
+            }
+            return Ok(Self {
+                id,
+                token,
+                verdict: Verdict::Current,
+                state: None,
+            });
+        };
+        let state = TokenState::decode(credential)?;
+        Ok(Self {
+            id,
+            verdict: state.judge(&token, record.age),
+            token,
+            state: Some(state),
+        })
+    }
+
+    /// The token that the client must have, unless it has that already from another request.
+    pub(crate) fn told(self) -> Option<SessionToken> {
+        match self.verdict {
+            Verdict::Current | Verdict::Unconfirmed => Some(self.token),
+            Verdict::Replaced(salt) => {
+                let successor = self.token.successor(&salt);
+                // It is told only if the record says that it is the one.
+                let state = self.state.filter(|state| state.is_current(&successor));
+                state.map(|_| successor)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same, of a session that a write has filed under another id, which is then its token.
+    pub(crate) fn moved_to(mut self, id: Option<&SessionId>) -> Self {
+        if let Some(token) = id.and_then(|id| SessionToken::plain(id.as_str())) {
+            self.id = token.id();
+            self.token = token;
+        }
+        self
+    }
+
+    /// Whether `state`, which the session has now, is of the same sign-in.
+    pub(crate) fn is_same_sign_in(&self, state: Option<&TokenState>) -> bool {
+        match (&self.state, state) {
+            (Some(held), Some(now)) => now.continues(&self.token, held.lineage()),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    pub(crate) fn binding(&self) -> Option<String> {
+        let hash = Sha256::new()
+            .chain_update(BINDING)
+            .chain_update(self.state.as_ref()?.bound_to())
+            .finalize();
+        Some(URL_SAFE_NO_PAD.encode(&hash[..16]))
+    }
+}
+
+impl Held {
+    /// Replaces the current token, by which the session is held, by its successor. The client is
+    /// told of that until it presents it.
+    pub(crate) fn renew(&mut self, age: Duration, grace: Grace) {
+        if let Some(state) = self.state.take() {
+            let (state, salt) = state.renewed(&self.token, age, grace);
+            self.state = Some(state);
+            self.verdict = Verdict::Replaced(salt);
+        }
+    }
+}

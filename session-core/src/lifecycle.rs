@@ -1,0 +1,235 @@
+//! Tokens and ends: signing in, new tokens, renewal, use, and signing out.
+
+use crate::attempt::Goal;
+use crate::identity::{TokenState, Verdict};
+use crate::observer::{EndReason, Event};
+use crate::session::Lifecycle;
+use crate::sessions::Manager;
+use crate::write::unedited;
+use crate::{Ended, Error, Owner, Result, Session, SessionId, Timeout, Version};
+
+/// How a session's use is noted.
+enum Use {
+    /// There is nothing to do.
+    Noted,
+    /// By a write that the client has its new token.
+    Confirm,
+    Touch(SessionId, Timeout),
+}
+
+impl Session {
+    /// Makes this session `owner`'s, who has just authenticated, and saves it: in one write the
+    /// session gets its owner and a new token, and its limits count from now. There is no other
+    /// way to set an owner.
+    ///
+    /// The old token opens nothing from that write on, for whoever else knows it must not come
+    /// along (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
+    /// Change"; ASVS 5.0 §7.2.4). The id stays. The secret behind form tokens is dropped.
+    ///
+    /// If another request has signed in with this session meanwhile (two clicks on one button), a
+    /// session of its own is made, with what this request has read and changed; if the session has
+    /// ended, with what it has changed.
+    ///
+    /// One round trip, and two more for each conflict.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] over [`Limits::owner_bytes`](crate::Limits::owner_bytes), and as
+    /// [`save`](Self::save), but not [`Error::Gone`].
+    pub async fn sign_in<O>(&self, owner: O) -> Result<()>
+    where
+        O: TryInto<Owner>,
+        Error: From<O::Error>,
+    {
+        let owner = owner.try_into()?;
+        self.0.manager.limits.check_owner(&owner)?;
+        self.write_for(Goal::SignIn(owner)).await.map(drop)
+    }
+
+    /// Says that the owner has just authenticated again: the session gets a new token, and its
+    /// limits count from now (NIST SP 800-63B §5.2, ASVS 5.0 §7.2.4). Saves what was changed too.
+    ///
+    /// One round trip, and two more for each conflict.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn reauthenticated(&self) -> Result<()> {
+        self.write_for(Goal::Reauthenticate).await.map(drop)
+    }
+
+    /// Gives the session a new token and saves it; data, owner and id stay. The old token opens
+    /// nothing from that write on.
+    ///
+    /// To be called whenever the user's rights change in another way than by signing in, which
+    /// does it by itself. A session that is not stored yet gets its first token when it is saved,
+    /// so this just saves it.
+    ///
+    /// One round trip, and two more for each conflict.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn cycle_id(&self) -> Result<()> {
+        self.write_for(Goal::Cycle).await.map(drop)
+    }
+
+    /// Renews the token if it is due by [`renew_after`](crate::SessionsBuilder::renew_after);
+    /// whether it did. For the end of a request that has only read: a [`save`](Self::save) renews
+    /// by itself.
+    ///
+    /// No round trip if there is nothing to do, one otherwise.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn renew_if_due(&self) -> Result<bool> {
+        Ok(self.write_for(Goal::Renew).await?.is_some())
+    }
+
+    /// Gives a session that was opened by another framework's token one of this library's, as the
+    /// first write does by itself; whether it did.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn replace_foreign_token(&self) -> Result<bool> {
+        Ok(self.write_for(Goal::TakeOver).await?.is_some())
+    }
+
+    /// Whether the token is so near its renewal that another request may be renewing it: sending
+    /// it to the client once more could then overwrite the new one.
+    #[must_use]
+    pub fn is_renewal_near(&self) -> bool {
+        let state = self.state();
+        let Lifecycle::Stored(held, _) = &state.lifecycle else {
+            return false;
+        };
+        let (has_owner, age) = (state.view.owner.is_some(), state.clock.age_now());
+        self.0.manager.is_renewal_near(held, has_owner, age)
+    }
+
+    /// Says that the session is in use, so that its idle limit starts anew. Writes no data. A
+    /// save does this anyway. The first use of a renewed token is noted with it.
+    ///
+    /// One round trip, or none if the deadline would hardly move (see
+    /// [`touch_after`](crate::SessionsBuilder::touch_after)) or this process is touching the
+    /// session already.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the session has ended; the store's own.
+    pub async fn touch(&self) -> Result<()> {
+        let _lock = self.0.write_lock.lock().await;
+        self.resolve_unanswered().await?;
+        let (id, idle) = match self.touch_now()? {
+            Use::Noted => return Ok(()),
+            // It extends the session as a touch would.
+            Use::Confirm => return self.write(&Goal::Confirm, &mut unedited).await.map(drop),
+            Use::Touch(id, idle) => (id, idle),
+        };
+        let Some(_touching) = self.0.manager.begin_touch(&id) else {
+            return Ok(());
+        };
+        match self.0.manager.store.touch(&id, idle).await? {
+            Some(ttl) => {
+                self.state().clock.reset_ttl(ttl);
+                Ok(())
+            }
+            None => Err(self.lost()),
+        }
+    }
+
+    /// How to say that the session is in use.
+    fn touch_now(&self) -> Result<Use> {
+        let state = self.state();
+        let held = match &state.lifecycle {
+            Lifecycle::New => return Ok(Use::Noted),
+            Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
+            Lifecycle::Stored(held, _) => held,
+        };
+        if held.verdict == Verdict::Unconfirmed && !state.is_changed() {
+            return Ok(Use::Confirm);
+        }
+        let (lifetime, clock) = (state.view.lifetime, state.clock);
+        let manager = &self.0.manager;
+        Ok(
+            match manager.is_touch_due(lifetime, clock.ttl_now(), clock.age_now()) {
+                true => Use::Touch(held.id.clone(), lifetime.idle),
+                false => Use::Noted,
+            },
+        )
+    }
+
+    /// Whether the session still lives, and nobody has signed in with it since it was opened: what
+    /// a socket or a stream asks before it goes on. Changes nothing.
+    ///
+    /// One round trip; none for a session that was never saved, which does not live.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_live(&self) -> Result<bool> {
+        let Some(held) = self.held() else {
+            return Ok(false);
+        };
+        let Some(record) = self.0.manager.store.load(&held.id).await? else {
+            return Ok(false);
+        };
+        let state = record.credential.as_ref().map(TokenState::decode);
+        Ok(held.is_same_sign_in(state.transpose()?.as_ref()))
+    }
+
+    /// Ends the session, here and in the store, under whatever token it is known by now. No request
+    /// that is still under way can bring it back. The handle is then a new, empty session.
+    ///
+    /// `Ok` means that the store has confirmed that no live session has this id. One round trip;
+    /// none for a session that was never saved.
+    ///
+    /// # Errors
+    /// The store's. The session may then still be there.
+    pub async fn destroy(&self) -> Result<()> {
+        let _lock = self.0.write_lock.lock().await;
+        let (ids, owner, age) = {
+            let state = self.state();
+            let mut ids = Vec::with_capacity(1);
+            ids.extend(match &state.lifecycle {
+                Lifecycle::Stored(held, _) => Some(held.id.clone()),
+                Lifecycle::Gone(id) => id.clone(),
+                Lifecycle::New | Lifecycle::Barred => None,
+            });
+            // A create without an answer may have happened: its id must go too.
+            for pending in &state.pending {
+                if !ids.contains(&pending.attempt.held.id) {
+                    ids.push(pending.attempt.held.id.clone());
+                }
+            }
+            (ids, state.view.owner.clone(), state.clock.age_now())
+        };
+        for id in ids {
+            let Some(ended) = self.0.manager.destroy(&id, None).await? else {
+                continue;
+            };
+            let owner = ended.owner.as_ref().or(owner.as_ref());
+            let event = Event::new(&id, owner, ended.age.unwrap_or(age));
+            let observers = &self.0.manager.observers;
+            observers.tell(|observer| observer.destroyed(event, EndReason::SignedOut));
+        }
+        self.state().reset(self.0.manager.lifetime);
+        Ok(())
+    }
+}
+
+impl Manager {
+    /// Ends the session `id`, or this version of it, and once more if the connection broke.
+    pub(crate) async fn destroy(
+        &self,
+        id: &SessionId,
+        expected: Option<&Version>,
+    ) -> Result<Option<Ended>> {
+        match self.store.destroy(id, expected).await {
+            Err(Error::Unavailable { .. }) => {}
+            ended => return ended,
+        }
+        self.backoff.wait(4).await;
+        if let Some(ended) = self.store.destroy(id, expected).await? {
+            return Ok(Some(ended));
+        }
+        // The first one may have done it, unless there is another version.
+        let is_gone = expected.is_none() || self.store.load(id).await?.is_none();
+        Ok(is_gone.then(|| Ended::unknown(id.clone())))
+    }
+}

@@ -1,0 +1,119 @@
+//! Opening a session: judge the token, and act when an old one is used again.
+
+use std::sync::Arc;
+
+use crate::held::Held;
+use crate::identity::Verdict;
+use crate::observer::{EndReason, Event, Refusal};
+use crate::sessions::Manager;
+use crate::{Error, Record, Result, Session, SessionId, SessionToken};
+
+/// How often a session is judged anew because somebody wrote it in between.
+const MOST_JUDGEMENTS: usize = 8;
+
+/// What happens when a token is used again that a renewal has replaced, whose successor is in use
+/// and whose grace is over: two parties hold that sign-in (RFC 9700 §4.14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnReuse {
+    /// The session ends, for both. Whoever holds a copied cookie is out, and so is its user, who
+    /// signs in again. A restored browser profile does the same.
+    #[default]
+    End,
+    /// Only that request is refused. Observers are told, and may end the session themselves.
+    Refuse,
+}
+
+/// What a record is to a presented token.
+enum Opening {
+    Opened(Session),
+    /// The request goes on with an empty session that it can't save, and the client is told nothing.
+    Barred,
+    /// It opens nothing.
+    Nothing,
+    /// It was used before, and the session it belonged to has to be ended.
+    Reused(Record),
+}
+
+impl Manager {
+    /// The session of `token`, a new one if there is none, or an empty one that can't be saved.
+    pub(crate) async fn open(self: &Arc<Self>, token: &SessionToken) -> Result<Session> {
+        let id = token.id();
+        for _ in 0..MOST_JUDGEMENTS {
+            let record = match self.store.load(&id).await {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    self.observers.tell(|observer| observer.unknown(&id));
+                    return Ok(Session::new(Arc::clone(self)));
+                }
+                Err(error @ Error::Corrupt { .. }) => return Ok(self.corrupt(&id, &error)),
+                Err(error) => return Err(error),
+            };
+            match self.judge(&id, token, record) {
+                Ok(Opening::Opened(session)) => return Ok(session),
+                Ok(Opening::Barred) => return Ok(Session::barred(Arc::clone(self))),
+                Ok(Opening::Nothing) => return Ok(Session::new(Arc::clone(self))),
+                Ok(Opening::Reused(record)) => {
+                    if self.reused(&id, &record).await? {
+                        return Ok(Session::barred(Arc::clone(self)));
+                    }
+                }
+                Err(error @ Error::Corrupt { .. }) => return Ok(self.corrupt(&id, &error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let attempts = MOST_JUDGEMENTS as u32;
+        Err(Error::Contention { attempts })
+    }
+
+    fn judge(
+        self: &Arc<Self>,
+        id: &SessionId,
+        token: &SessionToken,
+        record: Record,
+    ) -> Result<Opening> {
+        let held = Held::judge(id.clone(), token.clone(), &record)?;
+        let refused = |why| self.observers.tell(|observer| observer.refused(id, why));
+        Ok(match held.verdict {
+            Verdict::Reused => Opening::Reused(record),
+            Verdict::Ahead => {
+                refused(Refusal::NewerThanStored);
+                Opening::Nothing
+            }
+            Verdict::Superseded => {
+                refused(Refusal::JustReplaced);
+                Opening::Barred
+            }
+            Verdict::Foreign => {
+                refused(Refusal::OtherLineage);
+                Opening::Nothing
+            }
+            Verdict::Current | Verdict::Unconfirmed | Verdict::Replaced(_) | Verdict::Late => {
+                Opening::Opened(Session::opened(Arc::clone(self), held, &record)?)
+            }
+        })
+    }
+
+    fn corrupt(self: &Arc<Self>, id: &SessionId, error: &Error) -> Session {
+        self.observers.tell(|observer| observer.corrupt(id, error));
+        Session::new(Arc::clone(self))
+    }
+
+    /// An old token of this session was used again. Ends exactly the version that was judged, if
+    /// sessions end by that; `false` if it was not that any more.
+    async fn reused(&self, id: &SessionId, record: &Record) -> Result<bool> {
+        let event = Event::new(id, record.owner.as_ref(), record.age);
+        if self.on_reuse == OnReuse::End {
+            let version = Some(&record.version);
+            if self.destroy(id, version).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        self.observers.tell(|observer| observer.reused(event));
+        if self.on_reuse == OnReuse::End {
+            let reason = EndReason::Reused;
+            self.observers
+                .tell(|observer| observer.destroyed(event, reason));
+        }
+        Ok(true)
+    }
+}

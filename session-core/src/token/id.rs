@@ -1,0 +1,143 @@
+//! The name that a store files a session under.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// The name a store files a session under, from its creation to its end: 1 to 255 bytes, compared
+/// byte for byte (no case folding, no trimming).
+///
+/// The id of a native session is the first 16 characters of its token. It opens nothing by itself
+/// and may be printed, listed and logged. An id made by [`SessionId::plain`] is the client's secret
+/// itself (layouts shared with other frameworks need that), so its `Debug` shows a digest only.
+#[derive(Clone)]
+pub struct SessionId {
+    text: Arc<str>,
+    is_secret: bool,
+    presented: Option<Arc<str>>,
+}
+
+impl SessionId {
+    /// The longest id, in bytes.
+    pub const MAX_BYTES: usize = 255;
+
+    /// An id as a store gave it back, known to be no secret.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] over 255 bytes, [`Error::Misconfigured`] if empty.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        Self::checked(text, false)
+    }
+
+    /// An id that is the client's secret itself, for layouts that other frameworks define.
+    ///
+    /// # Errors
+    /// As [`from_stored`](Self::from_stored).
+    pub fn plain(secret: &str) -> Result<Self> {
+        Self::checked(secret, true)
+    }
+
+    fn checked(text: &str, is_secret: bool) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::misconfigured("a session id must not be empty"));
+        }
+        Error::check_size("session id", text.len(), Self::MAX_BYTES)?;
+        Ok(Self::of_token(text, is_secret))
+    }
+
+    /// The id of a token, which is known to fit.
+    pub(super) fn of_token(text: &str, is_secret: bool) -> Self {
+        Self {
+            text: text.into(),
+            is_secret,
+            presented: None,
+        }
+    }
+
+    /// The same id, made from this text of another framework.
+    pub(super) fn presented_as(mut self, text: &str) -> Self {
+        self.presented = Some(text.into());
+        self
+    }
+
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the id is the client's secret itself; see [`plain`](Self::plain).
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.is_secret
+    }
+
+    /// The session id of another framework that this id was made from, if it was: a client's
+    /// secret. For a store that looks for the session in that framework's layout too.
+    #[must_use]
+    pub fn presented(&self) -> Option<&str> {
+        self.presented.as_deref()
+    }
+}
+
+impl PartialEq for SessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for SessionId {}
+
+impl PartialOrd for SessionId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SessionId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_secret {
+            return write!(f, "SessionId({})", self.text);
+        }
+        let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text.as_bytes())[..9]);
+        write!(f, "SessionId(plain, sha256 {digest}…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_compared_byte_for_byte() {
+        let id = |text| SessionId::from_stored(text).expect("valid");
+        assert_ne!(id("a"), id("A"));
+        assert_ne!(id("a"), id("a "));
+        assert!(SessionId::from_stored("").is_err());
+        assert!(SessionId::from_stored(&"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn an_id_that_is_a_secret_does_not_show() {
+        let plain = SessionId::plain("a secret of the client").expect("valid");
+        assert!(!format!("{plain:?}").contains("secret of"), "{plain:?}");
+    }
+}
