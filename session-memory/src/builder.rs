@@ -80,7 +80,7 @@ impl MemoryStoreBuilder {
         };
         let store = MemoryStore::empty(self);
         if let Some(snapshot) = snapshot {
-            store.restore(snapshot);
+            store.restore(snapshot)?;
         }
         Ok(store)
     }

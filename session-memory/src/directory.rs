@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use session_core::{
-    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
-    async_trait,
+    Cursor, Ended, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo, async_trait,
 };
 
 use crate::MemoryStore;
+use crate::cursor::{InAll, InOwned, Mark};
 use crate::store::{Locked, STEPS};
 
 #[async_trait]
@@ -22,60 +22,69 @@ impl SessionDirectory for MemoryStore {
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let (mut index, mut slot) = match cursor {
-            Some(cursor) => self.place_of(cursor)?,
-            None => (0, 0),
-        };
-        let limit = limit.max(1);
+        let (shards, limit) = (self.0.shards(), limit.max(1));
+        let place = cursor.map(|cursor| InAll::of(cursor, shards)).transpose()?;
+        let InAll {
+            mut shard,
+            mut slot,
+        } = place.unwrap_or_default();
         let mut sessions = Vec::new();
-        while index < self.0.shards() && sessions.len() < limit {
+        while shard < shards && sessions.len() < limit {
             let most = STEPS.min(limit - sessions.len());
-            match self.page_of(index, slot, most, &mut sessions) {
+            match self.page_of(shard, slot, most, &mut sessions) {
                 Some(next) => {
                     slot = next;
                     tokio::task::yield_now().await;
                 }
-                None => (index, slot) = (index + 1, 0),
+                None => (shard, slot) = (shard + 1, 0),
             }
         }
-        let more = index < self.0.shards();
-        let next = more.then(|| Cursor::new(format!("{index}:{slot}")));
+        let next = (shard < shards).then(|| InAll { shard, slot }.cursor());
         Ok(Page { sessions, next })
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        let mut owned = Vec::new();
-        for index in 0..self.0.shards() {
-            let mut found = Vec::new();
-            while self.owned_in(&mut self.swept(index).await, owner, &mut found) {
-                tokio::task::yield_now().await;
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let (shards, limit) = (self.0.shards(), limit.max(1));
+        let place = cursor.map(|cursor| InOwned::of(cursor, shards));
+        let InOwned {
+            mut shard,
+            mut after,
+        } = place.transpose()?.unwrap_or_default();
+        let mut sessions = Vec::new();
+        while shard < shards && sessions.len() < limit {
+            let most = STEPS.min(limit - sessions.len());
+            let listed = &mut sessions;
+            after = owned_in(&self.swept(shard).await, owner, after, most, listed);
+            match after {
+                Some(_) => tokio::task::yield_now().await,
+                None => shard += 1,
             }
-            // One that left the list and came back meanwhile was found twice.
-            let mut ids = HashSet::new();
-            found.retain(|info| ids.insert(info.id.clone()));
-            owned.append(&mut found);
         }
-        Ok(owned)
+        // One whose place was lost meanwhile let the listing begin its shard again.
+        let mut ids = HashSet::new();
+        sessions.retain(|info| ids.insert(info.id.clone()));
+        let next = (shard < shards).then(|| InOwned { shard, after }.cursor());
+        Ok(Page { sessions, next })
     }
 
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
-        let mut all = Vec::new();
-        // A session that is renamed meanwhile into a shard already seen is found by the next pass.
-        loop {
-            let before = all.len();
-            for index in 0..self.0.shards() {
-                while self.destroy_in(&mut self.swept(index).await, owner, except, &mut all) {
-                    tokio::task::yield_now().await;
+        let (limit, mut all) = (limit.max(1), Vec::new());
+        for index in 0..self.0.shards() {
+            while all.len() < limit {
+                let most = STEPS.min(limit - all.len());
+                let ended = &mut all;
+                if !destroy_in(&mut self.swept(index).await, owner, except, most, ended) {
+                    break;
                 }
-            }
-            if all.len() == before {
-                return Ok(all);
+                tokio::task::yield_now().await;
             }
         }
+        Ok(all)
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -133,6 +142,7 @@ impl MemoryStore {
             tokio::task::yield_now().await;
         }
     }
+
     /// Adds the live sessions in the next `slots` slots of a shard, and gives where to go on.
     fn page_of(
         &self,
@@ -146,55 +156,47 @@ impl MemoryStore {
         sessions.extend(page.map(|(entry, owner)| entry.info(owner, locked.now)));
         next
     }
+}
 
-    /// Adds some of the owner's sessions in a shard to those `found` there before. Says whether
-    /// there are more.
-    fn owned_in(
-        &self,
-        locked: &mut Locked<'_>,
-        owner: &Owner,
-        found: &mut Vec<SessionInfo>,
-    ) -> bool {
-        let (shard, now) = (&locked.shard, locked.now);
-        // Go on after the last one that is still there.
-        let last = found.iter().rev().take(STEPS);
-        let mut places = last.filter_map(|info| shard.slot_of(self.0.find(&info.id).1, owner));
-        let mut next = shard.owned(owner, places.next());
-        for _ in 0..STEPS {
-            let Some(slot) = next else { return false };
-            found.push(shard.info(slot, now));
-            next = shard.owned(owner, Some(slot));
+/// Adds up to `most` of the owner's sessions in a shard, from the one after the marked one on. Says
+/// where to go on, if there are more.
+fn owned_in(
+    locked: &Locked<'_>,
+    owner: &Owner,
+    after: Option<Mark>,
+    most: usize,
+    sessions: &mut Vec<SessionInfo>,
+) -> Option<Mark> {
+    let (shard, now) = (&locked.shard, locked.now);
+    // Begin again where the place is lost: what is listed twice does no harm.
+    let mut last = after.and_then(|mark| shard.marked(mark, owner));
+    for _ in 0..most {
+        let slot = shard.owned(owner, last)?;
+        sessions.push(shard.info(slot, now));
+        last = Some(slot);
+    }
+    let last = last?;
+    let more = shard.owned(owner, Some(last)).is_some();
+    more.then(|| shard.mark(last))
+}
+
+/// Ends up to `most` of the owner's sessions in a shard. Says whether there may be more.
+fn destroy_in(
+    locked: &mut Locked<'_>,
+    owner: &Owner,
+    except: Option<&SessionId>,
+    most: usize,
+    all: &mut Vec<Ended>,
+) -> bool {
+    for _ in 0..most {
+        let mut next = locked.shard.owned(owner, None);
+        if let Some(slot) = next
+            && except.is_some_and(|id| locked.shard.is(slot, id))
+        {
+            next = locked.shard.owned(owner, Some(slot));
         }
-        next.is_some()
+        let Some(slot) = next else { return false };
+        all.push(locked.remove(slot));
     }
-
-    /// Ends some of the owner's sessions in a shard. Says whether there are more.
-    fn destroy_in(
-        &self,
-        locked: &mut Locked<'_>,
-        owner: &Owner,
-        except: Option<&SessionId>,
-        all: &mut Vec<Ended>,
-    ) -> bool {
-        for _ in 0..STEPS {
-            let mut next = locked.shard.owned(owner, None);
-            if let Some(slot) = next
-                && except.is_some_and(|id| locked.shard.is(slot, id))
-            {
-                next = locked.shard.owned(owner, Some(slot));
-            }
-            let Some(slot) = next else { return false };
-            all.push(locked.remove(slot));
-        }
-        true
-    }
-
-    /// The shard and the slot in it that a listing goes on with.
-    fn place_of(&self, cursor: &Cursor) -> Result<(usize, u32)> {
-        let parsed = cursor.as_str().split_once(':').and_then(|(index, slot)| {
-            let index = index.parse().ok().filter(|i| *i < self.0.shards())?;
-            Some((index, slot.parse().ok()?))
-        });
-        parsed.ok_or_else(|| Error::misconfigured("this cursor is not of a memory store"))
-    }
+    true
 }

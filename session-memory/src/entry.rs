@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use session_core::{
-    Anchor, Draft, Lifetime, Owner, Record, SessionId, SessionInfo, Stamp, Timeout, Ttl,
+    Anchor, Draft, Lifetime, Owner, Record, SessionInfo, Stamp, Timeout, Ttl, Version,
 };
 
+use crate::content::Content;
 use crate::key::Key;
 use crate::list::{Linked, Links};
-use crate::owners::ByOwner;
+use crate::owners::{ByOwner, NOBODY};
 use crate::wheel::{Bucket, ByTime, Micros, Timed};
 
 /// The deadline of a session that has none.
@@ -21,7 +21,7 @@ pub(crate) const NEVER: Micros = Micros::MAX;
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) stamp: Stamp,
-    pub(crate) data: Bytes,
+    pub(crate) content: Content,
     born: Micros,
     /// When it ends; of one that has ended, when that was found.
     deadline: Micros,
@@ -29,28 +29,17 @@ pub(crate) struct Entry {
     absolute: Millis,
     /// The number of its owner; see [`Owners`](crate::owners::Owners).
     pub(crate) owner: u32,
+    /// How often it was given an owner: how a listing finds out that it was given away, and back.
+    pub(crate) adoptions: u16,
     kin: Links,
     timer: Links,
     bucket: Bucket,
 }
 
-/// Data up to this size is copied in and out, instead of shared.
-const COPIED: usize = 512;
-
-/// The data for another holder. What is small is copied, which takes no longer than sharing it:
-/// that allocates a counter apart. A million of such small pieces, once freed, are what glibc's
-/// allocator puts together in one go, while whoever happened to allocate waits for it.
-pub(crate) fn hand_over(data: &Bytes) -> Bytes {
-    match data.len() {
-        ..=COPIED => Bytes::copy_from_slice(data),
-        _ => data.clone(),
-    }
-}
-
 /// What a write puts in place: the draft, with its times as this store counts them.
 pub(crate) struct Write {
     stamp: Stamp,
-    data: Bytes,
+    content: Content,
     born: Micros,
     pub(crate) deadline: Micros,
     idle: Millis,
@@ -58,7 +47,7 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    pub(crate) fn new(draft: &Draft, data: Bytes, born: Micros, now: Micros) -> Self {
+    pub(crate) fn new(draft: &Draft, content: Content, born: Micros, now: Micros) -> Self {
         let born = match draft.anchor {
             Anchor::Keep => born,
             Anchor::Restart => now,
@@ -67,7 +56,7 @@ impl Write {
         let absolute = Millis::of(draft.lifetime.absolute);
         Self {
             stamp: draft.stamp,
-            data,
+            content,
             born,
             deadline: idle.after(now).min(absolute.after(born)),
             idle,
@@ -83,16 +72,17 @@ impl Write {
         self
     }
 
-    pub(crate) fn entry(self, id: &SessionId, owner: u32) -> Entry {
+    pub(crate) fn entry(self, key: Key) -> Entry {
         Entry {
-            key: Key::of(id),
+            key,
             stamp: self.stamp,
-            data: self.data,
+            content: self.content,
             born: self.born,
             deadline: self.deadline,
             idle: self.idle,
             absolute: self.absolute,
-            owner,
+            owner: NOBODY,
+            adoptions: 0,
             kin: Links::NONE,
             timer: Links::NONE,
             bucket: Bucket::NONE,
@@ -101,20 +91,20 @@ impl Write {
 }
 
 impl Entry {
-    /// Puts a write in place, and gives the data it replaces.
-    pub(crate) fn write(&mut self, write: Write) -> Bytes {
+    /// Puts a write in place, and gives the content it replaces.
+    pub(crate) fn write(&mut self, write: Write) -> Content {
         self.stamp = write.stamp;
         self.born = write.born;
         self.deadline = write.deadline;
         self.idle = write.idle;
         self.absolute = write.absolute;
-        std::mem::replace(&mut self.data, write.data)
+        std::mem::replace(&mut self.content, write.content)
     }
 
-    /// Takes the data of a session whose end was found now.
-    pub(crate) fn end(&mut self, now: Micros) -> Bytes {
+    /// Takes the content of a session whose end was found now.
+    pub(crate) fn end(&mut self, now: Micros) -> Content {
         self.deadline = now;
-        std::mem::take(&mut self.data)
+        std::mem::take(&mut self.content)
     }
 
     pub(crate) fn is_live(&self, now: Micros) -> bool {
@@ -154,14 +144,15 @@ impl Entry {
     }
 
     pub(crate) fn record(&self, owner: Option<&Owner>, now: Micros) -> Record {
+        let (data, credential) = self.content.copy();
         Record {
-            data: hand_over(&self.data),
-            stamp: self.stamp,
+            data,
+            version: Version::new(self.stamp),
+            credential,
             owner: owner.cloned(),
             lifetime: self.lifetime(),
             ttl: self.ttl(now),
             age: self.age(now),
-            raw: Bytes::new(),
         }
     }
 
@@ -172,7 +163,7 @@ impl Entry {
             lifetime: self.lifetime(),
             ttl: self.ttl(now),
             age: self.age(now),
-            size: self.data.len(),
+            size: self.content.size(),
         }
     }
 }
@@ -235,7 +226,10 @@ impl Millis {
 }
 
 pub(crate) fn micros(duration: Duration) -> Micros {
-    Micros::try_from(duration.as_micros()).unwrap_or(NEVER - 1)
+    let whole = duration.as_secs().saturating_mul(1_000_000);
+    whole
+        .saturating_add(duration.subsec_micros().into())
+        .min(NEVER - 1)
 }
 
 #[cfg(test)]
@@ -247,7 +241,7 @@ mod tests {
     fn an_entry_is_as_small_as_it_was_meant_to_be() {
         assert_eq!(
             size_of::<Option<Node<Entry>>>(),
-            160,
+            120,
             "with all of its slot"
         );
     }

@@ -1,43 +1,40 @@
 //! A session's id as it is kept: beside the rest of its entry, unless it is unusually long.
 
-use std::num::NonZeroU8;
-
 use session_core::SessionId;
 
-/// The longest id that needs no memory of its own: those made from tokens have 47 bytes.
-const SHORT: usize = 47;
-/// The bit of `tag` that says that the id is a secret.
-const SECRET: u8 = 0x80;
+/// The longest id that needs no memory of its own. Native ids have 16 bytes.
+const SHORT: usize = 22;
 
-/// The id that a session is filed under, in 48 bytes.
+/// The id that a session is filed under, in 24 bytes.
+///
+/// One variant for each kind of long id, and a `bool` in the short one: that leaves room for the
+/// variants' tag, and for that of an empty slot.
 pub(crate) enum Key {
-    /// The length, and whether it is a secret, in `tag`.
     Short {
-        tag: NonZeroU8,
+        is_secret: bool,
+        length: u8,
         bytes: [u8; SHORT],
     },
-    Long {
-        text: Box<str>,
-        secret: bool,
-    },
+    Long(Box<str>),
+    LongSecret(Box<str>),
 }
 
 impl Key {
+    /// The key of `id`. It allocates for a long one: call it without a lock.
     pub(crate) fn of(id: &SessionId) -> Self {
-        let text = id.as_str();
-        let secret = if id.is_secret() { SECRET } else { 0 };
-        let length = u8::try_from(text.len()).ok();
-        let length = length.filter(|length| usize::from(*length) <= SHORT);
-        match length.and_then(|length| NonZeroU8::new(length | secret)) {
-            Some(tag) => {
-                let mut bytes = [0; SHORT];
-                bytes[..text.len()].copy_from_slice(text.as_bytes());
-                Self::Short { tag, bytes }
-            }
-            None => Self::Long {
-                text: text.into(),
-                secret: id.is_secret(),
-            },
+        let (text, is_secret) = (id.as_str(), id.is_secret());
+        let mut bytes = [0; SHORT];
+        let Some(room) = bytes.get_mut(..text.len()) else {
+            return match is_secret {
+                true => Self::LongSecret(text.into()),
+                false => Self::Long(text.into()),
+            };
+        };
+        room.copy_from_slice(text.as_bytes());
+        Self::Short {
+            is_secret,
+            length: text.len() as u8,
+            bytes,
         }
     }
 
@@ -57,15 +54,16 @@ impl Key {
 
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Short { tag, bytes } => &bytes[..usize::from(tag.get() & !SECRET)],
-            Self::Long { text, .. } => text.as_bytes(),
+            Self::Short { length, bytes, .. } => &bytes[..usize::from(*length)],
+            Self::Long(text) | Self::LongSecret(text) => text.as_bytes(),
         }
     }
 
     fn is_secret(&self) -> bool {
         match self {
-            Self::Short { tag, .. } => tag.get() & SECRET != 0,
-            Self::Long { secret, .. } => *secret,
+            Self::Short { is_secret, .. } => *is_secret,
+            Self::Long(_) => false,
+            Self::LongSecret(_) => true,
         }
     }
 }
@@ -99,6 +97,7 @@ mod tests {
 
     #[test]
     fn a_key_is_as_small_as_it_was_meant_to_be() {
-        assert_eq!(size_of::<Key>(), 48);
+        assert_eq!(size_of::<Key>(), 24);
+        assert_eq!(size_of::<Option<Key>>(), 24);
     }
 }

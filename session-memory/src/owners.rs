@@ -53,7 +53,9 @@ impl Owners {
             };
             self.table.insert(self.hash(owner), kin)
         });
-        entries[slot].owner = number;
+        let entry = &mut entries[slot];
+        entry.owner = number;
+        entry.adoptions = entry.adoptions.wrapping_add(1);
         let kin = &mut self.table[number];
         kin.uses += 1;
         kin.sessions.push(entries, slot);

@@ -6,12 +6,13 @@
 
 use std::hash::RandomState;
 
-use bytes::Bytes;
 use session_core::{Ended, Owner, Record, SessionId, SessionInfo, Stamp, Timeout, Ttl};
 
+use crate::content::Content;
+use crate::cursor::Mark;
 use crate::entry::{Entry, NEVER, Write};
 use crate::list::List;
-use crate::owners::{NOBODY, Owners};
+use crate::owners::Owners;
 use crate::slab::Chunk;
 use crate::table::{Node, Table};
 use crate::wheel::{ByTime, Micros, Wheel};
@@ -19,7 +20,7 @@ use crate::wheel::{ByTime, Micros, Wheel};
 /// What a shard has let go of. Freeing memory can take long, so it is done without the lock.
 #[derive(Default)]
 pub(crate) struct Garbage {
-    data: Vec<Bytes>,
+    contents: Vec<Content>,
     memory: Vec<Chunk<Node<Entry>>>,
 }
 
@@ -94,9 +95,9 @@ impl Shard {
         self.entries[slot].touch(idle, now)
     }
 
-    /// Puts a new session in place, in which no live one is.
-    pub(crate) fn insert(&mut self, name: Name<'_>, write: Write, owner: Option<&Owner>) -> u32 {
-        let slot = self.entries.insert(name.hash, write.entry(name.id, NOBODY));
+    /// Adds a session of whose id there is none. `hash` is of its [`Name`].
+    pub(crate) fn insert(&mut self, hash: u32, entry: Entry, owner: Option<&Owner>) -> u32 {
+        let slot = self.entries.insert(hash, entry);
         if let Some(owner) = owner {
             self.owners.adopt(&mut self.entries, slot, owner);
         }
@@ -104,8 +105,8 @@ impl Shard {
         slot
     }
 
-    /// Replaces what is in `slot`, and gives the data that was.
-    pub(crate) fn replace(&mut self, slot: u32, write: Write, owner: Option<&Owner>) -> Bytes {
+    /// Replaces what is in `slot`, and gives the content that was.
+    pub(crate) fn replace(&mut self, slot: u32, write: Write, owner: Option<&Owner>) -> Content {
         let entry = &mut self.entries[slot];
         let earlier = write.deadline < entry.deadline();
         let old = entry.write(write);
@@ -129,7 +130,7 @@ impl Shard {
     pub(crate) fn remove(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) -> Ended {
         self.wheel.remove(&mut self.entries, slot);
         self.owners.unlist(&mut self.entries, slot);
-        garbage.data.push(self.entries[slot].end(now));
+        garbage.contents.push(self.entries[slot].end(now));
         self.take(slot)
     }
 
@@ -242,10 +243,20 @@ impl Shard {
         }
     }
 
-    /// The slot of the session of this name, if it is `owner`'s.
-    pub(crate) fn slot_of(&self, name: Name<'_>, owner: &Owner) -> Option<u32> {
-        let is_theirs = |slot: &u32| self.owners.get(self.entries[*slot].owner) == Some(owner);
-        self.find(name).filter(is_theirs)
+    /// The place of `slot` in its owner's list, to be found again after the lock was let go.
+    pub(crate) fn mark(&self, slot: u32) -> Mark {
+        Mark {
+            slot,
+            hash: self.entries.hash(slot),
+            adoptions: self.entries[slot].adoptions,
+        }
+    }
+
+    /// The slot of the marked session, if it still has that place in the list of `owner`.
+    pub(crate) fn marked(&self, mark: Mark, owner: &Owner) -> Option<u32> {
+        let entry = self.entries.get(mark.slot, mark.hash)?;
+        let is_there = entry.adoptions == mark.adoptions;
+        (is_there && self.owners.get(entry.owner) == Some(owner)).then_some(mark.slot)
     }
 
     pub(crate) fn info(&self, slot: u32, now: Micros) -> SessionInfo {
@@ -274,7 +285,7 @@ impl Shard {
     fn end(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) {
         self.owners.unlist(&mut self.entries, slot);
         self.entries.unlist(slot);
-        garbage.data.push(self.entries[slot].end(now));
+        garbage.contents.push(self.entries[slot].end(now));
         if self.grace > 0 {
             self.ended.push(&mut self.entries, slot);
             self.ends += 1;
@@ -293,7 +304,7 @@ impl Shard {
     /// Empties the slot of an ended session that is in no list, and tells of it.
     fn take(&mut self, slot: u32) -> Ended {
         let entry = &self.entries[slot];
-        let (id, age) = (entry.key.id(), entry.age(entry.deadline()));
+        let (id, age) = (entry.key.id(), Some(entry.age(entry.deadline())));
         let owner = self.forget(slot);
         Ended { id, owner, age }
     }

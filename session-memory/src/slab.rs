@@ -72,6 +72,12 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// What is in a slot, if there is such a slot and it is taken.
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        let (number, place) = split(slot);
+        self.chunks.get(number)?.as_ref()?[place].as_ref()
+    }
+
     /// The first taken slot from `from` on, in the order of their numbers.
     pub(crate) fn next_taken(&self, from: u32) -> Option<u32> {
         let (first, place) = split(from);
@@ -133,10 +139,7 @@ impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
     fn index(&self, slot: u32) -> &T {
-        let (number, place) = split(slot);
-        let chunk = self.chunks[number].as_ref();
-        let value = chunk.and_then(|chunk| chunk[place].as_ref());
-        value.expect("a slot that is taken")
+        self.get(slot).expect("a slot that is taken")
     }
 }
 

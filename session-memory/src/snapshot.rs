@@ -1,7 +1,8 @@
 //! All sessions in a file, so that a restart need not log everybody out.
 //!
-//! The file is a magic line, the wall-clock time it was taken, the number of sessions, the
-//! sessions as length-prefixed fields in little-endian, and the SHA-256 of all that.
+//! The file is a line that names the format and its version, the wall-clock time it was taken, the
+//! number of sessions, the sessions, and the SHA-256 of all that. A session is its fields in order,
+//! those of varying length after their length. Numbers are 64 bits in little-endian.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -9,22 +10,28 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use session_core::{Draft, Error, Lifetime, Owner, Result, SessionId, Stamp, Timeout, Ttl};
+use session_core::{
+    Credential, Draft, Error, Lifetime, Owner, Result, SessionId, Stamp, Timeout, Ttl,
+};
 use sha2::{Digest, Sha256};
 
 use crate::MemoryStore;
-use crate::entry::{Entry, hand_over};
+use crate::entry::Entry;
 use crate::store::STEPS;
 use crate::wheel::Micros;
 
-const MAGIC: &[u8] = b"session-memory snapshot 1\n";
+const MAGIC: &[u8] = b"session-memory snapshot 2\n";
 const NEVER: u64 = u64::MAX;
 
+/// A snapshot that was read, its sessions still as they are stored.
 pub(crate) struct Snapshot {
     taken: SystemTime,
-    sessions: Vec<Stored>,
+    count: u64,
+    sessions: Bytes,
 }
 
+/// A session in a snapshot.
+#[derive(Debug)]
 struct Stored {
     id: SessionId,
     draft: Draft,
@@ -37,8 +44,7 @@ impl MemoryStore {
     /// [`snapshot`](crate::MemoryStoreBuilder::snapshot), atomically: the file is the old one or
     /// the new one, whatever happens. Gives their number.
     ///
-    /// The sessions are copied a few at a time (data over 512 bytes is shared, not copied), and the file is
-    /// written on a thread of its own.
+    /// A thread of its own copies the sessions, a few at a time, and writes the file.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] if no file was named, [`Error::Store`] if it can't be written.
@@ -50,9 +56,9 @@ impl MemoryStore {
         };
         let store = self.clone();
         let write = move || {
-            let snapshot = Snapshot::take(&store);
-            write_atomically(&path, &snapshot.encode())?;
-            Ok(snapshot.sessions.len())
+            let (count, bytes) = take(&store);
+            write_atomically(&path, &bytes)?;
+            Ok(count)
         };
         tokio::task::spawn_blocking(write)
             .await
@@ -60,11 +66,12 @@ impl MemoryStore {
             .map_err(|error: std::io::Error| Error::store("snapshot", error))
     }
 
-    pub(crate) fn restore(&self, snapshot: Snapshot) {
+    pub(crate) fn restore(&self, mut snapshot: Snapshot) -> Result<()> {
         let down = SystemTime::now().duration_since(snapshot.taken);
         // A clock that was set back must not give sessions more time than they had.
         let down = down.unwrap_or_default();
-        for stored in snapshot.sessions {
+        for _ in 0..snapshot.count {
+            let stored = Stored::decode(&mut snapshot.sessions).ok_or_else(corrupt)?;
             let left = match stored.left {
                 Ttl::Left(left) => Ttl::Left(left.saturating_sub(down)),
                 Ttl::Never => Ttl::Never,
@@ -74,26 +81,59 @@ impl MemoryStore {
                 self.0.restore(&stored.id, &stored.draft, age, left);
             }
         }
+        Ok(())
+    }
+}
+
+/// The number of live sessions, and a snapshot of them.
+fn take(store: &MemoryStore) -> (usize, Bytes) {
+    let mut file = Unfinished::new(SystemTime::now());
+    for index in 0..store.0.shards() {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let locked = store.0.lock(index);
+            let now = locked.now;
+            let (page, rest) = locked.shard.page(from, STEPS as u32, now);
+            let page: Vec<Stored> = page
+                .map(|(entry, owner)| Stored::of(entry, owner, now))
+                .collect();
+            drop(locked);
+            page.iter().for_each(|stored| file.add(stored));
+            next = rest;
+        }
+    }
+    (file.count, file.finish())
+}
+
+/// A snapshot that is being written.
+struct Unfinished {
+    bytes: BytesMut,
+    count: usize,
+}
+
+impl Unfinished {
+    fn new(taken: SystemTime) -> Self {
+        let mut bytes = BytesMut::from(MAGIC);
+        bytes.put_u64_le(millis(taken.duration_since(UNIX_EPOCH).unwrap_or_default()));
+        bytes.put_u64_le(0);
+        Self { bytes, count: 0 }
+    }
+
+    fn add(&mut self, stored: &Stored) {
+        stored.encode(&mut self.bytes);
+        self.count += 1;
+    }
+
+    fn finish(mut self) -> Bytes {
+        let (_, mut count) = self.bytes.split_at_mut(MAGIC.len() + 8);
+        count.put_u64_le(self.count as u64);
+        let checksum = Sha256::digest(&self.bytes);
+        self.bytes.put_slice(&checksum);
+        self.bytes.freeze()
     }
 }
 
 impl Snapshot {
-    fn take(store: &MemoryStore) -> Self {
-        let taken = SystemTime::now();
-        let mut sessions = Vec::new();
-        for index in 0..store.0.shards() {
-            let mut next = Some(0);
-            while let Some(from) = next {
-                let locked = store.0.lock(index);
-                let now = locked.now;
-                let (page, rest) = locked.shard.page(from, STEPS as u32, now);
-                sessions.extend(page.map(|(entry, owner)| Stored::of(entry, owner, now)));
-                next = rest;
-            }
-        }
-        Self { taken, sessions }
-    }
-
     /// The snapshot at `path`, if there is one.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         let file = match File::open(path) {
@@ -106,22 +146,7 @@ impl Snapshot {
         Self::decode(bytes.into()).map(Some)
     }
 
-    fn encode(&self) -> Bytes {
-        let mut out = BytesMut::new();
-        out.put_slice(MAGIC);
-        let taken = self.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
-        out.put_u64_le(millis(taken));
-        out.put_u64_le(self.sessions.len() as u64);
-        for stored in &self.sessions {
-            stored.encode(&mut out);
-        }
-        let checksum = Sha256::digest(&out);
-        out.put_slice(&checksum);
-        out.freeze()
-    }
-
     fn decode(mut bytes: Bytes) -> Result<Self> {
-        let corrupt = || Error::corrupt("the snapshot file is cut off or was changed");
         let body = bytes.len().checked_sub(32).ok_or_else(corrupt)?;
         let checksum = bytes.split_off(body);
         if Sha256::digest(&bytes)[..] != checksum[..] || !bytes.starts_with(MAGIC) {
@@ -130,18 +155,24 @@ impl Snapshot {
         bytes.advance(MAGIC.len());
         let taken = bytes.try_get_u64_le().map_err(|_| corrupt())?;
         let count = bytes.try_get_u64_le().map_err(|_| corrupt())?;
-        let sessions = (0..count).map(|_| Stored::decode(&mut bytes).ok_or_else(corrupt));
         Ok(Self {
             taken: UNIX_EPOCH + Duration::from_millis(taken),
-            sessions: sessions.collect::<Result<_>>()?,
+            count,
+            sessions: bytes,
         })
     }
 }
 
+fn corrupt() -> Error {
+    Error::corrupt("the snapshot file is cut off or was changed")
+}
+
 impl Stored {
     fn of(entry: &Entry, owner: Option<&Owner>, now: Micros) -> Self {
-        let mut draft =
-            Draft::new(hand_over(&entry.data), entry.lifetime()).with_owner(owner.cloned());
+        let (data, credential) = entry.content.copy();
+        let mut draft = Draft::new(data, entry.lifetime())
+            .with_credential(credential)
+            .with_owner(owner.cloned());
         draft.stamp = entry.stamp;
         Self {
             id: entry.key.id(),
@@ -152,22 +183,18 @@ impl Stored {
     }
 
     fn encode(&self, out: &mut BytesMut) {
+        let draft = &self.draft;
         out.put_u8(u8::from(self.id.is_secret()));
         put_field(out, self.id.as_str().as_bytes());
-        put_field(
-            out,
-            self.draft
-                .owner
-                .as_ref()
-                .map_or("", Owner::as_str)
-                .as_bytes(),
-        );
-        out.put_slice(self.draft.stamp.as_bytes());
-        out.put_u64_le(self.draft.lifetime.idle.millis().unwrap_or(NEVER));
-        out.put_u64_le(self.draft.lifetime.absolute.millis().unwrap_or(NEVER));
+        let owner = draft.owner.as_ref().map_or("", Owner::as_str);
+        put_field(out, owner.as_bytes());
+        out.put_slice(draft.stamp.as_bytes());
+        out.put_u64_le(draft.lifetime.idle.millis().unwrap_or(NEVER));
+        out.put_u64_le(draft.lifetime.absolute.millis().unwrap_or(NEVER));
         out.put_u64_le(self.left.left().map_or(NEVER, millis));
         out.put_u64_le(millis(self.age));
-        put_field(out, &self.draft.data);
+        put_field(out, Credential::stored(draft.credential.as_ref()));
+        put_field(out, &draft.data);
     }
 
     fn decode(bytes: &mut Bytes) -> Option<Self> {
@@ -190,8 +217,12 @@ impl Stored {
         let absolute = limit(bytes.try_get_u64_le().ok()?);
         let left = limit(bytes.try_get_u64_le().ok()?).into();
         let age = Duration::from_millis(bytes.try_get_u64_le().ok()?);
-        let lifetime = Lifetime::new(idle, absolute);
-        let mut draft = Draft::new(take_field(bytes)?, lifetime).with_owner(owner);
+        let credential = Credential::from_stored(&take_field(bytes)?).ok()?;
+        // A copy, for a slice would keep all of the file in memory.
+        let data = Bytes::copy_from_slice(&take_field(bytes)?);
+        let mut draft = Draft::new(data, Lifetime::new(idle, absolute))
+            .with_credential(credential)
+            .with_owner(owner);
         draft.stamp = Stamp::from_bytes(stamp);
         Some(Self {
             id: id.ok()?,
@@ -259,4 +290,108 @@ fn check_private(file: &File) -> Result<()> {
 #[cfg(not(unix))]
 fn check_private(_file: &File) -> Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signed-in session with a credential, and a guest of a layout with plain ids.
+    fn two() -> [Stored; 2] {
+        let lifetime = Lifetime::new(Duration::from_secs(1), Timeout::Never);
+        let mut draft = Draft::new("{}", lifetime)
+            .with_credential(Credential::from_stored(&[0xC1, 0xC2, 0xC3]).expect("it fits"))
+            .with_owner(Owner::new("ann").expect("valid"));
+        draft.stamp = Stamp::from_bytes(*b"0123456789abcdef");
+        let mut bare = Draft::new("", Lifetime::new(Timeout::Never, Timeout::Never));
+        bare.stamp = Stamp::from_bytes([0xFF; 16]);
+        [
+            Stored {
+                id: SessionId::from_stored("id").expect("valid"),
+                draft,
+                age: Duration::from_millis(0x0403_0201),
+                left: Ttl::Left(Duration::from_millis(500)),
+            },
+            Stored {
+                id: SessionId::plain("s").expect("valid"),
+                draft: bare,
+                age: Duration::ZERO,
+                left: Ttl::Never,
+            },
+        ]
+    }
+
+    const NUMBER_NEVER: &[u8] = &[0xFF; 8];
+
+    /// The sessions of `two`, written down by hand.
+    fn golden() -> Vec<u8> {
+        let fields: [&[u8]; 25] = [
+            b"\0",
+            b"\x02\0\0\0\0\0\0\0",
+            b"id",
+            b"\x03\0\0\0\0\0\0\0",
+            b"ann",
+            b"0123456789abcdef",
+            b"\xE8\x03\0\0\0\0\0\0",
+            NUMBER_NEVER,
+            b"\xF4\x01\0\0\0\0\0\0",
+            b"\x01\x02\x03\x04\0\0\0\0",
+            b"\x03\0\0\0\0\0\0\0",
+            b"\xC1\xC2\xC3",
+            b"\x02\0\0\0\0\0\0\0",
+            b"{}",
+            // The other one.
+            b"\x01",
+            b"\x01\0\0\0\0\0\0\0",
+            b"s",
+            b"\0\0\0\0\0\0\0\0",
+            &[0xFF; 16],
+            NUMBER_NEVER,
+            NUMBER_NEVER,
+            NUMBER_NEVER,
+            b"\0\0\0\0\0\0\0\0",
+            b"\0\0\0\0\0\0\0\0",
+            b"\0\0\0\0\0\0\0\0",
+        ];
+        fields.concat()
+    }
+
+    #[test]
+    fn sessions_are_stored_as_these_bytes() {
+        let mut file = Unfinished::new(UNIX_EPOCH + Duration::from_millis(0x0807_0605));
+        two().iter().for_each(|stored| file.add(stored));
+        let file = file.finish();
+        let (body, checksum) = file.split_at(file.len() - 32);
+        let head = b"session-memory snapshot 2\n\x05\x06\x07\x08\0\0\0\0\x02\0\0\0\0\0\0\0";
+        assert_eq!(body, [head.as_slice(), &golden()].concat());
+        assert_eq!(checksum, Sha256::digest(body).as_slice());
+    }
+
+    #[test]
+    fn these_bytes_are_read_as_those_sessions() {
+        let mut bytes = Bytes::from(golden());
+        for expected in two() {
+            let read = Stored::decode(&mut bytes).expect("whole");
+            // The random parts of a draft are none here.
+            assert_eq!(format!("{read:?}"), format!("{expected:?}"));
+            assert_eq!(read.id.is_secret(), expected.id.is_secret());
+            assert_eq!(read.draft.credential, expected.draft.credential);
+        }
+        assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn a_session_that_is_cut_off_or_has_too_long_a_credential_is_none() {
+        let golden = Bytes::from(golden());
+        let mut whole = golden.clone();
+        Stored::decode(&mut whole).expect("whole");
+        for length in 0..golden.len() - whole.len() {
+            assert!(Stored::decode(&mut golden.slice(..length)).is_none());
+        }
+        // The credential is after 1 + 10 + 11 + 16 + 32 bytes.
+        let mut bytes = golden[..70].to_vec();
+        bytes.extend_from_slice(&193_u64.to_le_bytes());
+        bytes.extend_from_slice(&[7; 1_000]);
+        assert!(Stored::decode(&mut bytes.into()).is_none());
+    }
 }

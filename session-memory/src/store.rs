@@ -1,4 +1,4 @@
-//! The six operations, on shards in memory.
+//! The five operations, on shards in memory.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use session_core::{
-    Bytes, Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, Stamp, Timeout, Ttl, async_trait,
+    Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Timeout, Ttl, Version, async_trait,
 };
 use tokio::time::Instant;
 
 use crate::MemoryStoreBuilder;
-use crate::entry::{Write, hand_over, micros};
+use crate::content::Content;
+use crate::entry::{Write, micros};
+use crate::key::Key;
 use crate::shard::{Garbage, Name, Shard};
 use crate::wheel::Micros;
 
@@ -114,7 +116,7 @@ impl Locked<'_> {
         steps
     }
 
-    /// Removes the live session in `slot`. Its data is freed after the shard was unlocked.
+    /// Removes the live session in `slot`. Its content is freed after the shard was unlocked.
     pub(crate) fn remove(&mut self, slot: u32) -> Ended {
         self.inner.release(1);
         self.shard.remove(slot, self.now, &mut self.garbage)
@@ -145,25 +147,15 @@ impl Inner {
     }
 
     /// The shard of an id, after it was freed of a few expired sessions, and the id's name there.
-    pub(crate) fn open<'a>(&self, id: &'a SessionId) -> (Locked<'_>, Name<'a>) {
-        let (index, name) = self.find(id);
-        (self.open_at(index), name)
-    }
-
-    fn open_at(&self, index: usize) -> Locked<'_> {
-        let mut shard = self.lock(index);
-        shard.sweep_until(shard.now - LATE, FREED_PER_OPERATION);
-        shard
-    }
-
-    /// The number of an id's shard, and the id's name there.
-    pub(crate) fn find<'a>(&self, id: &'a SessionId) -> (usize, Name<'a>) {
+    fn open<'a>(&self, id: &'a SessionId) -> (Locked<'_>, Name<'a>) {
         let hash = self.hasher.hash_one(id);
         let name = Name {
             id,
             hash: hash as u32,
         };
-        ((hash >> 32) as usize & (self.shards.len() - 1), name)
+        let mut shard = self.lock((hash >> 32) as usize & (self.shards.len() - 1));
+        shard.sweep_until(shard.now - LATE, FREED_PER_OPERATION);
+        (shard, name)
     }
 
     /// A shard as good as new, and what was in it.
@@ -208,11 +200,10 @@ impl Inner {
 
     /// Puts a session from a snapshot in place.
     pub(crate) fn restore(&self, id: &SessionId, draft: &Draft, age: Duration, left: Ttl) {
+        let (content, key) = (Content::of(draft), Key::of(id));
         let (mut locked, name) = self.open(id);
         let born = locked.now.saturating_sub(micros(age));
-        // What was read from the file is one piece of memory, of which this is a part.
-        let data = Bytes::copy_from_slice(&draft.data);
-        let write = Write::new(draft, data, born, locked.now);
+        let write = Write::new(draft, content, born, locked.now);
         let write = write.with_left(left, locked.now);
         let owner = draft.owner.as_ref();
         locked.bury(name);
@@ -220,7 +211,7 @@ impl Inner {
             Some(slot) => drop(locked.shard.replace(slot, write, owner)),
             None => {
                 self.count.fetch_add(1, Ordering::Relaxed);
-                locked.shard.insert(name, write, owner);
+                locked.shard.insert(name.hash, write.entry(key), owner);
             }
         }
     }
@@ -292,23 +283,21 @@ impl SessionStore for MemoryStore {
         Some(self)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.check(draft)?;
         self.0.start_sweeping();
         self.0.reserve().await?;
-        let data = hand_over(&draft.data);
+        // Memory is taken before the lock and freed after it: the allocator can take long.
+        let (content, key) = (Content::of(draft), Key::of(id));
         let (mut locked, name) = self.0.open(id);
         if let Some(slot) = locked.shard.live(name, locked.now) {
             self.0.release(1);
-            return match locked.shard.stamp(slot) == draft.stamp {
-                true => Ok(draft.stamp),
-                false => Err(Error::AlreadyExists),
-            };
+            return Ok(Saved::by_stamp(Some(locked.shard.stamp(slot)), draft));
         }
         locked.bury(name);
-        let write = Write::new(draft, data, locked.now, locked.now);
-        locked.shard.insert(name, write, draft.owner.as_ref());
-        Ok(draft.stamp)
+        let entry = Write::new(draft, content, locked.now, locked.now).entry(key);
+        locked.shard.insert(name.hash, entry, draft.owner.as_ref());
+        Ok(Saved::done(draft))
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
@@ -317,26 +306,22 @@ impl SessionStore for MemoryStore {
         Ok(found.map(|slot| locked.shard.record(slot, locked.now)))
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.check(draft)?;
-        // Taken and dropped without the lock, for both have to do with the allocator.
-        let data = hand_over(&draft.data);
+        let content = Content::of(draft);
         let (mut locked, name) = self.0.open(id);
         let Some(slot) = locked.shard.live(name, locked.now) else {
             return Ok(Saved::Gone);
         };
         let stamp = locked.shard.stamp(slot);
-        if stamp == draft.stamp {
-            return Ok(Saved::Done(stamp));
+        if stamp == draft.stamp || stamp != expected.stamp() {
+            return Ok(Saved::by_stamp(Some(stamp), draft));
         }
-        if stamp != expected {
-            return Ok(Saved::Conflict);
-        }
-        let write = Write::new(draft, data, locked.shard.born(slot), locked.now);
+        let write = Write::new(draft, content, locked.shard.born(slot), locked.now);
         let old = locked.shard.replace(slot, write, draft.owner.as_ref());
         drop(locked);
         drop(old);
-        Ok(Saved::Done(draft.stamp))
+        Ok(Saved::done(draft))
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
@@ -346,79 +331,14 @@ impl SessionStore for MemoryStore {
         Ok(found.map(|slot| locked.shard.touch(slot, idle, now)))
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.check(draft)?;
-        let data = hand_over(&draft.data);
-        let (mut pair, from, to) = self.0.open_pair(from, to);
-        let now = pair.now();
-        let target = pair.to().shard.live(to, now);
-        if target.is_some_and(|slot| pair.to().shard.stamp(slot) == draft.stamp) {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        let Some(source) = pair.from.shard.live(from, now) else {
-            return Ok(Saved::Gone);
-        };
-        if pair.from.shard.stamp(source) != expected {
-            return Ok(Saved::Conflict);
-        }
-        if target.is_some() && from.id != to.id {
-            return Err(Error::AlreadyExists);
-        }
-        let write = Write::new(draft, data, pair.from.shard.born(source), now);
-        pair.from.remove(source);
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        pair.to().bury(to);
-        pair.to().shard.insert(to, write, draft.owner.as_ref());
-        Ok(Saved::Done(draft.stamp))
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let (mut locked, name) = self.0.open(id);
         let found = locked.shard.live(name, locked.now);
-        Ok(found.map(|slot| locked.remove(slot)).is_some())
-    }
-}
-
-/// The shards of two ids, which may be one.
-struct Pair<'a> {
-    from: Locked<'a>,
-    to: Option<Locked<'a>>,
-}
-
-impl<'a> Pair<'a> {
-    fn to(&mut self) -> &mut Locked<'a> {
-        self.to.as_mut().unwrap_or(&mut self.from)
-    }
-
-    /// When both were locked.
-    fn now(&self) -> Micros {
-        let to = self.to.as_ref().map_or(0, |to| to.now);
-        self.from.now.max(to)
-    }
-}
-
-impl Inner {
-    /// Locks in the order of the shards, so that two renames can't wait for each other.
-    fn open_pair<'a>(
-        &self,
-        from: &'a SessionId,
-        to: &'a SessionId,
-    ) -> (Pair<'_>, Name<'a>, Name<'a>) {
-        let ((from, from_name), (to, to_name)) = (self.find(from), self.find(to));
-        let early_to = (to < from).then(|| self.open_at(to));
-        let from_shard = self.open_at(from);
-        let late_to = (to > from).then(|| self.open_at(to));
-        let pair = Pair {
-            from: from_shard,
-            to: early_to.or(late_to),
-        };
-        (pair, from_name, to_name)
+        let found = found.filter(|slot| {
+            let stamp = locked.shard.stamp(*slot);
+            expected.is_none_or(|expected| expected.stamp() == stamp)
+        });
+        Ok(found.map(|slot| locked.remove(slot)))
     }
 }
 

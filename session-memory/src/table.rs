@@ -121,6 +121,17 @@ impl<T> Table<T> {
         listed.map(|node| &node.value)
     }
 
+    /// The hash of the value in `slot`.
+    pub(crate) fn hash(&self, slot: u32) -> u32 {
+        self.nodes[slot].hash
+    }
+
+    /// The value in `slot`, if there is one with this hash that can be found.
+    pub(crate) fn get(&self, slot: u32, hash: u32) -> Option<&T> {
+        let node = self.nodes.get(slot)?;
+        (node.hash == hash && node.chain != UNLISTED).then_some(&node.value)
+    }
+
     /// See [`Slab::next_taken`].
     pub(crate) fn next_taken(&self, from: u32) -> Option<u32> {
         self.nodes.next_taken(from)
@@ -245,6 +256,8 @@ mod tests {
                 match (kind % 4, model.get(&value).copied()) {
                     (0 | 1, None) => {
                         let slot = table.insert(hash, value);
+                        prop_assert_eq!(table.get(slot, hash), Some(&value));
+                        prop_assert_eq!(table.get(slot, !hash), None, "another's slot");
                         model.insert(value, slot);
                     }
                     (2, Some(slot)) => {
@@ -255,6 +268,7 @@ mod tests {
                         table.unlist(slot);
                         model.remove(&value);
                         prop_assert_eq!(table[slot], value, "it is still there");
+                        prop_assert_eq!(table.get(slot, hash), None, "but not to be found");
                     }
                     (_, slot) => prop_assert_eq!(find(&table, hash, value), slot),
                 }

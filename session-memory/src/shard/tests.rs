@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use session_core::{Draft, Lifetime};
 
 use super::*;
+use crate::key::Key;
 
 const SECOND: Micros = 1_000_000;
 const ALL: usize = usize::MAX;
@@ -29,7 +30,7 @@ fn shard(grace: Micros) -> Shard {
 
 fn write(idle: impl Into<Timeout>, now: Micros) -> Write {
     let draft = Draft::new("x", Lifetime::idle(idle));
-    Write::new(&draft, draft.data.clone(), now, now)
+    Write::new(&draft, Content::of(&draft), now, now)
 }
 
 fn seconds(n: u64) -> Duration {
@@ -41,7 +42,7 @@ fn put(shard: &mut Shard, n: usize, write: Write, owner: Option<&Owner>) {
     let id = id(n);
     match shard.find(name(&id)) {
         Some(slot) => drop(shard.replace(slot, write, owner)),
-        None => drop(shard.insert(name(&id), write, owner)),
+        None => drop(shard.insert(name(&id).hash, write.entry(Key::of(&id)), owner)),
     }
 }
 
@@ -98,7 +99,7 @@ fn ends_wait_for_the_reaper_as_long_as_the_grace() {
     let taken = shard.take_ended(4, 30 * SECOND);
     assert_eq!(taken.len(), 4);
     for ended in taken {
-        assert_eq!((ended.owner, ended.age), (whose.clone(), seconds(2)));
+        assert_eq!((ended.owner, ended.age), (whose.clone(), Some(seconds(2))));
     }
     sweep(&mut shard, 62 * SECOND, ALL);
     assert_eq!(shard.ended(), 6);
@@ -117,6 +118,45 @@ fn keeping_a_session_alive_does_not_make_work() {
         let swept = sweep(&mut shard, now, 2);
         assert!(swept.steps <= 1, "one look at most, after {second} s");
     }
+}
+
+#[test]
+fn a_place_in_an_owners_list_is_lost_with_the_session_and_with_its_owner() {
+    let mut shard = shard(60 * SECOND);
+    let (ann, bob) = (owner(1).expect("named"), owner(2).expect("named"));
+    for n in 0..3 {
+        put(&mut shard, n, write(seconds(100), 0), Some(&ann));
+    }
+    let slots = owned(&shard, &ann);
+    let marks: Vec<Mark> = slots.iter().map(|slot| shard.mark(*slot)).collect();
+    put(&mut shard, 0, write(seconds(100), 0), Some(&ann));
+    for (slot, mark) in slots.iter().zip(&marks) {
+        assert_eq!(
+            shard.marked(*mark, &ann),
+            Some(*slot),
+            "written, and still there"
+        );
+        assert_eq!(shard.marked(*mark, &bob), None, "of another's list");
+    }
+    // Given away and back, it is the last of them.
+    put(&mut shard, 0, write(seconds(100), 0), Some(&bob));
+    assert_eq!(shard.marked(marks[0], &bob), None);
+    put(&mut shard, 0, write(seconds(1), 0), Some(&ann));
+    assert_eq!(shard.marked(marks[0], &ann), None);
+    assert_eq!(owned(&shard, &ann), [slots[1], slots[2], slots[0]]);
+    // Ended, it keeps its slot for the reaper.
+    let last = shard.mark(slots[0]);
+    sweep(&mut shard, 2 * SECOND, ALL);
+    assert_eq!((shard.marked(last, &ann), shard.ended()), (None, 1));
+    shard.remove(slots[1], SECOND, &mut Garbage::default());
+    assert_eq!(shard.marked(marks[1], &ann), None);
+    put(&mut shard, 3, write(seconds(100), 0), Some(&ann));
+    assert_eq!(shard.marked(marks[1], &ann), None, "another's slot");
+    let nowhere = Mark {
+        slot: u32::MAX,
+        ..last
+    };
+    assert_eq!(shard.marked(nowhere, &ann), None);
 }
 
 /// What a shard should hold: deadline and owner of each session, and the ends to report.

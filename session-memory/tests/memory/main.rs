@@ -1,0 +1,7 @@
+//! What only the memory store does: its bound, its listings, its snapshot, and freeing what has
+//! expired. The conformance suite tests the rest.
+
+mod directory;
+mod snapshot;
+mod store;
+mod support;
