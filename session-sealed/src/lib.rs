@@ -1,11 +1,12 @@
-//! Session data encrypted at rest, in any store: [`SealedStore`] around it; and the secrets that
-//! this and `session-web` derive their keys from.
+//! Session data encrypted at rest: a [`SealedStore`] around any store. Also the secrets from which
+//! it and `session-web` derive their keys.
 //!
-//! XChaCha20-Poly1305 with keys by HKDF-SHA256. Secrets rotate: of a [`KeyRing`] the first seals,
-//! all open.
+//! The cipher is XChaCha20-Poly1305, with keys by HKDF-SHA256. Secrets rotate: the first one of a
+//! [`KeyRing`] seals, all of them open.
 #![forbid(unsafe_code)]
 
 mod key;
+mod place;
 mod seal;
 mod store;
 

@@ -5,20 +5,36 @@ use std::sync::Arc;
 
 use session_core::{
     Bytes, Capabilities, Cursor, Draft, Ended, Error, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout, Ttl, async_trait,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, Timeout, TokenChange, Ttl, Version,
+    async_trait,
 };
 
 use crate::key::KeyRing;
+use crate::place::Place;
 use crate::seal::{OVERHEAD, Sealer};
 
-/// Seals the data of every session before the store inside gets it.
+/// Encrypts the data of every session before the store inside gets it, and detects changes that
+/// were made to a record without the secret.
 ///
-/// A session's data is bound to its id: one that is copied over another in the database opens
-/// nothing. Owner, limits and times stay readable, for the store works with them. Record and id
-/// are as they were in every other way, and so is the number of round trips.
+/// Every create and save seals the data anew. The seal also covers the id, the owner, both limits,
+/// the stamp and the whole credential. If any of those or the data itself was changed in the
+/// database, made up or copied from another record, the record is [`Error::Corrupt`] and its client
+/// gets a fresh session. So is a record that no secret of the ring opens.
 ///
-/// What can't be opened, with any secret of the ring, is
-/// [`Error::Corrupt`](session_core::Error::Corrupt), so its client gets a fresh session.
+/// # What it does not do
+/// * Only the data is encrypted. Owner, limits, times and credential stay readable, because the
+///   store works with them. A credential holds hashes of tokens, from which no token can be made.
+/// * It does not detect a whole record that is put back as it was before. The data is then the
+///   older data, and the token of that time opens the session again.
+/// * It does not cover the times that the database measures. An attacker with write access to the
+///   database can change a session's age and its deadline.
+/// * It does not notice a record that was deleted.
+/// * It does not suit stores whose ids are the tokens ([`Capabilities::plain_ids`]): their formats
+///   belong to other frameworks. A new token ([`TokenChange::New`]) is refused there with
+///   [`Error::Unsupported`], because the data could not be opened under the new id.
+///
+/// Operations take as many round trips as those of the store inside, and versions are the same.
+/// The limit on the data is 45 bytes ([`OVERHEAD`]) lower.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -49,19 +65,31 @@ impl SealedStore {
         }
     }
 
-    fn seal(&self, id: &SessionId, draft: &Draft) -> Draft {
-        let sealed = self.sealer.seal(id.as_str().as_bytes(), &draft.data);
-        Draft {
-            data: Bytes::from(sealed),
-            ..draft.clone()
+    /// The draft as the store inside gets it.
+    fn seal(&self, id: &SessionId, draft: &Draft) -> Result<Draft> {
+        let capabilities = self.capabilities();
+        if let Some(limit) = capabilities.max_data {
+            Error::check_size("record", draft.data.len(), limit)?;
         }
+        if capabilities.plain_ids && draft.token == TokenChange::New {
+            let what = "new tokens of sealed sessions whose ids are their tokens";
+            return Err(Error::Unsupported { what });
+        }
+        let place = Place::of_draft(id, draft).bytes();
+        Ok(Draft {
+            data: Bytes::from(self.sealer.seal(&place, &draft.data)),
+            ..draft.clone()
+        })
     }
 
-    fn check(&self, draft: &Draft) -> Result<()> {
-        match self.capabilities().max_data {
-            Some(limit) => Error::check_size("record", draft.data.len(), limit),
-            None => Ok(()),
-        }
+    fn open(&self, id: &SessionId, mut record: Record) -> Result<Record> {
+        let place = Place::of_record(id, &record).bytes();
+        let opened = self.sealer.open(&place, &record.data);
+        let opened = opened.ok_or_else(|| {
+            Error::corrupt("its data was not sealed for this record by one of the secrets")
+        })?;
+        record.data = Bytes::from(opened);
+        Ok(record)
     }
 
     fn inside(&self) -> Result<&dyn SessionDirectory> {
@@ -70,10 +98,11 @@ impl SealedStore {
     }
 }
 
-/// The size of the data itself.
-fn unsealed(mut info: SessionInfo) -> SessionInfo {
-    info.size = info.size.saturating_sub(OVERHEAD);
-    info
+/// The page with the sizes of the data itself.
+fn unsealed(mut page: Page) -> Page {
+    let size = |info: &mut SessionInfo| info.size = info.size.saturating_sub(OVERHEAD);
+    page.sessions.iter_mut().for_each(size);
+    page
 }
 
 #[async_trait]
@@ -91,44 +120,25 @@ impl SessionStore for SealedStore {
             .map(|_| self as &dyn SessionDirectory)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
-        self.check(draft)?;
-        self.inner.create(id, &self.seal(id, draft)).await
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        self.inner.create(id, &self.seal(id, draft)?).await
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let Some(mut record) = self.inner.load(id).await? else {
-            return Ok(None);
-        };
-        let opened = self.sealer.open(id.as_str().as_bytes(), &record.data);
-        let opened = opened.ok_or_else(|| Error::corrupt("its data does not open"))?;
-        record.data = Bytes::from(opened);
-        Ok(Some(record))
+        let found = self.inner.load(id).await?;
+        found.map(|record| self.open(id, record)).transpose()
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
-        self.check(draft)?;
-        self.inner.save(id, &self.seal(id, draft), expected).await
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        self.inner.save(id, &self.seal(id, draft)?, expected).await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
         self.inner.touch(id, idle).await
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.check(draft)?;
-        let sealed = self.seal(to, draft);
-        self.inner.rename(from, to, &sealed, expected).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.inner.destroy(id).await
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        self.inner.destroy(id, expected).await
     }
 }
 
@@ -139,22 +149,21 @@ impl SessionDirectory for SealedStore {
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let mut page = self.inside()?.list(cursor, limit).await?;
-        page.sessions = page.sessions.into_iter().map(unsealed).collect();
-        Ok(page)
+        self.inside()?.list(cursor, limit).await.map(unsealed)
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        let owned = self.inside()?.owned_by(owner).await?;
-        Ok(owned.into_iter().map(unsealed).collect())
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let page = self.inside()?.owned_by(owner, cursor, limit).await;
+        page.map(unsealed)
     }
 
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
-        self.inside()?.destroy_owned_by(owner, except).await
+        self.inside()?.destroy_owned_by(owner, except, limit).await
     }
 
     async fn clear(&self) -> Result<u64> {

@@ -1,0 +1,162 @@
+//! What the sealed data of a record is bound to: the associated data of the cipher.
+//!
+//! Integers are big-endian. A field of varying length has its length before it, so no two records
+//! give the same bytes.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 17 | the label, which names this layout and its version |
+//! | 2 and 1–255 | the id |
+//! | 2 and 0–1,024 | the owner; no bytes for none |
+//! | 8 | the idle limit in milliseconds; the greatest number for none |
+//! | 8 | the absolute limit, likewise |
+//! | 16 | the stamp |
+//! | 2 and 0–192 | the credential; no bytes for none |
+
+use session_core::{Credential, Draft, Lifetime, Owner, Record, SessionId, Stamp, Timeout};
+
+const LABEL: &[u8] = b"sealed record v1\n";
+
+/// All of a record that its sealed data is bound to.
+pub(crate) struct Place<'a> {
+    pub(crate) id: &'a SessionId,
+    pub(crate) owner: Option<&'a Owner>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) stamp: Stamp,
+    pub(crate) credential: Option<&'a Credential>,
+}
+
+impl<'a> Place<'a> {
+    /// Where a write of `draft` puts the data.
+    pub(crate) fn of_draft(id: &'a SessionId, draft: &'a Draft) -> Self {
+        Self {
+            id,
+            owner: draft.owner.as_ref(),
+            lifetime: draft.lifetime,
+            stamp: draft.stamp,
+            credential: draft.credential.as_ref(),
+        }
+    }
+
+    /// Where the data of `record` was found.
+    pub(crate) fn of_record(id: &'a SessionId, record: &'a Record) -> Self {
+        Self {
+            id,
+            owner: record.owner.as_ref(),
+            lifetime: record.lifetime,
+            stamp: record.version.stamp(),
+            credential: record.credential.as_ref(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let owner = self.owner.map_or("", Owner::as_str);
+        let mut bytes = LABEL.to_vec();
+        put_field(&mut bytes, self.id.as_str().as_bytes());
+        put_field(&mut bytes, owner.as_bytes());
+        put_limit(&mut bytes, self.lifetime.idle);
+        put_limit(&mut bytes, self.lifetime.absolute);
+        bytes.extend(self.stamp.as_bytes());
+        put_field(&mut bytes, Credential::stored(self.credential));
+        bytes
+    }
+}
+
+fn put_field(bytes: &mut Vec<u8>, field: &[u8]) {
+    // None is as long as 64 KiB.
+    bytes.extend((field.len() as u16).to_be_bytes());
+    bytes.extend(field);
+}
+
+/// Of a finite limit, what every store gives back: whole milliseconds, of which some databases
+/// hold no more than 63 bits.
+fn put_limit(bytes: &mut Vec<u8>, limit: Timeout) {
+    let millis = limit.millis().map_or(u64::MAX, |millis| millis.min(MOST));
+    bytes.extend(millis.to_be_bytes());
+}
+
+const MOST: u64 = u64::MAX / 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn lifetime() -> Lifetime {
+        Lifetime::new(Duration::from_secs(1), Timeout::Never)
+    }
+
+    #[test]
+    fn a_place_is_these_bytes() {
+        let id = SessionId::from_stored("id").expect("valid");
+        let owner = Owner::new("ann").expect("valid");
+        let credential = Credential::from_stored(&[0xC1, 0xC2, 0xC3]).expect("it fits");
+        let place = Place {
+            id: &id,
+            owner: Some(&owner),
+            lifetime: lifetime(),
+            stamp: Stamp::from_bytes(*b"0123456789abcdef"),
+            credential: credential.as_ref(),
+        };
+        let golden: [&[u8]; 10] = [
+            b"sealed record v1\n",
+            b"\0\x02",
+            b"id",
+            b"\0\x03",
+            b"ann",
+            b"\0\0\0\0\0\0\x03\xE8",
+            &[0xFF; 8],
+            b"0123456789abcdef",
+            b"\0\x03",
+            b"\xC1\xC2\xC3",
+        ];
+        assert_eq!(place.bytes(), golden.concat());
+
+        let bare = Place {
+            owner: None,
+            credential: None,
+            ..place
+        };
+        let golden: [&[u8]; 7] = [
+            b"sealed record v1\n",
+            b"\0\x02id",
+            b"\0\0",
+            b"\0\0\0\0\0\0\x03\xE8",
+            &[0xFF; 8],
+            b"0123456789abcdef",
+            b"\0\0",
+        ];
+        assert_eq!(bare.bytes(), golden.concat());
+    }
+
+    #[test]
+    fn limits_are_bound_as_every_store_gives_them_back() {
+        let id = SessionId::from_stored("id").expect("valid");
+        let bytes = |idle: Duration| {
+            let draft = Draft {
+                stamp: Stamp::from_bytes([0; 16]),
+                ..Draft::new("", Lifetime::idle(idle))
+            };
+            Place::of_draft(&id, &draft).bytes()
+        };
+        let (micros, millis) = (Duration::from_micros(1_999), Duration::from_millis(1));
+        assert_eq!(bytes(micros), bytes(millis), "whole milliseconds");
+        assert_ne!(bytes(millis), bytes(2 * millis));
+        assert_eq!(bytes(Duration::MAX), bytes(Duration::from_millis(MOST)));
+    }
+
+    #[test]
+    fn what_ends_one_field_does_not_begin_the_next() {
+        let bytes = |id: &str, owner: &str| {
+            let id = SessionId::from_stored(id).expect("valid");
+            let draft = Draft {
+                stamp: Stamp::from_bytes([0; 16]),
+                ..Draft::new("", lifetime()).with_owner(Owner::new(owner).expect("valid"))
+            };
+            Place::of_draft(&id, &draft).bytes()
+        };
+        assert_ne!(bytes("ab", "c"), bytes("a", "bc"));
+        assert_ne!(bytes("a\0\x01b", "c"), bytes("a", "b\0\x01c"));
+    }
+}

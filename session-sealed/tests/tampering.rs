@@ -1,0 +1,252 @@
+//! What somebody who writes to the database achieves without the secret: nothing opens.
+
+use std::time::Duration;
+
+use session_core::{
+    Credential, Draft, Error, Lifetime, Owner, Record, Saved, SessionId, SessionStore,
+    SessionToken, Stamp, Timeout,
+};
+use session_memory::MemoryStore;
+use session_sealed::{KeyRing, SealedStore, Secret};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A sealed store, and the database in it.
+struct Setup {
+    sealed: SealedStore,
+    database: MemoryStore,
+}
+
+/// A record as the database has it.
+struct Row {
+    id: SessionId,
+    record: Record,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let database = MemoryStore::new();
+        let sealed = SealedStore::new(database.clone(), &KeyRing::new(Secret::generate()));
+        Self { sealed, database }
+    }
+
+    /// Creates a session through the sealed store.
+    async fn session(&self, owner: &str, lifetime: Lifetime, credential: u8) -> Row {
+        let id = SessionToken::generate().id();
+        let draft = Draft::new(format!("{owner}'s"), lifetime)
+            .with_owner(Owner::new(owner).expect("valid"))
+            .with_credential(credential_of(credential));
+        let created = self.sealed.create(&id, &draft).await.expect("up");
+        assert_eq!(created, Saved::done(&draft));
+        self.row(id).await
+    }
+
+    async fn row(&self, id: SessionId) -> Row {
+        let record = self.database.load(&id).await.expect("up").expect("live");
+        Row { id, record }
+    }
+
+    /// Writes a record to the database in place of what is there, and opens it.
+    async fn open_forged(&self, id: &SessionId, forged: &Record) -> Result<Record, Error> {
+        let draft = Draft {
+            stamp: forged.version.stamp(),
+            ..Draft::new(forged.data.clone(), forged.lifetime)
+                .with_owner(forged.owner.clone())
+                .with_credential(forged.credential.clone())
+        };
+        self.database.destroy(id, None).await.expect("up");
+        let written = self.database.create(id, &draft).await.expect("up");
+        assert_eq!(written, Saved::done(&draft));
+        let found = self.sealed.load(id).await;
+        found.map(|found| found.expect("live"))
+    }
+
+    /// Checks that the session opens as it was stored, and not with any of these changes.
+    async fn assert_none_opens(&self, row: &Row, changes: impl IntoIterator<Item = Record>) {
+        for forged in changes {
+            assert_ne!(forged, row.record, "it is a change");
+            let opened = self.open_forged(&row.id, &forged).await;
+            assert!(
+                matches!(opened, Err(Error::Corrupt { .. })),
+                "{forged:?} opened: {opened:?}"
+            );
+        }
+        let opened = self.open_forged(&row.id, &row.record).await;
+        let opened = opened.expect("the record as it was stored");
+        assert_eq!(opened.version, row.record.version);
+    }
+}
+
+fn credential_of(byte: u8) -> Option<Credential> {
+    Credential::from_stored(&[byte; 57]).expect("it fits")
+}
+
+/// Two sessions that differ in everything.
+async fn two(setup: &Setup) -> [Row; 2] {
+    [
+        setup.session("ann", Lifetime::fixed(HOUR), 1).await,
+        setup
+            .session("bob", Lifetime::new(2 * HOUR, 3 * HOUR), 2)
+            .await,
+    ]
+}
+
+#[tokio::test]
+async fn a_credential_swapped_between_two_records_or_made_up_opens_nothing() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    let with = |row: &Row, credential: Option<Credential>| Record {
+        credential,
+        ..row.record.clone()
+    };
+    for (row, other) in [(&ann, &bob), (&bob, &ann)] {
+        let own = row.record.credential.as_ref().expect("some");
+        let bytes = own.as_bytes();
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        let mut flipped = bytes.to_vec();
+        flipped[56] ^= 1;
+        let made_up = [&longer, &flipped, &bytes[..56]];
+        let made_up = made_up.map(|bytes| Credential::from_stored(bytes).expect("it fits"));
+        let changes = [other.record.credential.clone(), None, credential_of(3)];
+        let changes = changes.into_iter().chain(made_up);
+        let changes = changes.map(|credential| with(row, credential));
+        setup.assert_none_opens(row, changes).await;
+    }
+}
+
+#[tokio::test]
+async fn an_owner_swapped_between_two_records_or_made_up_opens_nothing() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    for (row, other) in [(&ann, &bob), (&bob, &ann)] {
+        let root = Owner::new("root").expect("valid");
+        let changes = [other.record.owner.clone(), None, Some(root)];
+        let changes = changes.map(|owner| Record {
+            owner,
+            ..row.record.clone()
+        });
+        setup.assert_none_opens(row, changes).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_swapped_between_two_records_or_made_up_open_nothing() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    for (row, other) in [(&ann, &bob), (&bob, &ann)] {
+        let (own, others) = (row.record.lifetime, other.record.lifetime);
+        let changes = [
+            others,
+            Lifetime::new(others.idle, own.absolute),
+            Lifetime::new(own.idle, others.absolute),
+            Lifetime::new(own.idle, Timeout::Never),
+            Lifetime::new(Timeout::Never, own.absolute),
+            Lifetime::new(own.idle, 1_000 * HOUR),
+        ];
+        let changes = changes.map(|lifetime| Record {
+            lifetime,
+            ..row.record.clone()
+        });
+        setup.assert_none_opens(row, changes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_swapped_between_two_records_or_made_up_opens_nothing() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    for (row, other) in [(&ann, &bob), (&bob, &ann)] {
+        let changes = [other.record.version.stamp(), Stamp::generate()];
+        let changes = changes.map(|stamp| Record {
+            version: stamp.into(),
+            ..row.record.clone()
+        });
+        setup.assert_none_opens(row, changes).await;
+    }
+}
+
+#[tokio::test]
+async fn data_or_a_whole_record_in_anothers_place_opens_nothing() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    for (row, other) in [(&ann, &bob), (&bob, &ann)] {
+        let data = Record {
+            data: other.record.data.clone(),
+            ..row.record.clone()
+        };
+        setup
+            .assert_none_opens(row, [data, other.record.clone()])
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_opens_nothing_in_part_and_everything_as_a_whole() {
+    let setup = Setup::new();
+    let old = setup.session("ann", Lifetime::fixed(HOUR), 1).await;
+    let next = Draft::new("newer", Lifetime::fixed(2 * HOUR)).with_credential(credential_of(2));
+    let saved = setup.sealed.save(&old.id, &next, &old.record.version).await;
+    assert_eq!(saved.expect("up"), Saved::done(&next));
+    let new = setup.row(old.id.clone()).await;
+    let parts = [
+        Record {
+            data: old.record.data.clone(),
+            ..new.record.clone()
+        },
+        Record {
+            credential: old.record.credential.clone(),
+            ..new.record.clone()
+        },
+    ];
+    setup.assert_none_opens(&new, parts).await;
+    // As the documentation says.
+    let opened = setup.open_forged(&old.id, &old.record).await;
+    let opened = opened.expect("an older whole record");
+    assert_eq!(
+        (opened.data.as_ref(), opened.credential),
+        (b"ann's".as_slice(), credential_of(1))
+    );
+}
+
+#[tokio::test]
+async fn a_touch_leaves_the_seal_whole_and_every_save_makes_another() {
+    let setup = Setup::new();
+    let row = setup.session("ann", Lifetime::new(HOUR, 3 * HOUR), 1).await;
+    let left = setup.sealed.touch(&row.id, (2 * HOUR).into()).await;
+    assert!(left.expect("up").is_some());
+    let touched = setup.sealed.load(&row.id).await.expect("opens");
+    let touched = touched.expect("live");
+    assert_eq!(touched.data, "ann's");
+    // The same once more, under another stamp.
+    let again = Draft::new(touched.data.clone(), touched.lifetime)
+        .with_owner(touched.owner.clone())
+        .with_credential(touched.credential.clone());
+    let saved = setup.sealed.save(&row.id, &again, &touched.version).await;
+    assert_eq!(saved.expect("up"), Saved::done(&again));
+    let saved = setup.row(row.id.clone()).await;
+    assert_ne!(saved.record.data, row.record.data);
+    let opened = setup.sealed.load(&row.id).await.expect("opens");
+    assert_eq!(opened.expect("live").data, "ann's");
+}
+
+#[tokio::test]
+async fn a_destroy_ends_what_does_not_open_and_only_the_version_it_names() {
+    let setup = Setup::new();
+    let row = setup.session("ann", Lifetime::fixed(HOUR), 1).await;
+    let forged = Record {
+        credential: credential_of(9),
+        ..row.record.clone()
+    };
+    let opened = setup.open_forged(&row.id, &forged).await;
+    opened.expect_err("a made-up credential");
+    let other = Stamp::generate().into();
+    let spared = setup.sealed.destroy(&row.id, Some(&other)).await;
+    assert_eq!(spared.expect("up"), None);
+    let ended = setup.sealed.destroy(&row.id, Some(&forged.version)).await;
+    assert_eq!(
+        ended.expect("up").map(|ended| ended.id),
+        Some(row.id.clone())
+    );
+    assert_eq!(setup.sealed.load(&row.id).await.expect("none"), None);
+}
