@@ -33,7 +33,8 @@ impl Default for RedisStoreBuilder {
 
 impl RedisStoreBuilder {
     /// What the store's keys begin with; default `session:`. At most 255 bytes of any text. Stores
-    /// with different prefixes share nothing.
+    /// with different prefixes share nothing. In a cluster a prefix with a part in braces keeps all
+    /// sessions on the node of that hash tag.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -81,13 +82,6 @@ impl RedisStoreBuilder {
         self.check()?;
         let connection = connection.into();
         let keys = Keys::new(&self.prefix);
-        if connection.is_cluster() && !keys.route_by_tag() {
-            return Err(Error::misconfigured(format!(
-                "the prefix {:?} has an empty pair of braces, so Redis Cluster would not keep the \
-                 old and the new id of a session together",
-                self.prefix
-            )));
-        }
         let timeout = self.timeout;
         let link = Link {
             connection,

@@ -12,7 +12,7 @@ use session_core::{Record, Result, Saved, SessionId};
 
 use crate::RedisStore;
 use crate::clock::Reading;
-use crate::command::{Group, convert, unexpected};
+use crate::command::{Group, convert, saved, unexpected};
 use crate::envelope::Envelope;
 
 /// Measured: `docs/performance.md`. One connection carries all, so lanes cost nothing.
@@ -47,7 +47,7 @@ impl Carrier for Loads {
         if known.is_none() {
             commands.cmd("TIME");
         }
-        let mut answers = self.0.run_batch("load", &[], &commands).await?;
+        let mut answers = self.0.send_batch("load", &commands).await?.answer;
         let now = match known {
             Some(reading) => reading.now(),
             None => {
@@ -89,15 +89,14 @@ impl Carrier for Saves {
         for group in &groups {
             commands.add_command(store.save_command(group, items));
         }
-        let scripts = &store.inner.scripts;
-        let scripts = [&scripts.index, &scripts.save];
-        let mut answers = store.run_batch("save", &scripts, &commands).await?;
+        let mut sent = store.send_batch("save", &commands).await?;
         let mut outcomes: Vec<_> = items.iter().map(|_| Err(unexpected())).collect();
         // The answers of the indexes are in front.
         for group in groups.iter().rev() {
-            let ends = group.ends(answers.pop().ok_or_else(unexpected)?)?;
-            for (place, end) in group.places.iter().zip(ends) {
-                outcomes[*place] = store.outcome(&items[*place], end).await;
+            let ends = group.ends(sent.answer.pop().ok_or_else(unexpected)?)?;
+            for (place, code) in group.places.iter().zip(ends) {
+                let saved = saved(code, &items[*place].draft);
+                outcomes[*place] = saved.map(|saved| saved.after(sent.before));
             }
         }
         Ok(outcomes)

@@ -1,10 +1,12 @@
 //! What the scripts are sent, and what they answer.
 
+use std::time::Duration;
+
 use redis::{Cmd, FromRedisValue, RedisWrite, Script, Value};
 use session_core::batch::Save;
-use session_core::{Anchor, Draft, Error, Lifetime, Result, Saved, SessionId, Stamp};
+use session_core::{Anchor, Draft, Ended, Error, Lifetime, Result, Saved, SessionId, Stamp};
 
-use crate::envelope::{Tail, millis};
+use crate::envelope::{Tail, millis, read_owner};
 use crate::script::Code;
 
 /// A script's answer: how it ended, and the rest.
@@ -26,11 +28,14 @@ struct Terms {
     large: bool,
 }
 
-/// How one save of a group ended, and whose the session was before.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) code: Code,
-    pub(crate) owner: Option<Vec<u8>>,
+/// What became of one session that was to be ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Done(Ended),
+    /// There was none.
+    Absent,
+    /// It has another owner or stamp, and goes on.
+    Other,
 }
 
 impl Terms {
@@ -86,22 +91,23 @@ impl Group {
             .arg(u8::from(anchor == Anchor::Restart))
             .arg(u8::from(room));
         let tail = |draft| Tail { draft, room };
-        let sizes =
-            saves().flat_map(|save| [save.expected.as_bytes().len(), tail(&save.draft).len()]);
+        let sizes = saves().flat_map(|save| [size_of::<Stamp>(), tail(&save.draft).len()]);
         command.reserve_space_for_args(sizes);
         for save in saves() {
-            command.arg(save.expected.as_bytes()).arg(tail(&save.draft));
+            let stamp = save.expected.stamp();
+            command.arg(stamp.as_bytes()).arg(tail(&save.draft));
         }
         command
     }
 
     /// How each ended, by the script's answer.
-    pub(crate) fn ends(&self, answer: Value) -> Result<Vec<End>> {
+    pub(crate) fn ends(&self, answer: Value) -> Result<Vec<Code>> {
         let ends = match answer {
-            Value::Array(each) => each.into_iter().map(End::read).collect::<Result<_>>()?,
+            Value::Array(each) => each.into_iter().map(|one| code(Some(one))).collect(),
             // Nothing but that all are done.
-            all => vec![End::read(all)?; self.places.len()],
+            all => Ok(vec![code(Some(all))?; self.places.len()]),
         };
+        let ends: Vec<Code> = ends?;
         if ends.len() == self.places.len() {
             Ok(ends)
         } else {
@@ -111,12 +117,32 @@ impl Group {
 }
 
 impl End {
-    fn read(answer: Value) -> Result<Self> {
-        let (code, owner) = match answer {
-            Value::BulkString(owner) => (Code::Done, Some(owner)),
-            code => (self::code(Some(code))?, None),
+    /// The script's answer about the session `id`.
+    fn read(answer: Value, id: &SessionId) -> Result<Self> {
+        let Value::Array(ended) = answer else {
+            return match code(Some(answer))? {
+                Code::Gone => Ok(Self::Absent),
+                Code::Conflict => Ok(Self::Other),
+                _ => Err(unexpected()),
+            };
         };
-        Ok(Self { code, owner })
+        let (owner, age): (Vec<u8>, i64) = both(ended)?;
+        Ok(Self::Done(Ended {
+            id: id.clone(),
+            // The session was ended whatever it held.
+            owner: read_owner(&owner).unwrap_or_default(),
+            age: u64::try_from(age).ok().map(Duration::from_millis),
+        }))
+    }
+
+    /// The script's answers about the first of `ids`, or all.
+    pub(crate) fn read_all(answer: Value, ids: &[SessionId]) -> Result<Vec<Self>> {
+        let answers: Vec<Value> = convert(Some(answer))?;
+        if answers.is_empty() || answers.len() > ids.len() {
+            return Err(unexpected());
+        }
+        let answers = answers.into_iter().zip(ids);
+        answers.map(|(answer, id)| Self::read(answer, id)).collect()
     }
 }
 
@@ -130,17 +156,10 @@ pub(crate) fn eval(script: &Script, keys: &[impl AsRef<str>]) -> Cmd {
     command
 }
 
-/// Adds to `command` what the scripts that write one session take.
+/// Adds to `command` what the script that creates a session takes.
 pub(crate) fn add_draft(command: &mut Cmd, draft: &Draft) {
     add_limits(command, draft.lifetime);
     command.arg(Tail { draft, room: false });
-}
-
-pub(crate) fn add_expected(command: &mut Cmd, draft: &Draft, expected: Stamp) {
-    add_draft(command, draft);
-    command
-        .arg(expected.as_bytes())
-        .arg(u8::from(draft.anchor == Anchor::Restart));
 }
 
 fn add_limits(command: &mut Cmd, lifetime: Lifetime) {
@@ -149,13 +168,14 @@ fn add_limits(command: &mut Cmd, lifetime: Lifetime) {
         .arg(millis(lifetime.absolute));
 }
 
+/// What a save or a create of `draft` that ended so has come to.
 pub(crate) fn saved(code: Code, draft: &Draft) -> Result<Saved> {
     match code {
-        Code::Done => Ok(Saved::Done(draft.stamp)),
+        Code::Done => Ok(Saved::done(draft)),
         Code::Conflict => Ok(Saved::Conflict),
         Code::Gone => Ok(Saved::Gone),
-        Code::Exists => Err(Error::AlreadyExists),
         Code::Corrupt => Err(corrupt()),
+        Code::Owned => Err(unexpected()),
     }
 }
 
@@ -190,20 +210,17 @@ pub(crate) fn unexpected() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use session_core::SessionToken;
+    use session_core::{Owner, SessionToken};
 
     use super::*;
 
     fn save(bytes: usize, seconds: u64, anchor: Anchor) -> Save {
         let lifetime = Lifetime::idle(Duration::from_secs(seconds));
         let draft = Draft::new(vec![b'x'; bytes], lifetime).with_anchor(anchor);
-        let (id, expected) = (SessionToken::generate().id(), Stamp::generate());
         Save {
-            id,
+            id: SessionToken::generate().id(),
             draft,
-            expected,
+            expected: Stamp::generate().into(),
         }
     }
 
@@ -226,46 +243,36 @@ mod tests {
     fn one_answer_is_for_all_and_several_are_for_each() {
         let items = [save(1, 1, Anchor::Keep), save(1, 1, Anchor::Keep)];
         let group = &Group::all(&items)[0];
-        let ends = |answer| {
-            let ends = group.ends(answer).ok()?;
-            Some(ends.into_iter().map(|end| (end.code, end.owner)).collect())
-        };
-        let done = (Code::Done, None);
-        assert_eq!(ends(Value::Int(1)), Some(vec![done.clone(), done.clone()]));
-        let each = vec![Value::BulkString(b"u".to_vec()), Value::Int(2)];
-        let owned = (Code::Done, Some(b"u".to_vec()));
-        let expected = vec![owned, (Code::Conflict, None)];
-        assert_eq!(ends(Value::Array(each)), Some(expected));
+        let ends = |answer| group.ends(answer).ok();
+        let both = Some(vec![Code::Done, Code::Done]);
+        assert_eq!(ends(Value::Int(1)), both);
+        let each = Value::Array(vec![Value::Int(1), Value::Int(2)]);
+        assert_eq!(ends(each), Some(vec![Code::Done, Code::Conflict]));
         assert_eq!(ends(Value::Array(vec![Value::Int(1)])), None, "too few");
         assert_eq!(ends(Value::Int(99)), None, "no code");
     }
 
     #[test]
-    fn a_tail_is_what_is_read_back() {
-        let owner = session_core::Owner::new("ü").expect("valid");
-        let draft = save(3, 7, Anchor::Keep).draft.with_owner(owner);
-        for room in [true, false] {
-            let tail = Tail {
-                draft: &draft,
-                room,
-            };
-            let mut value = redis::ToRedisArgs::to_redis_args(&tail).remove(0);
-            assert_eq!(value.len(), tail.len());
-            let front: Vec<u8> = [&[2][..], &5_u64.to_be_bytes(), &9_u64.to_be_bytes()].concat();
-            if room {
-                value[..front.len()].copy_from_slice(&front);
-            } else {
-                value.splice(..0, front);
-            }
-            let envelope = crate::envelope::Envelope::decode(value.into()).expect("whole");
-            assert_eq!((envelope.born, envelope.deadline), (5, Some(9)));
-            assert_eq!(envelope.lifetime, draft.lifetime);
-            let record = envelope.into_record(6);
-            assert_eq!(
-                (record.data, record.stamp),
-                (draft.data.clone(), draft.stamp)
-            );
-            assert_eq!(record.owner, draft.owner);
-        }
+    fn an_end_tells_owner_and_age_where_they_are_known() {
+        let ids: Vec<_> = (0..4).map(|_| SessionToken::generate().id()).collect();
+        let ended = |owner: &[u8], age| {
+            let owner = Value::BulkString(owner.to_vec());
+            Value::Array(vec![owner, Value::Int(age)])
+        };
+        let answers = vec![ended(b"u", 7), ended(b"", -1), Value::Int(0), Value::Int(2)];
+        let ends = End::read_all(Value::Array(answers), &ids).expect("readable");
+        let first = Ended {
+            id: ids[0].clone(),
+            owner: Owner::new("u").ok(),
+            age: Some(Duration::from_millis(7)),
+        };
+        let second = Ended::unknown(ids[1].clone());
+        let expected = [End::Done(first), End::Done(second), End::Absent, End::Other];
+        assert_eq!(ends, expected);
+        let few = End::read_all(Value::Array(vec![Value::Int(0)]), &ids);
+        assert_eq!(few.expect("it stopped early"), [End::Absent]);
+        let many = Value::Array(vec![Value::Int(0); 5]);
+        End::read_all(many, &ids).expect_err("more than were asked about");
+        End::read_all(Value::Array(vec![]), &ids).expect_err("about none");
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::pin::pin;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use redis::Pipeline;
 use session_core::{
     Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
     async_trait,
@@ -12,9 +11,14 @@ use session_core::{
 
 use crate::RedisStore;
 use crate::keys::Kind;
+use crate::link::STEP;
+use crate::owners::Place;
 
 /// How many commands are under way at once when many sessions are looked at.
 const AT_ONCE: usize = 64;
+/// How many sessions one call of a script ends: for so many it keeps the server busy for half a
+/// millisecond.
+const ENDED_AT_ONCE: usize = 128;
 
 #[async_trait]
 impl SessionDirectory for RedisStore {
@@ -37,26 +41,31 @@ impl SessionDirectory for RedisStore {
         Ok(Page { sessions, next })
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        let ids = self.indexed("owned_by", owner).await?;
+    /// Reads part of the owner's index; a page may well be empty though more follow. One round trip
+    /// for that, and one for each session it names, 64 at a time.
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let place = cursor.map_or(Ok(Place::default()), Place::read)?;
+        let (ids, next) = self.index_page("owned_by", owner, &place, limit).await?;
         let mut sessions = self.look_at("owned_by", ids).await?;
         sessions.retain(|session| session.owner.as_ref() == Some(owner));
-        Ok(sessions)
+        let next = next.as_ref().map(Place::cursor);
+        Ok(Page { sessions, next })
     }
 
+    /// Walks over the owner's index until `limit` sessions are ended. One round trip for each 1,000
+    /// ids in it, and one for each 128 of those; in a cluster one for each, up to 64 at a time.
+    ///
+    /// After an error it says what it has ended until then, if there was any.
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
-        let mut all = Vec::new();
-        // A session that is renamed meanwhile is found under its new id by the next pass.
-        loop {
-            let ended = self.destroy_indexed(owner, except).await?;
-            if ended.is_empty() {
-                return Ok(all);
-            }
-            all.extend(ended);
+        let mut ended = Vec::new();
+        match self.end_owned(owner, except, limit, &mut ended).await {
+            Err(error) if ended.is_empty() => Err(error),
+            _ => Ok(ended),
         }
     }
 
@@ -90,36 +99,70 @@ impl RedisStore {
         self.session_in(key).is_some()
     }
 
-    /// The ids in the index of `owner`, dead ones among them.
-    async fn indexed(&self, operation: &'static str, owner: &Owner) -> Result<Vec<SessionId>> {
-        let mut commands = Pipeline::with_capacity(1);
-        commands.zrange(self.inner.keys.owner(owner), 0, -1);
-        let (ids,): (Vec<String>,) = self.run(operation, &[], &commands).await?;
-        Ok(ids
-            .iter()
-            .filter_map(|id| SessionId::from_stored(id).ok())
-            .collect())
-    }
-
-    /// Ends the sessions that the index of `owner` names now.
-    async fn destroy_indexed(
+    /// Ends sessions of `owner` until `limit` are `ended` or the whole index has been walked over.
+    async fn end_owned(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
-    ) -> Result<Vec<Ended>> {
-        let ids = self.indexed("destroy_owned_by", owner).await?;
-        let ids: Vec<SessionId> = ids.into_iter().filter(|id| Some(id) != except).collect();
-        let ends = stream::iter(ids).map(|id| {
-            let (store, owner) = (self.clone(), owner.clone());
-            async move {
-                // The script checks the owner again: an index is only a hint.
-                let age = store.end("destroy_owned_by", &id, Some(&owner)).await?;
-                let owner = Some(owner);
-                Ok::<_, Error>(age.map(|age| Ended { id, owner, age }))
+        limit: usize,
+        ended: &mut Vec<Ended>,
+    ) -> Result<()> {
+        let (operation, limit) = ("destroy_owned_by", limit.max(1));
+        let mut place = Some(Place::default());
+        while let Some(at) = place {
+            let (mut ids, next) = self.index_page(operation, owner, &at, STEP).await?;
+            ids.retain(|id| Some(id) != except);
+            let mut ids = &ids[..];
+            while !ids.is_empty() {
+                let most = limit - ended.len();
+                let (ends, done) = self.end_some(operation, ids, owner, most).await;
+                ended.extend(ends);
+                ids = &ids[done?..];
+                if ended.len() >= limit {
+                    return Ok(());
+                }
             }
+            place = next;
+        }
+        Ok(())
+    }
+
+    /// Ends up to `most` of the first of `ids`, those that are sessions of `owner`. Says which, and
+    /// how many of `ids` were looked at.
+    async fn end_some(
+        &self,
+        operation: &'static str,
+        ids: &[SessionId],
+        owner: &Owner,
+        most: usize,
+    ) -> (Vec<Ended>, Result<usize>) {
+        let is_cluster = self.link.connection.is_cluster();
+        let some = if is_cluster {
+            most.min(AT_ONCE)
+        } else {
+            ENDED_AT_ONCE
+        };
+        let ids = &ids[..some.min(ids.len())];
+        // In a cluster they are on different nodes.
+        let parts = ids
+            .chunks(if is_cluster { 1 } else { some })
+            .map(<[_]>::to_vec);
+        let ends = stream::iter(parts).map(|ids| {
+            let (store, owner) = (self.clone(), owner.clone());
+            async move { store.end(operation, &ids, Some(&owner), None, most).await }
         });
-        let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok(ends.into_iter().flatten().collect())
+        let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).collect().await;
+        let (mut ended, mut done) = (Vec::new(), Ok(0));
+        for end in ends {
+            match end {
+                Ok(end) => {
+                    ended.extend(end.ended);
+                    done = done.map(|done| done + end.looked_at);
+                }
+                Err(error) => done = Err(error),
+            }
+        }
+        (ended, done)
     }
 
     /// What there is to say of those of `ids` that live.
@@ -152,23 +195,20 @@ impl RedisStore {
     }
 
     async fn unlink(&self, keys: &[Vec<u8>]) -> Result<()> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        if !self.link.connection.is_cluster() {
-            let mut commands = Pipeline::with_capacity(1);
-            commands.unlink(keys).ignore();
-            return self.run("clear", &[], &commands).await;
-        }
-        // One key a command, for they are in different slots.
-        let store = self.clone();
-        let unlinks = stream::iter(keys.to_vec()).map(move |key| {
-            let store = store.clone();
-            async move {
-                let mut commands = Pipeline::with_capacity(1);
-                commands.unlink(key).ignore();
-                store.run::<()>("clear", &[], &commands).await
-            }
+        // In a cluster one key a command, for they are in different slots.
+        let some = if self.link.connection.is_cluster() {
+            1
+        } else {
+            STEP
+        };
+        let unlinks = keys.chunks(some).map(|keys| {
+            let mut command = redis::cmd("UNLINK");
+            command.arg(keys);
+            command
+        });
+        let unlinks = stream::iter(unlinks.collect::<Vec<_>>()).map(|command| {
+            let store = self.clone();
+            async move { store.send("clear", &command).await.map(drop) }
         });
         unlinks.buffer_unordered(AT_ONCE).try_collect().await
     }

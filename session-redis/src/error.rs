@@ -5,6 +5,7 @@ use session_core::Error;
 
 /// What a driver's error during `operation` means to a caller.
 pub(crate) fn from_redis(operation: &'static str, error: RedisError) -> Error {
+    let error = first_of(error);
     match error.kind() {
         ErrorKind::Io if error.is_timeout() => Error::timeout(operation, error),
         ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => {
@@ -24,6 +25,15 @@ pub(crate) fn from_redis(operation: &'static str, error: RedisError) -> Error {
         ),
         ErrorKind::Server(kind) => from_server(operation, kind, &error),
         _ => from_code(operation, &error),
+    }
+}
+
+/// Of several commands' errors, which the driver gives without what the server said, the first.
+fn first_of(error: RedisError) -> RedisError {
+    let errors = error.clone().into_server_errors();
+    match errors.as_deref() {
+        Some([(_, first), ..]) => first.clone().into(),
+        _ => error,
     }
 }
 

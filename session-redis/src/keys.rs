@@ -12,9 +12,10 @@ const HASH_CHARS: usize = 43;
 
 /// The keys of the store with one prefix.
 ///
-/// A session's key is the prefix, the routing tag in braces, and the rest of the id, where
-/// everything but URL-safe characters is percent-encoded. So the last `{` of a key is always the
-/// one after the prefix, and no two stores or ids can share a key, whatever they are made of.
+/// A session's key is the prefix and the id in braces, where everything but URL-safe characters is
+/// percent-encoded. So the last `{` of a key is always the one after the prefix, and no two stores or
+/// ids can share a key, whatever they are made of. The braces make the id the hash tag of Redis
+/// Cluster, so that sessions spread over its slots and their keys can be told from owners'.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     prefix: String,
@@ -38,9 +39,8 @@ impl Keys {
         let mut key = String::with_capacity(self.prefix.len() + id.as_str().len() + 2);
         key.push_str(&self.prefix);
         key.push('{');
-        encode(id.routing_tag(), &mut key);
+        encode(id.as_str(), &mut key);
         key.push('}');
-        encode(id.after_tag(), &mut key);
         key
     }
 
@@ -74,31 +74,10 @@ impl Keys {
         if let Some(hash) = rest.strip_prefix("owner:") {
             return (hash.len() == HASH_CHARS && hash.bytes().all(is_plain)).then_some(Kind::Owner);
         }
-        let (tag, after) = rest.strip_prefix('{')?.split_once('}')?;
-        let id = decode(tag)? + &decode(after)?;
+        let id = decode(rest.strip_prefix('{')?.strip_suffix('}')?)?;
         let id = SessionId::from_stored(&id).ok()?;
         // Only the one way to write an id is ours.
         (self.session(&id).as_bytes() == key).then_some(Kind::Session(id))
-    }
-
-    /// Whether Redis Cluster keeps ids of one routing tag together under this prefix.
-    pub(crate) fn route_by_tag(&self) -> bool {
-        let (one, two) = (
-            format!("{}{{tag}}1", self.prefix),
-            format!("{}{{tag}}2", self.prefix),
-        );
-        hashed_part(&one) == hashed_part(&two)
-    }
-}
-
-/// The part of a key that Redis Cluster hashes, as its specification says.
-fn hashed_part(key: &str) -> &str {
-    let tag = key
-        .split_once('{')
-        .and_then(|(_, rest)| rest.split_once('}'));
-    match tag {
-        Some((tag, _)) if !tag.is_empty() => tag,
-        _ => key,
     }
 }
 
@@ -156,17 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn the_routing_tag_is_the_hash_tag() {
-        let token = SessionToken::generate();
-        let (old, new) = (token.id(), token.cycled().id());
-        for prefix in ["", "session:", "a{", "a}", "a}{", "{x}", "[*]"] {
-            let keys = Keys::new(prefix);
-            assert!(keys.route_by_tag(), "{prefix}");
-            let (old, new) = (keys.session(&old), keys.session(&new));
-            assert_eq!(hashed_part(&old), hashed_part(&new), "{prefix}");
-            assert_ne!(old, new);
-        }
-        assert!(!Keys::new("a{}").route_by_tag());
+    fn the_id_is_the_hash_tag() {
+        let id = SessionToken::generate().id();
+        let key = Keys::new("session:").session(&id);
+        assert_eq!(key, format!("session:{{{}}}", id.as_str()));
+        assert_eq!(hashed_part(&key), id.as_str());
     }
 
     #[test]
@@ -176,6 +149,7 @@ mod tests {
             id("a"),
             id("{x"),
             id("{AbCd}x}"),
+            id("}{"),
             id("%41"),
             id("ü *?[]\\\0\n🍪"),
             id(&"x".repeat(255)),
@@ -195,6 +169,9 @@ mod tests {
         }
         assert_eq!(Keys::new("a").kind(b"a{%61}"), None, "not how we write it");
         assert_eq!(Keys::new("a").kind(b"a\xff{x}"), None);
+        for key in ["a{}", "a{x", "ax}", "a{x}y", "a{x}{y}", "a{%4}", "a{ü}"] {
+            assert_eq!(Keys::new("a").kind(key.as_bytes()), None, "{key}");
+        }
     }
 
     #[test]
@@ -203,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_spread_over_the_slots() {
+    fn sessions_spread_over_the_slots() {
         let mut slots = vec![0_u32; 16];
         for _ in 0..32_000 {
             let key = Keys::new("session:").session(&SessionToken::generate().id());
@@ -212,6 +189,17 @@ mod tests {
         }
         let (least, most) = (slots.iter().min(), slots.iter().max());
         assert!(least > Some(&1_700) && most < Some(&2_300), "{slots:?}");
+    }
+
+    /// The part of a key that Redis Cluster hashes, as its specification says.
+    fn hashed_part(key: &str) -> &str {
+        let tag = key
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'));
+        match tag {
+            Some((tag, _)) if !tag.is_empty() => tag,
+            _ => key,
+        }
     }
 
     /// CRC16/XMODEM, as in the cluster specification.

@@ -18,45 +18,72 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `{prefix}{tag}rest` | one session: a header, the owner, the data; the braces around the tag are there literally and make it the hash tag of Redis Cluster |
-//! | `{prefix}owner:hash` | a sorted set of the ids of one owner's sessions, by deadline; `hash` is the SHA-256 of the owner |
+//! | `prefix{id}` | one session: a header, the owner, the credential, the data |
+//! | `prefixowner:hash` | a sorted set of the ids that may be sessions of one owner, by deadline; `hash` is the SHA-256 of the owner |
 //!
-//! The header is 51 bytes, numbers are big-endian, times are in milliseconds:
+//! The braces around the id are in the key; they make the id the hash tag of Redis Cluster. Characters
+//! of an id that are not URL-safe are percent-encoded.
+//!
+//! The header is 52 bytes, numbers are big-endian, times are in milliseconds:
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | version, 2 |
+//! | 0 | version, 3 |
 //! | 1–8 | when the session began, Unix time of the server |
 //! | 9–16 | deadline, Unix time of the server, 0 for never; the key goes in its last millisecond |
 //! | 17–32 | stamp |
 //! | 33–34 | length of the owner |
 //! | 35–42 | idle limit, 0 for never |
 //! | 43–50 | absolute limit, 0 for never |
+//! | 51 | length of the credential |
 //!
-//! The owner follows, then the data. What the client knows is from the stamp on; the scripts put
-//! in front of it what only the server does.
+//! The client writes what is from the stamp on; the scripts put in front of it what only the server
+//! knows.
 //!
 //! # Round trips
 //!
-//! One for each of load, create, save, rename and destroy. A touch takes a second one if the
-//! session has an owner, and so does destroying one. In a cluster, where the owner's index is on
-//! another node, so do create, save and rename of a session with an owner. Loading a session that
-//! never expires takes a second one for its age.
+//! | operation | one server | cluster |
+//! |---|---|---|
+//! | load | 1 | 1; 2 if the session never expires |
+//! | create, save | 1 | 1; 2 if the session has an owner |
+//! | touch | 1; 2 if the session has an owner and its deadline moves | 1; 3 |
+//! | destroy | 1 | 1 |
+//! | `owned_by`, a page | 1, and 1 for each id, 64 at a time | the same |
+//! | `destroy_owned_by` | 1 for each 1,000 ids of the index, 1 for each 128 | 1 for each id, 64 at a time |
 //!
-//! A load asks for the server's time only if none has for a second, for that is a second command.
+//! A load asks for the server's time only if none has for a second, for that is a second command. A
+//! destroy of a session with an owner also sends the removal from the owner's index, and does not
+//! wait for it.
 //!
-//! Each write is one script, so it is atomic, and takes the time from the server. Saves that go
-//! together and have the same limits share a call of it. The servers' own compare-and-set
+//! Each write is one script, so it is atomic, and takes the time from the server. Saves that are
+//! sent together and have the same limits share a call of it. The servers' own compare-and-set
 //! (`SET … IFEQ` of Valkey 8.1 and Redis 8.4) is no help: it compares the whole old value, which a
 //! save that names a stamp does not have, and could not write the server's time.
 //!
+//! # Lost connections
+//!
+//! A connection that breaks comes back by itself, and what was sent over it is sent again, within
+//! the time that the operation has. What the first sending did is told by the stamp; where it can't
+//! be told any more, a save or create answers [`Saved::Unknown`], and a destroy that finds nothing
+//! [`Ended::unknown`]. A create that is repeated brings a session back if another process has ended
+//! it in between, which only one that ends all of an owner or all of a store could.
+//!
+//! In a cluster the driver itself repeats what was lost, and does not say so: a save whose first
+//! sending was done and has been replaced since then answers [`Saved::Conflict`], and a destroy whose
+//! first sending was done `None`.
+//!
 //! # Owners without events
 //!
-//! The owner's index is a hint that heals itself. An id is added before its session is written
-//! and moved along with every save and touch; whoever reads the index checks each session. Entries
-//! of dead sessions are dropped at the next write to the index once their deadline has passed, and
-//! the index itself has an expiry that covers its last session. Redis' `expired` events, which
-//! come late or never, are not needed.
+//! An owner's index may name too much, and never too little. An id is added before its session is
+//! written and before a touch prolongs it, and stays until the session is destroyed or its time has
+//! passed by an hour. A session that gets another owner stays in the old index too: whoever reads an
+//! index checks the owner of each session. Entries whose time has passed go at the next write to
+//! the index, and the index itself expires an hour after its last session. Redis' `expired` events,
+//! which come late or never, are not needed.
+//!
+//! An index is read by `ZSCAN`, which gives each id that is there throughout at least once. By rank
+//! it would not, for where one goes the ranks of others change. Like `SCAN`, it counts on the server
+//! that began it: after a failover a listing may miss sessions, so begin it anew.
 //!
 //! Redis removes expired sessions by itself and reports none:
 //! [`Capabilities::expiry_reports`] is false.
@@ -64,6 +91,7 @@
 
 mod builder;
 mod carrier;
+mod client;
 mod clock;
 mod command;
 mod connection;
@@ -74,6 +102,7 @@ mod error;
 pub mod express;
 mod keys;
 mod link;
+mod owners;
 mod script;
 mod store;
 

@@ -2,11 +2,13 @@
 
 use redis::Script;
 
-/// What every script on a session begins with.
+/// What every script on a session but [`SAVE`] begins with.
 ///
 /// The answer of a script is a list: how it ended, and what else the caller needs.
+///
+/// `pcall` in place of `call`: what is no string can't be read as a session either.
 const PRELUDE: &str = r"
-local GONE, DONE, CONFLICT, EXISTS, CORRUPT = 0, 1, 2, 3, 4
+local GONE, DONE, CONFLICT, OWNED, CORRUPT = 0, 1, 2, 3, 4
 
 local function time()
     local now = redis.call('TIME')
@@ -15,18 +17,18 @@ end
 
 -- The header of a session; nil if there is none, false if it can't be read.
 local function read(key)
-    local raw = redis.call('GETRANGE', key, '0', '50')
+    local raw = redis.pcall('GETRANGE', key, '0', '51')
     if raw == '' then return nil end
-    if #raw < 51 or raw:byte(1) ~= 2 then return false end
+    if #raw < 52 or raw:byte(1) ~= 3 then return false end
     local h = {}
-    h.born, h.deadline, h.stamp, h.owner, h.idle, h.absolute =
-        struct.unpack('>I8I8c16I2I8I8', raw, 2)
+    h.born, h.deadline, h.stamp, h.owner, h.idle, h.absolute, h.credential =
+        struct.unpack('>I8I8c16I2I8I8B', raw, 2)
     return h
 end
 
 local function owner(key, h)
     if h.owner == 0 then return '' end
-    return redis.call('GETRANGE', key, 51, 50 + h.owner)
+    return redis.call('GETRANGE', key, 52, 51 + h.owner)
 end
 
 -- The earlier of two instants, of which 0 is never.
@@ -42,7 +44,7 @@ local function after(start, limit)
     return start + limit
 end
 
--- When Redis shall remove it: a key is there through the whole millisecond of its PXAT.
+-- When Redis removes it: a key is there through the whole millisecond of its PXAT.
 local function last(deadline)
     return string.format('%.0f', deadline - 1)
 end
@@ -53,7 +55,7 @@ local function write(key, now, born, idle, absolute, tail)
         redis.call('DEL', key)
         return
     end
-    local value = struct.pack('>BI8I8', 2, born, deadline) .. tail
+    local value = struct.pack('>BI8I8', 3, born, deadline) .. tail
     if deadline == 0 then
         redis.call('SET', key, value)
     else
@@ -66,7 +68,7 @@ end
 const CREATE: &str = r"
 local h = read(KEYS[1])
 if h and h.stamp == ARGV[3]:sub(1, 16) then return {DONE} end
-if h ~= nil then return {EXISTS} end
+if h ~= nil then return {CONFLICT} end
 local now = time()
 write(KEYS[1], now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {DONE}
@@ -74,16 +76,15 @@ return {DONE}
 
 /// KEYS: sessions. ARGV: idle, absolute, restart, room; then for each: expected stamp, tail. With
 /// room, tails begin with as many bytes as the script has to put there.
-/// Answers for each with how it ended, or with the owner before if it is done and there was one;
-/// with one `DONE` for all if there is nothing else to say.
+/// Answers for each with how it ended; with one `DONE` for all if each is.
 ///
 /// The busiest script, so it has no [`PRELUDE`], whose functions would be made anew each time. What
 /// the sessions have in common is worked out once. Redis hashes every byte of every string that Lua
-/// gets: so the old data is not read, and where there is room the new is not put together, but
-/// written over. It formats numbers slowly, so there are none in calls.
+/// gets: so no more of the old value is read than the stamp's end, and where there is room the new is
+/// not put together, but written over. It formats numbers slowly, so there are none in calls.
 const SAVE: &str = r"
 local GONE, DONE, CONFLICT, CORRUPT = 0, 1, 2, 4
-local call, unpack, byte, sub = redis.call, struct.unpack, string.byte, string.sub
+local call, pcall, unpack, byte, sub = redis.call, redis.pcall, struct.unpack, string.byte, string.sub
 local args = ARGV
 local idle, absolute, restart = tonumber(args[1]), tonumber(args[2]), args[3] == '1'
 local room = args[4] == '1' and 17 or 0
@@ -94,17 +95,16 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local deadline, packed, last = nil, nil, nil
 local answers, plain = {}, true
 for n, key in ipairs(KEYS) do
-    local head, tail, answer = call('GETRANGE', key, '0', '50'), args[2 * n + 4], DONE
+    local head, tail, answer = pcall('GETRANGE', key, '0', '32'), args[2 * n + 4], DONE
     if head == '' then
         answer = GONE
-    elseif #head < 51 or byte(head) ~= 2 then
+    elseif #head < 33 or byte(head) ~= 3 then
         answer = CORRUPT
     else
-        local born, _, stamp, owned = unpack('>I8I8c16I2', head, 2)
+        local born, _, stamp = unpack('>I8I8c16', head, 2)
         if stamp == args[2 * n + 3] then
-            if owned ~= 0 then answer = call('GETRANGE', key, '51', tostring(50 + owned)) end
             local start = sub(head, 1, 9)
-            if restart then born, start = now, struct.pack('>BI8', 2, now) end
+            if restart then born, start = now, struct.pack('>BI8', 3, now) end
             local ends = 0
             if idle ~= 0 then ends = now + idle end
             if absolute ~= 0 and (ends == 0 or born + absolute < ends) then
@@ -137,73 +137,80 @@ if plain then return DONE end
 return answers
 ";
 
-/// KEYS: from, to. ARGV: idle, absolute, tail, expected stamp, restart.
-/// Answers with the owner before.
-const RENAME: &str = r"
-local h, target = read(KEYS[1]), read(KEYS[2])
-if target and target.stamp == ARGV[3]:sub(1, 16) then return {DONE, ''} end
-if h == nil then return {GONE} end
-if h == false then return {CORRUPT} end
-if h.stamp ~= ARGV[4] then return {CONFLICT} end
-if target ~= nil and KEYS[1] ~= KEYS[2] then return {EXISTS} end
-local now, before = time(), owner(KEYS[1], h)
-local born = ARGV[5] == '1' and now or h.born
-redis.call('DEL', KEYS[1])
-write(KEYS[2], now, born, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
-return {DONE, before}
-";
-
-/// KEYS: session. ARGV: idle. Answers with what is left (-1 for no end) and the owner.
+/// KEYS: session. ARGV: idle, and the owner whose index names the session for that long.
+/// Answers with what is left (-1 for no end). If the session has another owner and would live
+/// longer, answers `OWNED`, what would be left, and the owner: the index has to know first.
 const TOUCH: &str = r"
+local function left(deadline, now)
+    return deadline == 0 and -1 or deadline - now
+end
+
 local h = read(KEYS[1])
 if h == nil then return {GONE} end
 if h == false then return {CORRUPT} end
 local now = time()
 local moved = earlier(after(now, tonumber(ARGV[1])), after(h.born, h.absolute))
-if h.deadline ~= 0 and (moved == 0 or moved > h.deadline) then
-    redis.call('SETRANGE', KEYS[1], 9, struct.pack('>I8', moved))
-    if moved == 0 then
-        redis.call('PERSIST', KEYS[1])
-    else
-        redis.call('PEXPIREAT', KEYS[1], last(moved))
-    end
-    h.deadline = moved
-end
-local left = h.deadline == 0 and -1 or h.deadline - now
-return {DONE, left, owner(KEYS[1], h)}
-";
-
-/// KEYS: session. ARGV: the owner it must have, or none for any.
-/// Answers with the owner and the age.
-const DESTROY: &str = r"
-local h = read(KEYS[1])
-if h == nil then return {GONE} end
-if h == false then
-    redis.call('UNLINK', KEYS[1])
-    return {DONE, '', 0}
+if h.deadline == 0 or (moved ~= 0 and moved <= h.deadline) then
+    return {DONE, left(h.deadline, now)}
 end
 local whose = owner(KEYS[1], h)
-if #ARGV > 0 and whose ~= ARGV[1] then return {GONE} end
-redis.call('UNLINK', KEYS[1])
-return {DONE, whose, time() - h.born}
+if whose ~= ARGV[2] then return {OWNED, left(moved, now), whose} end
+redis.call('SETRANGE', KEYS[1], 9, struct.pack('>I8', moved))
+if moved == 0 then
+    redis.call('PERSIST', KEYS[1])
+else
+    redis.call('PEXPIREAT', KEYS[1], last(moved))
+end
+return {DONE, left(moved, now)}
 ";
 
-/// KEYS: session. Answers with the header and owner, the size of the whole, and the time.
+/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), and how many to
+/// end at most. Answers for each in turn, until so many are ended: with how that went or, if it is
+/// ended, with its owner and age. What can't be read is ended too, unless a stamp is asked for; its
+/// owner is '' and its age -1.
+const DESTROY: &str = r"
+local function destroy(key, now)
+    local h = read(key)
+    if h == nil then return GONE end
+    if h == false and ARGV[2] ~= '' then return CONFLICT end
+    local whose, age = '', -1
+    if h then
+        whose, age = owner(key, h), math.max(0, now - h.born)
+        if ARGV[1] ~= '' and ARGV[1] ~= whose then return CONFLICT end
+        if ARGV[2] ~= '' and ARGV[2] ~= h.stamp then return CONFLICT end
+    end
+    redis.call('UNLINK', key)
+    return {whose, age}
+end
+
+local now, most, answers = time(), tonumber(ARGV[3]), {}
+for n, key in ipairs(KEYS) do
+    answers[n] = destroy(key, now)
+    if type(answers[n]) == 'table' then most = most - 1 end
+    if most == 0 then break end
+end
+return answers
+";
+
+/// KEYS: session. Answers with all but the data, the size of the whole, and the time.
 const INSPECT: &str = r"
 local h = read(KEYS[1])
 if h == nil then return {GONE} end
 if h == false then return {CORRUPT} end
-return {DONE, redis.call('GETRANGE', KEYS[1], 0, 50 + h.owner), redis.call('STRLEN', KEYS[1]), time()}
+local front = redis.call('GETRANGE', KEYS[1], 0, 51 + h.owner + h.credential)
+return {DONE, front, redis.call('STRLEN', KEYS[1]), time()}
 ";
 
 /// KEYS: the index of an owner. ARGV: id, the most that its session may still live (0 for ever).
 ///
-/// Entries whose deadline has passed go. They stay an hour longer than that, for in a cluster the
-/// index's node has another clock than the session's.
+/// Entries whose time has passed go, some at each write: a million at once would keep the server
+/// busy for a second. They stay an hour longer than that, for in a cluster the index's node has
+/// another clock than the session's.
 const INDEX: &str = r"
-local SLACK = 3600000
+local SLACK, SOME = 3600000, 1000
 local now = time()
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - SLACK))
+local passed = redis.call('ZCOUNT', KEYS[1], '-inf', string.format('%.0f', now - SLACK))
+if passed > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, math.min(passed, SOME) - 1) end
 local limit = tonumber(ARGV[2])
 redis.call('ZADD', KEYS[1], 'GT', limit == 0 and '+inf' or string.format('%.0f', now + limit), ARGV[1])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
@@ -220,7 +227,6 @@ return {DONE}
 pub(crate) struct Scripts {
     pub(crate) create: Script,
     pub(crate) save: Script,
-    pub(crate) rename: Script,
     pub(crate) touch: Script,
     pub(crate) destroy: Script,
     pub(crate) inspect: Script,
@@ -233,12 +239,25 @@ impl Scripts {
         Self {
             create: script(CREATE),
             save: Script::new(SAVE),
-            rename: script(RENAME),
             touch: script(TOUCH),
             destroy: script(DESTROY),
             inspect: script(INSPECT),
             index: script(INDEX),
         }
+    }
+
+    /// All of them. The owners' index comes first: a server that has the scripts which write
+    /// sessions, and half of the list, has that one too.
+    pub(crate) fn all(&self) -> [&Script; 6] {
+        let Self {
+            create,
+            save,
+            touch,
+            destroy,
+            inspect,
+            index,
+        } = self;
+        [index, create, save, touch, destroy, inspect]
     }
 }
 
@@ -248,7 +267,7 @@ pub(crate) enum Code {
     Gone,
     Done,
     Conflict,
-    Exists,
+    Owned,
     Corrupt,
 }
 
@@ -258,7 +277,7 @@ impl Code {
             0 => Self::Gone,
             1 => Self::Done,
             2 => Self::Conflict,
-            3 => Self::Exists,
+            3 => Self::Owned,
             4 => Self::Corrupt,
             _ => return None,
         })

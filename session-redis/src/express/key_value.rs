@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Cmd, FromRedisValue, Pipeline, Script};
 use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
-use session_express::{Configured, Found, KeyValue, Listed};
+use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::script::Scripts;
@@ -58,14 +58,14 @@ impl ConnectRedis {
             .await
     }
 
-    /// Runs a script that says whether it did what it was to do; below 0, somebody was in the way.
+    /// Runs a script, which answers with a number.
     async fn run(
         &self,
         operation: &'static str,
         script: &Script,
         keys: &[String],
         arguments: &[&[u8]],
-    ) -> Result<bool> {
+    ) -> Result<i64> {
         let mut invocation = script.prepare_invoke();
         for key in keys {
             invocation.key(key);
@@ -74,15 +74,9 @@ impl ConnectRedis {
             invocation.arg(*argument);
         }
         let mut connection = self.link.connection.clone();
-        let code: i64 = self
-            .link
+        self.link
             .limited(operation, invocation.invoke_async(&mut connection))
-            .await?;
-        match code {
-            0 => Ok(false),
-            1.. => Ok(true),
-            _ => Err(Error::AlreadyExists),
-        }
+            .await
     }
 
     /// The name that this key has here.
@@ -130,15 +124,15 @@ impl ConnectRedis {
         (from, to): (String, String),
         (old, new): (Bytes, Bytes),
         ttl: Ttl,
-    ) -> Result<bool> {
-        let take = &self.scripts.take;
-        let taken = self
-            .run("rename", take, &[self.key(&from)], &[&old])
-            .await?;
-        if taken && !self.set_if_free("rename", &to, &new, ttl).await? {
-            return Err(Error::AlreadyExists);
+    ) -> Result<Renamed> {
+        let (take, from) = (&self.scripts.take, [self.key(&from)]);
+        if self.run("rename", take, &from, &[&old]).await? == 0 {
+            return Ok(Renamed::Changed);
         }
-        Ok(taken)
+        match self.set_if_free("rename", &to, &new, ttl).await? {
+            true => Ok(Renamed::Done),
+            false => Ok(Renamed::Taken),
+        }
     }
 }
 
@@ -176,19 +170,19 @@ impl KeyValue for ConnectRedis {
 
     async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
         let seconds = self.seconds(ttl).to_string();
+        let (script, keys) = (&self.scripts.swap, [self.key(name)]);
         let arguments = [old, new, seconds.as_bytes()];
-        self.run("save", &self.scripts.swap, &[self.key(name)], &arguments)
-            .await
+        Ok(self.run("save", script, &keys, &arguments).await? > 0)
     }
 
     async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
         let seconds = self.seconds(ttl).to_string();
+        let (script, keys) = (&self.scripts.extend, [self.key(name)]);
         let arguments = [seconds.as_bytes()];
-        self.run("touch", &self.scripts.extend, &[self.key(name)], &arguments)
-            .await
+        Ok(self.run("touch", script, &keys, &arguments).await? > 0)
     }
 
-    /// One step, but in a cluster, where the two keys are on different nodes.
+    /// One step, except in a cluster, where the two keys are on different nodes.
     async fn rename(
         &self,
         from: &str,
@@ -196,7 +190,7 @@ impl KeyValue for ConnectRedis {
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
-    ) -> Result<bool> {
+    ) -> Result<Renamed> {
         if self.link.connection.is_cluster() {
             let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
             let values = (old.clone(), new.clone());
@@ -206,8 +200,12 @@ impl KeyValue for ConnectRedis {
         let seconds = self.seconds(ttl).to_string();
         let keys = [self.key(from), self.key(to)];
         let arguments = [old, new, seconds.as_bytes()];
-        self.run("rename", &self.scripts.rename, &keys, &arguments)
-            .await
+        let code = self.run("rename", &self.scripts.rename, &keys, &arguments);
+        Ok(match code.await? {
+            0 => Renamed::Changed,
+            1.. => Renamed::Done,
+            _ => Renamed::Taken,
+        })
     }
 
     async fn remove(&self, name: &str) -> Result<bool> {

@@ -25,7 +25,8 @@ end
 return 1
 ";
 
-/// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever).
+/// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever). Answers
+/// with -1 if there is something under the new name.
 const RENAME: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return -1 end

@@ -1,0 +1,148 @@
+//! Sends commands, and sends them again where that can help.
+
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use session_core::Result;
+
+use crate::command::unexpected;
+use crate::error::from_redis;
+use crate::{Connection, RedisStore};
+
+/// How often a command is sent again, within the time that its operation has. A server that has
+/// restarted takes two: the connection was lost, and then the scripts are missing.
+const RESENDINGS: u32 = 3;
+
+/// What the server has answered, and whether it may have done the same before: the command was sent,
+/// its answer was lost with the connection, and it was sent again.
+pub(crate) struct Sent<T> {
+    pub(crate) answer: T,
+    pub(crate) before: bool,
+}
+
+impl RedisStore {
+    /// Sends `command`.
+    pub(crate) async fn send(&self, operation: &'static str, command: &Cmd) -> Result<Sent<Value>> {
+        let work = self.repeat(1, |mut connection| async move {
+            command.query_async(&mut connection).await
+        });
+        self.link.limited(operation, work).await
+    }
+
+    /// Sends `commands` in one go.
+    pub(crate) async fn send_all(
+        &self,
+        operation: &'static str,
+        commands: &Pipeline,
+    ) -> Result<Sent<Vec<Value>>> {
+        let work = self.repeat(commands.len(), |mut connection| async move {
+            commands.query_async(&mut connection).await
+        });
+        self.link.limited(operation, work).await
+    }
+
+    /// Sends `commands` for a batch, which has a limit of its time already. One command by itself is
+    /// not sent as a pipeline, which costs the driver more.
+    pub(crate) async fn send_batch(
+        &self,
+        operation: &'static str,
+        commands: &Pipeline,
+    ) -> Result<Sent<Vec<Value>>> {
+        let mut each = commands.cmd_iter();
+        let sent = match (each.next(), each.next()) {
+            (Some(only), None) => {
+                let sent = self.repeat(1, |mut connection| async move {
+                    only.query_async(&mut connection).await
+                });
+                sent.await.map(|Sent { answer, before }| Sent {
+                    answer: vec![answer],
+                    before,
+                })
+            }
+            _ => {
+                let sent = self.repeat(commands.len(), |mut connection| async move {
+                    commands.query_async(&mut connection).await
+                });
+                sent.await
+            }
+        };
+        sent.map_err(|error| from_redis(operation, error))
+    }
+
+    /// Sends `command`, which makes a session live for some time, after `index`, which has the
+    /// owner's index name it for as long.
+    ///
+    /// On one server that is one round trip. In a cluster the index is on another node, so its
+    /// answer is waited for: an index that lacks a session would hide it from "log out everywhere".
+    pub(crate) async fn send_indexed(
+        &self,
+        operation: &'static str,
+        index: Option<Cmd>,
+        command: Cmd,
+    ) -> Result<Sent<Value>> {
+        let Some(index) = index else {
+            return self.send(operation, &command).await;
+        };
+        if self.link.connection.is_cluster() {
+            self.send(operation, &index).await?;
+            return self.send(operation, &command).await;
+        }
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(index).add_command(command);
+        let Sent { mut answer, before } = self.send_all(operation, &commands).await?;
+        let answer = answer.pop().ok_or_else(unexpected)?;
+        Ok(Sent { answer, before })
+    }
+
+    /// Sends so many `commands`, again after a connection was lost, which comes back by itself, and
+    /// after the server was taught the scripts that it lacks. All of them may be repeated.
+    async fn repeat<T, W>(
+        &self,
+        commands: usize,
+        send: impl Fn(Connection) -> W,
+    ) -> RedisResult<Sent<T>>
+    where
+        W: Future<Output = RedisResult<T>>,
+    {
+        let (mut before, mut left) = (false, RESENDINGS);
+        loop {
+            let error = match send(self.link.connection.clone()).await {
+                Ok(answer) => return Ok(Sent { answer, before }),
+                Err(error) => error,
+            };
+            if left == 0 {
+                return Err(error);
+            }
+            left -= 1;
+            if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+                before |= !is_none_done(&error, commands);
+                match self.load_scripts().await {
+                    Err(error) if !error.is_connection_dropped() => return Err(error),
+                    // Without the connection they are missing still, which the next answer tells.
+                    _ => {}
+                }
+            } else if error.is_connection_dropped() {
+                // Without a connection nothing was sent.
+                before |= !error.is_connection_refusal();
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Teaches the server the scripts; in a cluster, every node.
+    async fn load_scripts(&self) -> RedisResult<()> {
+        let mut connection = self.link.connection.clone();
+        for script in self.inner.scripts.all() {
+            script.load_async(&mut connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether none of so many `commands` was done, as the server lacks the script of each.
+fn is_none_done(error: &RedisError, commands: usize) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| {
+        let mut kinds = errors.iter().map(|(_, error)| error.kind());
+        errors.len() == commands && kinds.all(|kind| kind == Some(ServerErrorKind::NoScript))
+    })
+}

@@ -1,0 +1,189 @@
+//! The owners' indexes: which ids may be sessions of an owner.
+//!
+//! An index may name too much, and never too little: an id is added before its session is written,
+//! and leaves when that has ended or when its time has passed by an hour, never because the session
+//! has another owner. Whoever reads an index checks each session.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use redis::Cmd;
+use session_core::{Cursor, Draft, Error, Owner, Result, SessionId, Timeout, Ttl};
+
+use crate::RedisStore;
+use crate::command::{convert, eval};
+use crate::envelope::millis;
+use crate::link::STEP;
+
+/// Where a walk over an index is.
+///
+/// It goes by `ZSCAN`, which gives every id that is there throughout at least once, in whatever way
+/// others come, go and get other scores. By rank or score it would not: where one goes the ranks of
+/// others change, and a session that is used gets a higher score, perhaps from before the walk's
+/// place to behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    at: u64,
+    /// A small index comes as a whole, so pages are cut from it: this one after this id.
+    after: Option<SessionId>,
+}
+
+impl Place {
+    pub(crate) fn cursor(&self) -> Cursor {
+        let after = self.after.as_ref().map_or("", SessionId::as_str);
+        Cursor::new(format!("{}>{after}", self.at))
+    }
+
+    pub(crate) fn read(cursor: &Cursor) -> Result<Self> {
+        let place = cursor.as_str().split_once('>');
+        place
+            .and_then(|(at, after)| {
+                let at = at.parse().ok()?;
+                let after = match after {
+                    "" => None,
+                    id => Some(SessionId::from_stored(id).ok()?),
+                };
+                Some(Self { at, after })
+            })
+            .ok_or_else(|| Error::misconfigured("this cursor is not of an owner in a Redis store"))
+    }
+
+    /// About `limit` of `ids`, which are what the index has from here to `next`, and where the next
+    /// page starts.
+    fn cut(
+        &self,
+        mut ids: Vec<SessionId>,
+        next: u64,
+        limit: usize,
+    ) -> (Vec<SessionId>, Option<Self>) {
+        ids.sort();
+        ids.dedup();
+        if next != 0 {
+            // Large, or larger than it was at the last page: then from its start again.
+            let (at, after) = (next, None);
+            return (ids, Some(Self { at, after }));
+        }
+        if self.at == 0 {
+            ids.retain(|id| self.after.as_ref() < Some(id));
+            if ids.len() > limit {
+                ids.truncate(limit);
+                let (at, after) = (0, ids.last().cloned());
+                return (ids, Some(Self { at, after }));
+            }
+        }
+        (ids, None)
+    }
+}
+
+impl RedisStore {
+    /// Has the owner's index name the session `id`, if `draft` has an owner, for as long as it may
+    /// live.
+    pub(crate) fn index(&self, id: &SessionId, draft: &Draft) -> Option<Cmd> {
+        let longest = draft.lifetime.left_after_use(Duration::ZERO);
+        let owner = draft.owner.as_ref()?;
+        Some(self.index_for(owner, id, longest))
+    }
+
+    /// Has the index of `owner` name `id` for so long.
+    pub(crate) fn index_for(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
+        let longest = Timeout::from_millis(longest.left().map(|left| {
+            // At least 1, for 0 is never.
+            u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
+        }));
+        let key = self.inner.keys.owner(owner);
+        let mut command = eval(&self.inner.scripts.index, &[&key]);
+        command.arg(id.as_str()).arg(millis(longest));
+        command
+    }
+
+    /// Takes `ids`, whose sessions have ended, out of the index of `owner`. Nobody waits for it: it
+    /// is sent in front of whatever this connection sends from now on, and where it fails the index
+    /// names too much for a while.
+    pub(crate) fn remove_from_owner_index<'a>(
+        &self,
+        owner: &Owner,
+        ids: impl Iterator<Item = &'a SessionId>,
+    ) {
+        let mut command = redis::cmd("ZREM");
+        command.arg(self.inner.keys.owner(owner));
+        for id in ids {
+            command.arg(id.as_str());
+        }
+        let store = self.clone();
+        let mut removal = Box::pin(async move {
+            if let Err(error) = store.send("destroy", &command).await {
+                tracing::debug!(%error, "ended sessions stay in their owner's index");
+            }
+        });
+        // What the first poll does not send, a task does.
+        if (&mut removal).now_or_never().is_none() {
+            tokio::spawn(removal);
+        }
+    }
+
+    /// About `limit` ids in the index of `owner`, dead ones among them, and where the next are.
+    pub(crate) async fn index_page(
+        &self,
+        operation: &'static str,
+        owner: &Owner,
+        place: &Place,
+        limit: usize,
+    ) -> Result<(Vec<SessionId>, Option<Place>)> {
+        let limit = limit.clamp(1, STEP);
+        let mut command = redis::cmd("ZSCAN");
+        command.arg(self.inner.keys.owner(owner)).arg(place.at);
+        command.arg("COUNT").arg(limit);
+        let sent = self.send(operation, &command).await?;
+        let (next, entries): (u64, Vec<(String, f64)>) = convert(Some(sent.answer))?;
+        let ids = entries
+            .iter()
+            .filter_map(|(id, _)| SessionId::from_stored(id).ok());
+        Ok(place.cut(ids.collect(), next, limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(texts: &[&str]) -> Vec<SessionId> {
+        let id = |text: &&str| SessionId::from_stored(text).expect("valid");
+        texts.iter().map(id).collect()
+    }
+
+    #[test]
+    fn a_cursor_is_read_back_and_others_are_refused() {
+        let after = |text| SessionId::from_stored(text).ok();
+        for (at, after) in [(0, after("a")), (0, after("0>b")), (u64::MAX, None)] {
+            let place = Place { at, after };
+            assert_eq!(Place::read(&place.cursor()).ok(), Some(place));
+        }
+        for text in ["", ">", "x>", "-1>", "0:0", "7", "99999999999999999999>"] {
+            Place::read(&Cursor::new(text)).expect_err(text);
+        }
+    }
+
+    #[test]
+    fn a_small_index_is_cut_into_pages() {
+        let all = || ids(&["c", "a", "b", "a", "e", "d"]);
+        let (mut place, mut pages) = (Some(Place::default()), Vec::new());
+        while let Some(at) = place {
+            let (page, next) = at.cut(all(), 0, 2);
+            pages.push(page);
+            place = next;
+        }
+        assert_eq!(pages, [ids(&["a", "b"]), ids(&["c", "d"]), ids(&["e"])]);
+    }
+
+    #[test]
+    fn an_index_that_has_grown_is_walked_from_its_start() {
+        let (at, after) = (0, ids(&["b"]).pop());
+        let (page, next) = Place { at, after }.cut(ids(&["b", "a"]), 8, 1);
+        assert_eq!(page, ids(&["a", "b"]), "as much as comes at a time");
+        let at = 8;
+        let after = None;
+        assert_eq!(next, Some(Place { at, after }));
+        let (page, next) = Place { at: 8, after: None }.cut(ids(&["d", "c"]), 0, 1);
+        assert_eq!((page, next), (ids(&["c", "d"]), None), "its end");
+    }
+}
