@@ -1,19 +1,16 @@
 //! What is sent many at a time: creates, loads, saves and touches.
 //!
-//! A batch of one is the plain command. Destroys go by themselves, for a `delete` of many says
+//! A batch of one is the plain command. Destroys are sent one by one: a `delete` of many answers
 //! only how many there were.
 
 use std::collections::HashMap;
 
 use futures_util::stream::{self, StreamExt};
-use mongodb::bson::RawDocumentBuf;
-use mongodb::options::ReturnDocument;
 use session_core::batch::{BatchLimits, Carrier, Create, SameId, Save, Touch};
 use session_core::{Record, Result, Saved, SessionId, Stamp, Timeout, Ttl};
 
 use crate::command::Commands;
 use crate::raw;
-use crate::schema::{self, Found, Over};
 
 /// Measured: `docs/performance.md`.
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
@@ -30,7 +27,7 @@ pub(crate) const LOADS: BatchLimits = BatchLimits { alone: 2, ..LIMITS };
 /// While the server waits for its journal, another statement can be worked on.
 pub(crate) const SAVES: BatchLimits = BatchLimits { lanes: 3, ..LIMITS };
 
-/// How many creates of a batch are under way at once when something is in their way.
+/// How many operations of a batch are in flight at once when each is sent by itself.
 const AT_ONCE: usize = 16;
 
 pub(crate) struct Creates(pub(crate) Commands);
@@ -40,32 +37,38 @@ pub(crate) struct Touches(pub(crate) Commands);
 
 impl Carrier for Creates {
     type Item = Create;
-    type Answer = Stamp;
+    type Answer = Saved;
     const OPERATION: &'static str = "create";
     const SAME_ID: SameId = SameId::InOrder;
 
-    async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
+    async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
-        let mut in_the_way = vec![true; items.len()];
+        let mut alone = vec![true; items.len()];
+        let mut before = false;
         if items.len() > 1 {
-            let updates = items.iter().map(|Create { id, draft }| {
-                let pipeline = schema::write(Over::Nothing(id), draft);
-                raw::statement(&schema::at(id, draft.stamp), pipeline, true)
-            });
-            let reply = commands.update("create", updates).await?;
-            in_the_way.fill(false);
-            for index in reply.duplicates {
-                in_the_way[index] = true;
+            let statements = items.iter().map(|item| raw::create(&item.id, &item.draft));
+            match commands.update("create", statements).await {
+                Ok(sent) => {
+                    before = sent.before;
+                    alone.fill(false);
+                    // An expired session of that id is there, or another one.
+                    for index in sent.answer.duplicates {
+                        alone[index] = true;
+                    }
+                }
+                Err(error) if error.is_temporary() => return Err(error),
+                // Some of them may have been done.
+                Err(_) => before = true,
             }
         }
         let mut answers = Vec::with_capacity(items.len());
-        for (item, alone) in items.iter().zip(in_the_way) {
+        for (item, alone) in items.iter().zip(alone) {
             answers.push(async move {
-                // By itself also what failed: an expired session stands there, or another one.
-                match alone {
-                    true => commands.create(&item.id, &item.draft).await,
-                    false => Ok(item.draft.stamp),
+                if !alone {
+                    return Ok(Saved::done(&item.draft));
                 }
+                let saved = commands.create(&item.id, &item.draft).await?;
+                Ok(saved.after(before))
             });
         }
         Ok(stream::iter(answers).buffered(AT_ONCE).collect().await)
@@ -92,21 +95,41 @@ impl Carrier for Saves {
     const SAME_ID: SameId = SameId::InOrder;
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
+        match self.save(items, false).await {
+            // Each is sent by itself, which shows whose fault it is. The batcher would do that too,
+            // but it does not know that some of them may have been done.
+            Err(error) if items.len() > 1 && !error.is_temporary() => {
+                let mut answers = Vec::with_capacity(items.len());
+                for item in items.chunks(1) {
+                    answers.push(async move {
+                        let saved = self.save(item, true).await?.pop();
+                        saved.unwrap_or(Ok(Saved::Unknown))
+                    });
+                }
+                Ok(stream::iter(answers).buffered(AT_ONCE).collect().await)
+            }
+            carried => carried,
+        }
+    }
+}
+
+impl Saves {
+    /// Saves `items`, which may have been sent `before` without an answer.
+    async fn save(&self, items: &[Save], before: bool) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
         let statements = raw::saves(items).into_iter();
-        let matched = commands.update("save", statements).await?.matched;
-        if matched == items.len() as u64 {
-            return Ok(items
-                .iter()
-                .map(|item| Ok(Saved::Done(item.draft.stamp)))
-                .collect());
+        let sent = commands.update("save", statements).await?;
+        if sent.answer.matched == items.len() as u64 {
+            let done = items.iter().map(|item| Ok(Saved::done(&item.draft)));
+            return Ok(done.collect());
         }
+        let before = before || sent.before;
         let ids = items.iter().map(|item| &item.id);
         let stamps = commands
             .find_live("save", ids, &raw::BRIEF, |found| found.stamp())
             .await?;
         let outcome = |(item, stamp): (&Save, Result<Option<Stamp>>)| {
-            Ok(Saved::by_stamp(stamp?, &item.draft))
+            Ok(Saved::by_stamp(stamp?, &item.draft).after(before))
         };
         Ok(items.iter().zip(stamps).map(outcome).collect())
     }
@@ -121,15 +144,7 @@ impl Carrier for Touches {
     async fn carry(&self, items: &[Touch]) -> Result<Vec<Result<Option<Ttl>>>> {
         let commands = &self.0;
         if let [Touch { id, idle }] = items {
-            let touch = commands
-                .link
-                .collection
-                .find_one_and_update(schema::live(id), schema::touch(*idle))
-                .projection(schema::brief_fields())
-                .return_document(ReturnDocument::After);
-            let touched = commands.link.run("touch", async { touch.await }).await?;
-            let ttl = |document: RawDocumentBuf| Found::new(&document)?.ttl();
-            return Ok(vec![touched.map(ttl).transpose()]);
+            return Ok(vec![commands.touch(id, *idle).await]);
         }
         let mut alike: HashMap<Timeout, Vec<&SessionId>> = HashMap::new();
         for Touch { id, idle } in items {

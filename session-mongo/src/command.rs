@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
-use mongodb::options::Hint;
-use session_core::{Draft, Error, Result, SessionId, Stamp};
+use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use session_core::{Draft, Ended, Error, Result, Saved, SessionId, Stamp, Timeout, Ttl, Version};
 
 use crate::error::{DUPLICATE_KEY, code, from_code, from_mongo};
-use crate::link::Link;
+use crate::link::{Link, Sent};
 use crate::raw::{self, Fields};
-use crate::schema::{self, Found, Over};
+use crate::schema::{self, Found};
 
 /// The way to a collection, and to the database that it is in.
 #[derive(Clone)]
@@ -28,18 +27,6 @@ pub(crate) struct Updated {
 }
 
 impl Commands {
-    /// Sends a command that is harmless to repeat, a second time if it fails for a reason that
-    /// passes: the driver repeats none that are put together by others.
-    async fn twice<T, W>(&self, operation: &'static str, send: impl Fn() -> W) -> Result<T>
-    where
-        W: Future<Output = mongodb::error::Result<T>>,
-    {
-        match self.link.run(operation, send()).await {
-            Err(Error::Unavailable { .. }) => self.link.run(operation, send()).await,
-            done => done,
-        }
-    }
-
     /// What `read` makes of each of the live sessions `ids`, in their order; `None` for those
     /// that are not there.
     pub(crate) async fn find_live<'i, T>(
@@ -57,7 +44,7 @@ impl Commands {
                 .map(|(place, id)| (id.as_str(), place)),
         );
         let command = raw::find(collection.name(), ids, fields, collection.read_concern());
-        let batches = self.twice(operation, || async {
+        let batches = self.link.run_twice(operation, || async {
             let mut find = self.database.run_raw_cursor_command(command.clone());
             if let Some(criteria) = collection.selection_criteria() {
                 find = find.selection_criteria(criteria.clone());
@@ -65,7 +52,7 @@ impl Commands {
             find.batch().await?.try_collect::<Vec<_>>().await
         });
         let mut found: Vec<_> = places.iter().map(|_| Ok(None)).collect();
-        for batch in batches.await? {
+        for batch in batches.await?.answer {
             let documents = batch
                 .doc_slices()
                 .map_err(|error| from_mongo(operation, &error))?;
@@ -75,7 +62,7 @@ impl Commands {
                 .filter_map(RawBsonRef::as_document)
             {
                 let session = Found::new(document)?;
-                if let Some(place) = session.sid().and_then(|id| places.get(id)) {
+                if let Some(place) = session.id().and_then(|id| places.get(id)) {
                     found[*place] = match session.is_live() {
                         Ok(true) => read(&session).map(Some),
                         Ok(false) => Ok(None),
@@ -99,96 +86,167 @@ impl Commands {
         found.await?.pop().unwrap_or(Ok(None))
     }
 
-    /// Removes the session `id` if it has expired: it stands where a new one shall be.
-    async fn remove_expired(&self, operation: &'static str, id: &SessionId) -> Result<()> {
-        let filter = schema::with_expired(doc! { "sid": id.as_str() });
-        let delete = self.link.collection.delete_one(filter);
-        self.link.run(operation, async { delete.await }).await?;
-        Ok(())
-    }
-
     /// Runs update statements as one command, in no promised order. Each of them is harmless to
     /// repeat.
     pub(crate) async fn update(
         &self,
         operation: &'static str,
         statements: impl Iterator<Item = RawDocumentBuf>,
-    ) -> Result<Updated> {
+    ) -> Result<Sent<Updated>> {
         let collection = &self.link.collection;
         let command = raw::update(collection.name(), statements, collection.write_concern());
-        let send = || async { self.database.run_raw_command(command.clone()).await };
-        let reply = self.twice(operation, send).await?;
-        updated(operation, &reply)
+        let Sent { answer, before } = self.run_raw(operation, command).await?;
+        let answer = updated(operation, &answer)?;
+        Ok(Sent { answer, before })
     }
 
-    /// As [`update`](Self::update), after an expired session of the new id has made room.
-    pub(crate) async fn update_in_place_of(
+    /// Runs a command that is harmless to repeat.
+    async fn run_raw(
         &self,
         operation: &'static str,
-        over: Over<'_>,
-        filter: &Document,
-        draft: &Draft,
-    ) -> Result<u64> {
-        // What stands there may have expired, and then come back as the same draft, which another
-        // call of this write has put there.
-        let (to, upsert) = match over {
-            Over::Nothing(id) => (id, true),
-            Over::Renamed(id) => (id, false),
-        };
+        command: RawDocumentBuf,
+    ) -> Result<Sent<Document>> {
+        let send = || async { self.database.run_raw_command(command.clone()).await };
+        self.link.run_twice(operation, send).await
+    }
+
+    /// Creates one session.
+    pub(crate) async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        // Matches the same draft written before, or nothing; any other one of this id makes the
+        // insert fail.
+        let filter = schema::at(id, draft.stamp);
+        let mut before = false;
+        // An expired session of this id may be in the way; once it is removed, the same draft may,
+        // which another sending of this create has put there.
         for _ in 0..3 {
             // By the driver: an answer about a duplicate may quote half a character of an id, which
             // no other way lets through.
-            let update = self
-                .link
-                .collection
-                .update_one(filter.clone(), schema::write(over, draft))
-                .upsert(upsert)
-                .hint(Hint::Name(schema::SID_INDEX.to_owned()));
-            let matched = self.link.run(operation, async {
-                match update.await {
-                    Ok(updated) => Ok(Some(updated.matched_count)),
-                    Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(None),
+            let sent = self.link.run_twice("create", || async {
+                let create = self
+                    .link
+                    .collection
+                    .update_one(filter.clone(), schema::create(draft));
+                match create.upsert(true).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
                     Err(error) => Err(error),
                 }
             });
-            if let Some(matched) = matched.await? {
-                return Ok(matched);
+            let sent = sent.await?;
+            before |= sent.before;
+            if sent.answer {
+                return Ok(Saved::done(draft));
             }
-            match self.stamp(operation, to).await {
-                Ok(None) => self.remove_expired(operation, to).await?,
-                Ok(Some(stamp)) if stamp == draft.stamp => return Ok(0),
+            match self.stamp("create", id).await {
+                Ok(None) => self.remove_expired(id).await?,
+                Ok(Some(stamp)) if stamp == draft.stamp => return Ok(Saved::done(draft)),
                 Ok(Some(_)) | Err(Error::Corrupt { .. }) => break,
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::AlreadyExists)
+        Ok(Saved::Conflict.after(before))
     }
 
-    /// Creates one session.
-    pub(crate) async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
-        // Matches the same draft written before, or nothing; any other one of this id makes the
-        // insert fail on the unique index.
-        let filter = schema::at(id, draft.stamp);
-        self.update_in_place_of("create", Over::Nothing(id), &filter, draft)
-            .await?;
-        Ok(draft.stamp)
+    /// Removes the session `id` if it has expired: a new one cannot be created beside it.
+    async fn remove_expired(&self, id: &SessionId) -> Result<()> {
+        let filter = schema::with_expired(schema::with_id(id));
+        let delete = self.link.collection.delete_one(filter);
+        self.link.run("create", async { delete.await }).await?;
+        Ok(())
     }
+
+    /// Touches one session. The command is put together here: a `findAndModify` that the driver
+    /// repeats makes the server keep a copy of the document, and its answer is that copy, without
+    /// the server's time.
+    pub(crate) async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        let collection = &self.link.collection;
+        let concern = collection.write_concern();
+        let command = raw::touch_one(collection.name(), id, idle, concern);
+        let reply = self.run_raw("touch", command).await?.answer;
+        check_concern("touch", &reply)?;
+        let Ok(touched) = reply.get_document("value") else {
+            return Ok(None);
+        };
+        let touched = RawDocumentBuf::try_from(touched)
+            .map_err(|error| Error::store("touch", error.to_string()))?;
+        let found = Found::new(&touched)?;
+        found.check_layout()?;
+        found.ttl().map(Some)
+    }
+
+    /// Ends the session `id`, or only this version of it. It may be corrupt.
+    pub(crate) async fn destroy(
+        &self,
+        id: &SessionId,
+        expected: Option<&Version>,
+    ) -> Result<Option<Ended>> {
+        let filter = match expected {
+            Some(version) => schema::at(id, version.stamp()),
+            None => schema::with_id(id),
+        };
+        let filter = schema::with_unexpired(filter);
+        let sent = self.link.run_twice("destroy", || async {
+            let delete = self.link.collection.find_one_and_delete(filter.clone());
+            delete.projection(schema::ended_fields()).await
+        });
+        let Sent { answer, before } = sent.await?;
+        if let Some(document) = answer {
+            return Ok(Some(self.ended(id, &document).await));
+        }
+        // The first sending may have ended it. If a session of this id is there, it has not: no id
+        // comes back.
+        if !before || (expected.is_some() && self.is_there("destroy", id).await?) {
+            return Ok(None);
+        }
+        Ok(Some(Ended::unknown(id.clone())))
+    }
+
+    /// The end of the session `id`, as a `findAndModify` has answered it.
+    async fn ended(&self, id: &SessionId, answer: &RawDocument) -> Ended {
+        match Found::new(answer) {
+            Ok(found) => found.end_of(id),
+            // One that the driver has repeated answers with the whole document and not with the
+            // fields that were asked for.
+            Err(_) => schema::ended(id.clone(), answer, self.now("destroy").await.ok()),
+        }
+    }
+
+    /// The server's time.
+    async fn now(&self, operation: &'static str) -> Result<DateTime> {
+        let hello = async { self.database.run_command(doc! { "hello": 1 }).await };
+        let reply = self.link.run(operation, hello).await?;
+        let now = reply.get_datetime("localTime").copied();
+        now.map_err(|_| Error::store(operation, "MongoDB does not tell its time"))
+    }
+
+    /// Whether there is a session `id` that has not expired.
+    async fn is_there(&self, operation: &'static str, id: &SessionId) -> Result<bool> {
+        match self.stamp(operation, id).await {
+            Ok(stamp) => Ok(stamp.is_some()),
+            Err(Error::Corrupt { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Refuses a reply of a write that has not reached as many servers as it must.
+fn check_concern(operation: &'static str, reply: &Document) -> Result<()> {
+    match reply.get_document("writeConcernError") {
+        Ok(error) => Err(failed(operation, error)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn failed(operation: &'static str, error: &Document) -> Error {
+    let code = i32::try_from(integer(error, "code")).unwrap_or_default();
+    let name = error.get_str("codeName").unwrap_or_default();
+    from_code(operation, code, name)
 }
 
 /// Reads the reply to an `update`. An error that is not about a duplicate is everybody's: the
 /// batch then goes again in parts.
 fn updated(operation: &'static str, reply: &Document) -> Result<Updated> {
-    let failed = |error: &Document| {
-        let code = i32::try_from(integer(error, "code")).unwrap_or_default();
-        from_code(
-            operation,
-            code,
-            error.get_str("codeName").unwrap_or_default(),
-        )
-    };
-    if let Ok(error) = reply.get_document("writeConcernError") {
-        return Err(failed(error));
-    }
+    check_concern(operation, reply)?;
     let errors = reply.get_array("writeErrors").map(Vec::as_slice);
     let mut duplicates = Vec::new();
     for error in errors
@@ -197,7 +255,7 @@ fn updated(operation: &'static str, reply: &Document) -> Result<Updated> {
         .filter_map(Bson::as_document)
     {
         if integer(error, "code") != i64::from(DUPLICATE_KEY) {
-            return Err(failed(error));
+            return Err(failed(operation, error));
         }
         duplicates.extend(usize::try_from(integer(error, "index")));
     }

@@ -1,18 +1,28 @@
 //! Listing, owners, clearing and reaping.
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use mongodb::bson::oid::ObjectId;
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::options::Hint;
 use session_core::{
-    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo, Stamp,
-    async_trait,
+    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, Stamp, async_trait,
 };
 
 use crate::MongoStore;
-use crate::schema::{self, Found};
+use crate::schema::{self, Found, ID_INDEX, OWNER_INDEX};
 
-/// How many commands are under way at once when many sessions are ended.
+/// How many commands are in flight at once when many sessions are ended.
 const AT_ONCE: usize = 32;
+
+/// The largest page, in sessions.
+const LARGEST_PAGE: usize = 10_000;
+
+/// How often in a row all of an owner's sessions that were found may have ended, or changed their
+/// owner, before they could be ended here.
+const FRUITLESS: u32 = 16;
+
+/// What the text of a cursor begins with. The id of the last session follows.
+const AFTER: &str = "after:";
 
 #[async_trait]
 impl SessionDirectory for MongoStore {
@@ -26,47 +36,36 @@ impl SessionDirectory for MongoStore {
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let mut filter = schema::with_live(doc! {});
-        if let Some(cursor) = cursor {
-            let after = ObjectId::parse_str(cursor.as_str());
-            let after =
-                after.map_err(|_| Error::misconfigured("this cursor is not of a MongoDB store"))?;
-            filter.insert("_id", doc! { "$gt": after });
-        }
-        let limit = limit.clamp(1, 10_000);
-        let documents = self.find("list", filter, Some(limit)).await?;
-        let last = documents.last().filter(|_| documents.len() == limit);
-        let next = last
-            .and_then(|document| document.get_object_id("_id").ok())
-            .map(|id| Cursor::new(id.to_hex()));
-        Ok(Page {
-            sessions: readable(&documents),
-            next,
-        })
+        self.page("list", (doc! {}, ID_INDEX), cursor, limit).await
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        let filter = schema::with_live(doc! { "owner": owner.as_str() });
-        Ok(readable(&self.find("owned_by", filter, None).await?))
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let owned = (schema::of(owner), OWNER_INDEX);
+        self.page("owned_by", owned, cursor, limit).await
     }
 
+    /// A round trip that finds them, and one for each session, 32 at once. If some fail after
+    /// others were done, the answer is what was ended.
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
-        let mut filter = schema::with_live(doc! { "owner": owner.as_str() });
-        if let Some(except) = except {
-            filter.insert("sid", doc! { "$ne": except.as_str() });
+        for _ in 0..FRUITLESS {
+            let found = self.owned(owner, except, limit).await?;
+            if found.is_empty() {
+                return Ok(found);
+            }
+            let ended = self.end_owned(found, owner).await?;
+            if !ended.is_empty() {
+                return Ok(ended);
+            }
         }
-        let documents = self.find("destroy_owned_by", filter, None).await?;
-        let ends = stream::iter(documents).map(|document| {
-            let store = self.clone();
-            let owner = owner.clone();
-            async move { store.end_owned(&document, &owner).await }
-        });
-        let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok(ends.into_iter().flatten().collect())
+        Err(Error::unavailable(
+            "destroy_owned_by",
+            format!("at each of {FRUITLESS} attempts, other callers changed what was found"),
+        ))
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -76,93 +75,129 @@ impl SessionDirectory for MongoStore {
     /// Four round trips for a batch: find, claim, read, delete. A claim makes each session one
     /// caller's; if that one dies before the delete, the next takes it up after a minute.
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        let due = schema::with_unclaimed(doc! {});
-        let due = self.find("reap", due, Some(limit.clamp(1, 10_000))).await?;
-        let ids: Vec<ObjectId> = due
-            .iter()
-            .filter_map(|document| document.get_object_id("_id").ok())
-            .collect();
-        if ids.is_empty() || limit == 0 {
+        if limit == 0 {
             return Ok(Vec::new());
         }
+        let link = &self.commands.link;
+        let due = schema::with_unclaimed(doc! {});
+        let ids = link.ids("reap", due, limit.min(LARGEST_PAGE)).await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = doc! { "_id": { "$in": ids } };
         let claim = Stamp::generate();
-        let claimable = schema::with_unclaimed(doc! { "_id": { "$in": ids } });
-        let update = self
-            .commands
-            .link
-            .collection
-            .update_many(claimable, schema::claim(&claim));
-        self.commands
-            .link
-            .run("reap", async { update.await })
-            .await?;
-        let mine = self.find("reap", schema::claimed_by(&claim), None).await?;
-        let delete = self
-            .commands
-            .link
-            .collection
-            .delete_many(schema::claimed_by(&claim));
-        self.commands
-            .link
-            .run("reap", async { delete.await })
-            .await?;
-        Ok(readable(&mine).into_iter().map(schema::ended).collect())
+        let claimable = schema::with_unclaimed(found.clone());
+        let claims = || async {
+            let claim = schema::claim(&claim);
+            link.collection.update_many(claimable.clone(), claim).await
+        };
+        link.run_twice("reap", claims).await?;
+        let claimed = schema::with_claim(found, &claim);
+        let fields = schema::ended_fields();
+        let mine = link.collection.find(claimed.clone()).projection(fields);
+        let mine = async { mine.await?.try_collect().await };
+        let mine: Vec<RawDocumentBuf> = link.run("reap", mine).await?;
+        let delete = || async { link.collection.delete_many(claimed.clone()).await };
+        link.run_twice("reap", delete).await?;
+        Ok(readable(&mine, |session| session.ended()))
     }
 }
 
 impl MongoStore {
-    /// What a listing shows of the documents that `filter` matches, oldest first.
-    async fn find(
+    /// A page of the live sessions that `filter` matches, in the order of their ids, which `index`
+    /// gives them in. One round trip.
+    async fn page(
         &self,
         operation: &'static str,
-        filter: Document,
-        limit: Option<usize>,
-    ) -> Result<Vec<RawDocumentBuf>> {
-        let mut find = self
-            .commands
-            .link
-            .collection
-            .find(filter)
-            .projection(schema::info_fields());
-        if let Some(limit) = limit {
-            find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
-            // Reaping takes what it finds; a listing goes on where it was.
-            if operation == "list" {
-                find = find.sort(doc! { "_id": 1 });
+        (mut filter, index): (Document, &str),
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page> {
+        // Every id is after the empty text, and what is no text is no id.
+        let after = match cursor {
+            Some(cursor) => cursor.as_str().strip_prefix(AFTER).ok_or_else(|| {
+                Error::misconfigured("this cursor is not of a MongoDB store: start without one")
+            })?,
+            None => "",
+        };
+        filter.insert("_id", doc! { "$gt": after });
+        let limit = limit.clamp(1, LARGEST_PAGE);
+        let link = &self.commands.link;
+        let find = link.collection.find(schema::with_live(filter));
+        let find = find.projection(schema::info_fields());
+        let find = find.hint(Hint::Name(index.to_owned()));
+        let find = find.sort(doc! { "_id": 1 }).limit(limit as i64);
+        let found = async { find.await?.try_collect().await };
+        let documents: Vec<RawDocumentBuf> = link.run(operation, found).await?;
+        let last = documents.last().filter(|_| documents.len() == limit);
+        let next = last.and_then(|document| Some(Found::new(document).ok()?.id()?.to_owned()));
+        Ok(Page {
+            sessions: readable(&documents, |found| found.info()),
+            next: next.map(|id| Cursor::new(format!("{AFTER}{id}"))),
+        })
+    }
+
+    /// Up to `limit` sessions of `owner` but `except`, as they would end. One round trip.
+    async fn owned(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Ended>> {
+        let mut filter = schema::of(owner);
+        let mut ids = doc! { "$type": "string" };
+        if let Some(except) = except {
+            ids.insert("$ne", except.as_str());
+        }
+        filter.insert("_id", ids);
+        let link = &self.commands.link;
+        let find = link.collection.find(schema::with_unexpired(filter));
+        let find = find.projection(schema::ended_fields());
+        let find = find.hint(Hint::Name(OWNER_INDEX.to_owned()));
+        let find = find.limit(limit.clamp(1, LARGEST_PAGE) as i64);
+        let found = async { find.await?.try_collect().await };
+        let found: Vec<RawDocumentBuf> = link.run("destroy_owned_by", found).await?;
+        Ok(readable(&found, |session| session.ended()))
+    }
+
+    /// Ends those of `found` that are still `owner`'s, whatever their version, and says which.
+    async fn end_owned(&self, found: Vec<Ended>, owner: &Owner) -> Result<Vec<Ended>> {
+        let mut all = Vec::with_capacity(found.len());
+        for part in found.chunks(AT_ONCE) {
+            let mut failure = None;
+            let ends = part.iter().map(|session| self.end_one(session, owner));
+            for end in join_all(ends).await {
+                match end {
+                    Ok(ended) => all.extend(ended),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            match failure {
+                Some(error) if all.is_empty() => return Err(error),
+                Some(_) => break,
+                None => {}
             }
         }
-        self.commands
-            .link
-            .run(operation, async { find.await?.try_collect().await })
-            .await
+        Ok(all)
     }
 
-    /// Ends a session if it is still its owner's.
-    async fn end_owned(&self, document: &RawDocumentBuf, owner: &Owner) -> Result<Option<Ended>> {
-        let Ok(info) = info(document) else {
-            return Ok(None);
-        };
-        // By its `_id`, for its session id may be cycled meanwhile.
-        let id = document.get_object_id("_id").ok();
-        let filter = schema::with_live(doc! { "_id": id, "owner": owner.as_str() });
-        let delete = self.commands.link.collection.delete_one(filter);
-        let deleted = self
-            .commands
-            .link
-            .run("destroy_owned_by", async { delete.await })
-            .await?;
-        Ok((deleted.deleted_count > 0).then(|| schema::ended(info)))
+    /// Not sent again after a lost connection but by the driver, whose repeats are exact: what a
+    /// second sending does not find may have changed its owner.
+    async fn end_one(&self, session: &Ended, owner: &Owner) -> Result<Option<Ended>> {
+        let mut filter = schema::with_id(&session.id);
+        filter.extend(schema::of(owner));
+        let link = &self.commands.link;
+        let delete = link.collection.delete_one(schema::with_unexpired(filter));
+        let delete = delete.hint(Hint::Name(ID_INDEX.to_owned()));
+        let deleted = link.run("destroy_owned_by", async { delete.await });
+        let is_mine = deleted.await?.deleted_count > 0;
+        Ok(is_mine.then(|| session.clone()))
     }
 }
 
-/// A document that can't be read costs only its own reader.
-fn readable(documents: &[RawDocumentBuf]) -> Vec<SessionInfo> {
-    documents
-        .iter()
-        .filter_map(|document| info(document).ok())
-        .collect()
-}
-
-fn info(document: &RawDocument) -> Result<SessionInfo> {
-    Found::new(document)?.info()
+/// What `read` makes of each document. One that can't be read costs only its own reader.
+fn readable<T>(documents: &[RawDocumentBuf], read: impl Fn(&Found<'_>) -> Result<T>) -> Vec<T> {
+    let read = |document: &RawDocument| read(&Found::new(document)?);
+    let read = documents.iter().map(|document| read(document));
+    read.filter_map(Result::ok).collect()
 }

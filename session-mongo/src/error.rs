@@ -3,7 +3,7 @@
 use mongodb::error::{Error as MongoError, ErrorKind, WriteFailure};
 use session_core::Error;
 
-/// A unique index has this key already.
+/// A document of this `_id` exists already.
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
 /// An index of this name exists with other options.
 pub(crate) const INDEX_OPTIONS_CONFLICT: [i32; 2] = [85, 86];
@@ -41,6 +41,14 @@ pub(crate) fn from_mongo(operation: &'static str, error: &MongoError) -> Error {
         }
         _ => Error::store(operation, "the MongoDB driver failed"),
     }
+}
+
+/// Whether a command that failed with `error` may do better when it is sent again at once: it or its
+/// answer was lost on the way, or the server refuses for now. Not if no server was found: the
+/// driver has looked for one as long as it may.
+pub(crate) fn is_worth_repeating(operation: &'static str, error: &MongoError) -> bool {
+    !matches!(&*error.kind, ErrorKind::ServerSelection { .. })
+        && matches!(from_mongo(operation, error), Error::Unavailable { .. })
 }
 
 /// The server's error code, if it is the server's error.

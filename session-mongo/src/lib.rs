@@ -16,29 +16,50 @@
 //!
 //! # What is stored
 //!
-//! One document a session, in one collection:
+//! One document per session, in one collection:
 //!
 //! | field | what |
 //! |---|---|
-//! | `_id` | an ObjectId that never changes, so that a rename is one update |
-//! | `sid` | the session's id; unique index |
+//! | `_id` | the session's id: text |
+//! | `v` | the version of this layout: 3 |
 //! | `data`, `stamp` | bytes |
-//! | `owner` | text, or absent; sparse index |
+//! | `credential` | bytes; empty for none |
+//! | `owner` | text, or absent; indexed together with `_id` |
 //! | `idle`, `absolute` | milliseconds, or null for never |
 //! | `born`, `deadline` | dates by the server's clock; the end of the year 9999 for never |
 //! | `due` | a date less than a minute before `deadline`; TTL index. Most writes leave it alone |
 //! | `claim`, `claimed` | set on an expired session while it is reaped |
 //!
+//! There are three indexes: MongoDB's own on `_id`, one on `owner` and `_id` that holds only the
+//! sessions that have an owner, and the TTL index on `due`.
+//!
 //! # Round trips
 //!
-//! One for each operation; a second one where a save, rename or create finds that it can't be
-//! done, to say why. Once callers are many, those of a kind that wait go out together, up to 128
-//! sessions in one command, and saves and touches as one statement of it, for the server takes as
-//! long to plan a statement as to write a session; nobody waits for company ([`batch`]).
+//! | operation | round trips |
+//! |---|---|
+//! | load, destroy, count | one |
+//! | save | one; a second one if it can't be done, to say why |
+//! | create | one; two more if another session has this id or an expired one is in the way |
+//! | touch | one; two if it is sent in a batch |
+//! | list, `owned_by` | one per page |
+//! | `destroy_owned_by` | one, and one per session, 32 at once |
+//! | reap | four per batch |
+//! | clear | two per 10,000 sessions |
+//!
+//! Operations that queue while others of their kind are in flight are sent as one batch of up to
+//! 128 sessions ([`batch`]). Saves and touches are then one statement of one command, because the
+//! server takes as long to plan a statement as to write a session. A session's id never changes,
+//! and neither does its `_id`: a load is a lookup in one index, for which the server has a short
+//! way of its own.
+//!
+//! A command whose answer is lost with its connection is sent once more within the time limit. A
+//! save or create that then finds another version answers [`Saved::Unknown`]. On a replica set,
+//! the driver's retryable writes make the repeat of a destroy or of a single create exact. On a
+//! standalone server, a destroy that was sent twice and finds nothing answers [`Ended::unknown`].
 //!
 //! Every time is the server's (`$$NOW`). Writes compute with it there; a load brings it along with
-//! the session, and is nothing if the deadline is not later. For MongoDB's TTL thread removes
-//! expired documents only about once a minute.
+//! the session, and finds nothing if the deadline is not later, because MongoDB's TTL thread
+//! removes expired documents only about once a minute.
 //!
 //! # Durability
 //!

@@ -1,32 +1,27 @@
 //! The commands of the hot path, put together as bytes.
 //!
-//! What is the same in each is made once. `save` is [`schema::write`] without a new id, and
-//! `save_all` the same for many: tests compare them.
+//! What is the same in each is made once. `save` writes the fields that [`schema::create`] writes,
+//! and `save_all` does the same for many sessions: tests compare them.
 
 use std::sync::LazyLock;
 
 use mongodb::bson::raw::{RawArrayBuf, RawBson, RawDocumentBuf, cstr};
-use mongodb::bson::{Bson, Document, doc, rawdoc, serialize_to_raw_document_buf};
+use mongodb::bson::{Binary, Bson, Document, doc, rawdoc, serialize_to_raw_document_buf};
 use mongodb::options::{ReadConcern, WriteConcern};
 use session_core::batch::Save;
-use session_core::{Anchor, Draft, SessionId, Stamp, Timeout};
+use session_core::{Anchor, Credential, Draft, SessionId, Stamp, Timeout};
 
-use crate::schema::{self, SID_INDEX};
+use crate::schema;
 
 /// The fields that a find gives.
 pub(crate) type Fields = LazyLock<RawDocumentBuf>;
 
-pub(crate) static RECORD: Fields = LazyLock::new(|| found(schema::record_fields()));
-pub(crate) static BRIEF: Fields = LazyLock::new(|| found(schema::brief_fields()));
+pub(crate) static RECORD: Fields = LazyLock::new(|| raw(&schema::record_fields()));
+pub(crate) static BRIEF: Fields = LazyLock::new(|| raw(&schema::brief_fields()));
 
 static LIVE: LazyLock<RawDocumentBuf> = LazyLock::new(|| raw(&schema::is_live()));
 static FOLLOW: LazyLock<RawDocumentBuf> = LazyLock::new(|| raw(&schema::follow()));
 static WRITE_OWN: LazyLock<RawDocumentBuf> = LazyLock::new(|| raw(&schema::write_own()));
-
-fn found(mut fields: Document) -> RawDocumentBuf {
-    fields.insert("_id", 0);
-    raw(&fields)
-}
 
 /// A document as bytes. One of ours always can be.
 fn raw(document: &Document) -> RawDocumentBuf {
@@ -43,7 +38,7 @@ pub(crate) fn find<'i>(
     let limit = i32::try_from(ids.len()).unwrap_or(i32::MAX);
     let mut command = rawdoc! {
         "find": collection,
-        "filter": { "sid": one_of(ids) },
+        "filter": { "_id": one_of(ids) },
         "projection": LazyLock::force(fields).clone(),
         "limit": limit,
         // Or it would be 101 of them.
@@ -80,19 +75,23 @@ pub(crate) fn update(
         updates.push(statement);
     }
     let mut command = rawdoc! { "update": collection, "updates": updates, "ordered": false };
-    if let Some(Ok(concern)) = concern.map(serialize_to_raw_document_buf) {
-        command.append(cstr!("writeConcern"), concern);
-    }
+    append_concern(&mut command, concern);
     command
 }
 
-/// An update statement of these parts.
-pub(crate) fn statement(
-    filter: &Document,
-    pipeline: Vec<Document>,
-    upsert: bool,
-) -> RawDocumentBuf {
-    let statement = doc! { "q": filter, "u": pipeline, "upsert": upsert, "hint": SID_INDEX };
+fn append_concern(command: &mut RawDocumentBuf, concern: Option<&WriteConcern>) {
+    if let Some(Ok(concern)) = concern.map(serialize_to_raw_document_buf) {
+        command.append(cstr!("writeConcern"), concern);
+    }
+}
+
+/// Creates a session, as an update statement.
+pub(crate) fn create(id: &SessionId, draft: &Draft) -> RawDocumentBuf {
+    let statement = doc! {
+        "q": schema::at(id, draft.stamp),
+        "u": schema::create(draft),
+        "upsert": true,
+    };
     raw(&statement)
 }
 
@@ -101,16 +100,37 @@ pub(crate) fn touch<'i>(
     ids: impl ExactSizeIterator<Item = &'i SessionId>,
     idle: Timeout,
 ) -> RawDocumentBuf {
+    rawdoc! {
+        "q": { "_id": one_of(ids), "$expr": LIVE.clone() },
+        "u": touched(idle),
+        "multi": true,
+    }
+}
+
+/// Touches the session `id`, and gives what is read then.
+pub(crate) fn touch_one(
+    collection: &str,
+    id: &SessionId,
+    idle: Timeout,
+    concern: Option<&WriteConcern>,
+) -> RawDocumentBuf {
+    let mut command = rawdoc! {
+        "findAndModify": collection,
+        "query": { "_id": id.as_str(), "$expr": LIVE.clone() },
+        "update": touched(idle),
+        "fields": LazyLock::force(&BRIEF).clone(),
+        "new": true,
+    };
+    append_concern(&mut command, concern);
+    command
+}
+
+fn touched(idle: Timeout) -> RawArrayBuf {
     let mut pipeline = RawArrayBuf::new();
     for stage in schema::touch(idle) {
         pipeline.push(raw(&stage));
     }
-    rawdoc! {
-        "q": { "sid": one_of(ids), "$expr": LIVE.clone() },
-        "u": pipeline,
-        "multi": true,
-        "hint": SID_INDEX,
-    }
+    pipeline
 }
 
 /// Saves as update statements, as few as can be.
@@ -124,7 +144,7 @@ pub(crate) fn saves(items: &[Save]) -> Vec<RawDocumentBuf> {
         .partition(|item| items.len() > 1 && item.draft.anchor == Anchor::Keep);
     let mut statements: Vec<_> = alone
         .into_iter()
-        .map(|item| save(&item.id, &item.draft, item.expected))
+        .map(|item| save(&item.id, &item.draft, item.expected.stamp()))
         .collect();
     if !together.is_empty() {
         statements.push(save_all(&together));
@@ -138,15 +158,15 @@ fn save_all(items: &[&Save]) -> RawDocumentBuf {
         (RawArrayBuf::new(), RawArrayBuf::new(), RawArrayBuf::new());
     for item in items {
         ids.push(item.id.as_str());
-        stamps.push(schema::bytes(item.expected.as_bytes()));
+        stamps.push(schema::bytes(item.expected.stamp().as_bytes()));
         drafts.push(draft(&item.draft));
     }
-    let own = rawdoc! { "$indexOfArray": [{ "$literal": ids.clone() }, "$sid"] };
+    let own = rawdoc! { "$indexOfArray": [{ "$literal": ids.clone() }, "$_id"] };
     let expected = rawdoc! { "$arrayElemAt": [{ "$literal": stamps }, own.clone()] };
     let draft = rawdoc! { "$arrayElemAt": [{ "$literal": drafts }, own] };
     rawdoc! {
         "q": {
-            "sid": { "$in": ids },
+            "_id": { "$in": ids },
             "$expr": { "$and": [{ "$eq": ["$stamp", expected] }, LIVE.clone()] },
         },
         "u": [
@@ -156,7 +176,6 @@ fn save_all(items: &[&Save]) -> RawDocumentBuf {
             { "$unset": "draft" },
         ],
         "multi": true,
-        "hint": SID_INDEX,
     }
 }
 
@@ -165,6 +184,7 @@ fn draft(draft: &Draft) -> RawDocumentBuf {
     let mut fields = rawdoc! {
         "data": schema::bytes(&draft.data),
         "stamp": schema::bytes(draft.stamp.as_bytes()),
+        "credential": credential(draft),
         "idle": millis(draft.lifetime.idle),
         "absolute": millis(draft.lifetime.absolute),
     };
@@ -172,6 +192,10 @@ fn draft(draft: &Draft) -> RawDocumentBuf {
         fields.append(cstr!("owner"), owner.as_str());
     }
     fields
+}
+
+fn credential(draft: &Draft) -> Binary {
+    schema::bytes(Credential::stored(draft.credential.as_ref()))
 }
 
 fn millis(timeout: Timeout) -> RawBson {
@@ -188,6 +212,7 @@ fn save(id: &SessionId, draft: &Draft, expected: Stamp) -> RawDocumentBuf {
     let mut set = rawdoc! {
         "data": schema::bytes(&draft.data),
         "stamp": schema::bytes(draft.stamp.as_bytes()),
+        "credential": credential(draft),
     };
     match &draft.owner {
         Some(owner) => set.append(cstr!("owner"), rawdoc! { "$literal": owner.as_str() }),
@@ -210,13 +235,11 @@ fn save(id: &SessionId, draft: &Draft, expected: Stamp) -> RawDocumentBuf {
     set.append(cstr!("deadline"), deadline);
     rawdoc! {
         "q": {
-            "sid": id.as_str(),
+            "_id": id.as_str(),
             "stamp": schema::bytes(expected.as_bytes()),
             "$expr": LIVE.clone(),
         },
         "u": [{ "$set": set }, FOLLOW.clone()],
-        "upsert": false,
-        "hint": SID_INDEX,
     }
 }
 
@@ -227,59 +250,105 @@ mod tests {
     use session_core::{Lifetime, Owner, SessionToken, Timeout};
 
     use super::*;
-    use crate::schema::Over;
 
-    #[test]
-    fn a_save_as_bytes_is_the_one_that_schema_describes() {
-        let id = SessionToken::generate().id();
-        let stamp = Stamp::generate();
+    fn drafts() -> Vec<Draft> {
         let hour = Duration::from_secs(3_600);
+        let mut drafts = Vec::new();
         for lifetime in [
             Lifetime::new(hour, 12 * hour),
             Lifetime::new(Timeout::Never, Timeout::Never),
         ] {
-            for anchor in [Anchor::Keep, Anchor::Restart] {
-                for owner in [None, Some(Owner::new("$u").expect("good"))] {
-                    let draft = Draft::new("data", lifetime)
-                        .with_owner(owner)
-                        .with_anchor(anchor);
-                    let mut pipeline = schema::write(Over::Renamed(&id), &draft);
-                    let set = pipeline[0].get_document_mut("$set").expect("a stage");
-                    set.remove("sid").expect("a rename sets it");
-                    let slow = statement(&schema::live_at(&id, stamp), pipeline, false);
-                    let fast = save(&id, &draft, stamp);
-                    let text = |raw: &RawDocumentBuf| {
-                        Document::try_from(raw.as_ref())
-                            .expect("a document")
-                            .to_string()
-                    };
-                    assert_eq!(text(&fast), text(&slow));
+            for owner in [None, Some(Owner::new("$u").expect("good"))] {
+                for credential in [&b""[..], b"a credential"] {
+                    let credential = Credential::from_stored(credential).expect("it fits");
+                    let draft = Draft::new("data", lifetime).with_owner(owner.clone());
+                    drafts.push(draft.with_credential(credential));
                 }
+            }
+        }
+        drafts
+    }
+
+    fn document(raw: &RawDocumentBuf) -> Document {
+        Document::try_from(raw.as_ref()).expect("a document")
+    }
+
+    /// The fields that a save of one session sets.
+    fn saved(draft: &Draft) -> Document {
+        let id = SessionToken::generate().id();
+        let statement = document(&save(&id, draft, Stamp::generate()));
+        let stages = statement.get_array("u").expect("a pipeline");
+        assert_eq!(stages[1].as_document(), Some(&schema::follow()));
+        let set = stages[0].as_document().expect("a stage");
+        set.get_document("$set").expect("it sets").clone()
+    }
+
+    fn names(fields: &Document) -> Vec<&str> {
+        let mut names: Vec<_> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_save_writes_what_a_create_does() {
+        for draft in drafts() {
+            let pipeline = schema::create(&draft);
+            let mut created = pipeline[0].get_document("$set").expect("it sets").clone();
+            let id = SessionToken::generate().id();
+            let stamp = schema::at(&id, draft.stamp).remove("stamp");
+            created.insert("stamp", stamp.expect("of the new document"));
+            created.remove("v").expect("as it stays");
+            let saved = saved(&draft.with_anchor(Anchor::Restart));
+            assert_eq!(names(&saved), names(&created));
+            for (field, value) in created {
+                let value = match field.as_str() {
+                    // If it is not there yet.
+                    "born" | "deadline" => {
+                        let unless_live = value.as_document().expect("a condition");
+                        unless_live.get_array("$cond").expect("three parts")[2].clone()
+                    }
+                    _ => value,
+                };
+                assert_eq!(saved.get(&field), Some(&value), "{field}");
             }
         }
     }
 
     #[test]
+    fn a_save_keeps_or_restarts_the_age() {
+        for draft in drafts() {
+            let keep = saved(&draft);
+            let restart = saved(&draft.with_anchor(Anchor::Restart));
+            assert_eq!(keep.get("born"), None);
+            assert_eq!(restart.get_str("born").ok(), Some("$$NOW"));
+            let deadline = |fields: &Document| fields.get("deadline").expect("set").to_string();
+            let restarted = deadline(&keep).replace("$born", "$$NOW");
+            assert_eq!(deadline(&restart), restarted);
+        }
+    }
+
+    #[test]
     fn a_save_of_many_writes_what_a_save_of_one_does() {
-        let hour = Duration::from_secs(3_600);
-        let lifetime = Lifetime::new(hour, 12 * hour);
-        let own = Draft::new("data", lifetime).with_owner(Owner::new("u").ok());
-        let one = schema::write(Over::Renamed(&SessionToken::generate().id()), &own);
-        let mut one = one[0].get_document("$set").expect("a stage").clone();
-        one.remove("sid").expect("a rename sets it");
         let all = schema::write_own();
         let all = all.get_document("$set").expect("a stage");
-        let fields = |set: &Document| set.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(fields(all), fields(&one));
-        let draft = Document::try_from(draft(&own).as_ref()).expect("a document");
-        let mut deadline = all.get("deadline").expect("written").to_string();
-        for (field, value) in &draft {
-            let place = format!("$draft.{field}");
-            let of_draft = all.get(field).expect("written").to_string();
-            assert!(of_draft.contains(&place), "{field}: {of_draft}");
-            deadline = deadline.replace(&format!("{place:?}"), &value.to_string());
+        for own in drafts() {
+            let one = saved(&own);
+            assert_eq!(names(all), names(&one));
+            let draft = document(&draft(&own));
+            let mut deadline = all.get("deadline").expect("written").to_string();
+            for (field, value) in &draft {
+                let place = format!("$draft.{field}");
+                let of_draft = all.get(field).expect("written").to_string();
+                assert!(of_draft.contains(&place), "{field}: {of_draft}");
+                deadline = deadline.replace(&format!("{place:?}"), &value.to_string());
+                let of_one = match field.as_str() {
+                    "owner" => &Bson::from(doc! { "$literal": value.clone() }),
+                    _ => value,
+                };
+                assert_eq!(one.get(field), Some(of_one), "{field}");
+            }
+            assert_eq!(deadline, one.get("deadline").expect("written").to_string());
         }
-        assert_eq!(deadline, one.get("deadline").expect("written").to_string());
     }
 
     #[test]
@@ -287,7 +356,7 @@ mod tests {
         let save = |anchor| Save {
             id: SessionToken::generate().id(),
             draft: Draft::new("data", Lifetime::default()).with_anchor(anchor),
-            expected: Stamp::generate(),
+            expected: Stamp::generate().into(),
         };
         let (goes_on, anew) = (Anchor::Keep, Anchor::Restart);
         for (anchors, statements) in [

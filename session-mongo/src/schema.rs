@@ -10,12 +10,23 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document, RawDocument, doc};
 use mongodb::options::{Collation, IndexOptions};
 use session_core::{
-    Anchor, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo, Stamp,
-    Timeout, Ttl,
+    Credential, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo,
+    Stamp, Timeout, Ttl, Version,
 };
+
+/// The version of this layout, in the field `v` of each document. A document of another version is
+/// corrupt.
+pub(crate) const LAYOUT: i32 = 3;
 
 /// The name of the TTL index.
 pub(crate) const TTL_INDEX: &str = "due_ttl";
+
+/// The name of the index on owners. Queries for an owner name it, because the server would weigh
+/// it against the index on `_id`.
+pub(crate) const OWNER_INDEX: &str = "owner_id";
+
+/// The name that MongoDB gives the index on `_id`.
+pub(crate) const ID_INDEX: &str = "_id_";
 
 /// How far `due` may be behind the deadline, in milliseconds.
 const DUE_MILLIS: i64 = 60_000;
@@ -25,29 +36,21 @@ pub(crate) const NEVER: DateTime = DateTime::from_millis(253_402_300_799_999);
 /// Less than is left until a deadline that is none: no limit is 6,000 years.
 const FAR: Duration = Duration::from_secs(6_000 * 366 * 86_400);
 
-/// The name of the index on session ids. Lookups name it: otherwise the server weighs the TTL index
-/// against it, each time.
-pub(crate) const SID_INDEX: &str = "sid_unique";
-
 /// How long a claim on an expired session holds; after that its claimer is taken for dead.
 const CLAIM_MILLIS: i64 = 60_000;
 
-/// All indexes.
+/// All indexes but the one on `_id`.
 pub(crate) fn indexes(grace: Duration) -> Vec<IndexModel> {
-    let simple = || Collation::builder().locale("simple").build();
     let named = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
-    let mut sid = named(SID_INDEX);
-    sid.unique = Some(true);
-    sid.collation = Some(simple());
-    let mut owner = named("owner_sparse");
-    owner.sparse = Some(true);
-    owner.collation = Some(simple());
+    let mut owner = named(OWNER_INDEX);
+    owner.collation = Some(Collation::builder().locale("simple").build());
+    // A sparse index on two fields would hold all documents, because each has an `_id`.
+    owner.partial_filter_expression = Some(doc! { "owner": { "$exists": true } });
     let mut due = named(TTL_INDEX);
     due.expire_after = Some(Duration::from_secs(grace_seconds(grace)));
     let index = |keys, options| IndexModel::builder().keys(keys).options(options).build();
     vec![
-        index(doc! { "sid": 1 }, sid),
-        index(doc! { "owner": 1 }, owner),
+        index(doc! { "owner": 1, "_id": 1 }, owner),
         index(doc! { "due": 1 }, due),
     ]
 }
@@ -57,19 +60,19 @@ pub(crate) fn grace_seconds(grace: Duration) -> u64 {
     DUE_MILLIS.unsigned_abs() / 1_000 + grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }
 
-/// The live session `id`.
-pub(crate) fn live(id: &SessionId) -> Document {
-    with_live(doc! { "sid": id.as_str() })
+/// The session `id`.
+pub(crate) fn with_id(id: &SessionId) -> Document {
+    doc! { "_id": id.as_str() }
 }
 
 /// The session `id`, if its stamp is `stamp`.
 pub(crate) fn at(id: &SessionId, stamp: Stamp) -> Document {
-    doc! { "sid": id.as_str(), "stamp": bytes(stamp.as_bytes()) }
+    doc! { "_id": id.as_str(), "stamp": bytes(stamp.as_bytes()) }
 }
 
-/// The live session `id`, if its stamp is `stamp`.
-pub(crate) fn live_at(id: &SessionId, stamp: Stamp) -> Document {
-    with_live(at(id, stamp))
+/// The sessions of `owner`.
+pub(crate) fn of(owner: &Owner) -> Document {
+    doc! { "owner": owner.as_str() }
 }
 
 /// The live ones of what `filter` matches.
@@ -81,6 +84,14 @@ pub(crate) fn with_live(mut filter: Document) -> Document {
 /// Whether a session is live.
 pub(crate) fn is_live() -> Document {
     doc! { "$gt": ["$deadline", "$$NOW"] }
+}
+
+/// All but the expired ones of what `filter` matches: the live ones, and what can't be read, of
+/// which nobody knows.
+pub(crate) fn with_unexpired(mut filter: Document) -> Document {
+    let unknown = doc! { "$ne": [{ "$type": "$deadline" }, "date"] };
+    filter.insert("$expr", doc! { "$or": [is_live(), unknown] });
+    filter
 }
 
 /// The expired ones of what `filter` matches.
@@ -111,48 +122,29 @@ pub(crate) fn claim(claim: &Stamp) -> Vec<Document> {
     vec![doc! { "$set": { "claim": bytes(claim.as_bytes()), "claimed": "$$NOW" } }]
 }
 
-pub(crate) fn claimed_by(claim: &Stamp) -> Document {
-    doc! { "claim": bytes(claim.as_bytes()) }
+/// The expired ones of what `filter` matches that have this claim.
+pub(crate) fn with_claim(mut filter: Document, claim: &Stamp) -> Document {
+    filter.insert("claim", bytes(claim.as_bytes()));
+    with_expired(filter)
 }
 
-/// Which session a draft is written over.
-#[derive(Clone, Copy)]
-pub(crate) enum Over<'i> {
-    /// None: it begins now, under this id. Or itself, written before: that goes on as it is.
-    Nothing(&'i SessionId),
-    /// The one that is matched, which gets this id.
-    Renamed(&'i SessionId),
-}
-
-/// Writes `draft`.
-pub(crate) fn write(over: Over<'_>, draft: &Draft) -> Vec<Document> {
+/// Makes a session of `draft`, in a document that is new: it has an `_id` and the draft's stamp.
+/// If it is there already, because this was sent before, it goes on as it is.
+pub(crate) fn create(draft: &Draft) -> Vec<Document> {
     let idle = millis(draft.lifetime.idle);
     let absolute = millis(draft.lifetime.absolute);
-    let mut fields = doc! {
+    let owner = draft.owner.as_ref().map(|owner| literal(owner.as_str()));
+    let deadline = earlier(idle.clone(), "$$NOW".into(), absolute.clone());
+    let fields = doc! {
+        "v": literal(LAYOUT),
         "data": bytes(&draft.data),
-        "stamp": bytes(draft.stamp.as_bytes()),
-        "owner": draft.owner.as_ref().map_or("$$REMOVE".into(), |owner| literal(owner.as_str())),
-        "idle": idle.clone(),
-        "absolute": absolute.clone(),
+        "credential": bytes(Credential::stored(draft.credential.as_ref())),
+        "owner": owner.unwrap_or_else(|| "$$REMOVE".into()),
+        "idle": idle,
+        "absolute": absolute,
+        "born": unless_live("$born", "$$NOW".into()),
+        "deadline": unless_live("$deadline", deadline.into()),
     };
-    let (Over::Nothing(id) | Over::Renamed(id)) = over;
-    fields.insert("sid", literal(id.as_str()));
-    let (born, deadline) = match (over, draft.anchor) {
-        (Over::Nothing(_), _) => {
-            let deadline = earlier(idle, "$$NOW".into(), absolute);
-            let born = unless_live("$born", "$$NOW".into());
-            (Some(born.into()), unless_live("$deadline", deadline.into()))
-        }
-        (Over::Renamed(_), Anchor::Restart) => {
-            let now = Bson::from("$$NOW");
-            (Some(now.clone()), earlier(idle, now, absolute))
-        }
-        (Over::Renamed(_), Anchor::Keep) => (None, earlier(idle, "$born".into(), absolute)),
-    };
-    if let Some(born) = born {
-        fields.insert("born", born);
-    }
-    fields.insert("deadline", deadline);
     vec![doc! { "$set": fields }, follow()]
 }
 
@@ -166,6 +158,7 @@ pub(crate) fn write_own() -> Document {
     doc! { "$set": {
         "data": "$draft.data",
         "stamp": "$draft.stamp",
+        "credential": "$draft.credential",
         "owner": { "$ifNull": ["$draft.owner", "$$REMOVE"] },
         "idle": "$draft.idle",
         "absolute": "$draft.absolute",
@@ -202,8 +195,8 @@ pub(crate) fn follow() -> Document {
 
 /// What is read: the fields `of` a session, and the time at the server. What is left and how old a
 /// session is, and whether it lives, is worked out here: it takes the server longer.
-pub(crate) fn read(of: impl Into<Bson>) -> Document {
-    doc! { "now": "$$NOW", "session": of.into() }
+fn read(of: impl Into<Bson>) -> Document {
+    doc! { "_id": 0, "now": "$$NOW", "session": of.into() }
 }
 
 /// All of a session.
@@ -213,13 +206,19 @@ pub(crate) fn record_fields() -> Document {
 
 /// What is read to say how a write went.
 pub(crate) fn brief_fields() -> Document {
-    read(doc! { "sid": "$sid", "stamp": "$stamp", "deadline": "$deadline" })
+    read(doc! { "_id": "$_id", "v": "$v", "stamp": "$stamp", "deadline": "$deadline" })
+}
+
+/// What is read of a session that ends.
+pub(crate) fn ended_fields() -> Document {
+    read(doc! { "_id": "$_id", "owner": "$owner", "born": "$born" })
 }
 
 /// What is read for a listing.
 pub(crate) fn info_fields() -> Document {
     read(doc! {
-        "sid": "$sid",
+        "_id": "$_id",
+        "v": "$v",
         "owner": "$owner",
         "idle": "$idle",
         "absolute": "$absolute",
@@ -245,33 +244,42 @@ impl<'d> Found<'d> {
         })
     }
 
-    pub(crate) fn sid(&self) -> Option<&'d str> {
-        self.session.get_str("sid").ok()
+    /// The text of its id.
+    pub(crate) fn id(&self) -> Option<&'d str> {
+        self.session.get_str("_id").ok()
     }
 
-    /// As [`is_live`] says it to the server.
+    /// Whether it is live, as [`is_live`] says it to the server; an error if so, but of another
+    /// layout.
     pub(crate) fn is_live(&self) -> Result<bool> {
-        Ok(date(self.session, "deadline")? > self.now)
+        let is_live = date(self.session, "deadline")? > self.now;
+        if is_live {
+            self.check_layout()?;
+        }
+        Ok(is_live)
+    }
+
+    pub(crate) fn check_layout(&self) -> Result<()> {
+        match self.session.get_i32("v") {
+            Ok(LAYOUT) => Ok(()),
+            _ => Err(corrupt("v")),
+        }
     }
 
     pub(crate) fn record(&self) -> Result<Record> {
-        let data = self
-            .session
-            .get_binary("data")
-            .map_err(|_| corrupt("data"))?
-            .bytes;
         Ok(Record {
-            data: bytes::Bytes::copy_from_slice(data),
-            stamp: self.stamp()?,
+            data: bytes::Bytes::copy_from_slice(binary(self.session, "data")?),
+            version: Version::new(self.stamp()?),
+            credential: Credential::from_stored(binary(self.session, "credential")?)?,
             owner: owner(self.session)?,
             lifetime: lifetime(self.session)?,
             ttl: self.ttl()?,
             age: self.age()?,
-            raw: bytes::Bytes::new(),
         })
     }
 
     pub(crate) fn info(&self) -> Result<SessionInfo> {
+        self.check_layout()?;
         let size = number(self.session, "size")?.unwrap_or_default();
         Ok(SessionInfo {
             id: id(self.session)?,
@@ -284,13 +292,8 @@ impl<'d> Found<'d> {
     }
 
     pub(crate) fn stamp(&self) -> Result<Stamp> {
-        let bytes = self
-            .session
-            .get_binary("stamp")
-            .map_err(|_| corrupt("stamp"))?
-            .bytes;
-        let bytes = bytes.try_into().map_err(|_| corrupt("stamp"))?;
-        Ok(Stamp::from_bytes(bytes))
+        let stamp = binary(self.session, "stamp")?.try_into();
+        Ok(Stamp::from_bytes(stamp.map_err(|_| corrupt("stamp"))?))
     }
 
     pub(crate) fn ttl(&self) -> Result<Ttl> {
@@ -307,23 +310,42 @@ impl<'d> Found<'d> {
             .now
             .saturating_duration_since(date(self.session, "born")?))
     }
+
+    /// The session's end, with what can be read of it.
+    pub(crate) fn ended(&self) -> Result<Ended> {
+        Ok(self.end_of(&id(self.session)?))
+    }
+
+    /// The same, of the session that is known to be `id`.
+    pub(crate) fn end_of(&self, id: &SessionId) -> Ended {
+        ended(id.clone(), self.session, Some(self.now))
+    }
+}
+
+/// The end of the session `id` at the time `now`, if that is known, with what can be read of it.
+pub(crate) fn ended(id: SessionId, session: &RawDocument, now: Option<DateTime>) -> Ended {
+    let born = date(session, "born").ok();
+    Ended {
+        id,
+        owner: owner(session).unwrap_or_default(),
+        age: now
+            .zip(born)
+            .map(|(now, born)| now.saturating_duration_since(born)),
+    }
+}
+
+fn binary<'d>(document: &'d RawDocument, field: &str) -> Result<&'d [u8]> {
+    let binary = document.get_binary(field).map_err(|_| corrupt(field))?;
+    Ok(binary.bytes)
 }
 
 fn date(document: &RawDocument, field: &str) -> Result<DateTime> {
     document.get_datetime(field).map_err(|_| corrupt(field))
 }
 
-pub(crate) fn ended(info: SessionInfo) -> Ended {
-    Ended {
-        id: info.id,
-        owner: info.owner,
-        age: info.age,
-    }
-}
-
 fn id(document: &RawDocument) -> Result<SessionId> {
-    let id = document.get_str("sid").map_err(|_| corrupt("sid"))?;
-    SessionId::from_stored(id).map_err(|_| corrupt("sid"))
+    let id = document.get_str("_id").map_err(|_| corrupt("_id"))?;
+    SessionId::from_stored(id).map_err(|_| corrupt("_id"))
 }
 
 fn owner(document: &RawDocument) -> Result<Option<Owner>> {
@@ -365,13 +387,107 @@ pub(crate) fn millis(timeout: Timeout) -> Bson {
     })
 }
 
-fn literal(text: &str) -> Bson {
-    doc! { "$literal": text }.into()
+fn literal(value: impl Into<Bson>) -> Bson {
+    doc! { "$literal": value.into() }.into()
 }
 
 pub(crate) fn bytes(bytes: &[u8]) -> Binary {
     Binary {
         subtype: BinarySubtype::Generic,
         bytes: bytes.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use session_core::ErrorKind;
+
+    use super::*;
+
+    /// A document as a create leaves it. `integration-tests` compares what a server has stored.
+    const GOLDEN: [&[u8]; 13] = [
+        b"\xc0\0\0\0",
+        b"\x02_id\0\x11\0\0\0abcdefghijklmnop\0",
+        b"\x05stamp\0\x10\0\0\0\0\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
+        b"\x10v\0\x03\0\0\0",
+        b"\x05data\0\x07\0\0\0\0{\"a\":1}",
+        b"\x05credential\0\x07\0\0\0\0\x01secret",
+        b"\x02owner\0\x04\0\0\0ann\0",
+        b"\x12idle\0\x80\xee\x36\0\0\0\0\0",
+        b"\x0aabsolute\0",
+        b"\x09born\0\x00\xa8\xda\x76\x9b\x01\0\0",
+        b"\x09deadline\0\x80\x96\x11\x77\x9b\x01\0\0",
+        b"\x09due\0\x80\x96\x11\x77\x9b\x01\0\0",
+        b"\0",
+    ];
+    /// 2026-01-01T00:10:00Z, ten minutes after it was born.
+    const NOW: DateTime = DateTime::from_millis(1_767_226_200_000);
+
+    fn golden() -> Document {
+        let bytes = GOLDEN.concat();
+        Document::from_reader(&bytes[..]).expect("a document")
+    }
+
+    fn read<T>(document: &Document, read: impl Fn(Found<'_>) -> Result<T>) -> Result<T> {
+        let session = document.to_vec().expect("bytes");
+        let session = RawDocument::from_bytes(&session).expect("a document");
+        read(Found { session, now: NOW })
+    }
+
+    #[test]
+    fn the_golden_document_is_read() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let record = read(&golden(), |found| found.record()).expect("readable");
+        let stamp = Stamp::from_bytes(std::array::from_fn(|n| n as u8));
+        assert_eq!(record.version, Version::new(stamp));
+        assert_eq!(record.data, r#"{"a":1}"#);
+        assert_eq!(
+            record.credential,
+            Credential::from_stored(b"\x01secret").expect("fits")
+        );
+        assert_eq!(record.owner, Owner::new("ann").ok());
+        assert_eq!(record.lifetime, Lifetime::idle(minutes(60)));
+        assert_eq!(record.ttl, Ttl::Left(minutes(50)));
+        assert_eq!(record.age, minutes(10));
+        let ended = read(&golden(), |found| found.ended()).expect("readable");
+        assert_eq!(ended.id.as_str(), "abcdefghijklmnop");
+        assert_eq!((ended.owner, ended.age), (record.owner, Some(minutes(10))));
+    }
+
+    #[test]
+    fn an_empty_credential_is_none() {
+        let mut document = golden();
+        document.insert("credential", bytes(b""));
+        let record = read(&document, |found| found.record()).expect("readable");
+        assert_eq!(record.credential, None);
+    }
+
+    #[test]
+    fn a_document_of_another_layout_is_corrupt() {
+        for version in [Bson::Int32(2), Bson::Int32(4), "3".into(), Bson::Null] {
+            let mut document = golden();
+            document.insert("v", version);
+            let live = read(&document, |found| found.is_live());
+            let info = read(&document, |found| found.info().map(drop));
+            for kind in [live.map(drop), info].map(|read| read.expect_err("corrupt").kind()) {
+                assert_eq!(kind, ErrorKind::Corrupt);
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_without_one_of_its_fields_is_corrupt_and_can_still_end() {
+        for field in ["stamp", "data", "credential", "born", "deadline"] {
+            let mut document = golden();
+            document.remove(field);
+            let error = read(&document, |found| found.record()).expect_err(field);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}");
+            let ended = read(&document, |found| found.ended()).expect(field);
+            assert_eq!(ended.age.is_some(), field != "born");
+        }
+        let mut document = golden();
+        document.insert("owner", 5);
+        let ended = read(&document, |found| found.ended()).expect("its id is known");
+        assert_eq!(ended.owner, None);
     }
 }

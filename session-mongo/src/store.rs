@@ -1,4 +1,4 @@
-//! The six operations: one command each, or a share of one that serves many.
+//! The five operations: one command each, or a share of one that serves many.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use session_core::batch::{Batcher, Create, Save, Touch};
 use session_core::{
-    Capabilities, Draft, Error, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Ttl, async_trait,
+    Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Timeout, Ttl, Version, async_trait,
 };
 
 use crate::MongoStoreBuilder;
@@ -16,7 +16,7 @@ use crate::carrier::{Creates, LIMITS, LOADS, Loads, SAVES, Saves, Touches};
 use crate::command::Commands;
 use crate::error::{INDEX_OPTIONS_CONFLICT, code};
 use crate::link::Link;
-use crate::schema::{self, Over};
+use crate::schema;
 
 /// Sessions in one MongoDB collection. Clones share the client.
 #[derive(Clone)]
@@ -64,9 +64,10 @@ impl MongoStore {
         }
     }
 
-    /// Creates the indexes, or changes the TTL index to another
+    /// Creates the indexes on owners and on deadlines, or changes the latter to another
     /// [`expiry_grace`](MongoStoreBuilder::expiry_grace). May be called by many processes at once,
-    /// and again. Needs the rights `createIndex`, `collMod` and `listCollections`.
+    /// and again. Two round trips, or four if the grace changes. Needs the rights `createIndex` on
+    /// the collection, `collMod` too if the grace changes, and `listCollections` on the database.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] if the collection compares text otherwise than byte for byte or a
@@ -134,7 +135,7 @@ impl MongoStore {
                 self.commands.database.run_command(change).await
             })
             .await?;
-        // The other indexes may not have been made, for the conflict came first.
+        // The other index may not have been made, because the conflict came first.
         let indexes = schema::indexes(self.expiry_grace);
         self.commands
             .link
@@ -162,7 +163,7 @@ impl SessionStore for MongoStore {
         Some(self)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.check(draft)?;
         let (id, draft) = (id.clone(), draft.clone());
         self.creates.call(Create { id, draft }).await
@@ -172,9 +173,9 @@ impl SessionStore for MongoStore {
         self.loads.call(id.clone()).await
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.check(draft)?;
-        let (id, draft) = (id.clone(), draft.clone());
+        let (id, draft, expected) = (id.clone(), draft.clone(), expected.clone());
         self.saves
             .call(Save {
                 id,
@@ -189,39 +190,8 @@ impl SessionStore for MongoStore {
         self.touches.call(Touch { id, idle }).await
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.check(draft)?;
-        let (commands, filter) = (&self.commands, schema::live_at(from, expected));
-        if commands
-            .update_in_place_of("rename", Over::Renamed(to), &filter, draft)
-            .await?
-            == 1
-        {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        if commands.stamp("rename", to).await? == Some(draft.stamp) {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        Ok(match commands.stamp("rename", from).await? {
-            Some(_) => Saved::Conflict,
-            None => Saved::Gone,
-        })
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        let delete = self.commands.link.collection.delete_one(schema::live(id));
-        let deleted = self
-            .commands
-            .link
-            .run("destroy", async { delete.await })
-            .await?;
-        Ok(deleted.deleted_count > 0)
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        self.commands.destroy(id, expected).await
     }
 }
 

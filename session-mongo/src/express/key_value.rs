@@ -9,7 +9,7 @@ use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
 use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
-use session_express::{Configured, Found, KeyValue, Listed};
+use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::builder::Options;
@@ -132,18 +132,18 @@ impl ConnectMongo {
         (from, to): (String, String),
         (old, new): (Bytes, Bytes),
         ttl: Ttl,
-    ) -> Result<bool> {
+    ) -> Result<Renamed> {
         let mut filter = self.live(&from);
         filter.insert("session", doc! { "$eq": stored(&old)? });
         let delete = self.link.collection.delete_one(filter);
         let deleted = self.link.run("rename", async { delete.await }).await?;
         if deleted.deleted_count == 0 {
-            return Ok(false);
+            return Ok(Renamed::Changed);
         }
-        match self.add_value("rename", &to, &new, ttl).await? {
-            true => Ok(true),
-            false => Err(Error::AlreadyExists),
-        }
+        Ok(match self.add_value("rename", &to, &new, ttl).await? {
+            true => Renamed::Done,
+            false => Renamed::Taken,
+        })
     }
 }
 
@@ -189,7 +189,7 @@ impl KeyValue for ConnectMongo {
         self.update("touch", self.live(name), fields).await
     }
 
-    /// Two steps.
+    /// Two steps: the old document is removed, then the new one is added.
     async fn rename(
         &self,
         from: &str,
@@ -197,7 +197,7 @@ impl KeyValue for ConnectMongo {
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
-    ) -> Result<bool> {
+    ) -> Result<Renamed> {
         let kv = self.clone();
         let (ids, values) = ((from.to_owned(), to.to_owned()), (old.clone(), new.clone()));
         to_the_end(
@@ -252,18 +252,7 @@ impl KeyValue for ConnectMongo {
     }
 
     async fn purge(&self, limit: usize) -> Result<()> {
-        let find = self
-            .link
-            .collection
-            .find(expired())
-            .projection(doc! { "_id": 1 })
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        let found = async { find.await?.try_collect::<Vec<_>>().await };
-        let ids = self.link.run("reap", found).await?;
-        let ids: Vec<Bson> = ids
-            .iter()
-            .filter_map(|found| found.get("_id").cloned())
-            .collect();
+        let ids = self.link.ids("reap", expired(), limit).await?;
         let mut filter = expired();
         filter.insert("_id", doc! { "$in": ids });
         let delete = self.link.collection.delete_many(filter);
