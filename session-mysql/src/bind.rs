@@ -1,11 +1,11 @@
 //! Statements with their binds.
 
-use session_core::batch::{Create, Save, Touch};
-use session_core::{Anchor, Draft, SessionId, Stamp};
+use session_core::batch::{Create, Destroy, Save, Touch};
+use session_core::{Anchor, Draft, SessionId, Version};
 
 use crate::command::Bound;
-use crate::row::{id_bytes, micros, millis, owner_bytes};
-use crate::schema::Statements;
+use crate::row::{credential_bytes, id_bytes, micros, millis, owner_bytes};
+use crate::schema::{Statement, Statements};
 
 impl Statements {
     /// Creates sessions, as many as there is a statement for.
@@ -16,12 +16,13 @@ impl Statements {
             let first = lifetime.idle.min(lifetime.absolute);
             query
                 .bind(id_bytes(id))
-                .bind(draft.stamp.as_bytes().to_vec())
+                .bind(draft.stamp.as_bytes().as_slice())
+                .bind(credential_bytes(draft))
                 .bind(owner_bytes(draft))
                 .bind(millis(lifetime.idle))
                 .bind(millis(lifetime.absolute))
                 .bind(micros(first))
-                .bind(draft.data.to_vec())
+                .bind(&*draft.data)
         })
     }
 
@@ -44,24 +45,19 @@ impl Statements {
         ids.bind(query, |query, id| query.bind(id_bytes(id)))
     }
 
-    /// Saves a session, under another id if `to` is one.
-    pub(crate) fn save(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Bound {
-        let query = self
-            .save
-            .query()
-            .bind(id_bytes(to))
-            .bind(draft.stamp.as_bytes().to_vec())
-            .bind(owner_bytes(draft));
+    /// Saves one session.
+    pub(crate) fn save(&self, save: &Save) -> Bound {
+        let Save {
+            id,
+            draft,
+            expected,
+        } = save;
+        let query = self.save.query().bind(draft.stamp.as_bytes().as_slice());
+        let query = query.bind(credential_bytes(draft)).bind(owner_bytes(draft));
         limits(query, draft)
-            .bind(draft.data.to_vec())
-            .bind(id_bytes(from))
-            .bind(expected.as_bytes().to_vec())
+            .bind(&*draft.data)
+            .bind(id_bytes(id))
+            .bind(expected.stamp().as_bytes().as_slice())
     }
 
     /// Saves sessions that have the same limits, in the order of their checksums.
@@ -69,7 +65,10 @@ impl Statements {
         let (query, saves) = self.save_many.query(items);
         let sums = |query| saves.bind(query, |query, (sum, _)| query.bind(f64::from(*sum)));
         let query = saves.bind(sums(query), |query, (_, save)| {
-            query.bind(save.draft.stamp.as_bytes().to_vec())
+            query.bind(save.draft.stamp.as_bytes().as_slice())
+        });
+        let query = saves.bind(sums(query), |query, (_, save)| {
+            query.bind(credential_bytes(&save.draft))
         });
         let query = saves.bind(sums(query), |query, (_, save)| {
             query.bind(owner_bytes(&save.draft))
@@ -78,10 +77,10 @@ impl Statements {
             [(_, first), ..] => limits(query, &first.draft),
             [] => query,
         };
-        let query = saves.bind_once(sums(query), |(_, save)| save.draft.data.to_vec());
+        let query = saves.bind_once(sums(query), |(_, save)| &*save.draft.data);
         let query = saves.bind(query, |query, (_, save)| query.bind(id_bytes(&save.id)));
         saves.bind(sums(query), |query, (_, save)| {
-            query.bind(save.expected.as_bytes().to_vec())
+            query.bind(save.expected.stamp().as_bytes().as_slice())
         })
     }
 
@@ -93,8 +92,11 @@ impl Statements {
         touches.bind(query, |query, touch| query.bind(id_bytes(&touch.id)))
     }
 
-    pub(crate) fn destroy(&self, id: &SessionId) -> Bound {
-        self.destroy.query().bind(id_bytes(id))
+    /// One of the statements that end one session, or find what they would end.
+    pub(crate) fn destroy(&self, statement: &Statement, item: &Destroy) -> Bound {
+        let expected = item.expected.as_ref().map(Version::stamp);
+        let expected = expected.as_ref().map(|stamp| stamp.as_bytes().as_slice());
+        statement.query().bind(id_bytes(&item.id)).bind(expected)
     }
 }
 

@@ -1,13 +1,15 @@
-//! What is sent many at a time: every operation but rename.
+//! How each operation is sent: one by itself, or many in one statement or transaction.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_core::batch::{BatchLimits, Carrier, Create, SameId, Save, Touch};
-use session_core::{Anchor, Draft, Lifetime, Record, Result, Saved, SessionId, Stamp, Ttl};
+use session_core::batch::{BatchLimits, Carrier, Create, Destroy, SameId, Save, Touch};
+use session_core::{Anchor, Draft, Ended, Lifetime, Record, Result, Saved, SessionId, Stamp, Ttl};
 use sqlx::mysql::MySqlRow;
 
 use crate::command::Commands;
-use crate::row::{column, headed_record, record, stamp, ttl};
+use crate::removal::{Condition, Removal};
+use crate::row::{column, ended, headed_record, id_bytes, record, stamp, ttl};
 use crate::schema::MOST;
 
 /// How much goes at once over a pool of so many connections. Measured: `docs/performance.md`.
@@ -26,15 +28,20 @@ pub(crate) struct Creates(pub(crate) Commands);
 pub(crate) struct Loads(pub(crate) Commands);
 pub(crate) struct Saves(pub(crate) Commands);
 pub(crate) struct Touches(pub(crate) Commands);
-pub(crate) struct Destroys(pub(crate) Commands);
+pub(crate) struct Destroys {
+    commands: Commands,
+    /// Whether the server knows `DELETE … RETURNING`, as MariaDB does and MySQL does not: it does
+    /// until it has refused one.
+    returning: AtomicBool,
+}
 
 impl Carrier for Creates {
     type Item = Create;
-    type Answer = Stamp;
+    type Answer = Saved;
     const OPERATION: &'static str = "create";
     const SAME_ID: SameId = SameId::InOrder;
 
-    async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
+    async fn carry(&self, items: &[Create]) -> Result<Vec<Result<Saved>>> {
         let mut answers = Vec::with_capacity(items.len());
         let mut rest = items;
         while !rest.is_empty() {
@@ -48,18 +55,24 @@ impl Carrier for Creates {
 }
 
 impl Creates {
-    async fn create(&self, items: &[Create]) -> Result<Vec<Result<Stamp>>> {
+    async fn create(&self, items: &[Create]) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
+        let mut before = false;
         if items.len() > 1 {
-            let statement = || commands.sql.create(items);
-            if commands.try_execute("create", statement).await?.is_some() {
-                return Ok(items.iter().map(|item| Ok(item.draft.stamp)).collect());
+            let sent = commands.write("create", || commands.sql.create(items));
+            let sent = sent.await?;
+            if sent.answer.is_some() {
+                return Ok(items
+                    .iter()
+                    .map(|item| Ok(Saved::done(&item.draft)))
+                    .collect());
             }
+            before = sent.before;
         }
         // Alone, or one of them is there already.
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
-            answers.push(commands.create(item).await);
+            answers.push(commands.create(item, before).await);
         }
         Ok(answers)
     }
@@ -91,30 +104,31 @@ impl Carrier for Saves {
 
     async fn carry(&self, items: &[Save]) -> Result<Vec<Result<Saved>>> {
         let commands = &self.0;
-        let mut matched = 0;
+        let (mut matched, mut before) = (0, false);
         // Most sites have one lifetime, or two: with "remember me" and without.
         for alike in groups(items, |item| limits_of(&item.draft)) {
             for saves in told_apart(alike) {
                 let statement = || match &saves[..] {
-                    [(_, save)] => {
-                        let (id, draft) = (&save.id, &save.draft);
-                        commands.sql.save(id, id, draft, save.expected)
-                    }
+                    [(_, save)] => commands.sql.save(save),
                     saves => commands.sql.save_many(saves),
                 };
-                matched += commands.execute("save", statement).await?;
+                let sent = commands.execute("save", statement).await?;
+                matched += sent.answer;
+                before |= sent.before;
             }
         }
         if matched == items.len() as u64 {
-            let done = |item: &Save| Ok(Saved::Done(item.draft.stamp));
-            return Ok(items.iter().map(done).collect());
+            return Ok(items
+                .iter()
+                .map(|item| Ok(Saved::done(&item.draft)))
+                .collect());
         }
         let ids: Vec<SessionId> = items.iter().map(|item| item.id.clone()).collect();
         let stamps = || commands.sql.stamps(&ids);
         let rows = commands.fetch("save", stamps).await?;
         let found = in_order(ids.iter(), &rows, |row| stamp(row, 1));
         let outcome = |(item, found): (&Save, Result<Option<Stamp>>)| {
-            Ok(Saved::by_stamp(found?, &item.draft))
+            Ok(Saved::by_stamp(found?, &item.draft).after(before))
         };
         Ok(items.iter().zip(found).map(outcome).collect())
     }
@@ -131,7 +145,7 @@ impl Carrier for Touches {
         let mut matched = 0;
         for alike in groups(items, |item| item.idle) {
             let statement = || commands.sql.touch(&alike);
-            matched += commands.execute("touch", statement).await?;
+            matched += commands.execute("touch", statement).await?.answer;
         }
         if matched == 0 {
             return Ok(items.iter().map(|_| Ok(None)).collect());
@@ -143,22 +157,81 @@ impl Carrier for Touches {
 }
 
 impl Carrier for Destroys {
-    type Item = SessionId;
-    type Answer = bool;
+    type Item = Destroy;
+    type Answer = Option<Ended>;
     const OPERATION: &'static str = "destroy";
     const SAME_ID: SameId = SameId::InOrder;
 
-    async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<bool>>> {
-        let commands = &self.0;
-        if let [id] = items {
-            let statement = || commands.sql.destroy(id);
-            return Ok(vec![Ok(commands.execute("destroy", statement).await? > 0)]);
+    async fn carry(&self, items: &[Destroy]) -> Result<Vec<Result<Option<Ended>>>> {
+        if let [item] = items {
+            return Ok(vec![self.destroy(item).await]);
         }
-        let lock = &commands.sql.lock_live;
-        let ids: Vec<Vec<u8>> = items.iter().map(|id| id.as_str().into()).collect();
-        let ended = commands.delete_locked("destroy", lock, &ids, None).await?;
-        let is_ended = |id: &SessionId| Ok(ended.iter().any(|ended| ended.id == *id));
-        Ok(items.iter().map(is_ended).collect())
+        let ids = items.iter().map(|item| id_bytes(&item.id).to_vec());
+        let expected = items.iter().filter_map(|item| {
+            let expected = item.expected.as_ref()?.stamp();
+            Some((id_bytes(&item.id).to_vec(), expected))
+        });
+        let removal = Removal {
+            lock: self.commands.sql.lock_live.clone(),
+            ids: ids.collect(),
+            condition: Condition::Stamps(expected.collect()),
+        };
+        let ended = self.commands.remove("destroy", removal).await?;
+        let mut ended: HashMap<SessionId, Ended> =
+            (ended.into_iter().map(|ended| (ended.id.clone(), ended))).collect();
+        Ok(items
+            .iter()
+            .map(|item| Ok(ended.remove(&item.id)))
+            .collect())
+    }
+}
+
+impl Destroys {
+    pub(crate) fn new(commands: Commands) -> Self {
+        Self {
+            commands,
+            returning: AtomicBool::new(true),
+        }
+    }
+
+    /// Ends one session: on MariaDB in one round trip, on MySQL in two.
+    async fn destroy(&self, item: &Destroy) -> Result<Option<Ended>> {
+        let (commands, sql) = (&self.commands, &self.commands.sql);
+        let mut before = false;
+        if self.returning.load(Ordering::Relaxed) {
+            let statement = || sql.destroy(&sql.destroy_returning, item);
+            let sent = commands.fetch_deleted("destroy", statement).await?;
+            before = sent.before;
+            if let Some(rows) = sent.answer {
+                return match rows.first() {
+                    Some(row) => Ok(Some(ended(item.id.clone(), row))),
+                    None => self.not_found(item, before).await,
+                };
+            }
+            self.returning.store(false, Ordering::Relaxed);
+        }
+        let find = || sql.destroy(&sql.find, item);
+        let rows = commands.fetch("destroy", find).await?;
+        if let Some(row) = rows.first() {
+            let statement = || sql.destroy(&sql.destroy, item);
+            let sent = commands.execute("destroy", statement).await?;
+            // Only who deletes the row has ended the session.
+            if sent.answer > 0 {
+                return Ok(Some(ended(item.id.clone(), row)));
+            }
+            before |= sent.before;
+        }
+        self.not_found(item, before).await
+    }
+
+    /// The answer if there was nothing to end. If an earlier sending may have ended it, and no
+    /// version of it is left, it may have been this call.
+    async fn not_found(&self, item: &Destroy, before: bool) -> Result<Option<Ended>> {
+        if !before {
+            return Ok(None);
+        }
+        let live = self.commands.stamp("destroy", &item.id).await?;
+        Ok(live.is_none().then(|| Ended::unknown(item.id.clone())))
     }
 }
 
@@ -224,18 +297,16 @@ fn in_order<'i, T>(
 mod tests {
     use std::time::Duration;
 
+    use session_core::Version;
+
     use super::*;
 
     fn save(id: &str) -> Save {
         let draft = Draft::new("{}", Lifetime::idle(Duration::from_secs(60)));
-        let (id, expected) = (
-            SessionId::from_stored(id).expect("valid"),
-            Stamp::generate(),
-        );
         Save {
-            id,
+            id: SessionId::from_stored(id).expect("valid"),
             draft,
-            expected,
+            expected: Version::new(Stamp::generate()),
         }
     }
 

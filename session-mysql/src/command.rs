@@ -1,17 +1,18 @@
-//! How a statement is sent: with a connection at hand, within the time limit, again if it fails
+//! How a statement is sent: on a connection at hand, within the time limit, and again if it fails
 //! for a reason that passes.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::batch::Create;
-use session_core::{Backoff, Error, Result, SessionId, Stamp, within};
-use sqlx::mysql::{MySqlArguments, MySqlRow};
+use session_core::{Backoff, Error, Result, Saved, SessionId, Stamp, within};
+use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Executor, MySql};
 
 use crate::connection::Connections;
-use crate::error::{from_sqlx, is_broken, is_duplicate, is_worth_repeating};
+use crate::error::{from_sqlx, is_broken, is_duplicate, is_syntax, is_worth_repeating};
 use crate::row::{id_bytes, stamp};
 use crate::schema::Statements;
 
@@ -22,6 +23,47 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_m
 /// A statement with its binds.
 pub(crate) type Bound = Query<'static, MySql, MySqlArguments>;
 
+/// How a connection sends a statement, and reads its answer.
+type Exchange<T> = for<'c> fn(
+    &'c mut MySqlConnection,
+    Bound,
+) -> Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
+
+/// An answer, and what was sent before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent<T> {
+    pub(crate) answer: T,
+    /// Whether an earlier sending was lost with its connection, and may have been done.
+    pub(crate) before: bool,
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: sqlx::Error,
+    /// Whether what was sent may have been done.
+    may_be_done: bool,
+}
+
+impl Failure {
+    /// What was sent has failed, or its answer is lost. A server that answers with an error (a
+    /// deadlock, a lock that took too long) has rolled the statement back.
+    pub(crate) fn after_sending(error: sqlx::Error) -> Self {
+        let may_be_done = is_broken(&error);
+        Self { error, may_be_done }
+    }
+}
+
+/// A failure before anything was sent that changes something.
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self {
+            error,
+            may_be_done: false,
+        }
+    }
+}
+
 /// The statements on a table, the way to it, and how long one of them may take.
 #[derive(Clone)]
 pub(crate) struct Commands<S = Statements> {
@@ -31,17 +73,23 @@ pub(crate) struct Commands<S = Statements> {
 }
 
 impl<S> Commands<S> {
-    /// Runs `work` within the time limit, again if it fails for a reason that passes.
-    pub(crate) async fn run<T, W>(&self, operation: &'static str, work: impl Fn() -> W) -> Result<T>
+    /// Runs `work` within the time limit, again if it fails for a reason that passes. `work` is
+    /// told whether an earlier run of it may have been done.
+    pub(crate) async fn run<T, W>(
+        &self,
+        operation: &'static str,
+        work: impl Fn(bool) -> W,
+    ) -> Result<T>
     where
-        W: Future<Output = sqlx::Result<T>>,
+        W: Future<Output = Result<T, Failure>>,
     {
         let repeated = async {
             let mut attempt = 1;
+            let mut before = false;
             loop {
-                let error = match work().await {
+                let Failure { error, may_be_done } = match work(before).await {
                     Ok(done) => return Ok(done),
-                    Err(error) => error,
+                    Err(failure) => failure,
                 };
                 if is_broken(&error) {
                     self.connections.discard();
@@ -49,6 +97,7 @@ impl<S> Commands<S> {
                 if attempt >= ATTEMPTS || !is_worth_repeating(&error) {
                     return Err(from_sqlx(operation, &error));
                 }
+                before |= may_be_done;
                 BACKOFF.wait(attempt).await;
                 attempt += 1;
             }
@@ -56,41 +105,77 @@ impl<S> Commands<S> {
         within(operation, self.timeout, repeated).await
     }
 
-    /// The rows that a statement gives.
+    /// Sends a statement. `None` is the server's refusal, if it is the `expected` one.
+    async fn send<T>(
+        &self,
+        operation: &'static str,
+        statement: impl Fn() -> Bound,
+        exchange: Exchange<T>,
+        expected: fn(&sqlx::Error) -> bool,
+    ) -> Result<Sent<Option<T>>> {
+        let (statement, connections) = (&statement, &self.connections);
+        self.run(operation, |before| async move {
+            let mut connection = connections.acquire().await?;
+            let done = exchange(connection.get(), statement()).await;
+            if !done.as_ref().is_err_and(is_broken) {
+                connection.release();
+            }
+            let answer = match done {
+                Ok(answer) => Some(answer),
+                Err(error) if expected(&error) => None,
+                Err(error) => return Err(Failure::after_sending(error)),
+            };
+            Ok(Sent { answer, before })
+        })
+        .await
+    }
+
+    /// The rows that a statement gives which changes nothing.
     pub(crate) async fn fetch(
         &self,
         operation: &'static str,
         statement: impl Fn() -> Bound,
     ) -> Result<Vec<MySqlRow>> {
-        self.run(operation, || async {
-            let mut connection = self.connections.acquire().await?;
-            let rows = connection.get().fetch_all(statement()).await;
-            if !rows.as_ref().is_err_and(is_broken) {
-                connection.release();
-            }
-            rows
-        })
+        let sent = self.send(
+            operation,
+            statement,
+            |connection, query| connection.fetch_all(query),
+            |_| false,
+        );
+        Ok(sent.await?.answer.unwrap_or_default())
+    }
+
+    /// The rows that a statement has deleted; `None` if the server can't parse it.
+    pub(crate) async fn fetch_deleted(
+        &self,
+        operation: &'static str,
+        statement: impl Fn() -> Bound,
+    ) -> Result<Sent<Option<Vec<MySqlRow>>>> {
+        self.send(
+            operation,
+            statement,
+            |connection, query| connection.fetch_all(query),
+            is_syntax,
+        )
         .await
     }
 
     /// How many rows a statement matched; `None` if it would have made a second one of an id.
-    pub(crate) async fn try_execute(
+    pub(crate) async fn write(
         &self,
         operation: &'static str,
         statement: impl Fn() -> Bound,
-    ) -> Result<Option<u64>> {
-        self.run(operation, || async {
-            let mut connection = self.connections.acquire().await?;
-            let done = connection.get().execute(statement()).await;
-            if !done.as_ref().is_err_and(is_broken) {
-                connection.release();
-            }
-            match done {
-                Err(error) if is_duplicate(&error) => Ok(None),
-                done => Ok(Some(done?.rows_affected())),
-            }
-        })
-        .await
+    ) -> Result<Sent<Option<u64>>> {
+        let Sent { answer, before } = self
+            .send(
+                operation,
+                statement,
+                |connection, query| connection.execute(query),
+                is_duplicate,
+            )
+            .await?;
+        let answer = answer.map(|done| done.rows_affected());
+        Ok(Sent { answer, before })
     }
 
     /// How many rows a statement matched that makes none.
@@ -98,9 +183,10 @@ impl<S> Commands<S> {
         &self,
         operation: &'static str,
         statement: impl Fn() -> Bound,
-    ) -> Result<u64> {
-        let done = self.try_execute(operation, statement).await?;
-        done.ok_or_else(|| Error::store(operation, "MySQL found a duplicate"))
+    ) -> Result<Sent<u64>> {
+        let Sent { answer, before } = self.write(operation, statement).await?;
+        let answer = answer.ok_or_else(|| Error::store(operation, "MySQL found a duplicate"))?;
+        Ok(Sent { answer, before })
     }
 }
 
@@ -117,34 +203,28 @@ impl Commands {
         rows.first().map(|row| stamp(row, 1)).transpose()
     }
 
-    /// Runs a statement that puts a session under the id `to`, after an expired one has made room.
-    /// Gives the number of rows it matched, or the stamp of the live session that is there.
-    pub(crate) async fn write_to(
-        &self,
-        operation: &'static str,
-        to: &SessionId,
-        statement: impl Fn() -> Bound,
-    ) -> Result<std::result::Result<u64, Option<Stamp>>> {
-        // Twice, for an expired one may stand there; more often would be somebody else's work.
+    /// Creates one session, in the place of an expired one if there is one. `before` says whether
+    /// this create was sent before, and may have been done.
+    pub(crate) async fn create(&self, item: &Create, mut before: bool) -> Result<Saved> {
+        let statement = || self.sql.create(std::slice::from_ref(item));
+        // Twice, for an expired one may be there; a third time, another caller has made it.
         for _ in 0..2 {
-            if let Some(rows) = self.try_execute(operation, &statement).await? {
-                return Ok(Ok(rows));
+            let sent = self.write("create", statement).await?;
+            if sent.answer.is_some() {
+                return Ok(Saved::done(&item.draft));
             }
-            let expired = || self.sql.remove_expired.query().bind(id_bytes(to));
-            if self.execute(operation, expired).await? == 0 {
+            before |= sent.before;
+            let expired = || self.sql.remove_expired.query().bind(id_bytes(&item.id));
+            if self.execute("create", expired).await?.answer == 0 {
                 break;
             }
         }
-        Ok(Err(self.stamp(operation, to).await?))
-    }
-
-    /// Creates one session.
-    pub(crate) async fn create(&self, item: &Create) -> Result<Stamp> {
-        let statement = || self.sql.create(std::slice::from_ref(item));
-        match self.write_to("create", &item.id, statement).await? {
-            Ok(_) => Ok(item.draft.stamp),
-            Err(Some(stamp)) if stamp == item.draft.stamp => Ok(stamp),
-            Err(_) => Err(Error::AlreadyExists),
-        }
+        let found = self.stamp("create", &item.id).await?;
+        let outcome = match Saved::by_stamp(found, &item.draft) {
+            // It was there a moment ago.
+            Saved::Gone => Saved::Conflict,
+            outcome => outcome,
+        };
+        Ok(outcome.after(before))
     }
 }

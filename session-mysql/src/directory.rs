@@ -1,22 +1,21 @@
 //! Listing, owners, clearing and reaping.
 
 use session_core::{
-    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
-    async_trait,
+    Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, async_trait,
 };
 use sqlx::mysql::MySqlRow;
-use sqlx::{Connection, Row};
 
 use crate::MysqlStore;
 use crate::command::{Bound, Commands};
-use crate::row::{age, column, id_bytes, lifetime, owner, ttl};
-use crate::schema::{MOST, Many};
+use crate::removal::{Condition, Id, Removal};
+use crate::row::{column, id, id_bytes, info};
+use crate::schema::MOST;
 
 /// How many rows one statement clears.
 const CLEARED_AT_ONCE: u64 = 1_000;
-
-/// An id as it is stored.
-type Id = Vec<u8>;
+/// How often in a row all sessions that a batch found may have ended or changed their owner before
+/// it locked them.
+const FRUITLESS: u32 = 16;
 
 #[async_trait]
 impl SessionDirectory for MysqlStore {
@@ -30,63 +29,45 @@ impl SessionDirectory for MysqlStore {
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
-            None => "",
-            Some(Some(after)) => after,
-            Some(None) => return Err(Error::misconfigured("this cursor is not of a MySQL store")),
-        };
-        let limit = limit.clamp(1, 10_000);
-        let commands = &self.commands;
-        let page = || {
-            let query = commands.sql.list.query();
-            query.bind(after.as_bytes().to_vec()).bind(limit as u64)
-        };
-        let rows = commands.fetch("list", page).await?;
-        let last = rows.last().filter(|_| rows.len() == limit);
-        let next = match last {
-            Some(row) => Some(Cursor::new(format!("after:{}", id(row)?.as_str()))),
-            None => None,
-        };
-        let sessions = readable(&rows);
-        Ok(Page { sessions, next })
+        let list = || self.commands.sql.list.query();
+        self.commands.page("list", cursor, limit, list).await
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
-        let commands = &self.commands;
-        let owned = || commands.sql.owned.query().bind(owner_id(owner));
-        let rows = commands.fetch("owned_by", owned).await?;
-        Ok(readable(&rows))
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let owned = || self.commands.sql.owned.query().bind(owner_bytes(owner));
+        self.commands.page("owned_by", cursor, limit, owned).await
     }
 
-    /// In batches of 128, each a transaction. A session that is renamed meanwhile is found under
-    /// its new id by the next batch.
+    /// In batches of up to 128, each a transaction. If one fails after others were done, the answer
+    /// is what they have ended.
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
-        let owner = owner_id(owner);
-        let except = except.map_or(Vec::new(), id_bytes);
+        let limit = limit.max(1);
         let mut all = Vec::new();
-        loop {
-            let ids = self
-                .commands
-                .ids("destroy_owned_by", || {
-                    let query = self.commands.sql.owned_ids.query();
-                    query
-                        .bind(owner.clone())
-                        .bind(except.clone())
-                        .bind(MOST as u64)
-                })
-                .await?;
-            if ids.is_empty() {
-                return Ok(all);
+        let mut fruitless = 0;
+        while all.len() < limit && fruitless < FRUITLESS {
+            let most = MOST.min(limit - all.len());
+            match self.commands.destroy_owned(owner, except, most).await {
+                Ok(None) => return Ok(all),
+                Ok(Some(ended)) => {
+                    fruitless = if ended.is_empty() { fruitless + 1 } else { 0 };
+                    all.extend(ended);
+                }
+                Err(error) if all.is_empty() => return Err(error),
+                Err(_) => return Ok(all),
             }
-            let commands = &self.commands;
-            let lock = &commands.sql.lock_owned;
-            let ended = commands.delete_locked("destroy_owned_by", lock, &ids, Some(&owner));
-            all.extend(ended.await?);
         }
+        if all.is_empty() {
+            return Err(Error::unavailable(
+                "destroy_owned_by",
+                format!("at each of {FRUITLESS} attempts, other callers changed what was found"),
+            ));
+        }
+        Ok(all)
     }
 
     async fn clear(&self) -> Result<u64> {
@@ -94,7 +75,7 @@ impl SessionDirectory for MysqlStore {
         loop {
             let commands = &self.commands;
             let clear = || commands.sql.clear.query().bind(CLEARED_AT_ONCE);
-            let rows = commands.execute("clear", clear).await?;
+            let rows = commands.execute("clear", clear).await?.answer;
             cleared += rows;
             if rows < CLEARED_AT_ONCE {
                 return Ok(cleared);
@@ -102,7 +83,8 @@ impl SessionDirectory for MysqlStore {
         }
     }
 
-    /// In batches of 128, each a short transaction.
+    /// In batches of 128, each a short transaction. If one fails after others were done, the answer
+    /// is what they have removed.
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
         let ids = self
             .commands
@@ -112,9 +94,16 @@ impl SessionDirectory for MysqlStore {
             .await?;
         let mut reaped = Vec::new();
         for batch in ids.chunks(MOST) {
-            let commands = &self.commands;
-            let lock = &commands.sql.lock_expired;
-            reaped.extend(commands.delete_locked("reap", lock, batch, None).await?);
+            let removal = Removal {
+                lock: self.commands.sql.lock_expired.clone(),
+                ids: batch.to_vec(),
+                condition: Condition::Nothing,
+            };
+            match self.commands.remove("reap", removal).await {
+                Ok(ended) => reaped.extend(ended),
+                Err(error) if reaped.is_empty() => return Err(error),
+                Err(_) => break,
+            }
         }
         Ok(reaped)
     }
@@ -126,98 +115,58 @@ impl Commands {
         rows.iter().map(|row| column(row, 0)).collect()
     }
 
-    /// Locks those of `ids` that `lock` selects, deletes them, and says which they were.
-    ///
-    /// The transaction runs in a task of its own: were it dropped half-way with its caller, its
-    /// connection would go back to the pool in the middle of it.
-    pub(crate) async fn delete_locked(
+    /// Ends up to `most` sessions of `owner`; `None` if there are none but `except`.
+    async fn destroy_owned(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        most: usize,
+    ) -> Result<Option<Vec<Ended>>> {
+        let except = except.map_or(&[][..], id_bytes);
+        let owned = || {
+            let query = self.sql.owned_ids.query().bind(owner_bytes(owner));
+            query.bind(except).bind(most as u64)
+        };
+        let ids = self.ids("destroy_owned_by", owned).await?;
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let removal = Removal {
+            lock: self.sql.lock_live.clone(),
+            ids,
+            condition: Condition::Owner(owner_bytes(owner).to_vec()),
+        };
+        self.remove("destroy_owned_by", removal).await.map(Some)
+    }
+
+    /// A page of what `statement` gives, whose last binds are the id before the page and the most
+    /// rows. A row that can't be read costs only its own reader.
+    async fn page(
         &self,
         operation: &'static str,
-        lock: &Many,
-        ids: &[Id],
-        owner: Option<&[u8]>,
-    ) -> Result<Vec<Ended>> {
-        let rows = self
-            .run(operation, || {
-                let commands = self.clone();
-                let lock = lock.clone();
-                let (ids, owner) = (ids.to_vec(), owner.map(<[u8]>::to_vec));
-                let task = tokio::spawn(async move { commands.transact(&lock, &ids, owner).await });
-                async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }
-            })
-            .await?;
-        // A row whose very id can't be read has gone too; there is nothing to say of it.
-        Ok(rows.iter().filter_map(|row| ended(row).ok()).collect())
-    }
-
-    async fn transact(
-        &self,
-        lock: &Many,
-        ids: &[Id],
-        owner: Option<Id>,
-    ) -> sqlx::Result<Vec<MySqlRow>> {
-        let mut connection = self.connections.pool.acquire().await?;
-        // Otherwise ids that have gone meanwhile would lock the gaps they left.
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            .execute(&mut *connection)
-            .await?;
-        let mut transaction = connection.begin().await?;
-        let mut select = with_ids(lock, ids);
-        if let Some(owner) = owner {
-            select = select.bind(owner);
-        }
-        let rows = select.fetch_all(&mut *transaction).await?;
-        let locked: Vec<Id> = rows
-            .iter()
-            .map(|row| row.try_get(0))
-            .collect::<sqlx::Result<_>>()?;
-        if !locked.is_empty() {
-            with_ids(&self.sql.delete, &locked)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(rows)
+        cursor: Option<&Cursor>,
+        limit: usize,
+        statement: impl Fn() -> Bound,
+    ) -> Result<Page> {
+        let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
+            None => "",
+            Some(Some(after)) => after,
+            Some(None) => return Err(Error::misconfigured("this cursor is not of a MySQL store")),
+        };
+        let limit = limit.clamp(1, 10_000);
+        let page = || statement().bind(after.as_bytes()).bind(limit as u64);
+        let rows = self.fetch(operation, page).await?;
+        let last = rows.last().filter(|_| rows.len() == limit);
+        let next = last.map(after_row).transpose()?;
+        let sessions = rows.iter().filter_map(|row| info(row).ok()).collect();
+        Ok(Page { sessions, next })
     }
 }
 
-fn owner_id(owner: &Owner) -> Id {
-    owner.as_str().as_bytes().to_vec()
+fn after_row(row: &MySqlRow) -> Result<Cursor> {
+    Ok(Cursor::new(format!("after:{}", id(row)?.as_str())))
 }
 
-fn with_ids(statement: &Many, ids: &[Id]) -> Bound {
-    let (query, ids) = statement.query(ids);
-    ids.bind(query, |query, id| query.bind(id.clone()))
-}
-
-fn id(row: &MySqlRow) -> Result<SessionId> {
-    let corrupt = || Error::corrupt("the row has no usable id");
-    let id = String::from_utf8(column(row, 0)?).map_err(|_| corrupt())?;
-    SessionId::from_stored(&id).map_err(|_| corrupt())
-}
-
-fn info(row: &MySqlRow) -> Result<SessionInfo> {
-    let size: i64 = column(row, 6)?;
-    Ok(SessionInfo {
-        id: id(row)?,
-        owner: owner(row, 1)?,
-        lifetime: lifetime(row, 2)?,
-        ttl: ttl(row, 4)?,
-        age: age(row, 5)?,
-        size: usize::try_from(size).unwrap_or_default(),
-    })
-}
-
-/// The end of a session whose row is gone. What can't be read of it is left out.
-fn ended(row: &MySqlRow) -> Result<Ended> {
-    Ok(Ended {
-        id: id(row)?,
-        owner: owner(row, 1).unwrap_or_default(),
-        age: age(row, 2)?,
-    })
-}
-
-/// A row that can't be read costs only its own reader.
-fn readable(rows: &[MySqlRow]) -> Vec<SessionInfo> {
-    rows.iter().filter_map(|row| info(row).ok()).collect()
+fn owner_bytes(owner: &Owner) -> &[u8] {
+    owner.as_str().as_bytes()
 }

@@ -5,6 +5,8 @@ use sqlx::mysql::MySqlDatabaseError;
 
 /// A primary key exists already.
 const DUPLICATE_KEY: u16 = 1062;
+/// The statement can't be parsed; nothing of it was done.
+const SYNTAX: u16 = 1064;
 
 /// What a driver's error during `operation` means to a caller.
 pub(crate) fn from_sqlx(operation: &'static str, error: &sqlx::Error) -> Error {
@@ -55,6 +57,10 @@ pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
 
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     number(error) == Some(DUPLICATE_KEY)
+}
+
+pub(crate) fn is_syntax(error: &sqlx::Error) -> bool {
+    number(error) == Some(SYNTAX)
 }
 
 fn number(error: &sqlx::Error) -> Option<u16> {

@@ -20,8 +20,11 @@
 //!
 //! | column | what |
 //! |---|---|
-//! | `id` | the session's id, compared byte for byte; primary key |
-//! | `stamp`, `data` | bytes, up to [`max_data`](MysqlStoreBuilder::max_data) |
+//! | `id` | the session's id, compared byte for byte; primary key, and never updated |
+//! | `version` | the layout of the row: 1. A row of another version is [`Error::Corrupt`] to whoever loads it |
+//! | `stamp` | 16 bytes, which name the write that made the row |
+//! | `credential` | up to 192 bytes; empty for none |
+//! | `data` | bytes, up to [`max_data`](MysqlStoreBuilder::max_data) |
 //! | `owner` | bytes, or null; index |
 //! | `born`, `deadline` | UTC to the microsecond, by the server's clock; `deadline` is null for never |
 //! | `due` | the minute of the deadline; index. A save within the same minute leaves the index alone |
@@ -31,14 +34,33 @@
 //!
 //! # Round trips
 //!
-//! One for load, create, save, rename and destroy, two for touch; one more where a save, rename or
-//! create finds that it can't be done, to say why. Once callers are many, those of a kind that
-//! wait go out together, in one statement of up to 128 sessions; nobody waits for company
-//! ([`batch`]). Every time is computed by the server
-//! (`UTC_TIMESTAMP(6)`), whatever time zone its sessions have.
+//! | operation | round trips |
+//! |---|---|
+//! | load | 1 |
+//! | create | 1; 3 if the id is taken, by a live session or an expired one |
+//! | save | 1; 2 if nothing was written, to say why |
+//! | touch | 2; 1 if there is no such session |
+//! | destroy | 1 on MariaDB, by `DELETE … RETURNING`; 2 on MySQL, which can't return what it deletes |
+//! | `owned_by`, `list` | 1 a page |
+//! | `reap` | 1 to find sessions, and a transaction of 5 for each 128 of them |
+//! | `destroy_owned_by` | 6 for each 128 sessions; 1 if there are none |
 //!
-//! A deadlock, a lock that takes too long and a connection that has broken are tried again, a few
-//! times, with growing random pauses: all our writes may be repeated.
+//! When there are many callers, operations of one kind that queue while others are in flight are
+//! sent as one statement of up to 128 sessions, or for destroys one transaction of 5 round trips;
+//! no operation waits for others to join it ([`batch`]). The server computes every time
+//! (`UTC_TIMESTAMP(6)`), whatever the time zone of its sessions.
+//!
+//! On MySQL the owner and age that a destroy answers are read just before the row is deleted: a
+//! save in between may have changed them. The first destroy of a store there sends the MariaDB
+//! statement, which MySQL refuses to prepare, and so takes one round trip more.
+//!
+//! # Repeats
+//!
+//! The store repeats a statement after a deadlock, a lock wait that timed out, and a lost
+//! connection: up to five times in all within the [`timeout`](MysqlStoreBuilder::timeout), with
+//! growing random pauses. After a lost connection the first sending may have been done. A repeated
+//! save or create then answers [`Saved::Unknown`] where it would answer [`Saved::Conflict`], and a
+//! repeated destroy or reap that finds no row answers [`Ended::unknown`].
 //!
 //! # Who removes expired rows
 //!
@@ -67,6 +89,7 @@ mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod removal;
 mod row;
 mod schema;
 mod store;

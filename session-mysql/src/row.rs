@@ -3,25 +3,30 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Draft, Error, Lifetime, Owner, Record, Result, SessionId, Stamp, Timeout, Ttl};
+use session_core::{
+    Credential, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo,
+    Stamp, Timeout, Ttl,
+};
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, Row};
 
 use crate::error::from_sqlx;
+use crate::schema::VERSION;
 
 /// A century. Dates beyond the year 9999 would be null, which stands for never.
 const LONGEST_MICROS: i64 = 100 * 366 * 86_400 * 1_000_000;
 
 /// The record in a row of `LOAD_MANY`.
 pub(crate) fn record(row: &MySqlRow) -> Result<Record> {
+    check_version(column::<u8>(row, 1)?.into())?;
     Ok(Record {
-        data: Bytes::copy_from_slice(column(row, 7)?),
-        stamp: stamp(row, 1)?,
-        owner: owner(row, 2)?,
-        lifetime: lifetime(row, 3)?,
-        ttl: ttl(row, 5)?,
-        age: age(row, 6)?,
-        raw: Bytes::new(),
+        data: Bytes::copy_from_slice(column(row, 9)?),
+        version: stamp(row, 2)?.into(),
+        credential: Credential::from_stored(column(row, 3)?)?,
+        owner: owner(row, 4)?,
+        lifetime: lifetime(row, 5)?,
+        ttl: ttl(row, 7)?,
+        age: age(row, 8)?,
     })
 }
 
@@ -29,27 +34,29 @@ pub(crate) fn record(row: &MySqlRow) -> Result<Record> {
 pub(crate) fn headed_record(row: &MySqlRow) -> Result<Record> {
     let head = Head::parse(column(row, 0)?);
     let head = head.ok_or_else(|| Error::corrupt("the row has no usable head"))?;
-    let [idle, absolute, left, age] = head.numbers;
-    let owner = match head.owner {
-        [] => None,
-        owner => Some(readable(owner)?),
-    };
-    Ok(Record {
-        data: Bytes::copy_from_slice(column(row, 1)?),
-        stamp: head.stamp,
-        owner,
-        lifetime: Lifetime::new(limit(idle), limit(absolute)),
-        ttl: left.map_or(Ttl::Never, |left| Ttl::Left(from_micros(left))),
-        age: from_micros(age.unwrap_or_default()),
-        raw: Bytes::new(),
-    })
+    head.record(column(row, 1)?)
+}
+
+fn check_version(version: i64) -> Result<()> {
+    if version == i64::from(VERSION) {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "the row has layout version {version}, and this program reads version {VERSION}"
+    )))
 }
 
 /// The first column of `LOAD`: the stamp; then numbers, each with a comma behind it, and empty for
-/// null: limits in milliseconds, what is left and the age in microseconds; then the owner.
+/// null: the version of the layout, limits in milliseconds, what is left and the age in
+/// microseconds, the size of the credential; then the credential; then the owner.
+#[derive(Debug, PartialEq, Eq)]
 struct Head<'r> {
     stamp: Stamp,
-    numbers: [Option<i64>; 4],
+    version: i64,
+    limits: [Option<i64>; 2],
+    left: Option<i64>,
+    age: i64,
+    credential: &'r [u8],
     owner: &'r [u8],
 }
 
@@ -65,13 +72,74 @@ impl<'r> Head<'r> {
                 digits => digits.parse().ok().map(Some),
             }
         };
-        let numbers = [number()?, number()?, number()?, number()?];
+        let version = number()??;
+        let limits = [number()?, number()?];
+        let (left, age, size) = (number()?, number()??, number()??);
+        let (credential, owner) = rest.split_at_checked(usize::try_from(size).ok()?)?;
         Some(Self {
             stamp: Stamp::from_bytes(*stamp),
-            numbers,
-            owner: rest,
+            version,
+            limits,
+            left,
+            age,
+            credential,
+            owner,
         })
     }
+
+    fn record(self, data: &[u8]) -> Result<Record> {
+        check_version(self.version)?;
+        let [idle, absolute] = self.limits.map(limit);
+        let owner = match self.owner {
+            [] => None,
+            owner => Some(readable(owner)?),
+        };
+        Ok(Record {
+            data: Bytes::copy_from_slice(data),
+            version: self.stamp.into(),
+            credential: Credential::from_stored(self.credential)?,
+            owner,
+            lifetime: Lifetime::new(idle, absolute),
+            ttl: time_left(self.left),
+            age: from_micros(self.age),
+        })
+    }
+}
+
+/// The session in a row of `{info}`.
+pub(crate) fn info(row: &MySqlRow) -> Result<SessionInfo> {
+    let size: i64 = column(row, 6)?;
+    Ok(SessionInfo {
+        id: id(row)?,
+        owner: owner(row, 1)?,
+        lifetime: lifetime(row, 2)?,
+        ttl: ttl(row, 4)?,
+        age: age(row, 5)?,
+        size: usize::try_from(size).unwrap_or_default(),
+    })
+}
+
+/// The end of the session `id`, whose row `{end}` is gone. What can't be read of it is left out.
+pub(crate) fn ended(id: SessionId, row: &MySqlRow) -> Ended {
+    let Ok(age) = age(row, 2) else {
+        return Ended::unknown(id);
+    };
+    Ended {
+        id,
+        owner: owner(row, 1).unwrap_or_default(),
+        age: Some(age),
+    }
+}
+
+/// The id in the first column.
+pub(crate) fn id(row: &MySqlRow) -> Result<SessionId> {
+    parsed_id(column(row, 0)?)
+}
+
+pub(crate) fn parsed_id(bytes: &[u8]) -> Result<SessionId> {
+    let id = std::str::from_utf8(bytes).ok();
+    let id = id.and_then(|id| SessionId::from_stored(id).ok());
+    id.ok_or_else(|| Error::corrupt("the row has no usable id"))
 }
 
 fn readable(owner: &[u8]) -> Result<Owner> {
@@ -112,8 +180,11 @@ pub(crate) fn lifetime(row: &MySqlRow, index: usize) -> Result<Lifetime> {
 }
 
 pub(crate) fn ttl(row: &MySqlRow, index: usize) -> Result<Ttl> {
-    let micros: Option<i64> = column(row, index)?;
-    Ok(micros.map_or(Ttl::Never, |micros| Ttl::Left(from_micros(micros))))
+    Ok(time_left(column(row, index)?))
+}
+
+fn time_left(micros: Option<i64>) -> Ttl {
+    micros.map_or(Ttl::Never, |micros| Ttl::Left(from_micros(micros)))
 }
 
 pub(crate) fn age(row: &MySqlRow, index: usize) -> Result<Duration> {
@@ -126,15 +197,16 @@ fn from_micros(micros: i64) -> Duration {
 }
 
 /// An id, as it is bound.
-pub(crate) fn id_bytes(id: &SessionId) -> Vec<u8> {
-    id.as_str().as_bytes().to_vec()
+pub(crate) fn id_bytes(id: &SessionId) -> &[u8] {
+    id.as_str().as_bytes()
 }
 
-pub(crate) fn owner_bytes(draft: &Draft) -> Option<Vec<u8>> {
-    draft
-        .owner
-        .as_ref()
-        .map(|owner| owner.as_str().as_bytes().to_vec())
+pub(crate) fn owner_bytes(draft: &Draft) -> Option<&[u8]> {
+    draft.owner.as_ref().map(|owner| owner.as_str().as_bytes())
+}
+
+pub(crate) fn credential_bytes(draft: &Draft) -> &[u8] {
+    Credential::stored(draft.credential.as_ref())
 }
 
 pub(crate) fn millis(timeout: Timeout) -> Option<i64> {
@@ -146,4 +218,65 @@ pub(crate) fn millis(timeout: Timeout) -> Option<i64> {
 /// Whole milliseconds, in microseconds.
 pub(crate) fn micros(timeout: Timeout) -> Option<i64> {
     millis(timeout).map(|millis| millis.saturating_mul(1_000).min(LONGEST_MICROS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: [u8; 16] = *b"0123456789abcdef";
+
+    fn read(head: &[u8]) -> Result<Record> {
+        let head = Head::parse(head).ok_or_else(|| Error::corrupt("no head"))?;
+        head.record(b"{}")
+    }
+
+    #[test]
+    fn a_head_is_read_as_the_server_writes_it() {
+        let head = b"0123456789abcdef1,1800000,43200000,1799999500,250,5,\x01,\xff\x00,user:1,2";
+        let record = read(head).expect("a whole head");
+        assert_eq!(record.data, "{}");
+        assert_eq!(record.version.stamp(), Stamp::from_bytes(STAMP));
+        let credential = record.credential.expect("there is one");
+        assert_eq!(credential.as_bytes(), b"\x01,\xff\x00,");
+        assert_eq!(record.owner, Owner::new("user:1,2").ok());
+        let (idle, absolute) = (Duration::from_mins(30), Duration::from_hours(12));
+        assert_eq!(record.lifetime, Lifetime::new(idle, absolute));
+        assert_eq!(record.ttl, Ttl::Left(Duration::from_micros(1_799_999_500)));
+        assert_eq!(record.age, Duration::from_micros(250));
+    }
+
+    #[test]
+    fn nulls_and_empty_parts_of_a_head_are_none() {
+        let record = read(b"0123456789abcdef1,,,,0,0,").expect("a whole head");
+        assert_eq!((record.credential, record.owner), (None, None));
+        assert_eq!(
+            record.lifetime,
+            Lifetime::new(Timeout::Never, Timeout::Never)
+        );
+        assert_eq!((record.ttl, record.age), (Ttl::Never, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_head_that_is_not_whole_or_of_another_version_is_corrupt() {
+        for head in [
+            &b""[..],
+            b"0123456789abcde",
+            b"0123456789abcdef1,,,,0,0",
+            b"0123456789abcdef1,,,,0,1,",
+            b"0123456789abcdef1,,,,0,-1,",
+            b"0123456789abcdef1,,,,,0,",
+            b"0123456789abcdef1,x,,,0,0,",
+            b"0123456789abcdef,,,,0,0,",
+            b"0123456789abcdef0,,,,0,0,",
+            b"0123456789abcdef2,,,,0,0,",
+            b"0123456789abcdef1,,,,0,0,\xff\x00\xff",
+        ] {
+            let error = read(head).expect_err("corrupt");
+            assert!(matches!(error, Error::Corrupt { .. }), "{head:?}: {error}");
+        }
+        let mut long = b"0123456789abcdef1,,,,0,193,".to_vec();
+        long.extend([7; 193]);
+        read(&long).expect_err("too long a credential");
+    }
 }

@@ -15,6 +15,10 @@ pub(crate) const MOST: usize = 128;
 /// last one.
 const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, MOST];
 
+/// The layout of a row, which each row names in its column `version`. A row of another one is
+/// corrupt for its reader.
+pub(crate) const VERSION: u8 = 1;
+
 /// The statement that creates the table `name`: what [`migrate`](crate::MysqlStore::migrate) runs.
 /// It does nothing if the table exists.
 #[must_use]
@@ -25,7 +29,9 @@ pub fn schema(name: &str) -> String {
 const CREATE_TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS {table} (
     `id` VARBINARY(255) NOT NULL PRIMARY KEY,
+    `version` TINYINT UNSIGNED NOT NULL COMMENT 'of the layout of the row',
     `stamp` BINARY(16) NOT NULL,
+    `credential` VARBINARY(192) NOT NULL COMMENT 'empty for none',
     `owner` VARBINARY(1024) NULL,
     `born` DATETIME(6) NOT NULL,
     `idle` BIGINT NULL COMMENT 'milliseconds, NULL for never',
@@ -37,12 +43,15 @@ CREATE TABLE IF NOT EXISTS {table} (
     KEY `due` (`due`)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
 
-/// Binds for each session: id, stamp, owner, idle, absolute, first limit in µs, data.
+/// Binds for each session: id, stamp, credential, owner, idle, absolute, first limit in µs, data.
+///
+/// Every write names the version itself: a default would be that of whoever made the table.
 const CREATE: &str = "\
-INSERT INTO {table} (`id`, `stamp`, `owner`, `born`, `idle`, `absolute`, `deadline`, `data`)
+INSERT INTO {table} (`id`, `version`, `stamp`, `credential`, `owner`, `born`, `idle`, `absolute`,
+    `deadline`, `data`)
 VALUES {rows}";
 const ROW: &str = "\
-(?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
+(?, {version}, ?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
 
 /// All but the data is in one column, for every column of an answer costs the server and the
 /// driver a description of it: with eight of them, a load by itself took a seventh longer.
@@ -54,16 +63,17 @@ const LOAD: &str = "SELECT {head}, `data` FROM {table} WHERE `id` = ? AND {live}
 ///
 /// Binds: the ids.
 const LOAD_MANY: &str = "\
-SELECT `id`, `stamp`, `owner`, `idle`, `absolute`, {ttl}, {age}, `data`
+SELECT `id`, `version`, `stamp`, `credential`, `owner`, `idle`, `absolute`, {ttl}, {age}, `data`
 FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
-/// Binds: new id, stamp, owner, idle, absolute, idle in µs, restart, absolute in µs, idle in µs,
-/// restart, absolute in µs, restart, data, id, expected stamp.
+/// Binds: stamp, credential, owner, idle, absolute, idle in µs, restart, absolute in µs, idle in
+/// µs, restart, absolute in µs, restart, data, id, expected stamp.
 ///
 /// `deadline` comes before `born`: whether an assignment sees the ones before it depends on the
 /// server's mode. Of two limits, one of which is null, the other counts.
 const SAVE: &str = "\
-UPDATE {table} SET `id` = ?, `stamp` = ?, `owner` = ?, `idle` = ?, `absolute` = ?,
+UPDATE {table} SET `version` = {version}, `stamp` = ?, `credential` = ?, `owner` = ?,
+    `idle` = ?, `absolute` = ?,
     `deadline` = COALESCE(
         LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
               IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
@@ -79,11 +89,12 @@ WHERE `id` = ? AND `stamp` = ? AND {live}";
 /// The place is looked up by the checksum of the id, for `INTERVAL` finds a number in a sorted list
 /// by halves, where `FIELD` would compare the id with each. No two ids may have the same one.
 ///
-/// Binds: the checksums, the stamps; the checksums, the owners; idle, absolute, idle in µs, restart,
-/// absolute in µs, idle in µs, restart, absolute in µs, restart; the checksums, the data; the ids;
-/// the checksums, the expected stamps.
+/// Binds: the checksums, the stamps; the checksums, the credentials; the checksums, the owners;
+/// idle, absolute, idle in µs, restart, absolute in µs, idle in µs, restart, absolute in µs,
+/// restart; the checksums, the data; the ids; the checksums, the expected stamps.
 const SAVE_MANY: &str = "\
-UPDATE {table} SET `stamp` = {own}, `owner` = {own}, `idle` = ?, `absolute` = ?,
+UPDATE {table} SET `version` = {version}, `stamp` = {own}, `credential` = {own}, `owner` = {own},
+    `idle` = ?, `absolute` = ?,
     `deadline` = COALESCE(
         LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
               IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
@@ -107,8 +118,15 @@ WHERE `id` IN ({ids}) AND {live}";
 /// Binds: the ids.
 const TTLS: &str = "SELECT `id`, {ttl} FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
-/// Binds: id.
-const DESTROY: &str = "DELETE FROM {table} WHERE `id` = ? AND {live}";
+/// Binds: id, expected stamp or null. MariaDB only.
+const DESTROY_RETURNING: &str = "\
+DELETE FROM {table} WHERE `id` = ? AND {expected} AND {live} RETURNING {end}";
+
+/// Binds: id, expected stamp or null. Takes no lock.
+const FIND: &str = "SELECT {end} FROM {table} WHERE `id` = ? AND {expected} AND {live}";
+
+/// Binds: id, expected stamp or null.
+const DESTROY: &str = "DELETE FROM {table} WHERE `id` = ? AND {expected} AND {live}";
 
 /// Binds: id.
 const REMOVE_EXPIRED: &str = "DELETE FROM {table} WHERE `id` = ? AND {expired}";
@@ -118,30 +136,29 @@ const COUNT: &str = "SELECT COUNT(*) FROM {table} WHERE {live}";
 /// Binds: the id before the page, the most rows.
 const LIST: &str = "SELECT {info} FROM {table} WHERE `id` > ? AND {live} ORDER BY `id` LIMIT ?";
 
-/// Binds: owner.
-const OWNED: &str = "SELECT {info} FROM {table} WHERE `owner` = ? AND {live}";
+/// Binds: owner, the id before the page, the most rows. The index on the owner has the ids of each
+/// in order.
+const OWNED: &str = "\
+SELECT {info} FROM {table} WHERE `owner` = ? AND `id` > ? AND {live} ORDER BY `id` LIMIT ?";
 
 /// Binds: owner, the id to spare (or an empty one), the most rows.
 const OWNED_IDS: &str = "\
 SELECT `id` FROM {table} WHERE `owner` = ? AND `id` <> ? AND {live} LIMIT ?";
 
-/// Binds: the ids, owner. Waits for whoever holds one of the rows.
-const LOCK_OWNED: &str = "\
-SELECT `id`, `owner`, {age} FROM {table} FORCE INDEX (PRIMARY)
-WHERE `id` IN ({ids}) AND `owner` = ? AND {live} FOR UPDATE";
-
 /// Binds: the ids. Waits for whoever holds one of the rows.
 const LOCK_LIVE: &str = "\
-SELECT `id`, `owner`, {age} FROM {table} FORCE INDEX (PRIMARY)
-WHERE `id` IN ({ids}) AND {live} FOR UPDATE";
+SELECT {end} FROM {table} FORCE INDEX (PRIMARY) WHERE `id` IN ({ids}) AND {live} FOR UPDATE";
 
 /// Binds: the most rows. Takes no lock.
 const EXPIRED_IDS: &str = "SELECT `id` FROM {table} WHERE {expired} LIMIT ?";
 
 /// Binds: the ids. By primary key, as writers go, so neither waits for the other in a circle.
 const LOCK_EXPIRED: &str = "\
-SELECT `id`, `owner`, {age} FROM {table} FORCE INDEX (PRIMARY)
+SELECT {end} FROM {table} FORCE INDEX (PRIMARY)
 WHERE `id` IN ({ids}) AND {expired} FOR UPDATE SKIP LOCKED";
+
+/// Binds: the ids. Which of them have rows, live or expired. Takes no lock.
+const PRESENT: &str = "SELECT `id` FROM {table} WHERE `id` IN ({ids})";
 
 /// Binds: the ids.
 const DELETE: &str = "DELETE FROM {table} WHERE `id` IN ({ids})";
@@ -149,12 +166,15 @@ const DELETE: &str = "DELETE FROM {table} WHERE `id` IN ({ids})";
 /// Binds: the most rows. `TRUNCATE` would need the right to drop the table.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
 
-const FRAGMENTS: [(&str, &str); 7] = [
+const FRAGMENTS: [(&str, &str); 10] = [
+    ("{version}", "1"),
     (
         "{head}",
-        "CONCAT(`stamp`, CONCAT_WS(',', IFNULL(`idle`, ''), IFNULL(`absolute`, ''), \
-         IFNULL({ttl}, ''), {age}, ''), IFNULL(`owner`, ''))",
+        "CONCAT(`stamp`, CONCAT_WS(',', `version`, IFNULL(`idle`, ''), IFNULL(`absolute`, ''), \
+         IFNULL({ttl}, ''), {age}, LENGTH(`credential`), ''), `credential`, IFNULL(`owner`, ''))",
     ),
+    ("{end}", "`id`, `owner`, {age}, `stamp`"),
+    ("{expected}", "`stamp` = COALESCE(?, `stamp`)"),
     (
         "{info}",
         "`id`, `owner`, `idle`, `absolute`, {ttl}, {age}, LENGTH(`data`)",
@@ -228,13 +248,13 @@ impl<'i, T> Filled<'i, T> {
 
     /// Binds something large of each where `INTERVAL` looks it up: of numbers that are the same it
     /// finds the last, so what fills up goes in front of the last one, and need not be sent.
-    pub(crate) fn bind_once(self, query: Bound, large: impl Fn(&'i T) -> Vec<u8>) -> Bound {
+    pub(crate) fn bind_once(self, query: Bound, large: impl Fn(&'i T) -> &'i [u8]) -> Bound {
         let Some((last, others)) = self.items.split_last() else {
             return query;
         };
         let query = (others.iter()).fold(query, |query, item| query.bind(large(item)));
         let filling = self.items.len()..self.size;
-        let query = filling.fold(query, |query, _| query.bind(None::<Vec<u8>>));
+        let query = filling.fold(query, |query, _| query.bind(None::<&[u8]>));
         query.bind(large(last))
     }
 }
@@ -252,16 +272,18 @@ pub(crate) struct Statements {
     pub(crate) stamps: Many,
     pub(crate) touch: Many,
     pub(crate) ttls: Many,
+    pub(crate) destroy_returning: Statement,
+    pub(crate) find: Statement,
     pub(crate) destroy: Statement,
     pub(crate) remove_expired: Statement,
     pub(crate) count: Statement,
     pub(crate) list: Statement,
     pub(crate) owned: Statement,
     pub(crate) owned_ids: Statement,
-    pub(crate) lock_owned: Many,
     pub(crate) lock_live: Many,
     pub(crate) expired_ids: Statement,
     pub(crate) lock_expired: Many,
+    pub(crate) present: Many,
     pub(crate) delete: Many,
     pub(crate) clear: Statement,
 }
@@ -290,16 +312,18 @@ impl Statements {
             stamps: many(STAMPS),
             touch: many(TOUCH),
             ttls: many(TTLS),
+            destroy_returning: statement(DESTROY_RETURNING),
+            find: statement(FIND),
             destroy: statement(DESTROY),
             remove_expired: statement(REMOVE_EXPIRED),
             count: statement(COUNT),
             list: statement(LIST),
             owned: statement(OWNED),
             owned_ids: statement(OWNED_IDS),
-            lock_owned: many(LOCK_OWNED),
             lock_live: many(LOCK_LIVE),
             expired_ids: statement(EXPIRED_IDS),
             lock_expired: many(LOCK_EXPIRED),
+            present: many(PRESENT),
             delete: many(DELETE),
             clear: statement(CLEAR),
         }
@@ -322,6 +346,31 @@ mod tests {
         assert!(odd.count.0.contains("`{ids}{live}`"), "{}", odd.count.0);
     }
 
+    /// The layout, to the letter: whoever changes it gives it another version.
+    #[test]
+    fn the_table_is_as_it_was() {
+        let table = "\
+CREATE TABLE IF NOT EXISTS `sessions` (
+    `id` VARBINARY(255) NOT NULL PRIMARY KEY,
+    `version` TINYINT UNSIGNED NOT NULL COMMENT 'of the layout of the row',
+    `stamp` BINARY(16) NOT NULL,
+    `credential` VARBINARY(192) NOT NULL COMMENT 'empty for none',
+    `owner` VARBINARY(1024) NULL,
+    `born` DATETIME(6) NOT NULL,
+    `idle` BIGINT NULL COMMENT 'milliseconds, NULL for never',
+    `absolute` BIGINT NULL COMMENT 'milliseconds, NULL for never',
+    `deadline` DATETIME(6) NULL COMMENT 'UTC, NULL for never',
+    `due` BIGINT AS (TO_SECONDS(`deadline`) DIV 60) STORED COMMENT 'the minute of the deadline',
+    `data` LONGBLOB NOT NULL,
+    KEY `owner` (`owner`),
+    KEY `due` (`due`)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
+        assert_eq!(schema("sessions"), table);
+        let version = FRAGMENTS.iter().find(|(name, _)| *name == "{version}");
+        assert_eq!(version.map(|(_, text)| *text), Some("1"));
+        assert_eq!(VERSION, 1);
+    }
+
     #[test]
     fn every_fragment_is_filled_in() {
         let all = format!("{:?}", Statements::new("t"));
@@ -340,10 +389,10 @@ mod tests {
         let many = Statements::new("t").save_many;
         let bound = |items: &[&str], binds: &[Option<&str>]| {
             let (query, filled) = many.query(items);
-            let mut once = filled.bind_once(query, |item| item.as_bytes().to_vec());
-            let bytes = |bind: &Option<&str>| bind.map(|text| text.as_bytes().to_vec());
+            let mut once = filled.bind_once(query, |item| item.as_bytes());
             let query = many.query(items).0;
-            let mut each = (binds.iter()).fold(query, |query, bind| query.bind(bytes(bind)));
+            let bytes = binds.iter().map(|bind| bind.map(str::as_bytes));
+            let mut each = bytes.fold(query, |query, bytes| query.bind(bytes));
             let [once, each] = [&mut once, &mut each].map(|query| query.take_arguments());
             (format!("{once:?}"), format!("{each:?}"))
         };

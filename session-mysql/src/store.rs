@@ -1,12 +1,12 @@
-//! The six operations: one statement each, or a share of one that serves many.
+//! The five operations: one statement each, or a share of one that serves many.
 
 use std::fmt;
 use std::sync::Arc;
 
-use session_core::batch::{Batcher, Create, Save, Touch};
+use session_core::batch::{Batcher, Create, Destroy, Save, Touch};
 use session_core::{
-    Capabilities, Draft, Error, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Ttl, async_trait,
+    Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Timeout, Ttl, Version, async_trait,
 };
 use sqlx::{MySqlPool, Row};
 
@@ -18,6 +18,7 @@ use crate::schema::Statements;
 
 /// What a statement takes besides the data, at most.
 const STATEMENT_BYTES: usize = 16 * 1024;
+
 /// Sessions in one MySQL or MariaDB table. Clones share the pool.
 #[derive(Clone)]
 pub struct MysqlStore {
@@ -58,7 +59,7 @@ impl MysqlStore {
             loads: Batcher::new(Loads(commands.clone()), limits, limit),
             saves: Batcher::new(Saves(commands.clone()), limits, limit),
             touches: Batcher::new(Touches(commands.clone()), limits, limit),
-            destroys: Batcher::new(Destroys(commands.clone()), limits, limit),
+            destroys: Batcher::new(Destroys::new(commands.clone()), limits, limit),
             commands,
             max_data: options.max_data,
         }
@@ -73,10 +74,10 @@ impl MysqlStore {
     pub async fn migrate(&self) -> Result<()> {
         let commands = &self.commands;
         let packet = commands
-            .run("migrate", || async {
+            .run("migrate", |_| async {
                 let ask = sqlx::query("SELECT CAST(@@max_allowed_packet AS SIGNED)");
                 let row = ask.fetch_one(&commands.connections.pool).await?;
-                row.try_get::<i64, _>(0)
+                Ok(row.try_get::<i64, _>(0)?)
             })
             .await?;
         if i64::try_from(self.max_data + STATEMENT_BYTES).unwrap_or(i64::MAX) > packet {
@@ -108,7 +109,7 @@ impl SessionStore for MysqlStore {
         Some(self)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.check(draft)?;
         let (id, draft) = (id.clone(), draft.clone());
         self.creates.call(Create { id, draft }).await
@@ -118,9 +119,9 @@ impl SessionStore for MysqlStore {
         self.loads.call(id.clone()).await
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.check(draft)?;
-        let (id, draft) = (id.clone(), draft.clone());
+        let (id, draft, expected) = (id.clone(), draft.clone(), expected.clone());
         self.saves
             .call(Save {
                 id,
@@ -135,33 +136,9 @@ impl SessionStore for MysqlStore {
         self.touches.call(Touch { id, idle }).await
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.check(draft)?;
-        let commands = &self.commands;
-        let statement = || commands.sql.save(from, to, draft, expected);
-        match commands.write_to("rename", to, statement).await? {
-            Ok(0) => {}
-            Ok(_) => return Ok(Saved::Done(draft.stamp)),
-            Err(Some(stamp)) if stamp == draft.stamp => return Ok(Saved::Done(stamp)),
-            Err(_) => return Err(Error::AlreadyExists),
-        }
-        if commands.stamp("rename", to).await? == Some(draft.stamp) {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        Ok(match commands.stamp("rename", from).await? {
-            Some(_) => Saved::Conflict,
-            None => Saved::Gone,
-        })
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.destroys.call(id.clone()).await
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        let (id, expected) = (id.clone(), expected.cloned());
+        self.destroys.call(Destroy { id, expected }).await
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{Cursor, Error, Result, Ttl, async_trait};
-use session_express::{Configured, Found, KeyValue, Listed};
+use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 use sqlx::mysql::MySqlRow;
 
 use super::ExpressStoreBuilder;
 use super::schema::{Statements, query};
-use crate::command::Commands;
+use crate::command::{Bound, Commands};
 use crate::row::column;
 
 /// How many rows one statement removes.
@@ -29,30 +29,62 @@ impl Configured for ExpressMysqlSession {
 }
 
 impl ExpressMysqlSession {
-    /// Puts `new` in the place of `old`, under another id if `to` is one; `None` if that is taken.
+    /// Puts `new` in the place of `old`, under another id if `to` is one: after an expired row has
+    /// made room, if there was one.
     async fn update(
         &self,
         operation: &'static str,
         (from, to): (&str, &str),
         (old, new): (&Bytes, &Bytes),
         ttl: Ttl,
-    ) -> Result<Option<bool>> {
+    ) -> Result<Renamed> {
         let new = text(new)?;
         let swap = || {
             query(&self.commands.sql.swap)
-                .bind(to.to_owned())
+                .bind(to)
                 .bind(millis(ttl))
-                .bind(new.clone())
-                .bind(from.to_owned())
-                .bind(old.to_vec())
+                .bind(new)
+                .bind(from)
+                .bind(&**old)
         };
-        let matched = self.commands.try_execute(operation, swap).await?;
-        Ok(matched.map(|rows| rows > 0))
+        match self.write(operation, to, swap).await? {
+            Some(0) => Ok(Renamed::Changed),
+            Some(_) => Ok(Renamed::Done),
+            None => Ok(Renamed::Taken),
+        }
+    }
+
+    /// How many rows `statement` wrote, which puts a value under `name`; `None` if there is a live
+    /// one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it wrote nothing, and was sent before on a connection that was
+    /// lost: that sending may have been done.
+    async fn write(
+        &self,
+        operation: &'static str,
+        name: &str,
+        statement: impl Fn() -> Bound,
+    ) -> Result<Option<u64>> {
+        let mut sent = self.commands.write(operation, &statement).await?;
+        if sent.answer.is_none() {
+            self.make_room(operation, name).await?;
+            let again = self.commands.write(operation, &statement).await?;
+            sent.answer = again.answer;
+            sent.before |= again.before;
+        }
+        if sent.before && sent.answer.unwrap_or(0) == 0 {
+            return Err(Error::unavailable(
+                operation,
+                "the connection was lost, and the write may have been done",
+            ));
+        }
+        Ok(sent.answer)
     }
 
     /// Removes the row `name` if it has expired: it stands where a new one shall be.
     async fn make_room(&self, operation: &'static str, name: &str) -> Result<()> {
-        let remove = || query(&self.commands.sql.remove_expired).bind(name.to_owned());
+        let remove = || query(&self.commands.sql.remove_expired).bind(name);
         self.commands.execute(operation, remove).await?;
         Ok(())
     }
@@ -67,7 +99,7 @@ impl KeyValue for ExpressMysqlSession {
     }
 
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
-        let get = || query(&self.commands.sql.get).bind(name.to_owned());
+        let get = || query(&self.commands.sql.get).bind(name);
         let rows = self.commands.fetch(operation, get).await?;
         rows.first().map(found).transpose()
     }
@@ -76,29 +108,25 @@ impl KeyValue for ExpressMysqlSession {
         let value = text(value)?;
         let add = || {
             query(&self.commands.sql.add)
-                .bind(name.to_owned())
+                .bind(name)
                 .bind(millis(ttl))
-                .bind(value.clone())
+                .bind(value)
         };
-        if self.commands.try_execute("create", add).await?.is_some() {
-            return Ok(true);
-        }
-        self.make_room("create", name).await?;
-        Ok(self.commands.try_execute("create", add).await?.is_some())
+        Ok(self.write("create", name, add).await?.is_some())
     }
 
     async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
         let swapped = self.update("save", (name, name), (old, new), ttl).await?;
-        swapped.ok_or_else(|| Error::store("save", "MySQL found a duplicate"))
+        Ok(swapped == Renamed::Done)
     }
 
     async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
         let extend = || {
             query(&self.commands.sql.extend)
                 .bind(millis(ttl))
-                .bind(name.to_owned())
+                .bind(name)
         };
-        Ok(self.commands.execute("touch", extend).await? > 0)
+        Ok(self.commands.execute("touch", extend).await?.answer > 0)
     }
 
     async fn rename(
@@ -108,19 +136,15 @@ impl KeyValue for ExpressMysqlSession {
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
-    ) -> Result<bool> {
-        let (ids, values) = ((from, to), (old, new));
-        if let Some(renamed) = self.update("rename", ids, values, ttl).await? {
-            return Ok(renamed);
-        }
-        self.make_room("rename", to).await?;
-        let renamed = self.update("rename", ids, values, ttl).await?;
-        renamed.ok_or(Error::AlreadyExists)
+    ) -> Result<Renamed> {
+        self.update("rename", (from, to), (old, new), ttl).await
     }
 
     async fn remove(&self, name: &str) -> Result<bool> {
-        let remove = || query(&self.commands.sql.remove).bind(name.to_owned());
-        Ok(self.commands.execute("destroy", remove).await? > 0)
+        let remove = || query(&self.commands.sql.remove).bind(name);
+        let sent = self.commands.execute("destroy", remove).await?;
+        // An earlier sending may have removed it.
+        Ok(sent.answer > 0 || sent.before)
     }
 
     async fn count(&self) -> Result<u64> {
@@ -139,7 +163,7 @@ impl KeyValue for ExpressMysqlSession {
         let limit = limit.clamp(1, 10_000);
         let page = || {
             query(&self.commands.sql.page)
-                .bind(after.to_owned())
+                .bind(after)
                 .bind(limit as u64)
         };
         let rows = self.commands.fetch("list", page).await?;
@@ -156,7 +180,7 @@ impl KeyValue for ExpressMysqlSession {
         let mut cleared = 0;
         loop {
             let clear = || query(&self.commands.sql.clear).bind(AT_ONCE);
-            let rows = self.commands.execute("clear", clear).await?;
+            let rows = self.commands.execute("clear", clear).await?.answer;
             cleared += rows;
             if rows < AT_ONCE {
                 return Ok(cleared);
@@ -188,8 +212,8 @@ fn name(row: &MySqlRow, index: usize) -> Result<String> {
 }
 
 /// A value as text, which a column of type `JSON` needs.
-fn text(value: &Bytes) -> Result<String> {
-    String::from_utf8(value.to_vec()).map_err(|_| Error::corrupt("the session is no text"))
+fn text(value: &Bytes) -> Result<&str> {
+    std::str::from_utf8(value).map_err(|_| Error::corrupt("the session is no text"))
 }
 
 /// Until 2106, which is the end of the column, for ever.
