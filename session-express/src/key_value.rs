@@ -9,7 +9,7 @@ use session_core::{Cursor, Error, Result, Ttl};
 
 use crate::options::Express;
 
-/// A value that is there.
+/// A stored value.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The value, as it is stored.
@@ -29,20 +29,41 @@ pub struct Listed {
     pub next: Option<Cursor>,
 }
 
+/// How a [`rename`](KeyValue::rename) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a rename that did not happen must not pass for one that did"]
+pub enum Renamed {
+    /// The new value is in place, and the old name is free.
+    Done,
+    /// Nothing was written: the old name has another value, or none.
+    Changed,
+    /// The new name has a value already, which was left as it is. Where a rename takes two steps,
+    /// the old name may be free by now.
+    Taken,
+}
+
 /// Values under names, each with a time to live, in the layout of one of Express' stores.
 ///
-/// Every operation is one atomic step, but for [`rename`](Self::rename) where that says so, and
-/// takes an expired value for absent. Times to live are counted from now by the database's clock,
-/// in steps as coarse as those of Express' store and rounded as it rounds them.
+/// Every operation is one atomic step, except [`rename`](Self::rename) where an implementation
+/// says so, and treats an expired value as absent. Times to live count from now by the database's
+/// clock, in steps as coarse as those of Express' store and rounded as it rounds them.
 ///
-/// Errors and what becomes of a dropped future are as
-/// [`SessionStore`](session_core::SessionStore) says.
+/// Errors are those of [`SessionStore`](session_core::SessionStore), and a future may be dropped at
+/// any point.
+///
+/// # Repeats
+/// A write that is repeated after a lost connection can find what its own first sending has done,
+/// and a value does not say who wrote it. So an implementation whose driver repeats writes by
+/// itself answers the error of the lost connection where a repeated [`add`](Self::add),
+/// [`swap`](Self::swap) or [`rename`](Self::rename) would say that nothing was written, and answers
+/// `true` where a repeated [`remove`](Self::remove) finds nothing. After a failure that proves that
+/// nothing was written, such as a deadlock, a repeat is an ordinary write.
 #[async_trait]
 pub trait KeyValue: Debug + Send + Sync + 'static {
     /// How long a record lives whose cookie ends with the browser, if the app does not say.
     const TTL: Duration;
 
-    /// The most bytes of a record.
+    /// The largest record, in bytes.
     fn max_data(&self) -> usize;
 
     /// A touch that comes sooner than this after the last write is left out.
@@ -50,23 +71,22 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         Duration::ZERO
     }
 
-    /// The value `name`.
+    /// The value of `name`.
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>>;
 
-    /// Adds `value`, if there is none; whether that was so.
+    /// Adds `value` if `name` has none; whether it did.
     async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool>;
 
-    /// Puts `new` in the place of `old`, if that is there; whether it was.
+    /// Replaces the value `old` by `new`; whether it did. If `name` has another value, or none,
+    /// nothing is written.
     async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool>;
 
-    /// Makes a value live for `ttl`, if it would end sooner; whether there is one.
+    /// Makes a value live for `ttl` if it would end sooner; whether there is one.
     async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool>;
 
-    /// Puts `new` under the name `to`, if `old` is there under `from`, which is then free; whether it
-    /// was. Where that can't be one step, `from` goes first: in between there is neither.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] if there is a value under `to`.
+    /// Puts `new` under the name `to` and frees the name `from`, if `from` has the value `old` and
+    /// `to` has none. Where the database can't do that in one step, `from` is freed first, so that
+    /// no reader ever sees both.
     async fn rename(
         &self,
         from: &str,
@@ -74,7 +94,7 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
-    ) -> Result<bool>;
+    ) -> Result<Renamed>;
 
     /// Removes a value; whether there was one.
     async fn remove(&self, name: &str) -> Result<bool>;
@@ -85,7 +105,7 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
     /// About `limit` values from `cursor` on.
     async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed>;
 
-    /// Removes all values of this store.
+    /// Removes all values of this store; how many.
     async fn clear(&self) -> Result<u64>;
 
     /// Removes about `limit` expired values, where the database does not do that by itself.
@@ -102,17 +122,17 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         Ok(value.clone())
     }
 
-    /// The value to store for this JSON, where `old` was before.
+    /// The value to store for this JSON, in the place of `old`.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of encryption or encoding.
     async fn seal(&self, json: Bytes, old: Option<&Bytes>) -> Result<Bytes> {
         let _ = old;
         Ok(json)
     }
 }
 
-/// What has options of its own, beside those of the app.
+/// A layout with options of its own, beside those of the app.
 pub trait Configured: KeyValue {
     /// Sets a store up.
     type Builder: From<Express>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use session_core::{
-    Anchor, Data, Draft, Error, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl,
+    Anchor, Data, Draft, Error, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl, Version,
 };
 use sha2::{Digest, Sha256};
 
@@ -133,17 +133,22 @@ impl SessionJson {
         Stamp::from_bytes(hash.first_chunk().copied().unwrap_or_default())
     }
 
-    /// The record of this session, whose cookie ends with the browser if its limit is none and
-    /// which then lives for `ttl`.
-    pub(crate) fn record(&self, raw: Bytes, ttl: Timeout, left: Ttl, now: u64) -> Record {
+    /// The version of a record with this session that is stored as `stored`.
+    pub(crate) fn version(&self, stored: Bytes) -> Version {
+        Version::new(self.stamp()).with_stored(stored)
+    }
+
+    /// The record of this session, stored as `stored`, of which `left` is left. If its cookie ends
+    /// with the browser, it lives unused for `ttl`.
+    pub(crate) fn record(&self, stored: Bytes, ttl: Timeout, left: Ttl, now: u64) -> Record {
         Record {
             data: self.rest.encode(),
-            stamp: self.stamp(),
+            version: self.version(stored),
+            credential: None,
             owner: self.owner(),
             lifetime: self.lifetime(ttl),
             ttl: left,
             age: self.age(now),
-            raw,
         }
     }
 

@@ -1,33 +1,34 @@
 //! A session store in the layout of one of Express' stores.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use session_core::{
-    Capabilities, Cursor, Draft, Ended, Error, Lifetime, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout, Ttl,
+    Capabilities, Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionDirectory,
+    SessionId, SessionStore, SessionToken, Stamp, Timeout, TokenChange, Ttl, Version,
 };
 
 use crate::expiry::now;
-use crate::key_value::{Configured, Found, KeyValue, check};
+use crate::key_value::{Configured, Found, KeyValue, Renamed, check};
 use crate::options::Express;
 use crate::record::SessionJson;
+use crate::sent::Sent;
 
 /// How often a write is tried while touches get in between.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: u32 = 16;
 /// No store takes less.
 const SHORTEST: Ttl = Ttl::Left(Duration::from_millis(1));
-/// How many writes without an answer are remembered.
-const UNANSWERED: usize = 256;
+/// How long a destroyed session's record stays if it can't be removed: long enough for the removal
+/// to find it live.
+const ASIDE: Ttl = Ttl::Left(Duration::from_secs(10));
 
 /// A store whose cookies and records are an Express app's: what
 /// `SessionLayer::express_compatible` takes.
 pub trait ExpressLayout: SessionStore {
-    /// What the app was told.
+    /// The options of the app.
     fn express(&self) -> &Express;
 
     /// How long sessions live that set no limit of their own.
@@ -36,18 +37,47 @@ pub trait ExpressLayout: SessionStore {
 
 /// Sessions in the layout of one of Express' stores. Clones share it.
 ///
-/// Among writers that use this, no update is lost and nothing is brought back, as with any other
-/// store. Express writes blindly: `docs/express.md` says what that can cost.
+/// Ids are the tokens, and records have no credential
+/// ([`Capabilities::plain_ids`](session_core::Capabilities::plain_ids)). Among servers of this
+/// library no update is lost and nothing is brought back, as with any other store. Express writes
+/// blindly: `docs/express.md` says what that can cost.
 ///
-/// Listing tells of all sessions; owners can't be looked up, for Express' layouts have no index of
-/// them, and asking for one's sessions is [`Error::Unsupported`].
+/// # Versions
+/// The format has no room for a stamp, so [`Version::stamp`] is a hash of the record's contents, and
+/// a write compares the whole stored value. A save that is given [`Version::stored`] takes one
+/// round trip, otherwise two; a touch by another costs two more.
+///
+/// # New tokens
+/// A save with [`TokenChange::New`] makes a new id, files the session under it and answers with
+/// [`Version::moved_to`]: one round trip, two on MongoDB and Redis Cluster. In this layout, and only
+/// here, a session moves. So a request that still has the old id finds no session, and a
+/// `destroy` by the old id ends the session only if this very process has moved it: each process
+/// remembers its latest 256 moves, and those without an answer apart from them.
+///
+/// # Lost answers
+/// The same draft sent again is [`Saved::Done`] if the stored value is the very one that was sent
+/// before, and an ordinary write if the expected one is still there. Otherwise the outcome is
+/// [`Saved::Unknown`]: no trail tells whether the first sending was done and replaced since. This
+/// process remembers its latest 256 unanswered writes; a draft that was sent by another process is
+/// [`Saved::Conflict`] there.
+///
+/// # Listings
+/// The directory lists all sessions. It can't look up owners, because Express' layouts have no index
+/// of them: that is [`Error::Unsupported`].
 pub struct ExpressStore<K: KeyValue>(Arc<Inner<K>>);
 
-struct Inner<K> {
-    kv: K,
+pub(crate) struct Inner<K> {
+    pub(crate) kv: K,
     express: Express,
-    ttl: Timeout,
-    unanswered: Mutex<VecDeque<(Stamp, Bytes)>>,
+    pub(crate) ttl: Timeout,
+    sent: Sent,
+}
+
+/// What is stored under an id, next to the version that is expected there.
+enum Seen {
+    Expected(Bytes, SessionJson),
+    Other(Bytes, SessionJson),
+    Nothing,
 }
 
 impl<K: Configured> ExpressStore<K> {
@@ -61,7 +91,7 @@ impl<K: KeyValue> ExpressStore<K> {
     /// The sessions of `express` in `kv`.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for options that can't be right.
+    /// [`Error::Misconfigured`] for invalid options.
     pub fn new(kv: K, express: Express) -> Result<Self> {
         express.check()?;
         let ttl = Timeout::After(express.given_ttl().unwrap_or(K::TTL));
@@ -69,11 +99,15 @@ impl<K: KeyValue> ExpressStore<K> {
             kv,
             express,
             ttl,
-            unanswered: Mutex::default(),
+            sent: Sent::default(),
         })))
     }
 
-    async fn decode(&self, value: &Bytes) -> Result<SessionJson> {
+    pub(crate) fn inner(&self) -> &Inner<K> {
+        &self.0
+    }
+
+    pub(crate) async fn decode(&self, value: &Bytes) -> Result<SessionJson> {
         SessionJson::decode(&self.0.kv.open(value).await?)
     }
 
@@ -83,104 +117,212 @@ impl<K: KeyValue> ExpressStore<K> {
         self.0.kv.seal(json, old).await
     }
 
-    /// What is stored, and what that says.
+    /// The live session `id`, as it is stored and as it is read.
     async fn current(
         &self,
         operation: &'static str,
         id: &SessionId,
     ) -> Result<Option<(Found, SessionJson)>> {
-        let Some(found) = self.0.kv.get(operation, id.as_str()).await? else {
+        let Some(mut found) = self.0.kv.get(operation, id.as_str()).await? else {
             return Ok(None);
         };
         let session = self.decode(&found.value).await?;
-        Ok(Some((found, session)))
+        // Express and its stores do not know the absolute limit.
+        found.left = found.left.min(session.absolute_left(now()));
+        Ok((!is_over(found.left)).then_some((found, session)))
     }
 
-    /// Replaces a session, under another id if `to` is one.
-    async fn replace(
+    /// What is stored under `id`. Without a round trip if the caller knows how the expected version
+    /// is stored; the write then compares that.
+    async fn look(
         &self,
         operation: &'static str,
-        (id, to): (&SessionId, Option<&SessionId>),
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        // What the draft was made of is likely still there.
-        let mut old = match draft.replaces.is_empty() {
-            true => None,
-            false => Some(draft.replaces.clone()),
-        };
-        for _ in 0..ATTEMPTS {
-            let (value, session) = match old.take() {
-                Some(value) => match self.decode(&value).await {
-                    Ok(session) if session.stamp() == expected => (value, session),
-                    _ => continue,
-                },
-                None => match self.current(operation, id).await? {
-                    Some((found, session)) => (found.value, session),
-                    None => return Ok(Saved::Gone),
-                },
-            };
-            if self.has_written(draft.stamp, &value) {
-                return Ok(Saved::Done(session.stamp()));
-            }
-            if session.stamp() != expected {
-                return Ok(Saved::Conflict);
-            }
-            let (new, ttl) = session.written(draft, self.0.ttl, now())?;
-            // If its time is over, nobody sees the record in what little time that has.
-            let ttl = ttl.max(SHORTEST);
-            let sealed = self.encode(&new, Some(&value)).await?;
-            let kv = &self.0.kv;
-            let swapped = match to {
-                None => kv.swap(id.as_str(), &value, &sealed, ttl).await,
-                Some(to) => {
-                    let (id, to) = (id.as_str(), to.as_str());
-                    kv.rename(id, to, &value, &sealed, ttl).await
-                }
-            };
-            if self.remember(swapped, draft.stamp, &sealed)? {
-                return Ok(Saved::Done(new.stamp()));
-            }
+        id: &SessionId,
+        expected: &Version,
+        known: Option<&Bytes>,
+    ) -> Result<Seen> {
+        if let Some(value) = known
+            && let Ok(session) = self.decode(value).await
+            && session.stamp() == expected.stamp()
+            && !is_over(session.absolute_left(now()))
+        {
+            return Ok(Seen::Expected(value.clone(), session));
         }
-        Ok(Saved::Conflict)
+        Ok(match self.current(operation, id).await? {
+            None => Seen::Nothing,
+            Some((found, session)) if session.stamp() == expected.stamp() => {
+                Seen::Expected(found.value, session)
+            }
+            Some((found, session)) => Seen::Other(found.value, session),
+        })
     }
 
-    /// Passes a write's outcome on, and remembers what it was to write if that is not known to have
-    /// failed.
-    fn remember<T>(&self, outcome: Result<T>, stamp: Stamp, value: &Bytes) -> Result<T> {
-        if outcome.as_ref().is_err_and(Error::is_temporary) {
-            let mut unanswered = self.unanswered();
-            if unanswered.len() == UNANSWERED {
-                unanswered.pop_front();
-            }
-            unanswered.push_back((stamp, value.clone()));
+    /// What `draft` makes of `session`, as it is to be stored in the place of `old`, and for how
+    /// long.
+    async fn written(
+        &self,
+        session: &SessionJson,
+        draft: &Draft,
+        old: Option<&Bytes>,
+    ) -> Result<(SessionJson, Bytes, Ttl)> {
+        let (new, ttl) = session.written(draft, self.0.ttl, now())?;
+        let value = self.encode(&new, old).await?;
+        // A session whose time is over is ended by this, within the shortest time there is.
+        Ok((new, value, ttl.max(SHORTEST)))
+    }
+
+    /// Makes a write, and remembers it until its outcome is known.
+    async fn send<T>(
+        &self,
+        stamp: Stamp,
+        value: &Bytes,
+        write: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let in_flight = self.0.sent.begin(stamp, value);
+        let outcome = write.await;
+        if !outcome.as_ref().is_err_and(Error::is_doubtful) {
+            in_flight.answered();
         }
         outcome
     }
 
-    /// Whether `value`, which is stored, is what the write `stamp` was to put there when its answer
-    /// did not come.
-    fn has_written(&self, stamp: Stamp, value: &Bytes) -> bool {
-        let unanswered = self.unanswered();
-        unanswered
-            .iter()
-            .any(|(of, was)| *of == stamp && was == value)
+    /// The outcome of a write that has left `session`, stored as `value`.
+    fn done(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
+        self.0.sent.settle(stamp);
+        Saved::Done(session.version(value))
     }
 
-    fn unanswered(&self) -> std::sync::MutexGuard<'_, VecDeque<(Stamp, Bytes)>> {
-        let unanswered = self.0.unanswered.lock();
-        unanswered.unwrap_or_else(PoisonError::into_inner)
+    /// The outcome of a write that has found `session` in its way, stored as `value`: an earlier
+    /// sending may have left that.
+    fn in_the_way(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
+        match self.0.sent.has_left(stamp, &value) {
+            true => self.done(stamp, session, value),
+            false => self.conflict(stamp),
+        }
     }
 
-    /// Whether the session under `id`, an id that nobody else has, is what `draft` makes.
-    async fn is_made_of(&self, id: &SessionId, draft: &Draft) -> Result<Option<Stamp>> {
-        let Some((_, session)) = self.current("create", id).await? else {
-            return Ok(None);
+    fn conflict(&self, stamp: Stamp) -> Saved {
+        Saved::Conflict.after(self.0.sent.is_unanswered(stamp))
+    }
+
+    /// Saves a session under the id that it has.
+    async fn save_in_place(
+        &self,
+        id: &SessionId,
+        draft: &Draft,
+        expected: &Version,
+    ) -> Result<Saved> {
+        let mut known = Some(expected.stored());
+        for _ in 0..ATTEMPTS {
+            let (old, session) = match self.look("save", id, expected, known.take()).await? {
+                Seen::Expected(old, session) => (old, session),
+                Seen::Other(value, session) => {
+                    return Ok(self.in_the_way(draft.stamp, &session, value));
+                }
+                Seen::Nothing => return Ok(Saved::Gone),
+            };
+            let (new, value, ttl) = self.written(&session, draft, Some(&old)).await?;
+            let swap = self.0.kv.swap(id.as_str(), &old, &value, ttl);
+            if self.send(draft.stamp, &value, swap).await? {
+                return Ok(self.done(draft.stamp, &new, value));
+            }
+        }
+        Ok(self.conflict(draft.stamp))
+    }
+
+    /// Saves a session under a new id.
+    async fn move_by(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        let to = self.0.sent.begin_move(draft.stamp, id);
+        let mut known = Some(expected.stored());
+        let mut otherwise = Saved::Conflict;
+        for _ in 0..ATTEMPTS {
+            let (old, session) = match self.look("save", id, expected, known.take()).await? {
+                Seen::Expected(old, session) => (old, session),
+                Seen::Other(..) => break,
+                Seen::Nothing => {
+                    otherwise = Saved::Gone;
+                    break;
+                }
+            };
+            let (new, value, ttl) = self.written(&session, draft, Some(&old)).await?;
+            let rename = self
+                .0
+                .kv
+                .rename(id.as_str(), to.as_str(), &old, &value, ttl);
+            match self.send(draft.stamp, &value, rename).await? {
+                Renamed::Done => return self.moved(draft.stamp, &to, &new, value).await,
+                Renamed::Changed => {}
+                Renamed::Taken => break,
+            }
+        }
+        match self.0.sent.cancel_move(draft.stamp) {
+            true => Ok(otherwise),
+            false => self.moved_before(&to, draft, otherwise).await,
+        }
+    }
+
+    /// The outcome of a move that was done, unless the session was destroyed meanwhile.
+    async fn moved(
+        &self,
+        stamp: Stamp,
+        to: &SessionId,
+        session: &SessionJson,
+        value: Bytes,
+    ) -> Result<Saved> {
+        let sent = &self.0.sent;
+        sent.settle(stamp);
+        if sent.end_move(stamp) {
+            self.0.kv.remove(to.as_str()).await?;
+            return Ok(Saved::Gone);
+        }
+        let version = session.version(value).with_moved_to(to.clone());
+        Ok(Saved::Done(version))
+    }
+
+    /// The outcome of a move that was sent before and has found nothing to move: the first sending
+    /// may have moved it.
+    async fn moved_before(&self, to: &SessionId, draft: &Draft, otherwise: Saved) -> Result<Saved> {
+        let Some((found, session)) = self.current("save", to).await? else {
+            return Ok(otherwise.after(true));
         };
+        // No client has this id yet, so another content is the work of a request that was told.
         let (again, _) = session.written(draft, self.0.ttl, now())?;
-        let stamp = session.stamp();
-        Ok((again.stamp() == stamp).then_some(stamp))
+        match again.stamp() == session.stamp() {
+            true => self.moved(draft.stamp, to, &session, found.value).await,
+            false => Ok(Saved::Unknown),
+        }
     }
+
+    /// Ends a session if it is still the version `expected`.
+    async fn destroy_version(&self, id: &SessionId, expected: &Version) -> Result<Option<Ended>> {
+        let mut known = Some(expected.stored());
+        for _ in 0..ATTEMPTS {
+            let seen = self.look("destroy", id, expected, known.take()).await?;
+            let Seen::Expected(old, session) = seen else {
+                return Ok(None);
+            };
+            // Only a rename compares the value that it removes. So the record is renamed to what no
+            // client knows, and removed from there.
+            let aside = SessionToken::generate_plain().id();
+            let (from, to) = (id.as_str(), aside.as_str());
+            let renamed = self.0.kv.rename(from, to, &old, &old, ASIDE).await?;
+            if renamed == Renamed::Done {
+                if let Err(error) = self.0.kv.remove(to).await {
+                    tracing::debug!(%error, "a destroyed session's record ends by itself");
+                }
+                return Ok(Some(Ended {
+                    id: id.clone(),
+                    owner: session.owner(),
+                    age: Some(session.age(now())),
+                }));
+            }
+        }
+        Err(Error::Contention { attempts: ATTEMPTS })
+    }
+}
+
+pub(crate) fn is_over(left: Ttl) -> bool {
+    left == Ttl::Left(Duration::ZERO)
 }
 
 impl<K: KeyValue> ExpressLayout for ExpressStore<K> {
@@ -206,32 +348,32 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
         Some(self)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let fresh = SessionJson::new(self.0.express.cookie());
-        let (session, ttl) = fresh.written(draft, self.0.ttl, now())?;
-        let value = self.encode(&session, None).await?;
-        if self.0.kv.add(id.as_str(), &value, ttl).await? {
-            return Ok(session.stamp());
+        let (session, value, ttl) = self.written(&fresh, draft, None).await?;
+        let add = self.0.kv.add(id.as_str(), &value, ttl);
+        if self.send(draft.stamp, &value, add).await? {
+            return Ok(self.done(draft.stamp, &session, value));
         }
-        let there = self.is_made_of(id, draft).await?;
-        there.ok_or(Error::AlreadyExists)
+        Ok(match self.current("create", id).await? {
+            Some((found, session)) => self.in_the_way(draft.stamp, &session, found.value),
+            None => self.conflict(draft.stamp),
+        })
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let Some((found, session)) = self.current("load", id).await? else {
-            return Ok(None);
-        };
-        let now = now();
-        // Express and its stores know nothing of the absolute limit.
-        let left = found.left.min(session.absolute_left(now));
-        if left == Ttl::Left(Duration::ZERO) {
-            return Ok(None);
-        }
-        Ok(Some(session.record(found.value, self.0.ttl, left, now)))
+        let found = self.current("load", id).await?;
+        Ok(
+            found
+                .map(|(found, session)| session.record(found.value, self.0.ttl, found.left, now())),
+        )
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
-        self.replace("save", (id, None), draft, expected).await
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        match draft.token {
+            TokenChange::Keep => self.save_in_place(id, draft, expected).await,
+            TokenChange::New => self.move_by(id, draft, expected).await,
+        }
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
@@ -251,8 +393,8 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
             let touched = match session.has_expires() {
                 // What Express would do by itself leaves `cookie.expires` as it was.
                 true => {
-                    let sealed = self.encode(&new, Some(&found.value)).await?;
-                    kv.swap(id.as_str(), &found.value, &sealed, ttl).await?
+                    let value = self.encode(&new, Some(&found.value)).await?;
+                    kv.swap(id.as_str(), &found.value, &value, ttl).await?
                 }
                 false => kv.extend(id.as_str(), ttl).await?,
             };
@@ -265,84 +407,19 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
         Ok(found.map(|found| found.left))
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        let ids = (from, Some(to).filter(|to| *to != from));
-        let outcome = self.replace("rename", ids, draft, expected).await;
-        // It may have been done before.
-        if from != to
-            && matches!(outcome, Ok(Saved::Gone) | Err(Error::AlreadyExists))
-            && let Some(stamp) = self.is_made_of(to, draft).await?
-        {
-            return Ok(Saved::Done(stamp));
+    /// One round trip, and one for each id that this process has moved the session to: those end
+    /// too. Owner and age are not known. With `expected`, two round trips, or three if the stored
+    /// value is not known.
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        if let Some(expected) = expected {
+            return self.destroy_version(id, expected).await;
         }
-        outcome
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.0.kv.remove(id.as_str()).await
-    }
-}
-
-fn no_owners<T>() -> Result<T> {
-    let what = "looking up owners in the layout of an Express store";
-    Err(Error::Unsupported { what })
-}
-
-#[async_trait]
-impl<K: KeyValue> SessionDirectory for ExpressStore<K> {
-    async fn count(&self) -> Result<u64> {
-        self.0.kv.count().await
-    }
-
-    /// What can't be read as a session is left out.
-    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let listed = self.0.kv.page(cursor, limit).await?;
-        let mut sessions = Vec::with_capacity(listed.values.len());
-        for (name, found) in listed.values {
-            let decoded = self.decode(&found.value).await;
-            let (Ok(id), Ok(session)) = (SessionId::plain(&name), decoded) else {
-                continue;
-            };
-            let size = found.value.len();
-            let now = now();
-            let left = found.left.min(session.absolute_left(now));
-            let record = session.record(found.value, self.0.ttl, left, now);
-            sessions.push(SessionInfo {
-                id,
-                owner: record.owner,
-                lifetime: record.lifetime,
-                ttl: record.ttl,
-                age: record.age,
-                size,
-            });
+        let moved_to = self.0.sent.end_session(id);
+        let mut is_ended = self.0.kv.remove(id.as_str()).await?;
+        for id in moved_to {
+            is_ended |= self.0.kv.remove(id.as_str()).await?;
         }
-        let next = listed.next;
-        Ok(Page { sessions, next })
-    }
-
-    /// [`Error::Unsupported`]: there is no index of owners.
-    async fn owned_by(&self, _: &Owner) -> Result<Vec<SessionInfo>> {
-        no_owners()
-    }
-
-    /// [`Error::Unsupported`]: there is no index of owners.
-    async fn destroy_owned_by(&self, _: &Owner, _: Option<&SessionId>) -> Result<Vec<Ended>> {
-        no_owners()
-    }
-
-    async fn clear(&self) -> Result<u64> {
-        self.0.kv.clear().await
-    }
-
-    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        self.0.kv.purge(limit).await?;
-        Ok(Vec::new())
+        Ok(is_ended.then(|| Ended::unknown(id.clone())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Express' records in memory, with what a test wants to see or to break.
+//! Express' records in memory, with what a test looks at or breaks.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use session_core::{Bytes, Cursor, Error, Result, Ttl, async_trait};
-use session_express::{Found, KeyValue, Listed};
+use session_express::{Found, KeyValue, Listed, Renamed};
 
 type Values = HashMap<String, (Bytes, Option<Instant>)>;
 
@@ -121,23 +121,24 @@ impl KeyValue for Memory {
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
-    ) -> Result<bool> {
+    ) -> Result<Renamed> {
         let renamed = self.live(|values| {
             if values.get(from).is_none_or(|there| there.0 != old) {
-                return Ok(false);
+                return Renamed::Changed;
             }
             if values.contains_key(to) {
-                return Err(Error::AlreadyExists);
+                return Renamed::Taken;
             }
             values.remove(from);
             values.insert(to.into(), (new.clone(), end(ttl)));
-            Ok(true)
+            Renamed::Done
         });
-        self.answered(renamed?)
+        self.answered(renamed)
     }
 
     async fn remove(&self, name: &str) -> Result<bool> {
-        Ok(self.live(|values| values.remove(name).is_some()))
+        let removed = self.live(|values| values.remove(name).is_some());
+        self.answered(removed)
     }
 
     async fn count(&self) -> Result<u64> {

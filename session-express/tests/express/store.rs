@@ -1,19 +1,17 @@
 //! Sessions in Express' layout: no lost update, no resurrection, and the records are Express'.
 
-mod support;
-
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Draft, Error, Lifetime, Observer, Owner, Saved, SessionId, SessionStore, SessionToken,
-    Sessions, Timeout,
+    Anchor, Draft, Error, Lifetime, Observer, Owner, Saved, SessionDirectory, SessionId,
+    SessionStore, SessionToken, Sessions, Timeout, Version,
 };
 use session_express::{Express, ExpressLayout, ExpressStore};
-use support::Memory;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+use crate::fixture::{HOUR, done, plain};
+use crate::support::Memory;
 
 fn setup(express: Express) -> (Memory, ExpressStore<Memory>, Sessions) {
     let memory = Memory::default();
@@ -44,12 +42,12 @@ async fn a_session_is_filed_under_its_token_as_express_writes_it() {
 }
 
 #[tokio::test]
-async fn what_express_wrote_is_read_changed_and_kept() {
+async fn a_record_of_express_is_read_changed_and_kept() {
     let (memory, _, sessions) = setup(Express::new("s"));
     let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
     let theirs = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2020-01-01T00:00:00.000Z","x":[1],"path":"/"},"cart":{"n":12345678901234567890}}"#;
     memory.put(uuid, theirs, HOUR);
-    let token = SessionToken::foreign(uuid).expect("a text");
+    let token = SessionToken::plain(uuid).expect("a text");
     let session = sessions.open(Some(&token)).await.expect("read");
     assert_eq!(session.lifetime(), Lifetime::idle(HOUR));
     session.insert("seen", true).expect("JSON");
@@ -65,6 +63,10 @@ async fn what_express_wrote_is_read_changed_and_kept() {
         !text.contains("2020-01-01"),
         "expires is true again: {text}"
     );
+    session.insert("seen", 2).expect("JSON");
+    session.save().await.expect("saved");
+    let calls = memory.calls.load(SeqCst) - before;
+    assert_eq!(calls, 2, "the next save needs no load either");
 }
 
 #[tokio::test]
@@ -100,55 +102,64 @@ async fn writers_of_different_keys_lose_none_and_updates_add_up() {
 #[tokio::test]
 async fn a_write_of_the_same_content_by_another_is_no_write_of_ours() {
     let (_, store, _) = setup(Express::new("s"));
-    let id = SessionToken::generate().plain().id();
-    let day = store.lifetime();
-    store
-        .create(&id, &Draft::new(r#"{"n":5}"#, day))
-        .await
-        .expect("created");
+    let (id, day) = (plain("sid"), store.lifetime());
+    done(store.create(&id, &Draft::new(r#"{"n":5}"#, day)).await);
     let read = store.load(&id).await.expect("read").expect("there");
-    let six = || Draft::new(r#"{"n":6}"#, day).replacing(read.raw.clone());
-    assert!(matches!(
-        store.save(&id, &six(), read.stamp).await,
-        Ok(Saved::Done(_))
-    ));
-    assert_eq!(
-        store.save(&id, &six(), read.stamp).await.expect("answered"),
-        Saved::Conflict
-    );
-    let blind = Draft::new(r#"{"n":6}"#, day);
-    assert_eq!(
-        store.save(&id, &blind, read.stamp).await.expect("answered"),
-        Saved::Conflict
-    );
+    assert_eq!(read.credential, None);
+    let six = || Draft::new(r#"{"n":6}"#, day);
+    done(store.save(&id, &six(), &read.version).await);
+    for expected in [read.version.clone(), Version::new(read.version.stamp())] {
+        let saved = store.save(&id, &six(), &expected).await;
+        assert_eq!(saved.expect("answered"), Saved::Conflict);
+    }
+    let created = store.create(&id, &six()).await;
+    assert_eq!(created.expect("answered"), Saved::Conflict);
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_known_when_it_is_repeated() {
     let (memory, store, _) = setup(Express::new("s").max_age(HOUR));
-    let id = |n: u32| SessionId::plain(&format!("sid{n}")).expect("a text");
-    let day = store.lifetime();
+    let (id, day) = (plain("sid"), store.lifetime());
     let draft = Draft::new(r#"{"n":1}"#, day);
     memory.cut.store(true, SeqCst);
-    assert!(store.create(&id(1), &draft).await.is_err());
-    let stamp = store.create(&id(1), &draft).await.expect("it was this one");
+    store.create(&id, &draft).await.expect_err("lost");
+    let version = done(store.create(&id, &draft).await);
+    assert!(!version.stored().is_empty());
 
     let draft = Draft::new(r#"{"n":2}"#, day);
     memory.cut.store(true, SeqCst);
-    assert!(store.save(&id(1), &draft, stamp).await.is_err());
+    let lost = store.save(&id, &draft, &version).await;
+    lost.expect_err("the answer was lost");
+    // What is sent again says another `expires`.
     tokio::time::sleep(Duration::from_millis(3)).await;
-    let Ok(Saved::Done(stamp)) = store.save(&id(1), &draft, stamp).await else {
-        panic!("it was this one");
-    };
+    let version = done(store.save(&id, &draft, &version).await);
+    let read = store.load(&id).await.expect("read").expect("there");
+    assert_eq!(read.version, version);
+    let calls = memory.calls.load(SeqCst);
+    done(store.save(&id, &Draft::new("{}", day), &version).await);
+    assert_eq!(memory.calls.load(SeqCst) - calls, 1, "its value is known");
+}
 
-    let draft = Draft::new(r#"{"n":3}"#, day);
+#[tokio::test]
+async fn a_write_without_an_answer_that_others_wrote_over_is_unknown_and_no_conflict() {
+    let (memory, store, _) = setup(Express::new("s"));
+    let (id, day) = (plain("sid"), store.lifetime());
+    let version = done(store.create(&id, &Draft::new(r#"{"n":1}"#, day)).await);
+    let draft = Draft::new(r#"{"n":2}"#, day);
     memory.cut.store(true, SeqCst);
-    assert!(store.rename(&id(1), &id(2), &draft, stamp).await.is_err());
-    let renamed = store.rename(&id(1), &id(2), &draft, stamp).await;
-    assert!(matches!(renamed, Ok(Saved::Done(_))), "{renamed:?}");
-    let other = Draft::new("{}", day);
-    let other = store.create(&id(2), &other).await;
-    assert!(matches!(other, Err(Error::AlreadyExists)), "{other:?}");
+    let lost = store.save(&id, &draft, &version).await;
+    lost.expect_err("the answer was lost");
+    memory.put("sid", r#"{"cookie":{},"by":"Express"}"#, HOUR);
+    let saved = store.save(&id, &draft, &version).await;
+    assert_eq!(saved.expect("answered"), Saved::Unknown);
+    let other = Draft::new(r#"{"n":2}"#, day);
+    let saved = store.save(&id, &other, &version).await;
+    assert_eq!(saved.expect("answered"), Saved::Conflict, "never sent");
+    let created = store.create(&id, &draft).await;
+    assert_eq!(created.expect("answered"), Saved::Unknown);
+    store.destroy(&id, None).await.expect("answered");
+    let saved = store.save(&id, &draft, &version).await;
+    assert_eq!(saved.expect("answered"), Saved::Gone);
 }
 
 #[tokio::test]
@@ -161,27 +172,54 @@ async fn a_logout_holds_against_a_slow_request() {
     slow.insert("late", true).expect("JSON");
     let sid = sid(&session);
     session.destroy().await.expect("destroyed");
-    assert!(matches!(slow.save().await, Err(Error::Gone)));
-    assert!(matches!(slow.touch().await, Ok(()) | Err(Error::Gone)));
+    assert!(matches!(slow.save().await, Err(Error::Gone { .. })));
+    assert!(matches!(
+        slow.touch().await,
+        Ok(()) | Err(Error::Gone { .. })
+    ));
     assert_eq!(memory.text(&sid), None);
 }
 
 #[tokio::test]
-async fn cycling_the_id_frees_the_old_one_and_keeps_the_data() {
-    let (memory, _, sessions) = setup(Express::new("s"));
-    let session = sessions.start();
-    session.insert("cart", "hat").expect("JSON");
-    session.save().await.expect("saved");
-    let old = sid(&session);
-    session.cycle_id().await.expect("cycled");
-    assert_eq!(memory.text(&old), None);
-    assert!(memory.text(&sid(&session)).expect("there").contains("hat"));
+async fn a_destroy_of_one_version_ends_no_other() {
+    let (memory, store, _) = setup(Express::new("s").max_age(HOUR));
+    let (id, day) = (plain("sid"), store.lifetime());
+    let owner = Owner::new("user-1").expect("good");
+    let first = Draft::new(r#"{"n":1}"#, day).with_owner(owner.clone());
+    let first = done(store.create(&id, &first).await);
+    let second = Draft::new(r#"{"n":2}"#, day).with_owner(owner.clone());
+    let second = done(store.save(&id, &second, &first).await);
+    for expected in [first.clone(), Version::new(first.stamp())] {
+        let ended = store.destroy(&id, Some(&expected)).await;
+        assert_eq!(ended.expect("answered"), None);
+    }
+    assert!(memory.text("sid").is_some());
+    // Only touched: it is still that version.
+    memory.put(
+        "sid",
+        &memory.text("sid").expect("there").replace("Z\"", "Z \""),
+        HOUR / 2,
+    );
+    let ended = store.destroy(&id, Some(&second)).await;
+    let ended = ended.expect("answered").expect("ended");
+    assert_eq!((ended.id, ended.owner), (id.clone(), Some(owner)));
+    assert!(ended.age.is_some());
+    assert_eq!(store.count().await.expect("counted"), 0, "nothing is left");
+    let ended = store.destroy(&id, Some(&second)).await;
+    assert_eq!(ended.expect("answered"), None);
+
+    memory.put("sid", "no session", HOUR);
+    let ended = store.destroy(&id, Some(&second)).await;
+    assert!(matches!(ended, Err(Error::Corrupt { .. })), "{ended:?}");
+    let ended = store.destroy(&id, None).await.expect("answered");
+    assert!(ended.is_some(), "a corrupt record can be destroyed");
+    assert_eq!(store.destroy(&id, None).await.expect("answered"), None);
 }
 
 #[tokio::test]
 async fn a_touch_makes_expires_true_and_is_no_change() {
     let (memory, store, _) = setup(Express::new("s").max_age(HOUR));
-    let id = SessionId::plain("sid").expect("a text");
+    let id = plain("sid");
     let stale =
         r#"{"cookie":{"originalMaxAge":3600000,"expires":"2020-01-01T00:00:00.000Z"},"n":1}"#;
     memory.put("sid", stale, HOUR / 2);
@@ -194,8 +232,8 @@ async fn a_touch_makes_expires_true_and_is_no_change() {
     assert!(ttl.left() > Some(HOUR / 2));
     let text = memory.text("sid").expect("there");
     assert!(!text.contains("2020-01-01"), "{text}");
-    let draft = Draft::new(r#"{"n":2}"#, read.lifetime).replacing(read.raw.clone());
-    let saved = store.save(&id, &draft, read.stamp).await;
+    let draft = Draft::new(r#"{"n":2}"#, read.lifetime);
+    let saved = store.save(&id, &draft, &read.version).await;
     assert!(
         matches!(saved, Ok(Saved::Done(_))),
         "a touch is no conflict"
@@ -215,25 +253,31 @@ async fn a_touch_makes_expires_true_and_is_no_change() {
 
 #[tokio::test]
 async fn the_absolute_limit_and_the_owner_are_kept_though_express_knows_neither() {
-    let (memory, _, sessions) = setup(Express::new("s"));
+    let (memory, store, sessions) = setup(Express::new("s"));
     let session = sessions.start();
-    session
-        .set_owner(Owner::new("user-1").expect("good"))
-        .expect("short");
-    session
-        .set_lifetime(Lifetime::new(HOUR, Duration::from_millis(300)))
-        .expect_err("idle is longer");
     let brief = Lifetime::fixed(Duration::from_millis(1_200));
     session.set_lifetime(brief).expect("good");
-    session.save().await.expect("saved");
+    session.sign_in("user-1").await.expect("saved");
     let (token, sid) = (session.token(), sid(&session));
     let found = sessions.open(token.as_ref()).await.expect("read");
     assert_eq!(found.owner(), session.owner());
     // Express extends it without end.
     let text = memory.text(&sid).expect("there");
     memory.put(&sid, &text, HOUR);
+    let read = store
+        .load(&plain(&sid))
+        .await
+        .expect("read")
+        .expect("there");
     tokio::time::sleep(Duration::from_millis(1_300)).await;
     assert!(sessions.open(token.as_ref()).await.expect("read").is_new());
+    let listed = store.list(None, 10).await.expect("listed");
+    assert!(listed.sessions.is_empty(), "its time is over");
+    let again = Draft::new("{}", brief).with_anchor(Anchor::Restart);
+    for expected in [read.version.clone(), Version::new(read.version.stamp())] {
+        let saved = store.save(&plain(&sid), &again, &expected).await;
+        assert_eq!(saved.expect("answered"), Saved::Gone);
+    }
     let owner = Owner::new("user-1").expect("good");
     let listed = sessions.owned_by(&owner).await;
     assert!(
@@ -275,11 +319,11 @@ async fn bad_records_cost_only_themselves_and_are_reported() {
     }
     memory.put("good", r#"{"cookie":{},"n":1}"#, HOUR);
     for (n, record) in bad.iter().enumerate() {
-        let token = SessionToken::foreign(&format!("secret-sid-{n}")).expect("a text");
+        let token = SessionToken::plain(&format!("secret-sid-{n}")).expect("a text");
         let session = sessions.open(Some(&token)).await.expect("a fresh session");
         assert!(session.is_new() && session.is_empty(), "{record}");
     }
-    let token = SessionToken::foreign("good").expect("a text");
+    let token = SessionToken::plain("good").expect("a text");
     assert!(!sessions.open(Some(&token)).await.expect("read").is_new());
     let reports = reports.0.lock().expect("whole");
     assert_eq!(reports.len(), bad.len());
@@ -287,6 +331,27 @@ async fn bad_records_cost_only_themselves_and_are_reported() {
         reports.iter().all(|report| !report.contains("secret-sid")),
         "{reports:?}"
     );
+}
+
+#[tokio::test]
+async fn only_a_token_of_the_cookie_format_opens_a_session() {
+    let (memory, _, sessions) = setup(Express::new("s"));
+    let text = SessionToken::generate().expose().to_owned();
+    memory.put(&text, r#"{"cookie":{},"n":1}"#, HOUR);
+    let native = SessionToken::parse(&text).expect("shaped");
+    memory.put(native.id().as_str(), r#"{"cookie":{},"n":1}"#, HOUR);
+    let foreign = SessionToken::foreign(&text).expect("any text");
+    memory.put(foreign.id().as_str(), r#"{"cookie":{},"n":1}"#, HOUR);
+    for token in [native, foreign] {
+        let session = sessions.open(Some(&token)).await.expect("answered");
+        assert!(
+            session.is_new(),
+            "no record of this layout has a credential"
+        );
+    }
+    let plain = SessionToken::plain(&text).expect("any text");
+    let session = sessions.open(Some(&plain)).await.expect("read");
+    assert!(!session.is_new());
 }
 
 #[tokio::test]
@@ -303,6 +368,6 @@ async fn limits_and_rules_are_told_by_name() {
         matches!(error, Error::TooLarge { limit: 4096, .. }),
         "{error:?}"
     );
-    let renewing = Sessions::builder(Arc::new(store)).renew_after(HOUR, HOUR / 60);
+    let renewing = Sessions::builder(Arc::new(store)).renew_after(HOUR);
     assert!(matches!(renewing.build(), Err(Error::Misconfigured { .. })));
 }

@@ -1,0 +1,270 @@
+//! Which writes were sent without an answer, and which ids sessions were moved to.
+//!
+//! Express' records have no room for a stamp, so a record does not say which write made it. What
+//! this process has sent, it remembers here instead: the latest [`MOST`] writes of each kind, as
+//! hashes and ids. What is forgotten, or was sent by another process, costs an honest "unknown".
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use session_core::{SessionId, SessionToken, Stamp};
+use sha2::{Digest, Sha256};
+
+/// How many writes of each kind are remembered.
+const MOST: usize = 256;
+
+/// What this process has sent.
+#[derive(Default)]
+pub(crate) struct Sent(Mutex<Latest>);
+
+#[derive(Default)]
+struct Latest {
+    /// Writes without an answer.
+    unanswered: VecDeque<Write>,
+    /// Moves in flight or without an answer.
+    moving: VecDeque<Move>,
+    /// Moves that were done.
+    moved: VecDeque<Move>,
+}
+
+/// A write, and the hash of the value that it was to leave.
+struct Write {
+    stamp: Stamp,
+    value: [u8; 32],
+}
+
+/// A session that was to get another id.
+struct Move {
+    stamp: Stamp,
+    from: SessionId,
+    to: SessionId,
+    /// How often it was sent.
+    sent: u32,
+    /// Whether the session was destroyed meanwhile.
+    is_ended: bool,
+}
+
+/// A write in flight. Dropped before it was [`answered`](Self::answered), it is remembered.
+pub(crate) struct InFlight<'s> {
+    sent: &'s Sent,
+    stamp: Stamp,
+    value: Option<&'s Bytes>,
+}
+
+impl Sent {
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The write `stamp`, which is about to leave `value`.
+    pub(crate) fn begin<'s>(&'s self, stamp: Stamp, value: &'s Bytes) -> InFlight<'s> {
+        InFlight {
+            sent: self,
+            stamp,
+            value: Some(value),
+        }
+    }
+
+    /// Whether the write `stamp` was sent before without an answer.
+    pub(crate) fn is_unanswered(&self, stamp: Stamp) -> bool {
+        let latest = self.latest();
+        latest.unanswered.iter().any(|write| write.stamp == stamp)
+    }
+
+    /// Whether `value` is what the write `stamp` was to leave when its answer was lost.
+    pub(crate) fn has_left(&self, stamp: Stamp, value: &Bytes) -> bool {
+        let latest = self.latest();
+        let mut writes = latest.unanswered.iter();
+        // Nearly always there are none, and hashing takes longer than looking.
+        if !writes.clone().any(|write| write.stamp == stamp) {
+            return false;
+        }
+        let value: [u8; 32] = Sha256::digest(value).into();
+        writes.any(|write| write.stamp == stamp && write.value == value)
+    }
+
+    /// Forgets the write `stamp`: its outcome is known.
+    pub(crate) fn settle(&self, stamp: Stamp) {
+        let mut latest = self.latest();
+        latest.unanswered.retain(|write| write.stamp != stamp);
+    }
+
+    /// The write `stamp` is about to move the session `from`: to this id, the same one each time
+    /// it is sent.
+    pub(crate) fn begin_move(&self, stamp: Stamp, from: &SessionId) -> SessionId {
+        let mut latest = self.latest();
+        let Latest { moving, moved, .. } = &mut *latest;
+        let mut moves = moving.iter_mut().chain(moved);
+        if let Some(known) = moves.find(|one| one.stamp == stamp) {
+            known.sent += 1;
+            return known.to.clone();
+        }
+        let new = Move {
+            stamp,
+            from: from.clone(),
+            to: SessionToken::generate_plain().id(),
+            sent: 1,
+            is_ended: false,
+        };
+        let to = new.to.clone();
+        push(&mut latest.moving, new);
+        to
+    }
+
+    /// The write `stamp` has moved its session; whether that was destroyed since it was sent.
+    pub(crate) fn end_move(&self, stamp: Stamp) -> bool {
+        let mut latest = self.latest();
+        if let Some(done) = latest.take_move(|one| one.stamp == stamp) {
+            push(&mut latest.moved, done);
+        }
+        let mut moved = latest.moved.iter();
+        moved.any(|one| one.stamp == stamp && one.is_ended)
+    }
+
+    /// The write `stamp` has found nothing to move. Whether it was sent this once only, so that it
+    /// has moved nothing; it is forgotten then.
+    pub(crate) fn cancel_move(&self, stamp: Stamp) -> bool {
+        let is_only = |one: &Move| one.stamp == stamp && one.sent == 1;
+        self.latest().take_move(is_only).is_some()
+    }
+
+    /// The ids that the session `id` was, or may have been, moved to by this process. The session
+    /// is being destroyed, which moves in flight learn when they [end](Self::end_move).
+    pub(crate) fn end_session(&self, id: &SessionId) -> Vec<SessionId> {
+        let mut latest = self.latest();
+        let Latest { moving, moved, .. } = &mut *latest;
+        let mut ids = vec![id.clone()];
+        let mut next = 0;
+        while let Some(from) = ids.get(next).cloned() {
+            let moves = moving.iter_mut().chain(moved.iter_mut());
+            for one in moves.filter(|one| one.from == from) {
+                one.is_ended = true;
+                if !ids.contains(&one.to) {
+                    ids.push(one.to.clone());
+                }
+            }
+            next += 1;
+        }
+        ids.split_off(1)
+    }
+}
+
+impl Latest {
+    fn take_move(&mut self, is_meant: impl FnMut(&Move) -> bool) -> Option<Move> {
+        let at = self.moving.iter().position(is_meant)?;
+        self.moving.remove(at)
+    }
+}
+
+impl InFlight<'_> {
+    /// The database has answered.
+    pub(crate) fn answered(mut self) {
+        self.value = None;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value {
+            let write = Write {
+                stamp: self.stamp,
+                value: Sha256::digest(value).into(),
+            };
+            push(&mut self.sent.latest().unanswered, write);
+        }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, new: T) {
+    if queue.len() == MOST {
+        queue.pop_front();
+    }
+    queue.push_back(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> SessionId {
+        SessionId::plain(text).expect("any text")
+    }
+
+    fn stamps() -> [Stamp; 4] {
+        std::array::from_fn(|_| Stamp::generate())
+    }
+
+    #[test]
+    fn a_write_is_remembered_unless_it_was_answered() {
+        let (sent, stamp) = (Sent::default(), Stamp::generate());
+        let (one, other) = (Bytes::from("one"), Bytes::from("other"));
+        sent.begin(stamp, &one).answered();
+        assert!(!sent.is_unanswered(stamp));
+        drop(sent.begin(stamp, &one));
+        assert!(sent.is_unanswered(stamp));
+        assert!(sent.has_left(stamp, &one));
+        assert!(!sent.has_left(stamp, &other));
+        assert!(!sent.has_left(Stamp::generate(), &one), "another's");
+        drop(sent.begin(stamp, &other));
+        assert!(sent.has_left(stamp, &one) && sent.has_left(stamp, &other));
+        sent.settle(stamp);
+        assert!(!sent.is_unanswered(stamp));
+    }
+
+    #[test]
+    fn a_session_is_followed_over_all_its_moves_and_moves_in_flight_are_told() {
+        let (sent, stamps) = (Sent::default(), stamps());
+        let b = sent.begin_move(stamps[0], &id("a"));
+        assert!(!sent.end_move(stamps[0]));
+        let c = sent.begin_move(stamps[1], &b);
+        sent.begin_move(stamps[2], &b);
+        assert!(sent.cancel_move(stamps[2]));
+        sent.begin_move(stamps[3], &id("x"));
+        assert_eq!(sent.end_session(&id("a")), [b, c.clone()]);
+        assert_eq!(sent.end_session(&c), []);
+        assert!(sent.end_move(stamps[1]), "destroyed meanwhile");
+        assert!(sent.end_move(stamps[1]), "also if it is asked again");
+        assert!(!sent.end_move(stamps[3]));
+    }
+
+    #[test]
+    fn a_move_that_was_sent_more_than_once_goes_to_one_id_and_is_not_cancelled() {
+        let (sent, [stamp, other, ..]) = (Sent::default(), stamps());
+        let to = sent.begin_move(stamp, &id("a"));
+        assert_eq!(sent.begin_move(stamp, &id("a")), to);
+        assert!(
+            !sent.cancel_move(stamp),
+            "the other sending may have done it"
+        );
+        assert_ne!(sent.begin_move(other, &id("a")), to);
+        assert!(sent.cancel_move(other));
+        sent.end_move(stamp);
+        assert_eq!(sent.begin_move(stamp, &id("a")), to, "also once it is done");
+        assert!(!sent.cancel_move(stamp));
+    }
+
+    #[test]
+    fn only_so_much_is_remembered_and_done_moves_push_out_no_others() {
+        let (sent, value) = (Sent::default(), Bytes::from("value"));
+        let [first, lost, ..] = stamps();
+        drop(sent.begin(first, &value));
+        let to = sent.begin_move(lost, &id("a"));
+        for n in 0..=MOST {
+            let stamp = Stamp::generate();
+            drop(sent.begin(stamp, &value));
+            sent.begin_move(stamp, &id(&format!("{n}")));
+            sent.end_move(stamp);
+        }
+        assert!(!sent.is_unanswered(first));
+        assert_eq!(sent.end_session(&id("0")), []);
+        assert_eq!(sent.end_session(&id("a")), [to]);
+        for n in 0..MOST {
+            sent.begin_move(Stamp::generate(), &id(&format!("{n}")));
+        }
+        assert_eq!(sent.end_session(&id("a")), []);
+        let latest = sent.latest();
+        let sizes = [&latest.moving, &latest.moved].map(VecDeque::len);
+        assert_eq!((latest.unanswered.len(), sizes), (MOST, [MOST; 2]));
+    }
+}

@@ -1,0 +1,13 @@
+//! Express' cookies and records, sessions in them, and moving those to a native store.
+
+mod fixture;
+mod golden;
+mod moving;
+mod moving_races;
+mod new_tokens;
+mod odd;
+mod races;
+mod slow;
+mod store;
+#[path = "../support/mod.rs"]
+mod support;
