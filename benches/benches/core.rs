@@ -11,25 +11,26 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use session_core::{
-    Bytes, Capabilities, Draft, Lifetime, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Sessions, Stamp, Timeout, Ttl, async_trait,
+    Bytes, Capabilities, Credential, Draft, Ended, Lifetime, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, SessionToken, Sessions, Stamp, Timeout, Ttl,
+    Version, async_trait,
 };
 
-/// Has the same session for everybody, and forgets what is saved.
+/// Has one session, and forgets what is saved.
 #[derive(Debug)]
 struct Still(Record);
 
 impl Still {
-    fn new(data: String) -> Self {
+    fn new(token: &SessionToken, data: String) -> Self {
         let hour = Duration::from_secs(3_600);
         Self(Record {
             data: Bytes::from(data),
-            stamp: Stamp::generate(),
+            version: Version::new(Stamp::generate()),
+            credential: Some(Credential::opened_by(token, None)),
             owner: None,
             lifetime: Lifetime::new(hour, 12 * hour),
             ttl: Ttl::Left(hour),
             age: Duration::ZERO,
-            raw: Bytes::new(),
         })
     }
 }
@@ -44,28 +45,24 @@ impl SessionStore for Still {
         None
     }
 
-    async fn create(&self, _: &SessionId, draft: &Draft) -> Result<Stamp> {
-        Ok(draft.stamp)
+    async fn create(&self, _: &SessionId, draft: &Draft) -> Result<Saved> {
+        Ok(Saved::done(draft))
     }
 
     async fn load(&self, _: &SessionId) -> Result<Option<Record>> {
         Ok(Some(self.0.clone()))
     }
 
-    async fn save(&self, _: &SessionId, draft: &Draft, _: Stamp) -> Result<Saved> {
-        Ok(Saved::Done(draft.stamp))
+    async fn save(&self, _: &SessionId, draft: &Draft, _: &Version) -> Result<Saved> {
+        Ok(Saved::done(draft))
     }
 
     async fn touch(&self, _: &SessionId, _: Timeout) -> Result<Option<Ttl>> {
         Ok(Some(self.0.ttl))
     }
 
-    async fn rename(&self, _: &SessionId, _: &SessionId, draft: &Draft, _: Stamp) -> Result<Saved> {
-        Ok(Saved::Done(draft.stamp))
-    }
-
-    async fn destroy(&self, _: &SessionId) -> Result<bool> {
-        Ok(true)
+    async fn destroy(&self, id: &SessionId, _: Option<&Version>) -> Result<Option<Ended>> {
+        Ok(Some(Ended::unknown(id.clone())))
     }
 }
 
@@ -85,7 +82,7 @@ fn requests(criterion: &mut Criterion) {
         .build()
         .expect("a runtime");
     let token = SessionToken::generate();
-    let small = Sessions::new(Arc::new(Still::new(small())));
+    let small = Sessions::new(Arc::new(Still::new(&token, small())));
     criterion.bench_function(
         "open, read two keys, change one, save: 300 bytes",
         |bench| {
@@ -108,7 +105,7 @@ fn requests(criterion: &mut Criterion) {
     criterion.bench_function(
         &format!("open, read one key: {} bytes", text.len()),
         |bench| {
-            let large = Sessions::new(Arc::new(Still::new(text.clone())));
+            let large = Sessions::new(Arc::new(Still::new(&token, text.clone())));
             bench.to_async(&runtime).iter(|| async {
                 let session = large.open(Some(&token)).await.expect("there");
                 black_box(session.get::<String>("name").expect("a name"))

@@ -1,8 +1,21 @@
-//! What the measurements share: latencies, what is told of them, and medians of rounds.
+//! What the measurements share: latencies, what is told of them, medians of rounds, and a
+//! credential.
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+use session_core::{Credential, SessionToken};
+
+/// A credential as every native session has one: 57 bytes. The same one each time, for drafts are
+/// made while stores are measured.
+#[must_use]
+pub fn credential() -> Credential {
+    static CREDENTIAL: LazyLock<Credential> =
+        LazyLock::new(|| Credential::opened_by(&SessionToken::generate(), None));
+    CREDENTIAL.clone()
+}
 
 /// The value in the middle; NaN if there is none.
 #[must_use]

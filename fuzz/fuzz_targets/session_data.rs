@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
-use session_core::{Draft, Lifetime, Session, SessionStore, SessionToken, Sessions};
+use session_core::{
+    Credential, Draft, Lifetime, Session, SessionStore, SessionToken, Sessions,
+};
 use session_memory::MemoryStore;
 use tokio::runtime::{Builder, Runtime};
 
@@ -51,8 +53,10 @@ fuzz_target!(|data: &[u8]| {
     } = world();
     runtime.block_on(async {
         let token = SessionToken::generate();
-        let draft = Draft::new(data.to_vec(), Lifetime::default());
-        store.create(&token.id(), &draft).await.expect("created");
+        let draft = Draft::new(data.to_vec(), Lifetime::default())
+            .with_credential(Credential::opened_by(&token, None));
+        let created = store.create(&token.id(), &draft).await.expect("up");
+        assert!(created.is_done());
         if let Some(session) = sessions.find(&token).await.expect("corrupt is absent") {
             let before = contents(&session);
             session.save_unchanged().await.expect("it was small enough");
@@ -63,6 +67,6 @@ fuzz_target!(|data: &[u8]| {
                 .expect("it was saved");
             assert_eq!(contents(&again), before, "written back as it was");
         }
-        store.destroy(&token.id()).await.expect("up");
+        store.destroy(&token.id(), None).await.expect("up");
     });
 });

@@ -91,8 +91,9 @@ pub enum Rolling {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     /// It is refused: 503 if the store is unavailable or others were faster at every attempt, 409
-    /// if the session has ended while the request was under way, 500 otherwise. The handler's
-    /// response is thrown away.
+    /// if the session has ended or somebody has signed in with it while the request was under way,
+    /// 500 otherwise, also if nobody can tell whether it was saved. The handler's response is
+    /// discarded.
     #[default]
     Refuse,
     /// If it can't be loaded, it is refused; if it can't be saved, that is logged, and the client
@@ -114,7 +115,7 @@ pub(crate) struct Config {
     pub(crate) format: TokenFormat,
     /// The Express app whose cookie is taken where a request has none of ours.
     #[cfg(feature = "express")]
-    pub(crate) former: Option<std::sync::Arc<session_express::Express>>,
+    pub(crate) former: Option<std::sync::Arc<crate::express::ExpressTokens>>,
     pub(crate) persistence: Persistence,
     pub(crate) rolling: Rolling,
     pub(crate) save_uninitialized: bool,

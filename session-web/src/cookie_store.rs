@@ -4,14 +4,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session_core::{
-    Capabilities, Draft, Error, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Ttl, async_trait,
+    Capabilities, Credential, Draft, Ended, Error, Record, Result, Saved, SessionDirectory,
+    SessionId, SessionStore, SessionToken, Timeout, Ttl, Version, async_trait,
 };
 
 use crate::cookie::MAX_COOKIE_BYTES;
 use crate::sealed::{Closer, Contents, now};
 
 /// One request's session.
+///
+/// Its id lasts as long as the request: the cookie is found by its name, and opened by its seal.
 #[derive(Debug)]
 pub(crate) struct CookieStore {
     closer: Closer,
@@ -36,22 +38,28 @@ pub(crate) enum Change {
 }
 
 impl CookieStore {
-    /// The store of a request with this cookie, whose session it files under `id`.
+    /// The store of a request with this cookie, whose session `token` opens.
     pub(crate) fn new(
         closer: Closer,
         cookie_name: String,
         value: Option<&str>,
-        id: SessionId,
+        token: &SessionToken,
     ) -> Self {
         let contents = value.and_then(|value| closer.open(&cookie_name, value));
-        let state = State {
-            session: contents.map(|contents| (id, contents)),
-            change: None,
-        };
+        let session = contents.map(|mut contents| {
+            if !closer.is_plain() {
+                let opened = Credential::opened_by(token, contents.credential.as_ref());
+                contents.credential = Some(opened);
+            }
+            (token.id(), contents)
+        });
         Self {
             closer,
             cookie_name,
-            state: Mutex::new(state),
+            state: Mutex::new(State {
+                session,
+                change: None,
+            }),
         }
     }
 
@@ -77,31 +85,6 @@ impl CookieStore {
         }
         Ok(())
     }
-
-    fn write(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        let (mut state, now) = (self.state(), now());
-        let Some(contents) = state.live(from, now) else {
-            return Ok(match state.live(to, now) {
-                Some(there) if there.stamp == draft.stamp => Saved::Done(draft.stamp),
-                _ => Saved::Gone,
-            });
-        };
-        if contents.stamp == draft.stamp {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        if contents.stamp != expected {
-            return Ok(Saved::Conflict);
-        }
-        let contents = Contents::new(draft, contents.began, now);
-        self.put(&mut state, to, contents, now)?;
-        Ok(Saved::Done(draft.stamp))
-    }
 }
 
 impl State {
@@ -114,23 +97,21 @@ impl State {
 #[async_trait]
 impl SessionStore for CookieStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
+        Capabilities::new().with_plain_ids(self.closer.is_plain())
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {
         None
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let (mut state, now) = (self.state(), now());
-        match state.live(id, now) {
-            Some(there) if there.stamp == draft.stamp => return Ok(draft.stamp),
-            Some(_) => return Err(Error::AlreadyExists),
-            None => {}
+        if let Some(there) = state.live(id, now) {
+            return Ok(Saved::by_stamp(Some(there.stamp), draft));
         }
         let contents = Contents::new(draft, now, now);
         self.put(&mut state, id, contents, now)?;
-        Ok(draft.stamp)
+        Ok(Saved::done(draft))
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
@@ -138,8 +119,18 @@ impl SessionStore for CookieStore {
         Ok(self.state().live(id, now).map(|there| there.record(now)))
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
-        self.write(id, id, draft, expected)
+    /// Whatever token the client gets, it gets another value: no id has to change for that.
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        let (mut state, now) = (self.state(), now());
+        let Some(there) = state.live(id, now) else {
+            return Ok(Saved::Gone);
+        };
+        if there.stamp != expected.stamp() {
+            return Ok(Saved::by_stamp(Some(there.stamp), draft));
+        }
+        let contents = Contents::new(draft, there.began, now);
+        self.put(&mut state, id, contents, now)?;
+        Ok(Saved::done(draft))
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
@@ -157,23 +148,19 @@ impl SessionStore for CookieStore {
         Ok(Some(ttl))
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.write(from, to, draft, expected)
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let (mut state, now) = (self.state(), now());
-        let was = state.live(id, now).is_some();
-        if was {
+        let is_meant =
+            |there: &&Contents| expected.is_none_or(|expected| expected.stamp() == there.stamp);
+        let ended = state.live(id, now).filter(is_meant).map(|there| Ended {
+            id: id.clone(),
+            owner: there.owner.clone(),
+            age: Some(there.age(now)),
+        });
+        if ended.is_some() {
             state.session = None;
             state.change = Some(Change::Ended);
         }
-        Ok(was)
+        Ok(ended)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use session_core::{Result, Sessions};
+use session_core::{Result, SessionToken, Sessions};
 use session_express::{Priority as TheirPriority, SameSite as TheirSameSite};
 
 use crate::config::{Persistence, Rolling};
@@ -75,7 +75,8 @@ impl SessionLayerBuilder {
     pub fn express(mut self, express: &Express) -> Self {
         let cookie = express.cookie();
         self.config.cookie = CookieTemplate::of_express(express);
-        self.config.format = TokenFormat::Express(Box::new(express.clone()));
+        let tokens = ExpressTokens::new(express.clone(), self.config.backing.rules());
+        self.config.format = TokenFormat::Express(Box::new(tokens));
         self.secure(match cookie.secure {
             true => Secure::Always,
             false => Secure::AsRequest,
@@ -92,13 +93,53 @@ impl SessionLayerBuilder {
 
     /// Takes the cookie of an Express app too, where a request has none of this layer's: for moving
     /// on to this library's own cookie without logging anybody out. The response then brings the
-    /// new cookie and ends the old one; a session whose id the app made in a way of its own gets a
-    /// new one.
+    /// new cookie and ends the old one.
+    ///
+    /// The new cookie always has a new token, so that an Express cookie that somebody has planted on
+    /// a visitor is worth nothing to them afterwards. Requests that bring the Express cookie at the
+    /// same time get the same new cookie; if the token in it is one of this library's, they get an
+    /// empty session instead that can't be saved, for a minute (the
+    /// [grace](session_core::SessionsBuilder::grace)). One write, once for each session.
     ///
     /// The store must have the sessions already, see [`MovingStore`](session_express::MovingStore).
     pub fn accept_express(mut self, express: &Express) -> Self {
-        self.config.former = Some(Arc::new(express.clone()));
+        let tokens = ExpressTokens::new(express.clone(), self.config.backing.rules());
+        self.config.former = Some(Arc::new(tokens));
         self
+    }
+}
+
+/// The tokens in the cookies of an Express app, for sessions in one store.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpressTokens {
+    express: Express,
+    /// Whether the store files sessions under those very texts.
+    is_plain: bool,
+}
+
+impl ExpressTokens {
+    fn new(express: Express, sessions: &Sessions) -> Self {
+        let is_plain = sessions.store().capabilities().plain_ids;
+        Self { express, is_plain }
+    }
+
+    /// The app.
+    pub(crate) fn express(&self) -> &Express {
+        &self.express
+    }
+
+    /// The cookie's value for this token.
+    pub(crate) fn write(&self, token: &SessionToken) -> String {
+        self.express.write_cookie(token)
+    }
+
+    /// The token in a cookie's value, if the app has signed it.
+    pub(crate) fn read(&self, value: &str) -> Option<SessionToken> {
+        let text = self.express.read_cookie(value)?;
+        match self.is_plain {
+            true => SessionToken::plain(&text),
+            false => SessionToken::parse(&text).or_else(|| SessionToken::foreign(&text)),
+        }
     }
 }
 

@@ -51,10 +51,11 @@ impl ExpressCookies {
         }
     }
 
-    /// The value for a session, with its signature behind it if that has a cookie of its own.
+    /// The value for a session, with its signature behind it if that has a cookie of its own. There
+    /// is no room for its limits, its stamp and a credential.
     pub(crate) fn close(&self, session: &Contents) -> Result<String> {
         if session.owner.is_some() {
-            let what = "an owner in a cookie of Express";
+            let what = "an owner (so no `sign_in`) in a cookie of Express";
             return Err(Error::Unsupported { what });
         }
         Ok(match self {

@@ -21,7 +21,8 @@ use crate::service::refusal;
 pub enum SessionRejection {
     /// There is no [`SessionLayer`](crate::SessionLayer) around the handler: status 500.
     NoLayer,
-    /// The session could not be loaded: status 503 if the store is unavailable, 500 otherwise.
+    /// The session could not be loaded, or written by [`Typed::update`]: status 503 if the store is
+    /// unavailable, 409 if the session has ended, 500 otherwise.
     Load(Error),
     /// A value in the session is not what the handler expects: status 500.
     Value(Error),

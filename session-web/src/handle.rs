@@ -45,8 +45,11 @@ pub(crate) enum Presented {
 /// A session that a handler has asked for.
 pub(crate) struct Opened {
     pub(crate) session: session_core::Session,
-    /// The session's token as the request brought it; `None` for a new session.
+    /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
+    /// Whether that is an empty one that can't be saved: the client may be getting another token
+    /// at this moment.
+    pub(crate) is_barred: bool,
     pub(crate) lifetime: Lifetime,
     /// The store of a session in the cookie.
     pub(crate) in_cookie: Option<Arc<CookieStore>>,
@@ -78,6 +81,11 @@ impl SessionHandle {
 
     /// The session: loaded at the first call, one round trip, and the same one from then on. If
     /// the client has presented nothing, or what it has presented opens nothing, a new one.
+    ///
+    /// A request whose token was replaced a moment ago by a sign-in, or was used before (see
+    /// [`OnReuse`](session_core::OnReuse)), gets an empty session that can't be saved
+    /// ([`is_gone`](session_core::Session::is_gone)), and its response sets no cookie unless the
+    /// handler signs in.
     ///
     /// # Errors
     /// The store's; [`Error::Misconfigured`] if the request's path is not below the cookie's.
@@ -121,25 +129,22 @@ impl Inner {
                 let Presented::Token(token) = &self.presented else {
                     return Ok(Opened::new(sessions.start(), None, None));
                 };
-                Ok(match sessions.find(token).await? {
-                    Some(session) => Opened::new(session, Some(token.clone()), None),
-                    None => Opened::new(sessions.start(), None, None),
-                })
+                let session = sessions.open(Some(token)).await?;
+                Ok(Opened::new(session, Some(token), None))
             }
-            Backing::Cookie(rules, sealer) => {
-                let token = SessionToken::generate();
+            Backing::Cookie(rules, closer) => {
+                let token = closer.new_token();
                 let value = match &self.presented {
                     Presented::Value(value) => Some(value.as_str()),
                     _ => None,
                 };
                 let name = self.config.cookie.name(self.secure);
-                let store = CookieStore::new(sealer.clone(), name, value, token.id());
-                let store = Arc::new(store);
+                let store = Arc::new(CookieStore::new(closer.clone(), name, value, &token));
                 let sessions = rules.with_store(Arc::clone(&store) as Arc<_>);
-                Ok(match sessions.find(&token).await? {
-                    Some(session) => Opened::new(session, Some(token), Some(store)),
-                    None => Opened::new(sessions.start(), None, Some(store)),
-                })
+                // A visitor who has presented no cookie has presented no unknown token either.
+                let presented = value.is_some().then_some(&token);
+                let session = sessions.open(presented).await?;
+                Ok(Opened::new(session, presented, Some(store)))
             }
         }
     }
@@ -148,13 +153,14 @@ impl Inner {
 impl Opened {
     fn new(
         session: session_core::Session,
-        token: Option<SessionToken>,
+        presented: Option<&SessionToken>,
         in_cookie: Option<Arc<CookieStore>>,
     ) -> Self {
         Self {
             lifetime: session.lifetime(),
+            token: presented.filter(|_| session.id().is_some()).cloned(),
+            is_barred: session.is_gone(),
             session,
-            token,
             in_cookie,
         }
     }
@@ -201,9 +207,9 @@ fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
 /// The token in the cookie of the app that this one follows.
 #[cfg(feature = "express")]
 fn former_token(config: &Config, parts: &Parts) -> Option<SessionToken> {
-    let express = config.former.as_ref()?;
-    let value = cookie::values(&parts.headers, express.cookie_name()).next()?;
-    express.read_cookie(value)
+    let former = config.former.as_ref()?;
+    let name = former.express().cookie_name();
+    former.read(cookie::values(&parts.headers, name).next()?)
 }
 
 #[cfg(not(feature = "express"))]

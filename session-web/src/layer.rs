@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use session_core::{Lifetime, Limits, Observer, Result, SessionToken, Sessions};
+use session_core::{Error, Lifetime, Limits, Observer, Result, Sessions};
 use tower_layer::Layer;
 
 use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport};
@@ -53,8 +53,13 @@ impl SessionLayer {
     }
 
     /// Sets a layer up for sessions in the cookie itself, encrypted and authenticated by the
-    /// secrets of `ring`. No store is needed, and none can end a session before its time: see
-    /// `docs/security.md` before choosing this.
+    /// secrets of `ring`, without a store.
+    ///
+    /// Nothing of such a session can be revoked. A copy of the cookie opens the session, as it was
+    /// when the copy was made, until its deadline: after a sign-out, after a sign-in (which replaces
+    /// the cookie in the browser and does not end the old value), and under "log out everywhere",
+    /// which there is none of. Of two requests that change the session at the same time, one
+    /// overwrites the other. See `docs/security.md` before choosing this.
     pub fn cookie_only(ring: &KeyRing) -> CookieOnlyBuilder {
         CookieOnlyBuilder::new(Kind::Ring(ring.clone(), Cover::Sealed))
     }
@@ -171,8 +176,8 @@ impl CookieOnlyBuilder {
                 Closer::Express(cookies.clone(), self.lifetime)
             }
         };
-        let id = SessionToken::generate().id();
-        let store = CookieStore::new(closer.clone(), String::new(), None, id);
+        // It holds the rules only: each request gets a store of its own.
+        let store = CookieStore::new(closer.clone(), String::new(), None, &closer.new_token());
         let mut rules = Sessions::builder(Arc::new(store))
             .lifetime(self.lifetime)
             .limits(self.limits);
@@ -209,9 +214,9 @@ impl std::fmt::Debug for CookieOnlyBuilder {
 /// | here | Express | default |
 /// |---|---|---|
 /// | [`name`](Self::name) | `name`, `key` | `id`, shown as `__Host-id` |
-/// | [`sign`](Self::sign) | `secret` | not signed: a token is 192 random bits |
+/// | [`sign`](Self::sign) | `secret` | not signed: a token has 216 random bits besides its id |
 /// | [`transport`](Self::transport) | – | a cookie |
-/// | [`proxy`](Self::proxy) | `proxy` | nobody's word is taken |
+/// | [`proxy`](Self::proxy) | `proxy` | no forwarding header is trusted |
 /// | [`rolling`](Self::rolling) | `rolling` | with the deadline |
 /// | – | `resave` | never needed: what did not change is not written, and another's change is merged |
 /// | [`save_uninitialized`](Self::save_uninitialized) | `saveUninitialized` | no |
@@ -257,7 +262,8 @@ impl SessionLayerBuilder {
     }
 
     /// Signs tokens, so that made-up ones are refused without asking the store. The first secret
-    /// signs, all verify. Default: not signed.
+    /// signs, all verify. Default: not signed, for nobody guesses a token: it has 216 random bits
+    /// besides its id. A signature spares the store the load of one session for each made-up token.
     pub fn sign(mut self, ring: KeyRing) -> Self {
         self.key_ring = Some(ring);
         self
@@ -349,26 +355,39 @@ impl SessionLayerBuilder {
     ///
     /// # Errors
     /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for options that contradict
-    /// each other or that browsers refuse; it says what to change.
+    /// each other or the store, or that browsers refuse; it says what to change.
     pub fn build(mut self) -> Result<SessionLayer> {
         self.config.check()?;
-        if matches!(self.config.backing, Backing::Cookie(..)) {
-            let wrong = |message: &str| Err(session_core::Error::misconfigured(message));
-            if self.key_ring.is_some() {
-                return wrong("a session in the cookie is authenticated already: leave `sign` out");
-            }
-            if self.config.transport != Transport::Cookie {
-                return wrong("a session in the cookie needs the cookie: leave `transport` out");
+        match &self.config.backing {
+            Backing::Cookie(..) => self.check_in_cookie()?,
+            Backing::Store(sessions) => {
+                if sessions.store().capabilities().plain_ids && !self.config.format.is_express() {
+                    return Err(Error::misconfigured(
+                        "this store has Express' sessions, which Express' cookie opens: set the \
+                         layer up with SessionLayer::express_compatible",
+                    ));
+                }
             }
         }
         if let Some(ring) = &self.key_ring {
-            if !matches!(self.config.format, TokenFormat::Plain) {
-                return Err(session_core::Error::misconfigured(
+            if self.config.format.is_express() {
+                return Err(Error::misconfigured(
                     "Express' cookie is signed with Express' secret: leave `sign` out",
                 ));
             }
             self.config.format = TokenFormat::Signed(Signer::new(ring));
         }
         Ok(SessionLayer(Arc::new(self.config)))
+    }
+
+    fn check_in_cookie(&self) -> Result<()> {
+        let wrong = |message: &str| Err(Error::misconfigured(message));
+        if self.key_ring.is_some() {
+            return wrong("a session in the cookie is authenticated already: leave `sign` out");
+        }
+        if self.config.transport != Transport::Cookie {
+            return wrong("a session in the cookie needs the cookie: leave `transport` out");
+        }
+        Ok(())
     }
 }

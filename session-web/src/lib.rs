@@ -36,7 +36,8 @@
 //!   none otherwise. Every other extractor of the request gets the same session.
 //! * The layer saves what has changed **before the first byte of the response**, one round trip,
 //!   and sets the cookie if there is a new token. What was only read is touched, if its deadline
-//!   would move noticeably.
+//!   would move noticeably, or its token is renewed, if that is
+//!   [due](session_core::SessionsBuilder::renew_after): one round trip at most.
 //! * **If it can't be saved, the client is told**: [`OnFailure`] says how. A response says 200
 //!   only if what its handler did to the session is stored.
 //! * A body that streams is not held back; it starts once the session is saved, and what it does
@@ -46,8 +47,14 @@
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may
 //!   be counted in it.
 //! * A token that opens nothing, because its session has ended or was never there, is not adopted
-//!   and not answered: only a handler that stores something gets a cookie sent, so that a late
-//!   request can't overwrite the token that a sign-in beside it has just set.
+//!   and not answered: only a handler that stores something gets a cookie sent.
+//! * **A request that was on its way while another one signed in** has a token that was replaced a
+//!   moment ago. It gets an empty session that can't be saved: if its handler changes or ends that,
+//!   the response is 409, and no response to it sets a cookie, so that it can't overwrite the one
+//!   that the sign-in has set. A handler that signs in itself makes a session of its own. The same
+//!   goes for a token that was [used before](session_core::OnReuse).
+//! * A renewal that fails refuses nothing: the client keeps its token, and its next request tries
+//!   again.
 //! * Nested layers with cookies of different names each have a session: extractors get the
 //!   innermost, [`SessionHandle::named`] any of them.
 //!

@@ -8,16 +8,33 @@
 //! | 1–4 | which key |
 //! | the rest | the content and its HMAC-SHA256 |
 //!
-//! The cookie's name is authenticated too, so a value is worth nothing under another name. The
-//! content begins with when the session began, its deadline and its limits: what a browser does
-//! with the cookie's own expiry enforces nothing.
+//! The cookie's name is authenticated too, so a value is worth nothing under another name.
+//!
+//! The content:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | version, 2 |
+//! | 1–32 | when the session began, its deadline, its idle and its absolute limit: 8 bytes each |
+//! | 33–48 | stamp of the last write |
+//! | 49 | bytes of the credential |
+//! | 50–51 | bytes of the owner, 0 for none |
+//! | the rest | credential, owner, data |
+//!
+//! Numbers are big-endian, times in milliseconds, the greatest one is never. The limits are in
+//! there because what a browser does with the cookie's own expiry enforces nothing; the credential
+//! is in there so that a sign-in is the same one from request to request
+//! ([`binding`](session_core::Session::binding)). It does not open the session: the seal does.
 
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use session_core::{Anchor, Bytes, Draft, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl};
+use session_core::{
+    Anchor, Bytes, Credential, Draft, Lifetime, Owner, Record, Result, SessionToken, Stamp,
+    Timeout, Ttl, Version,
+};
 use session_sealed::{Key, KeyRing, Keys, Sealer};
 use sha2::Sha256;
 
@@ -28,9 +45,10 @@ pub(crate) const BETWEEN: char = ';';
 const SIGNED: u8 = 2;
 const HEAD: usize = 5;
 const MAC: usize = 32;
-/// Began, deadline, idle, absolute: milliseconds, `u64::MAX` for never. Then the stamp and the
-/// length of the owner.
-const FIXED: usize = 4 * 8 + 16 + 2;
+/// The version of the content.
+const CONTENT: u8 = 2;
+/// Bytes of the content before those of no fixed length.
+const FIXED: usize = 1 + 4 * 8 + 16 + 1 + 2;
 const NEVER: u64 = u64::MAX;
 
 /// Whether those who hold the cookie may read it.
@@ -86,6 +104,23 @@ impl Closer {
         }
     }
 
+    /// Whether there is no room for a credential, so that a session's token is its id.
+    pub(crate) const fn is_plain(&self) -> bool {
+        match self {
+            Self::Sealed(_) | Self::Signed(_) => false,
+            #[cfg(feature = "express")]
+            Self::Express(..) => true,
+        }
+    }
+
+    /// A token for the session of one request.
+    pub(crate) fn new_token(&self) -> SessionToken {
+        match self.is_plain() {
+            true => SessionToken::generate_plain(),
+            false => SessionToken::generate(),
+        }
+    }
+
     /// The name of a second cookie, which holds the signature of the first.
     pub(crate) fn signature_name(&self) -> Option<String> {
         match self {
@@ -133,6 +168,7 @@ pub(crate) struct Contents {
     pub(crate) deadline: Option<u64>,
     pub(crate) lifetime: Lifetime,
     pub(crate) stamp: Stamp,
+    pub(crate) credential: Option<Credential>,
     pub(crate) owner: Option<Owner>,
     pub(crate) data: Bytes,
 }
@@ -149,6 +185,7 @@ impl Contents {
             deadline: None,
             lifetime: draft.lifetime,
             stamp: draft.stamp,
+            credential: draft.credential.clone(),
             owner: draft.owner.clone(),
             data: draft.data.clone(),
         };
@@ -177,21 +214,28 @@ impl Contents {
         })
     }
 
+    pub(crate) fn age(&self, now: u64) -> Duration {
+        Duration::from_millis(now.saturating_sub(self.began))
+    }
+
     pub(crate) fn record(&self, now: u64) -> Record {
         Record {
             data: self.data.clone(),
-            stamp: self.stamp,
+            version: Version::new(self.stamp),
+            credential: self.credential.clone(),
             owner: self.owner.clone(),
             lifetime: self.lifetime,
             ttl: self.ttl(now),
-            age: Duration::from_millis(now.saturating_sub(self.began)),
-            raw: Bytes::new(),
+            age: self.age(now),
         }
     }
 
     fn encode(&self) -> Vec<u8> {
+        let credential = Credential::stored(self.credential.as_ref());
         let owner = self.owner.as_ref().map_or("", Owner::as_str);
-        let mut bytes = Vec::with_capacity(FIXED + owner.len() + self.data.len());
+        let size = FIXED + credential.len() + owner.len() + self.data.len();
+        let mut bytes = Vec::with_capacity(size);
+        bytes.push(CONTENT);
         let millis = |timeout: Timeout| timeout.millis().unwrap_or(NEVER);
         for number in [
             self.began,
@@ -202,34 +246,66 @@ impl Contents {
             bytes.extend(number.to_be_bytes());
         }
         bytes.extend(self.stamp.as_bytes());
-        // An owner has at most 1,024 bytes.
+        // A credential has at most 192 bytes, an owner 1,024.
+        bytes.push(credential.len() as u8);
         bytes.extend((owner.len() as u16).to_be_bytes());
+        bytes.extend(credential);
         bytes.extend(owner.as_bytes());
         bytes.extend_from_slice(&self.data);
         bytes
     }
 
+    /// The session in these bytes; `None` if they are not as [`encode`](Self::encode) makes them.
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (fixed, rest) = bytes.split_at_checked(FIXED)?;
-        let number = |n: usize| Some(u64::from_be_bytes(fixed[8 * n..8 * n + 8].try_into().ok()?));
-        let finite = |n: usize| Some(number(n)?).map(|number| (number != NEVER).then_some(number));
-        let owner_bytes = u16::from_be_bytes(fixed[48..].try_into().ok()?);
-        let (owner, data) = rest.split_at_checked(usize::from(owner_bytes))?;
-        let owner = match owner {
+        let mut bytes = Reader(bytes);
+        if bytes.take()? != [CONTENT] {
+            return None;
+        }
+        let began = u64::from_be_bytes(bytes.take()?);
+        let deadline = bytes.millis()?;
+        let lifetime = Lifetime::new(
+            Timeout::from_millis(bytes.millis()?),
+            Timeout::from_millis(bytes.millis()?),
+        );
+        let stamp = Stamp::from_bytes(bytes.take()?);
+        let [credential_bytes] = bytes.take()?;
+        let owner_bytes = u16::from_be_bytes(bytes.take()?);
+        let credential = bytes.part(usize::from(credential_bytes))?;
+        let owner = match bytes.part(usize::from(owner_bytes))? {
             [] => None,
             owner => Some(Owner::new(std::str::from_utf8(owner).ok()?).ok()?),
         };
         Some(Self {
-            began: number(0)?,
-            deadline: finite(1)?,
-            lifetime: Lifetime::new(
-                Timeout::from_millis(finite(2)?),
-                Timeout::from_millis(finite(3)?),
-            ),
-            stamp: Stamp::from_bytes(fixed[32..48].try_into().ok()?),
+            began,
+            deadline,
+            lifetime,
+            stamp,
+            credential: Credential::from_stored(credential).ok()?,
             owner,
-            data: Bytes::copy_from_slice(data),
+            data: Bytes::copy_from_slice(bytes.0),
         })
+    }
+}
+
+struct Reader<'b>(&'b [u8]);
+
+impl<'b> Reader<'b> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (part, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*part)
+    }
+
+    /// Milliseconds; `None` within for never.
+    fn millis(&mut self) -> Option<Option<u64>> {
+        let millis = u64::from_be_bytes(self.take()?);
+        Some((millis != NEVER).then_some(millis))
+    }
+
+    fn part(&mut self, size: usize) -> Option<&'b [u8]> {
+        let (part, rest) = self.0.split_at_checked(size)?;
+        self.0 = rest;
+        Some(part)
     }
 }
 
@@ -249,6 +325,7 @@ mod tests {
         let mut draft = Draft::new(r#"{"name":"Napoleon"}"#, lifetime)
             .with_owner(Owner::new("user-1769").expect("good"));
         draft.stamp = Stamp::from_bytes([7; 16]);
+        draft.credential = Credential::from_stored(&[9; 3]).expect("short");
         Contents::new(&draft, 1_000, 2_000)
     }
 
@@ -269,6 +346,44 @@ mod tests {
             let shows = readable.windows(8).any(|window| window == b"Napoleon");
             assert_eq!(shows, cover == Cover::Signed, "{cover:?}");
         }
+    }
+
+    /// Cookies outlive a deployment: whoever changes the layout gives it another version.
+    #[test]
+    fn a_cookie_has_exactly_these_bytes() {
+        let mut content = vec![2];
+        for number in [1_000, 62_000, 60_000, u64::MAX] {
+            content.extend(number.to_be_bytes());
+        }
+        content.extend([7; 16]);
+        content.extend([3, 0, 9]);
+        content.extend([9; 3]);
+        content.extend(br#"user-1769{"name":"Napoleon"}"#);
+        assert_eq!(contents().encode(), content);
+        assert_eq!(Contents::decode(&content), Some(contents()));
+
+        let ring = KeyRing::new(Secret::new([7; 32]).expect("32 bytes"));
+        let signed = "AkfrVMECAAAAAAAAA-gAAAAAAADyMAAAAAAAAOpg__________8HBwcHBwcHBwcHBwcHBwcHAwAJCQkJ\
+                      dXNlci0xNzY5eyJuYW1lIjoiTmFwb2xlb24ifbf_CA1ji2uEjTZhGKQhrYkz9N2o6COVAerttymt_5Gd";
+        assert_eq!(closed(&Closer::new(&ring, Cover::Signed)), signed);
+    }
+
+    #[test]
+    fn contents_of_another_version_or_cut_are_no_session() {
+        let content = contents().encode();
+        for version in [0, 1, 3, 255] {
+            let mut other = content.clone();
+            other[0] = version;
+            assert_eq!(Contents::decode(&other), None, "{version}");
+        }
+        let parts = FIXED + 3 + "user-1769".len();
+        for length in 0..parts {
+            assert_eq!(Contents::decode(&content[..length]), None, "{length}");
+        }
+        let mut bare = contents();
+        (bare.owner, bare.credential, bare.deadline) = (None, None, None);
+        bare.data = Bytes::new();
+        assert_eq!(Contents::decode(&bare.encode()), Some(bare));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY};
 use http::{Request, Response, StatusCode};
-use session_core::{Error, Result, SessionToken};
+use session_core::{Error, ErrorKind, Result, SessionToken};
 use tower_service::Service;
 
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
@@ -105,10 +105,12 @@ pub(crate) fn refusal<B: Default>(error: &Error) -> Response<B> {
 }
 
 fn status_of(error: &Error) -> StatusCode {
-    match error {
-        Error::Gone => StatusCode::CONFLICT,
-        error if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    match error.kind() {
+        ErrorKind::Gone => StatusCode::CONFLICT,
+        // Among these is an unknown outcome: a client that repeats the request could do twice what
+        // it wants once, so it is not asked to.
+        _ if !error.is_temporary() => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -116,67 +118,90 @@ type Told = Vec<(HeaderName, HeaderValue)>;
 
 /// Writes what there is to write, and gives the headers that the client must get.
 async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
-    let (config, session) = (&handle.config, &opened.session);
-    let mut moved = false;
+    let has_moved = write(handle, opened).await?;
+    match &opened.in_cookie {
+        Some(store) => store.change().map_or(Ok(Told::new()), |change| {
+            tell_of_change(handle, opened, change)
+        }),
+        None => tell(handle, opened, has_moved),
+    }
+}
+
+/// Writes what there is to write: one round trip at most where nobody else writes the session.
+/// Whether that has moved the session's deadline.
+async fn write(handle: &Inner, opened: &Opened) -> Result<bool> {
+    let session = &opened.session;
+    // A handler that has ended this one has ended nothing, and must not say so; and what is stored
+    // in it since must not get the client a cookie. A sign-in may.
+    if opened.is_barred && !session.is_gone() && session.owner().is_none() {
+        return Err(Error::Gone { unknown: false });
+    }
+    let is_replaced = match &opened.token {
+        Some(token) if handle.is_former => replace_former(session, token).await,
+        _ => false,
+    };
     if session.is_changed() {
         session.save().await?;
-        moved = true;
-    } else if session.is_new() && opened.token.is_none() && config.save_uninitialized {
-        session.save_unchanged().await?;
-    } else if opened.token.is_some() {
-        moved = touch(session).await;
-    }
-    if let Some(store) = &opened.in_cookie {
-        return store.change().map_or(Ok(Told::new()), |change| {
-            tell_of_change(handle, opened, change)
-        });
+        return Ok(true);
     }
     if opened.token.is_some() {
-        renew(session).await;
+        return Ok(is_replaced || renew_or_touch(session).await);
     }
-    if handle.is_former {
-        naturalise(session).await?;
+    if session.is_new() && handle.config.save_uninitialized {
+        session.save_unchanged().await?;
     }
-    tell(handle, opened, moved)
+    Ok(false)
 }
 
-/// Gives the session a new token if the one it has is old. It keeps the old one if that fails.
-async fn renew(session: &session_core::Session) {
-    if let Err(error) = session.renew_if_due().await {
-        tracing::warn!(%error, "a session could not be renewed");
-    }
-}
-
-/// Gives a session a token as this library makes them, if an app before it has made another.
-async fn naturalise(session: &session_core::Session) -> Result<()> {
-    let is_foreign = |token: &SessionToken| SessionToken::parse(token.expose()).is_none();
-    if session.token().as_ref().is_some_and(is_foreign) {
-        session.cycle_id().await?;
-    }
-    Ok(())
-}
-
-/// Extends the session, which its user has only read; whether that has moved its deadline.
+/// Gives a session another token than the cookie of the app before this one has, which somebody
+/// may have planted; whether it did. What was changed is written with it.
 ///
-/// It is no reason to refuse what the handler has done if that fails.
+/// If that fails, the client keeps that cookie, and its next request tries again.
+async fn replace_former(session: &session_core::Session, presented: &SessionToken) -> bool {
+    let replaced = match presented.is_native() {
+        false => session.replace_foreign_token().await,
+        // Of a late request, whose client has a newer token, nothing is to be replaced.
+        true if session.token().as_ref() != Some(presented) => Ok(false),
+        true => session.cycle_id().await.map(|()| true),
+    };
+    done_or_warned(replaced, "a session could not get a new token")
+}
+
+/// Renews the token of a session that its user has only read, if it is due, or else extends the
+/// session; whether that has moved its deadline.
+///
+/// It is no reason to refuse what the handler has done if that fails: the client keeps its token.
+async fn renew_or_touch(session: &session_core::Session) -> bool {
+    match session.renew_if_due().await {
+        Ok(false) => touch(session).await,
+        renewed => done_or_warned(renewed, "a session could not be renewed"),
+    }
+}
+
 async fn touch(session: &session_core::Session) -> bool {
     let before = session.expires_in();
-    match session.touch().await {
-        Ok(()) => session.expires_in() > before,
-        Err(Error::Gone) => false,
-        Err(error) => {
-            tracing::warn!(%error, "a session could not be extended");
-            false
+    let touched = session.touch().await;
+    let touched = touched.map(|()| session.expires_in() > before);
+    done_or_warned(touched, "a session could not be extended")
+}
+
+/// Whether something was done that the next request can do as well.
+fn done_or_warned(done: Result<bool>, warning: &str) -> bool {
+    done.unwrap_or_else(|error| {
+        // That a session has ended is nothing to warn of.
+        if error.kind() != ErrorKind::Gone {
+            tracing::warn!(%error, "{warning}");
         }
-    }
+        false
+    })
 }
 
 /// The headers for a session in a store.
-fn tell(handle: &Inner, opened: &Opened, moved: bool) -> Result<Told> {
+fn tell(handle: &Inner, opened: &Opened, has_moved: bool) -> Result<Told> {
     let (config, session) = (&handle.config, &opened.session);
     let Some(token) = session.token() else {
-        // It has ended by this request's own hand, and not under it: another's token may be in the
-        // client's hands by now.
+        // A cookie is removed only if this request itself has ended its session. The client may
+        // have a newer one by now if another has, or if it has presented a replaced token.
         let ended = opened.token.is_some() && session.is_new();
         return if ended { end(handle) } else { Ok(Told::new()) };
     };
@@ -187,12 +212,16 @@ fn tell(handle: &Inner, opened: &Opened, moved: bool) -> Result<Told> {
         .max_age(lifetime, default, session.expires_in());
     let rolls = match config.rolling {
         Rolling::Always => true,
-        Rolling::WithDeadline => moved && max_age.is_some(),
+        Rolling::WithDeadline => has_moved && max_age.is_some(),
         Rolling::Never => false,
     };
-    let is_new = opened.token.as_ref() != Some(&token) || handle.is_former;
-    let again = (lifetime != opened.lifetime || rolls) && !session.is_renewal_near();
-    if !is_new && !again {
+    let is_new = opened.token.as_ref() != Some(&token);
+    let is_stale = lifetime != opened.lifetime || rolls;
+    // The token in the cookie of the app before this one, which may be planted, is never sent on;
+    // and one that another request may just be renewing is not sent over the new one.
+    let is_sendable = !handle.is_former && !session.is_renewal_near();
+    let is_told = is_new || (is_stale && is_sendable);
+    if !is_told {
         return Ok(Told::new());
     }
     let name = config.cookie.name(handle.secure);
@@ -261,7 +290,7 @@ fn end_of_former(handle: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
     let Some(former) = former else {
         return Ok(None);
     };
-    let cookie = CookieTemplate::of_express(former);
+    let cookie = CookieTemplate::of_express(former.express());
     let ended = cookie.set("", handle.secure, Some(Duration::ZERO))?;
     Ok(Some((SET_COOKIE, ended)))
 }
@@ -298,5 +327,35 @@ fn forbid_caching(headers: &mut HeaderMap) {
     };
     if !headers.get_all(CACHE_CONTROL).iter().any(forbids) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_safe_to_repeat_is_answered_with_try_again() {
+        for (error, status) in [
+            (Error::Gone { unknown: false }, StatusCode::CONFLICT),
+            (Error::Gone { unknown: true }, StatusCode::CONFLICT),
+            (Error::OutcomeUnknown, StatusCode::INTERNAL_SERVER_ERROR),
+            (Error::corrupt("no JSON"), StatusCode::INTERNAL_SERVER_ERROR),
+            (
+                Error::unavailable("save", "down"),
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (
+                Error::Contention { attempts: 24 },
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+        ] {
+            let response: Response<String> = refusal(&error);
+            assert_eq!(response.status(), status, "{error:?}");
+            let is_later = status == StatusCode::SERVICE_UNAVAILABLE;
+            let headers = response.headers();
+            assert_eq!(headers.contains_key(RETRY_AFTER), is_later, "{error:?}");
+            assert_eq!(headers[CACHE_CONTROL], "no-store", "{error:?}");
+        }
     }
 }

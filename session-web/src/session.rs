@@ -10,7 +10,9 @@ use subtle::ConstantTimeEq;
 
 /// The key under which messages for the next page are kept.
 const FLASH: &str = "_flash";
-/// The key under which the secret against forged requests is kept.
+/// The key under which the secret against forged requests is kept. A session's manager drops what
+/// is under it with each new token but a renewed one: whoever has planted a session on a visitor
+/// may have read its form tokens.
 const CSRF: &str = "_csrf";
 /// Bytes of that secret.
 const CSRF_BYTES: usize = 32;
@@ -73,7 +75,10 @@ impl Session {
     /// (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Synchronizer Token Pattern").
     ///
     /// The secret behind it is kept in the session, so it is a change to save the first time. The
-    /// text is another one each time, so that compressing a page does not betray it (BREACH).
+    /// text is another one each time, so that compressing a page does not betray it (BREACH). Tokens
+    /// from before a sign-in, [`cycle_id`](session_core::Session::cycle_id) or
+    /// [`reauthenticated`](session_core::Session::reauthenticated) are refused after it; a renewal
+    /// leaves them valid.
     ///
     /// # Errors
     /// Those of reading what other code has put under the key `_csrf`.

@@ -14,6 +14,10 @@
 //!
 //! let again = sessions.open(session.token().as_ref()).await?;
 //! assert_eq!(again.get::<String>("name")?.as_deref(), Some("Napoleon"));
+//!
+//! again.sign_in("user-1769").await?;             // an owner and a new token, in one write
+//! assert_ne!(again.token(), session.token());    // the old one opens nothing any more
+//! assert_eq!(again.id(), session.id());          // the id stays: it may be listed and logged
 //! # Ok(()) }
 //! ```
 //!

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use benches::Latencies;
+use benches::{Latencies, credential};
 use futures_util::{StreamExt, stream};
 use integration_tests::servers;
 use session_core::{
     Draft, Event, Lifetime, Observer, Reaper, Saved, SessionDirectory, SessionId, SessionStore,
-    SessionToken, Sessions, Stamp,
+    SessionToken, Sessions, Version,
 };
 use session_mysql::MysqlStore;
 use session_mysql::sqlx::{self, MySqlPool};
@@ -39,14 +39,22 @@ impl Observer for Count {
 }
 
 fn draft(lifetime: Lifetime) -> Draft {
-    Draft::new(format!(r#"{{"data":"{}"}}"#, "s".repeat(289)), lifetime)
+    let data = format!(r#"{{"data":"{}"}}"#, "s".repeat(289));
+    Draft::new(data, lifetime).with_credential(credential())
 }
 
-async fn fill(store: &MysqlStore, count: usize, lifetime: Lifetime) -> Vec<(SessionId, Stamp)> {
+fn version(saved: Saved) -> Version {
+    match saved {
+        Saved::Done(version) => version,
+        other => panic!("not written: {other:?}"),
+    }
+}
+
+async fn fill(store: &MysqlStore, count: usize, lifetime: Lifetime) -> Vec<(SessionId, Version)> {
     let create = |_| async move {
         let (id, draft) = (SessionToken::generate().id(), draft(lifetime));
-        let stamp = store.create(&id, &draft).await.expect("created");
-        (id, stamp)
+        let created = store.create(&id, &draft).await.expect("up");
+        (id, version(created))
     };
     let created = stream::iter(0..count).map(create);
     created.buffer_unordered(256).collect().await
@@ -55,20 +63,20 @@ async fn fill(store: &MysqlStore, count: usize, lifetime: Lifetime) -> Vec<(Sess
 /// A caller's own sessions, used until told to stop: latencies of loads and of saves.
 async fn caller(
     store: MysqlStore,
-    mut own: Vec<(SessionId, Stamp)>,
+    mut own: Vec<(SessionId, Version)>,
     stop: Arc<AtomicBool>,
-) -> (Vec<(SessionId, Stamp)>, Latencies, Latencies) {
+) -> (Vec<(SessionId, Version)>, Latencies, Latencies) {
     let (mut loads, mut saves) = (Latencies::default(), Latencies::default());
     let mut n = 0;
     while !stop.load(SeqCst) {
         n = (n + 7) % own.len();
-        let (id, stamp) = &mut own[n];
+        let (id, last) = &mut own[n];
         let found = loads.time(store.load(id)).await.expect("up");
-        assert_eq!(found.expect("there").stamp, *stamp);
+        let found = found.expect("there").version;
+        assert_eq!(found.stamp(), last.stamp());
         let draft = draft(Lifetime::new(HOUR, 12 * HOUR));
-        let saved = saves.time(store.save(id, &draft, *stamp)).await;
-        assert_eq!(saved.expect("up"), Saved::Done(draft.stamp));
-        *stamp = draft.stamp;
+        let saved = saves.time(store.save(id, &draft, last)).await;
+        *last = version(saved.expect("up"));
     }
     (own, loads, saves)
 }
@@ -77,7 +85,7 @@ async fn caller(
 async fn traffic(
     what: &str,
     store: &MysqlStore,
-    sessions: &mut Vec<Vec<(SessionId, Stamp)>>,
+    sessions: &mut Vec<Vec<(SessionId, Version)>>,
     work: impl Future<Output = ()>,
 ) {
     let (stop, began) = (Arc::new(AtomicBool::new(false)), Instant::now());

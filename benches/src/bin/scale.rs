@@ -11,10 +11,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use benches::{Latencies, median};
+use benches::{Latencies, credential, median};
 use futures_util::{StreamExt, stream};
 use integration_tests::servers;
-use session_core::{Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Stamp};
+use session_core::{Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Version};
 use tokio::sync::Mutex;
 
 const FEW: usize = 10_000;
@@ -28,13 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 fn draft() -> Draft {
     let data = format!(r#"{{"data":"{}"}}"#, "s".repeat(289));
-    Draft::new(data, Lifetime::new(HOUR, 12 * HOUR))
+    Draft::new(data, Lifetime::new(HOUR, 12 * HOUR)).with_credential(credential())
+}
+
+fn version(saved: Saved) -> Version {
+    match saved {
+        Saved::Done(version) => version,
+        other => panic!("not written: {other:?}"),
+    }
 }
 
 /// A store of so many sessions.
 struct Subject {
     store: Arc<dyn SessionStore>,
-    sessions: Vec<Mutex<(SessionId, Stamp)>>,
+    sessions: Vec<Mutex<(SessionId, Version)>>,
     /// For each round, operations in a second and the median.
     loads: Vec<(f64, Duration)>,
     saves: Vec<(f64, Duration)>,
@@ -47,8 +54,8 @@ impl Subject {
         directory.clear().await.expect("cleared");
         let create = |_| async {
             let (id, draft) = (SessionToken::generate().id(), draft());
-            let stamp = store.create(&id, &draft).await.expect("created");
-            Mutex::new((id, stamp))
+            let created = store.create(&id, &draft).await.expect("up");
+            Mutex::new((id, version(created)))
         };
         let created = stream::iter(0..sessions).map(create);
         let sessions = created.buffer_unordered(256).collect().await;
@@ -64,15 +71,14 @@ impl Subject {
     async fn load(&self, place: usize) {
         let session = self.sessions[place].lock().await;
         let found = self.store.load(&session.0).await.expect("up");
-        assert_eq!(found.expect("there").stamp, session.1);
+        let found = found.expect("there").version;
+        assert_eq!(found.stamp(), session.1.stamp());
     }
 
     async fn save(&self, place: usize) {
         let mut session = self.sessions[place].lock().await;
-        let draft = draft();
-        let saved = self.store.save(&session.0, &draft, session.1).await;
-        assert_eq!(saved.expect("up"), Saved::Done(draft.stamp));
-        session.1 = draft.stamp;
+        let saved = self.store.save(&session.0, &draft(), &session.1).await;
+        session.1 = version(saved.expect("up"));
     }
 
     /// Calls for a while, on sessions at random: how many in a second, and the median.

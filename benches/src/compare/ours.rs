@@ -1,53 +1,80 @@
-//! Our stores: a save compares the stamp.
+//! Our stores: a save names the version that it replaces.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use session_core::{Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Stamp};
+use session_core::{
+    Credential, Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Version,
+};
 
 use super::contender::{Contender, json, read_json};
 
 pub(crate) struct Ours<S> {
     store: S,
-    sessions: Vec<(SessionId, Mutex<Stamp>)>,
+    sessions: Vec<Session>,
+}
+
+struct Session {
+    id: SessionId,
+    /// That of a fresh session, 57 bytes; made beforehand, for stores are measured.
+    credential: Credential,
+    /// The version of the last write.
+    version: Mutex<Option<Version>>,
 }
 
 impl<S: SessionStore> Ours<S> {
     pub(crate) fn new(store: S, sessions: usize) -> Self {
         let session = |_| {
-            let stamp = Mutex::new(Stamp::generate());
-            (SessionToken::generate().id(), stamp)
+            let token = SessionToken::generate();
+            Session {
+                id: token.id(),
+                credential: Credential::opened_by(&token, None),
+                version: Mutex::default(),
+            }
         };
         Self {
             store,
             sessions: (0..sessions).map(session).collect(),
         }
     }
+}
 
-    fn draft(text: &str) -> Draft {
+impl Session {
+    fn draft(&self, text: &str) -> Draft {
         let hour = Duration::from_secs(3_600);
-        Draft::new(json(text), Lifetime::new(hour, 12 * hour))
+        let draft = Draft::new(json(text), Lifetime::new(hour, 12 * hour));
+        draft.with_credential(self.credential.clone())
+    }
+
+    fn version(&self) -> MutexGuard<'_, Option<Version>> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn written(&self, saved: Saved) {
+        let Saved::Done(version) = saved else {
+            panic!("not written: {saved:?}");
+        };
+        *self.version() = Some(version);
     }
 }
 
 impl<S: SessionStore> Contender for Ours<S> {
     async fn create(&self, n: usize, text: String) {
-        let (id, stamp) = &self.sessions[n];
-        let created = self.store.create(id, &Self::draft(&text)).await;
-        *stamp.lock().unwrap_or_else(PoisonError::into_inner) = created.expect("created");
+        let session = &self.sessions[n];
+        let created = self.store.create(&session.id, &session.draft(&text)).await;
+        session.written(created.expect("up"));
     }
 
     async fn load(&self, n: usize) -> (u64, usize) {
-        let loaded = self.store.load(&self.sessions[n].0).await;
+        let loaded = self.store.load(&self.sessions[n].id).await;
         read_json(&loaded.expect("up").expect("there").data)
     }
 
     async fn save(&self, n: usize, text: String) {
-        let (id, stamp) = &self.sessions[n];
-        let draft = Self::draft(&text);
-        let expected = *stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        let saved = self.store.save(id, &draft, expected).await.expect("up");
-        assert_eq!(saved, Saved::Done(draft.stamp));
-        *stamp.lock().unwrap_or_else(PoisonError::into_inner) = draft.stamp;
+        let session = &self.sessions[n];
+        let draft = session.draft(&text);
+        let expected = session.version().take().expect("it was created");
+        let saved = self.store.save(&session.id, &draft, &expected).await;
+        session.written(saved.expect("up"));
     }
 }

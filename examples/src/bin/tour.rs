@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use session::{
-    Error, Event, Lifetime, Observer, Owner, Result, Session, SessionId, Sessions, Timeout, Ttl,
+    EndReason, Error, Event, Lifetime, Observer, Owner, Result, Session, SessionId, Sessions,
+    Timeout, Ttl,
 };
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -147,14 +148,25 @@ async fn touch(sessions: &Sessions) -> Result<()> {
 }
 
 async fn sign_in(sessions: &Sessions, session: &Session) -> Result<()> {
-    step("sign in", "an owner, and a new token for the same data");
-    let old = session.token();
-    session.set_owner(Owner::new("user-1769")?)?;
-    session.cycle_id().await?;
+    step(
+        "sign in",
+        "an owner, and a new token for the same data, in one write",
+    );
+    let (old, id) = (session.token(), session.id());
+    session.sign_in("user-1769").await?;
     let stolen = sessions.open(old.as_ref()).await?;
     println!(
-        "             the old token opens {}",
-        if stolen.is_new() { "nothing" } else { "it!" }
+        "             the old token opens {}; the id is {}",
+        if stolen.id().is_none() {
+            "nothing"
+        } else {
+            "it!"
+        },
+        if session.id() == id {
+            "the same"
+        } else {
+            "another!"
+        }
     );
     show(session);
     Ok(())
@@ -173,8 +185,7 @@ async fn log_out_everywhere(sessions: &Sessions, session: &Session) -> Result<()
     let owner = Owner::new("user-1769")?;
     let phone = sessions.start();
     phone.insert("device", "phone")?;
-    phone.set_owner(owner.clone())?;
-    phone.save().await?;
+    phone.sign_in(&owner).await?;
     for device in sessions.owned_by(&owner).await? {
         let ends = match device.ttl {
             Ttl::Left(left) => date(OffsetDateTime::now_utc() + left),
@@ -182,7 +193,7 @@ async fn log_out_everywhere(sessions: &Sessions, session: &Session) -> Result<()
         };
         println!(
             "             {} {} bytes, until {ends}",
-            short(&device.id),
+            shown(&device.id),
             device.size
         );
     }
@@ -197,7 +208,9 @@ async fn log_out_everywhere(sessions: &Sessions, session: &Session) -> Result<()
         .destroy_owned_by(&owner, session.id().as_ref())
         .await?;
     match slow.save().await {
-        Err(Error::Gone) => println!("             its save is refused: the session has ended"),
+        Err(Error::Gone { .. }) => {
+            println!("             its save is refused: the session has ended")
+        }
         other => println!("             its save was not refused: {other:?}"),
     }
 
@@ -240,7 +253,7 @@ fn step(name: &str, text: &str) {
 }
 
 fn show(session: &Session) {
-    let id = session.id().as_ref().map_or("none".to_owned(), short);
+    let id = session.id().as_ref().map_or("none".to_owned(), shown);
     let limits = session.lifetime();
     println!(
         "             id {id}, ends in {} (idle {}, absolute {})",
@@ -253,8 +266,9 @@ fn show(session: &Session) {
     );
 }
 
-fn short(id: &SessionId) -> String {
-    format!("{}…", id.as_str().chars().take(12).collect::<String>())
+/// An id is no secret: it opens nothing.
+fn shown(id: &SessionId) -> String {
+    id.as_str().to_owned()
 }
 
 /// A duration as people say it, to the second; rounded, so that 29 min 59.998 s is 30 min.
@@ -310,8 +324,11 @@ struct Printer;
 impl Printer {
     fn print(what: &str, event: Event<'_>) {
         let owner = event.owner.map_or("nobody", Owner::as_str);
-        let (id, age) = (short(event.id), span(Some(event.age)));
-        println!("           · {what} {id} of {owner}, {age} old");
+        let id = shown(event.id);
+        let age = event.age.map_or("of unknown age".to_owned(), |age| {
+            format!("{} old", span(Some(age)))
+        });
+        println!("           · {what} {id} of {owner}, {age}");
     }
 }
 
@@ -320,11 +337,11 @@ impl Observer for Printer {
         Self::print("created", event);
     }
 
-    fn renewed(&self, event: Event<'_>, _previous: &SessionId) {
-        Self::print("renewed", event);
+    fn renewed(&self, event: Event<'_>) {
+        Self::print("a new token for", event);
     }
 
-    fn destroyed(&self, event: Event<'_>) {
+    fn destroyed(&self, event: Event<'_>, _reason: EndReason) {
         Self::print("destroyed", event);
     }
 

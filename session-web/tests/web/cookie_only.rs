@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::Browser;
+use crate::browser::Browser;
 use axum::Router;
+use axum::extract::Path;
 use axum::routing::get;
 use http::StatusCode;
 use session_core::{Error, Lifetime};
@@ -22,7 +23,7 @@ async fn read(session: Session) -> String {
     format!("{n:?} new {}", session.is_new())
 }
 
-async fn fill(session: Session, axum::extract::Path(size): axum::extract::Path<usize>) {
+async fn fill(session: Session, Path(size): Path<usize>) {
     session.insert("big", "x".repeat(size)).expect("JSON");
 }
 
@@ -44,7 +45,21 @@ fn app(layer: SessionLayer) -> Router {
         .route(
             "/sign-in",
             get(|session: Session| async move {
-                session.cycle_id().await.expect("saved");
+                session.sign_in("ann").await.expect("saved");
+            }),
+        )
+        .route(
+            "/binding",
+            get(|session: Session| async move { session.binding().expect("it is stored") }),
+        )
+        .route(
+            "/form",
+            get(|session: Session| async move { session.csrf_token().expect("ours") }),
+        )
+        .route(
+            "/post/{token}",
+            get(|session: Session, Path(token): Path<String>| async move {
+                session.is_csrf_token(&token).to_string()
             }),
         )
         .route(
@@ -161,6 +176,38 @@ async fn remember_me_and_sign_in_work_as_with_a_store() {
     browser.get(&app, "/sign-in").await;
     assert_ne!(browser.cookies(), before);
     assert_eq!(browser.get(&app, "/read").await.text, "Some(1) new false");
+}
+
+#[tokio::test]
+async fn a_sign_in_is_the_same_one_from_request_to_request() {
+    let app = sealed();
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    let guest = browser.get(&app, "/binding").await.text;
+    let form = browser.get(&app, "/form").await.text;
+    let post = format!("/post/{form}");
+    assert_eq!(browser.get(&app, &post).await.text, "true");
+    browser.get(&app, "/sign-in").await;
+    let binding = browser.get(&app, "/binding").await.text;
+    assert_ne!(binding, guest);
+    assert_eq!(browser.get(&app, &post).await.text, "false");
+    for _ in 0..12 {
+        browser.get(&app, "/count").await;
+        assert_eq!(browser.get(&app, "/binding").await.text, binding);
+    }
+}
+
+/// What the documentation warns of: there is no store that could say no.
+#[tokio::test]
+async fn a_copy_of_the_cookie_opens_the_session_until_its_deadline() {
+    let app = sealed();
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    for path in ["/sign-in", "/sign-out"] {
+        let copy = browser.copied();
+        browser.get(&app, path).await;
+        assert_eq!(copy.get(&app, "/read").await.text, "Some(1) new false");
+    }
 }
 
 #[tokio::test]

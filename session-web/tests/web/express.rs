@@ -7,15 +7,16 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use http::StatusCode;
-use session_core::{Draft, Error, Lifetime, Owner, SessionStore, SessionToken};
+use session_core::{Draft, Error, Lifetime, SessionStore, SessionToken, Sessions};
 use session_memory::MemoryStore;
 use session_web::express::{
     ConnectSess, CookieSession, Express, ExpressStore, KeygripHash, MovingStore,
 };
 use session_web::{KeyRing, Secret, Session, SessionLayer};
 
+use crate::browser::Browser;
 use crate::express_records::Memory;
-use crate::support::Browser;
+use crate::probe::Probe;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const SECRET: &str = "keyboard cat";
@@ -50,8 +51,10 @@ fn router(layer: SessionLayer) -> Router {
         .route(
             "/owner",
             get(|session: Session| async move {
-                let owner = Owner::new("user-1").expect("good");
-                session.set_owner(owner).expect("short");
+                match session.sign_in("user-1").await {
+                    Err(Error::Unsupported { .. }) => StatusCode::NOT_IMPLEMENTED,
+                    other => panic!("there is no room for an owner: {other:?}"),
+                }
             }),
         )
         .route(
@@ -99,7 +102,7 @@ async fn a_new_session_has_the_cookie_and_record_that_express_reads() {
     let cookie = browser.cookies();
     let value = cookie.strip_prefix("connect.sid=").expect("its name");
     let token = Express::new(SECRET).read_cookie(value).expect("signed");
-    assert!(memory.text(token.expose()).is_some());
+    assert!(memory.text(&token).is_some());
 
     let https = Express::new(SECRET)
         .name("sid")
@@ -150,7 +153,7 @@ async fn remember_me_is_told_to_both_sides() {
     let value = browser.cookies();
     let value = value.strip_prefix("connect.sid=").expect("its name");
     let token = Express::new(SECRET).read_cookie(value).expect("signed");
-    let record = memory.text(token.expose()).expect("there");
+    let record = memory.text(&token).expect("there");
     assert!(
         record.contains(r#""originalMaxAge":2592000000,"expires":"2"#),
         "{record}"
@@ -161,12 +164,10 @@ async fn remember_me_is_told_to_both_sides() {
 async fn signing_in_and_out() {
     let (memory, app) = app(Express::new(SECRET));
     memory.put(SID, r#"{"cookie":{},"cart":1}"#, HOUR);
-    let browser = with_cookie(&format!("connect.sid={COOKIE}"));
+    let browser = Browser::holding(&format!("connect.sid={COOKIE}"));
     let page = browser.get(&app, "/sign-in").await;
     assert_eq!(page.set_cookies().len(), 1);
     assert_eq!(memory.text(SID), None, "the old id is dead");
-    let mut browser = browser;
-    browser.headers.clear();
     assert_eq!(browser.get(&app, "/keys").await.text, "cart");
     let page = browser.get(&app, "/sign-out").await;
     assert!(page.attributes().contains("Max-Age=0"));
@@ -184,7 +185,7 @@ async fn nobody_is_logged_out_on_the_way_to_the_native_layer() {
         memory.put(sid, r#"{"cookie":{},"user":1}"#, HOUR);
     }
     let visitors = [COOKIE.to_owned(), express.write_cookie(&odd)];
-    let browsers = visitors.map(|cookie| with_cookie(&format!("connect.sid={cookie}")));
+    let browsers = visitors.map(|cookie| Browser::holding(&format!("connect.sid={cookie}")));
 
     let store = ExpressStore::new(memory.clone(), express.clone()).expect("good options");
     let moving = MovingStore::new(Arc::new(native.clone()), store);
@@ -207,7 +208,7 @@ async fn nobody_is_logged_out_on_the_way_to_the_native_layer() {
 
     let layer = SessionLayer::builder(native).accept_express(&express);
     let native_cookie = router(layer.build().expect("good options"));
-    for mut browser in browsers {
+    for browser in browsers {
         let page = browser.get(&native_cookie, "/keys").await;
         assert_eq!(page.text, "user,moved");
         let [new, old] = page.set_cookies()[..] else {
@@ -224,11 +225,85 @@ async fn nobody_is_logged_out_on_the_way_to_the_native_layer() {
             old.starts_with("connect.sid=; ") && old.contains("Max-Age=0"),
             "{old}"
         );
-        browser.headers.clear();
+        assert!(!browser.cookies().contains("connect.sid"));
         let page = browser.get(&native_cookie, "/keys").await;
         assert_eq!(page.text, "user,moved", "by the new cookie alone");
         assert_eq!(page.set_cookies(), [""; 0]);
     }
+}
+
+/// A store that has a session of Express', and a site that takes Express' cookies along with its
+/// own.
+fn following() -> (Probe, Router) {
+    let (express, memory, native) = (Express::new(SECRET), Memory::default(), Probe::default());
+    memory.put(SID, r#"{"cookie":{},"user":1}"#, HOUR);
+    let store = ExpressStore::new(memory, express.clone()).expect("good options");
+    let moving = MovingStore::new(Arc::new(native.clone()), store);
+    let sessions = Sessions::builder(Arc::new(moving)).grace(Duration::from_millis(100));
+    let layer = SessionLayer::builder(sessions.build().expect("good rules"));
+    let layer = layer.accept_express(&express).build();
+    (native, router(layer.expect("good options")))
+}
+
+#[tokio::test]
+async fn a_cookie_of_express_that_was_planted_is_worth_nothing_afterwards() {
+    let (native, app) = following();
+    // The same for a cookie of Express' kind with a token of this library's.
+    let layer = SessionLayer::builder(native).express(&Express::new(SECRET));
+    let planter = Browser::new();
+    let before = router(layer.build().expect("good options"));
+    planter.get(&before, "/set/user").await;
+    for planted in [format!("connect.sid={COOKIE}"), planter.cookies()] {
+        let browser = Browser::holding(&planted);
+        let page = browser.get(&app, "/keys").await;
+        assert_eq!(page.text, "user", "{planted}");
+        let [new, _] = page.set_cookies()[..] else {
+            panic!("one comes and one goes: {:?}", page.set_cookies());
+        };
+        let sid = planted.trim_start_matches("connect.sid=s%3A");
+        let sid = sid.split('.').next().expect("a token");
+        assert!(!new.contains(sid), "{new}");
+        browser.get(&app, "/set/card").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let page = Browser::holding(&planted).get(&app, "/keys").await;
+        assert_eq!(page.text, "", "{planted}");
+        assert_eq!(page.set_cookies(), [""; 0], "{planted}");
+        assert_eq!(browser.get(&app, "/keys").await.text, "user,card");
+    }
+}
+
+#[tokio::test]
+async fn parallel_requests_with_a_cookie_of_express_get_one_new_cookie() {
+    let (native, app) = following();
+    let browser = Browser::holding(&format!("connect.sid={COOKIE}"));
+    native.slow();
+    let tabs = ["/keys", "/set/a", "/keys", "/set/b"].map(|path| (path, browser.copied()));
+    let pages = tabs.each_ref().map(|(path, tab)| tab.get(&app, path));
+    let mut cookies = Vec::new();
+    for page in futures_util::future::join_all(pages).await {
+        assert_eq!(page.status, StatusCode::OK);
+        cookies.push(page.new_cookies());
+    }
+    cookies.dedup();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    let browser = Browser::holding(&cookies[0][0]);
+    let page = browser.get(&app, "/keys").await.text;
+    let mut keys: Vec<&str> = page.split(',').collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["a", "b", "user"]);
+}
+
+#[tokio::test]
+async fn a_cookie_of_express_is_never_sent_on_as_it_is() {
+    let (native, app) = following();
+    native.fail_writes(true);
+    let browser = Browser::holding(&format!("connect.sid={COOKIE}"));
+    let page = browser.get(&app, "/keys").await;
+    assert_eq!((page.status, page.text.as_str()), (StatusCode::OK, "user"));
+    assert_eq!(page.set_cookies(), [""; 0], "the next request tries again");
+    native.fail_writes(false);
+    let page = browser.get(&app, "/keys").await;
+    assert_eq!((page.text.as_str(), page.new_cookies().len()), ("user", 1));
 }
 
 #[tokio::test]
@@ -285,11 +360,9 @@ async fn sessions_in_the_cookie_of_connect_2() {
     let layer = SessionLayer::express_cookie_only(ConnectSess::new("SUPERsekret").name("app.sess"));
     let app = router(layer.build().expect("good options"));
     let theirs = "app.sess=s%3Aj%3A%7B%22name%22%3A%22Napoleon%22%7D.cHBwuYgk5zn7B54Oa7MOTLMRpcw3ozdrBCvSaJCE1tM";
-    let browser = with_cookie(theirs);
+    let browser = Browser::holding(theirs);
     assert_eq!(browser.get(&app, "/keys").await.text, "name");
     browser.get(&app, "/set/seen").await;
-    let mut browser = browser;
-    browser.headers.clear();
     assert_eq!(browser.get(&app, "/keys").await.text, "name,seen");
     let cut = with_cookie(&theirs[..theirs.len() - 1]);
     assert_eq!(cut.get(&app, "/keys").await.text, "");
@@ -300,7 +373,8 @@ async fn what_their_cookies_have_no_room_for_is_refused() {
     let layer = SessionLayer::express_cookie_only(CookieSession::new("a"));
     let app = router(layer.build().expect("good options"));
     let page = Browser::new().get(&app, "/owner").await;
-    assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(page.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(page.set_cookies(), [""; 0]);
     let empty = SessionLayer::express_cookie_only(CookieSession::new("")).build();
     assert!(
         matches!(empty, Err(Error::Misconfigured { .. })),
@@ -315,6 +389,12 @@ async fn what_their_cookies_have_no_room_for_is_refused() {
         matches!(twice, Err(Error::Misconfigured { .. })),
         "{twice:?}"
     );
+    let store = ExpressStore::new(Memory::default(), Express::new(SECRET)).expect("good");
+    let other = SessionLayer::builder(store).build();
+    assert!(
+        matches!(other, Err(Error::Misconfigured { .. })),
+        "its sessions are opened by Express' cookie: {other:?}"
+    );
     // What no object is, though it was signed.
     let (value, signature) = CookieSession::new("a").write(b"[1]");
     let pair = format!("session={value}; session.sig={signature}");
@@ -325,9 +405,10 @@ async fn what_their_cookies_have_no_room_for_is_refused() {
 #[tokio::test]
 async fn express_records_are_found_under_the_token_itself_and_never_shown() {
     let store = ExpressStore::new(Memory::default(), Express::new(SECRET)).expect("good");
-    let token = SessionToken::generate().plain();
+    let token = SessionToken::generate_plain();
     let draft = Draft::new("{}", Lifetime::idle(HOUR));
-    store.create(&token.id(), &draft).await.expect("created");
+    let created = store.create(&token.id(), &draft).await.expect("up");
+    assert!(created.is_done());
     let shown = format!("{store:?} {:?} {token:?}", token.id());
     assert!(
         !shown.contains(token.expose()) && !shown.contains(SECRET),

@@ -1,5 +1,6 @@
 //! The layer, as browsers and handlers see it.
 
+mod browser;
 mod cookie_only;
 #[cfg(feature = "express")]
 mod express;
@@ -8,4 +9,9 @@ mod express;
 mod express_records;
 mod layer;
 mod pages;
-mod support;
+mod probe;
+mod renewal;
+mod reuse;
+mod sign_in;
+mod sign_out;
+mod site;

@@ -5,8 +5,10 @@ use std::hint::black_box;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use benches::median;
-use session_core::{Bytes, Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Stamp};
+use benches::{credential, median};
+use session_core::{
+    Bytes, Draft, Lifetime, Saved, SessionId, SessionStore, SessionToken, Stamp, Version,
+};
 use session_memory::MemoryStore;
 
 use super::{HOUR, PAYLOAD, SESSIONS};
@@ -35,7 +37,7 @@ struct Costs {
 }
 
 fn draft() -> Draft {
-    Draft::new(vec![7; PAYLOAD], Lifetime::fixed(HOUR))
+    Draft::new(vec![7; PAYLOAD], Lifetime::fixed(HOUR)).with_credential(credential())
 }
 
 /// Data that has been cloned before, as what is in the stores has.
@@ -56,8 +58,9 @@ impl Subject {
         };
         for _ in 0..size {
             let (id, draft) = (SessionToken::generate().id(), draft());
-            let created = subject.store.create(&id, &draft).await.expect("created");
-            subject.sessions.push((id, created));
+            let created = subject.store.create(&id, &draft).await.expect("up");
+            assert_eq!(created, Saved::done(&draft));
+            subject.sessions.push((id, draft.stamp));
         }
         for n in 0..size {
             let id = subject.sessions[n].0.as_str().to_owned();
@@ -127,12 +130,12 @@ impl Subject {
             let draft = draft();
             // A place may come twice.
             let expected = std::mem::replace(&mut self.sessions[*place].1, draft.stamp);
-            saves.push((id, draft, expected));
+            saves.push((id, draft, Version::new(expected)));
         }
         let began = Instant::now();
         for (id, draft, expected) in &saves {
-            let saved = self.store.save(id, draft, *expected).await.expect("saved");
-            assert_eq!(saved, Saved::Done(draft.stamp));
+            let saved = self.store.save(id, draft, expected).await.expect("up");
+            assert_eq!(saved, Saved::done(draft));
         }
         began.elapsed()
     }

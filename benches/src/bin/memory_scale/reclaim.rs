@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use benches::credential;
 use session_core::{Draft, Lifetime, SessionDirectory, SessionId, SessionStore, SessionToken};
 use session_memory::MemoryStore;
 
@@ -26,7 +27,7 @@ fn resident() -> usize {
 }
 
 fn draft(limit: Duration) -> Draft {
-    Draft::new(vec![7; PAYLOAD], Lifetime::fixed(limit))
+    Draft::new(vec![7; PAYLOAD], Lifetime::fixed(limit)).with_credential(credential())
 }
 
 /// Creates the sessions, and uses others while they expire, or while they would if they did not
@@ -40,10 +41,8 @@ pub(crate) async fn run(what: &str, longer: Duration) {
     for n in 0..SESSIONS {
         let left = (first - Instant::now()) + EXPIRY * n as u32 / SESSIONS as u32;
         let (id, draft) = (SessionToken::generate().id(), draft(left + longer));
-        watch
-            .time(store.create(&id, &draft))
-            .await
-            .expect("created");
+        let created = watch.time(store.create(&id, &draft)).await;
+        assert!(created.expect("up").is_done());
     }
     assert!(Instant::now() < first, "the first have expired already");
     let bytes = resident().saturating_sub(before) / SESSIONS;
@@ -51,7 +50,8 @@ pub(crate) async fn run(what: &str, longer: Duration) {
     let mut live = Vec::new();
     for _ in 0..LIVE {
         let id = SessionToken::generate().id();
-        store.create(&id, &draft(HOUR)).await.expect("created");
+        let created = store.create(&id, &draft(HOUR)).await.expect("up");
+        assert!(created.is_done());
         live.push(id);
     }
     while Instant::now() + GRACE < first {
@@ -73,14 +73,14 @@ async fn use_others(store: &MemoryStore, live: &[SessionId], until: Instant) -> 
         let found = watch.time(store.load(id)).await.expect("loaded");
         let found = found.expect("it lives for an hour");
         let next = draft(HOUR);
-        let saved = watch.time(store.save(id, &next, found.stamp)).await;
-        let _ = saved.expect("saved");
+        let saved = watch.time(store.save(id, &next, &found.version)).await;
+        assert!(saved.expect("up").is_done());
         if n % 10 == 0 {
             let id = SessionToken::generate().id();
             let created = watch.time(store.create(&id, &next)).await;
-            created.expect("created");
-            let destroyed = watch.time(store.destroy(&id)).await;
-            assert_eq!(destroyed.ok(), Some(true));
+            assert!(created.expect("up").is_done());
+            let destroyed = watch.time(store.destroy(&id, None)).await;
+            assert!(destroyed.expect("up").is_some());
             tokio::task::yield_now().await;
         }
     }

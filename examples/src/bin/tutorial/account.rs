@@ -7,7 +7,7 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session::{Error, Lifetime, Owner, SessionId};
+use session::{Error, Lifetime, SessionId};
 use session_web::Session;
 
 use crate::html::{button, escape, page};
@@ -28,7 +28,7 @@ impl From<Error> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let status = match self.0 {
-            Error::Gone => StatusCode::CONFLICT,
+            Error::Gone { .. } => StatusCode::CONFLICT,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, self.0.to_string()).into_response()
@@ -50,13 +50,13 @@ pub(crate) async fn sign_in(
         return Ok(forged());
     }
     // A real site checks a password here.
-    session.set_owner(Owner::new(form.name.trim())?)?;
+    let name = form.name.trim();
     if form.remember.is_some() {
         session.set_lifetime(Lifetime::new(30 * DAY, 90 * DAY))?;
     }
-    session.flash("info", format!("Welcome, {}!", form.name.trim()))?;
+    session.flash("info", format!("Welcome, {name}!"))?;
     // The data stays, the token is new: one that was known before is worth nothing now.
-    session.cycle_id().await?;
+    session.sign_in(name).await?;
     Ok(Redirect::to("/").into_response())
 }
 
@@ -96,9 +96,10 @@ pub(crate) async fn devices(
                     button(&session, "/devices/revoke", "Sign out", &[("id", info.id.as_str())])
                 };
                 let left = info.ttl.left().map_or("for ever".to_owned(), in_words);
+                // The id opens nothing, so it may be shown.
                 rows.push_str(&format!(
-                    "<tr><td><code>{}…</code></td><td>{}</td><td>{left}</td><td>{action}</td></tr>",
-                    escape(&info.id.as_str().chars().take(12).collect::<String>()),
+                    "<tr><td><code>{}</code></td><td>{}</td><td>{left}</td><td>{action}</td></tr>",
+                    escape(info.id.as_str()),
                     in_words(info.age)
                 ));
             }
@@ -174,12 +175,19 @@ pub(crate) async fn show(
         .iter()
         .map(|key| format!("<li><code>{}</code></li>", escape(key)))
         .collect();
+    let about_id = match site.sessions {
+        Some(_) => {
+            "The id is the first part of the token in your cookie. The store has only a hash of the token: whoever \
+             reads the store, or sees the id, can't open the session."
+        }
+        None => "The session is in your cookie itself. Its id lasts as long as this request.",
+    };
     let content = format!(
         "<dl><dt>Id</dt><dd><code id=\"id\">{}</code></dd><dt>Began</dt><dd>{} ago</dd>\
          <dt>Ends</dt><dd>in <span id=\"ends\">{}</span></dd>\
          <dt>Idle limit</dt><dd id=\"idle\">{}</dd><dt>Absolute limit</dt><dd>{}</dd>\
          <dt>Keys</dt><dd><ul>{keys}</ul></dd></dl>\
-         <p>The id is a hash of the token in your cookie: who reads the store can't use it.</p>\
+         <p>{about_id}</p>\
          <script src=\"/countdown.js\"></script>",
         session
             .id()

@@ -1,130 +1,12 @@
-//! A store whose calls can be counted and refused, and a browser that keeps cookies.
+//! A browser that keeps cookies.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use http::header::{COOKIE, HOST, SET_COOKIE};
-use http::{Request, Response, StatusCode};
-use session_core::{
-    Capabilities, Draft, Error, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Ttl, async_trait,
-};
-use session_memory::MemoryStore;
+use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE};
+use http::{Method, Request, Response, StatusCode};
 use tower::ServiceExt;
-
-/// A memory store that counts its calls and can be down.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Probe {
-    inner: MemoryStore,
-    state: Arc<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    loads: AtomicUsize,
-    writes: AtomicUsize,
-    touches: AtomicUsize,
-    loads_fail: AtomicBool,
-    writes_fail: AtomicBool,
-    answers_fail: AtomicBool,
-}
-
-impl Probe {
-    /// Loads, writes and touches since the last time this was asked.
-    pub(crate) fn taken(&self) -> (usize, usize, usize) {
-        let take = |counter: &AtomicUsize| counter.swap(0, SeqCst);
-        let state = &self.state;
-        (
-            take(&state.loads),
-            take(&state.writes),
-            take(&state.touches),
-        )
-    }
-
-    pub(crate) fn fail_loads(&self, fail: bool) {
-        self.state.loads_fail.store(fail, SeqCst);
-    }
-
-    pub(crate) fn fail_writes(&self, fail: bool) {
-        self.state.writes_fail.store(fail, SeqCst);
-    }
-
-    /// Writes happen, and then the connection breaks, again and again.
-    pub(crate) fn fail_answers(&self, fail: bool) {
-        self.state.answers_fail.store(fail, SeqCst);
-    }
-
-    pub(crate) fn store(&self) -> &MemoryStore {
-        &self.inner
-    }
-
-    fn read(&self) -> Result<()> {
-        self.state.loads.fetch_add(1, SeqCst);
-        refuse(self.state.loads_fail.load(SeqCst))
-    }
-
-    async fn write<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.state.writes.fetch_add(1, SeqCst);
-        refuse(self.state.writes_fail.load(SeqCst))?;
-        let done = work.await;
-        refuse(self.state.answers_fail.load(SeqCst))?;
-        done
-    }
-}
-
-fn refuse(yes: bool) -> Result<()> {
-    match yes {
-        true => Err(Error::unavailable("probe", "it is down")),
-        false => Ok(()),
-    }
-}
-
-#[async_trait]
-impl SessionStore for Probe {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        self.inner.directory()
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
-        self.write(self.inner.create(id, draft)).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.read()?;
-        self.inner.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
-        self.write(self.inner.save(id, draft, expected)).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.state.touches.fetch_add(1, SeqCst);
-        refuse(self.state.writes_fail.load(SeqCst))?;
-        self.inner.touch(id, idle).await
-    }
-
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.write(self.inner.rename(from, to, draft, expected))
-            .await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.write(self.inner.destroy(id)).await
-    }
-}
 
 /// A browser with one cookie jar, at `https://example.org` behind no proxy.
 #[derive(Clone, Default)]
@@ -136,6 +18,16 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// One that has got this cookie, a name and a value, somehow.
+    pub(crate) fn holding(pair: &str) -> Self {
+        let (name, value) = pair.split_once('=').expect("a pair");
+        let jar = vec![(name.to_owned(), value.to_owned())];
+        Self {
+            jar: Arc::new(Mutex::new(jar)),
+            ..Self::default()
+        }
     }
 
     /// Sends this header along from now on.
@@ -165,7 +57,20 @@ impl Browser {
 
     /// Gets the page and keeps what cookies it sets.
     pub(crate) async fn get(&self, app: &Router, path: &str) -> Page {
-        let mut request = Request::builder().uri(path);
+        self.send(app, Method::GET, path, Body::empty()).await
+    }
+
+    /// Posts a form with this one field.
+    pub(crate) async fn post(&self, app: &Router, path: &str, name: &str, value: &str) -> Page {
+        let form = Body::from(format!("{name}={value}"));
+        self.send(app, Method::POST, path, form).await
+    }
+
+    async fn send(&self, app: &Router, method: Method, path: &str, body: Body) -> Page {
+        let mut request = Request::builder().method(&method).uri(path);
+        if method == Method::POST {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
         if !self.headers.iter().any(|(name, _)| *name == "host") {
             request = request.header(HOST, "example.org");
         }
@@ -176,7 +81,7 @@ impl Browser {
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies);
         }
-        let request = request.body(Body::empty()).expect("a good request");
+        let request = request.body(body).expect("a good request");
         let response = app.clone().oneshot(request).await.expect("infallible");
         self.keep(&response);
         Page::read(response).await
@@ -219,6 +124,14 @@ impl Page {
     pub(crate) fn set_cookies(&self) -> Vec<&str> {
         let all = self.headers.get_all(SET_COOKIE).into_iter();
         all.map(|cookie| cookie.to_str().expect("ASCII")).collect()
+    }
+
+    /// Names and values of the cookies that are set, without those that are removed.
+    pub(crate) fn new_cookies(&self) -> Vec<String> {
+        let all = self.set_cookies().into_iter();
+        let new = all.filter(|cookie| !cookie.contains("Max-Age=0"));
+        let pair = |cookie: &str| cookie.split(';').next().expect("a pair").to_owned();
+        new.map(pair).collect()
     }
 
     /// The attributes of the one cookie that is set.
