@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use session_core::{
-    Anchor, Capabilities, Cursor, Draft, Ended, Error, Lifetime, Owner, Page, Record, Result,
-    Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout, Ttl,
+    Anchor, Capabilities, Credential, Cursor, Draft, Ended, Error, Lifetime, Owner, Page, Record,
+    Result, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout, Ttl,
+    Version,
 };
 
 use crate::conformance::{StoreFactory, TestStore};
@@ -39,6 +40,8 @@ pub struct Row {
     pub data: Option<Bytes>,
     /// The last write.
     pub stamp: Stamp,
+    /// What its token is verified with.
+    pub credential: Option<Credential>,
     /// The principal it belongs to.
     pub owner: Option<Owner>,
     /// Its limits, in whole milliseconds.
@@ -64,6 +67,7 @@ impl Row {
         let mut row = Self {
             data: Some(draft.data.clone()),
             stamp: draft.stamp,
+            credential: draft.credential.clone(),
             owner: draft.owner.clone(),
             lifetime,
             began,
@@ -82,10 +86,16 @@ impl Row {
         earlier(idle, absolute)
     }
 
-    /// Whether it is there for anybody: at its deadline it is not.
+    /// Whether it is visible: at its deadline it no longer is.
     #[must_use]
     pub fn is_live(&self, now: Instant) -> bool {
         self.deadline.is_none_or(|deadline| now < deadline)
+    }
+
+    /// Whether it is live and belongs to `owner`.
+    #[must_use]
+    pub fn is_owned_by(&self, owner: &Owner, now: Instant) -> bool {
+        self.is_live(now) && self.owner.as_ref() == Some(owner)
     }
 
     fn ttl(&self, now: Instant) -> Ttl {
@@ -102,12 +112,12 @@ impl Row {
         let data = self.data.clone();
         Ok(Record {
             data: data.ok_or_else(|| Error::corrupt("it has no data"))?,
-            stamp: self.stamp,
+            version: Version::new(self.stamp),
+            credential: self.credential.clone(),
             owner: self.owner.clone(),
             lifetime: self.lifetime,
             ttl: self.ttl(now),
             age: self.age(now),
-            raw: Bytes::new(),
         })
     }
 
@@ -122,13 +132,13 @@ impl Row {
         }
     }
 
-    /// What is told of it when it has been removed.
+    /// What a store reports when it has removed it.
     #[must_use]
     pub fn ended(&self, id: &SessionId, now: Instant) -> Ended {
         Ended {
             id: id.clone(),
             owner: self.owner.clone(),
-            age: self.age(now),
+            age: Some(self.age(now)),
         }
     }
 }
@@ -149,7 +159,7 @@ impl ReferenceStore {
     }
 
     /// The stored sessions, expired ones too: for tests, and for stores made wrong on purpose.
-    /// Others wait until the guard is dropped.
+    /// All operations wait until the guard is dropped.
     pub fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,17 +183,14 @@ impl SessionStore for ReferenceStore {
         Some(self)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         check_size(draft)?;
         let (mut rows, now) = (self.rows(), Instant::now());
         if let Some(row) = rows.get(id).filter(|row| row.is_live(now)) {
-            return match row.stamp == draft.stamp {
-                true => Ok(draft.stamp),
-                false => Err(Error::AlreadyExists),
-            };
+            return Ok(Saved::by_stamp(Some(row.stamp), draft));
         }
         rows.insert(id.clone(), Row::new(draft, now, now));
-        Ok(draft.stamp)
+        Ok(Saved::done(draft))
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
@@ -192,20 +199,18 @@ impl SessionStore for ReferenceStore {
         live.map(|row| row.record(now)).transpose()
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         check_size(draft)?;
         let (mut rows, now) = (self.rows(), Instant::now());
         let Some(row) = rows.get_mut(id).filter(|row| row.is_live(now)) else {
             return Ok(Saved::Gone);
         };
-        if row.stamp == draft.stamp {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        if row.stamp != expected {
-            return Ok(Saved::Conflict);
+        // Of the draft itself in place, nothing is written: not even the deadline moves.
+        if row.stamp == draft.stamp || row.stamp != expected.stamp() {
+            return Ok(Saved::by_stamp(Some(row.stamp), draft));
         }
         *row = Row::new(draft, row.began, now);
-        Ok(Saved::Done(draft.stamp))
+        Ok(Saved::done(draft))
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
@@ -221,41 +226,16 @@ impl SessionStore for ReferenceStore {
         Ok(Some(row.ttl(now)))
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        check_size(draft)?;
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let (mut rows, now) = (self.rows(), Instant::now());
-        let there = rows.get(to).filter(|row| row.is_live(now));
-        if there.is_some_and(|row| row.stamp == draft.stamp) {
-            return Ok(Saved::Done(draft.stamp));
-        }
-        let taken = there.is_some();
-        let Some(row) = rows.get(from).filter(|row| row.is_live(now)) else {
-            return Ok(Saved::Gone);
+        let is_meant = |row: &Row| {
+            let is_expected = expected.is_none_or(|expected| row.stamp == expected.stamp());
+            row.is_live(now) && is_expected
         };
-        if row.stamp != expected {
-            return Ok(Saved::Conflict);
+        if !rows.get(id).is_some_and(is_meant) {
+            return Ok(None);
         }
-        if taken {
-            return Err(Error::AlreadyExists);
-        }
-        let row = Row::new(draft, row.began, now);
-        rows.remove(from);
-        rows.insert(to.clone(), row);
-        Ok(Saved::Done(draft.stamp))
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        let (mut rows, now) = (self.rows(), Instant::now());
-        if !rows.get(id).is_some_and(|row| row.is_live(now)) {
-            return Ok(false);
-        }
-        Ok(rows.remove(id).is_some())
+        Ok(rows.remove(id).map(|row| row.ended(id, now)))
     }
 }
 
@@ -267,44 +247,27 @@ impl SessionDirectory for ReferenceStore {
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let start = match cursor {
-            Some(cursor) => Bound::Excluded(parse_cursor(cursor)?),
-            None => Bound::Unbounded,
-        };
         let (rows, now) = (self.rows(), Instant::now());
-        let live = rows.range((start, Bound::Unbounded));
-        let mut live = live.filter(|(_, row)| row.is_live(now)).peekable();
-        let mut page = Page::default();
-        while let Some((id, row)) = live.next() {
-            page.sessions.push(row.info(id, now));
-            if page.sessions.len() >= limit.max(1) {
-                page.next = live
-                    .peek()
-                    .map(|_| Cursor::new(format!("{CURSOR}{}", id.as_str())));
-                break;
-            }
-        }
-        Ok(page)
+        page(&rows, cursor, limit, now, |row| row.is_live(now))
     }
 
-    async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
         let (rows, now) = (self.rows(), Instant::now());
-        Ok(rows
-            .iter()
-            .filter(|(_, row)| row.is_live(now) && row.owner.as_ref() == Some(owner))
-            .map(|(id, row)| row.info(id, now))
-            .collect())
+        let is_theirs = |row: &Row| row.is_owned_by(owner, now);
+        page(&rows, cursor, limit, now, is_theirs)
     }
 
     async fn destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
+        limit: usize,
     ) -> Result<Vec<Ended>> {
         let (mut rows, now) = (self.rows(), Instant::now());
-        let ended = rows.extract_if(.., |id, row| {
-            row.is_live(now) && row.owner.as_ref() == Some(owner) && Some(id) != except
+        let theirs = rows.extract_if(.., |id, row| {
+            row.is_owned_by(owner, now) && Some(id) != except
         });
+        let ended = theirs.take(limit.max(1));
         Ok(ended.map(|(id, row)| row.ended(&id, now)).collect())
     }
 
@@ -325,6 +288,27 @@ impl SessionDirectory for ReferenceStore {
 
 fn check_size(draft: &Draft) -> Result<()> {
     Error::check_size("record", draft.data.len(), MAX_DATA)
+}
+
+/// Up to `limit` of the rows that are `listed`, in the order of their ids, from `cursor` on.
+fn page(
+    rows: &Rows,
+    cursor: Option<&Cursor>,
+    limit: usize,
+    now: Instant,
+    listed: impl Fn(&Row) -> bool,
+) -> Result<Page> {
+    let start = match cursor {
+        Some(cursor) => Bound::Excluded(parse_cursor(cursor)?),
+        None => Bound::Unbounded,
+    };
+    let rows = rows.range((start, Bound::Unbounded));
+    let mut rows = rows.filter(|(_, row)| listed(row));
+    let page = rows.by_ref().take(limit.max(1));
+    let sessions: Vec<SessionInfo> = page.map(|(id, row)| row.info(id, now)).collect();
+    let next = rows.next().and(sessions.last());
+    let next = next.map(|last| Cursor::new(format!("{CURSOR}{}", last.id.as_str())));
+    Ok(Page { sessions, next })
 }
 
 fn parse_cursor(cursor: &Cursor) -> Result<SessionId> {

@@ -47,7 +47,7 @@ impl StoreFactory for Mongo {
         let garbage = doc! { "$set": { "data": "what is this?", "stamp": 5 } };
         let sessions = self.collection(namespace).await;
         let changed = sessions
-            .update_one(doc! { "sid": id.as_str() }, garbage)
+            .update_one(doc! { "_id": id.as_str() }, garbage)
             .await;
         assert_eq!(changed.expect("overwritten").matched_count, 1);
         Ok(true)

@@ -37,7 +37,7 @@ impl StoreFactory for Redis {
             .get_multiplexed_async_connection()
             .await
             .expect("it is up");
-        let key = format!("{namespace}{{{}}}{}", id.routing_tag(), id.after_tag());
+        let key = format!("{namespace}{{{}}}", id.as_str());
         let () = redis::cmd("SET")
             .arg(key)
             .arg("what is this?")

@@ -3,7 +3,9 @@
 use integration_tests::conformance::{StoreFactory, TestStore};
 use integration_tests::conformance_tests;
 use integration_tests::reference::ReferenceFactory;
-use session_core::{Draft, Result, SessionId, SessionStore, async_trait};
+use session_core::{
+    Draft, Lifetime, Result, Saved, SessionId, SessionStore, SessionToken, async_trait,
+};
 use session_sealed::{KeyRing, SealedStore, Secret};
 
 struct Sealed {
@@ -28,14 +30,15 @@ impl StoreFactory for Sealed {
         Ok(TestStore::new(store))
     }
 
-    /// Puts another session's data in the place of this one's, as somebody with access to the
-    /// database can.
+    /// Puts another session's data in the place of this one's, as an attacker with write access
+    /// to the database can.
     async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
         let store = self.inner.store(namespace);
-        let other = session_core::SessionToken::generate().id();
+        let other = SessionToken::generate().id();
         let sealed = SealedStore::new(store.clone(), &self.ring);
-        let draft = Draft::new("another's", session_core::Lifetime::default());
-        sealed.create(&other, &draft).await?;
+        let draft = Draft::new("another's", Lifetime::default());
+        let created = sealed.create(&other, &draft).await?;
+        assert_eq!(created, Saved::done(&draft));
         let data = store.rows().get(&other).and_then(|row| row.data.clone());
         let mut rows = store.rows();
         rows.remove(&other);
@@ -52,9 +55,10 @@ conformance_tests!(Sealed::new());
 async fn the_database_does_not_show_the_data() {
     let factory = Sealed::new();
     let TestStore { store, .. } = factory.open("n").await.expect("open");
-    let id = session_core::SessionToken::generate().id();
-    let draft = Draft::new(r#"{"name":"Napoleon"}"#, session_core::Lifetime::default());
-    store.create(&id, &draft).await.expect("created");
+    let id = SessionToken::generate().id();
+    let draft = Draft::new(r#"{"name":"Napoleon"}"#, Lifetime::default());
+    let created = store.create(&id, &draft).await.expect("up");
+    assert_eq!(created, Saved::done(&draft));
     let rows = factory.inner.store("n");
     let rows = rows.rows();
     let data = rows[&id].data.clone().expect("some");
@@ -69,14 +73,15 @@ async fn a_secret_that_was_dropped_opens_nothing_and_a_previous_one_does() {
     let ring = KeyRing::of([new.clone(), old]).expect("two");
     let during = SealedStore::new(inner.clone(), &ring);
     let after = SealedStore::new(inner, &KeyRing::new(new));
-    let id = session_core::SessionToken::generate().id();
-    let draft = Draft::new("{}", session_core::Lifetime::default());
-    before.create(&id, &draft).await.expect("created");
+    let id = SessionToken::generate().id();
+    let draft = Draft::new("{}", Lifetime::default());
+    let created = before.create(&id, &draft).await.expect("up");
+    assert_eq!(created, Saved::done(&draft));
     let found = during.load(&id).await.expect("opens").expect("there");
     assert_eq!(found.data, "{}");
     assert!(after.load(&id).await.is_err(), "the old secret is out");
-    let next = Draft::new("{}", session_core::Lifetime::default());
-    let saved = during.save(&id, &next, found.stamp).await.expect("up");
-    assert_eq!(saved, session_core::Saved::Done(next.stamp));
+    let next = Draft::new("{}", Lifetime::default());
+    let saved = during.save(&id, &next, &found.version).await.expect("up");
+    assert_eq!(saved, Saved::done(&next));
     after.load(&id).await.expect("sealed with the new one");
 }

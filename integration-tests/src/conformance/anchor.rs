@@ -1,9 +1,9 @@
-//! What idle, absolute limit and age count from, through saves and renames.
+//! What idle, absolute limit and age count from, through saves.
 
 use session_core::{Anchor, Draft, Lifetime, Saved, Timeout, Ttl};
 
 use super::Stage;
-use super::fixture::{draft, draft_living, hours, id, ms, related_ids, secs};
+use super::fixture::{draft, draft_living, id, ms, secs};
 use super::timing::{check_age, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
 pub(super) async fn save_starts_the_idle_limit_anew(stage: Stage) {
@@ -11,7 +11,7 @@ pub(super) async fn save_starts_the_idle_limit_anew(stage: Stage) {
     with_patience(async |unit| {
         let (id, lifetime) = (id(), Lifetime::idle(2 * unit));
         let first = draft_living("unused so far", lifetime);
-        let ((), created) = timed(store.must_create(&id, &first)).await;
+        let (_, created) = timed(store.must_create(&id, &first)).await;
         wait_until(created.began + unit).await;
         let what = "before the save";
         visible(&store, &id, created.alive_until(2 * unit), what).await?;
@@ -20,7 +20,7 @@ pub(super) async fn save_starts_the_idle_limit_anew(stage: Stage) {
         if save.ended >= created.alive_until(2 * unit) {
             return Err(super::timing::TooSlow);
         }
-        assert_eq!(saved, Saved::Done(second.stamp), "a save in time");
+        assert!(saved.is_done(), "a save in time, was {saved:?}");
         wait_until(created.dead_from(2 * unit)).await;
         let what = "saved within its idle limit";
         visible(&store, &id, save.alive_until(2 * unit), what).await?;
@@ -35,7 +35,7 @@ pub(super) async fn save_keeps_the_absolute_deadline(stage: Stage) {
     let (id, limit) = (id(), ms(250));
     let lifetime = Lifetime::new(Timeout::Never, limit);
     let mut last = draft_living("0", lifetime);
-    let ((), created) = timed(store.must_create(&id, &last)).await;
+    let (_, created) = timed(store.must_create(&id, &last)).await;
     for n in 1..=3 {
         wait_until(created.began + n * ms(40)).await;
         let next = draft_living("saved again", lifetime);
@@ -43,7 +43,7 @@ pub(super) async fn save_keeps_the_absolute_deadline(stage: Stage) {
             Saved::Done(_) => last = next,
             // The machine is so slow that its time is up already.
             Saved::Gone => break,
-            Saved::Conflict => panic!("nobody else writes this session"),
+            other => panic!("nobody else writes this session, its save was {other:?}"),
         }
     }
     let what = "saved thrice, keeping its anchor";
@@ -53,7 +53,7 @@ pub(super) async fn save_keeps_the_absolute_deadline(stage: Stage) {
 pub(super) async fn a_saves_absolute_limit_counts_from_the_beginning(stage: Stage) {
     let (store, id) = (stage.store(), id());
     let first = draft_living("first", Lifetime::new(Timeout::Never, secs(60)));
-    let ((), created) = timed(store.must_create(&id, &first)).await;
+    let (_, created) = timed(store.must_create(&id, &first)).await;
     wait_until(created.ended + ms(50)).await;
     let second = draft_living("second", Lifetime::new(Timeout::Never, secs(90)));
     store.must_replace(&id, &second, first.stamp).await;
@@ -71,10 +71,10 @@ pub(super) async fn a_restarted_anchor_moves_the_absolute_deadline(stage: Stage)
     let (store, id) = (stage.store(), id());
     let lifetime = Lifetime::fixed(secs(60));
     let first = draft_living("signed in", lifetime);
-    let ((), created) = timed(store.must_create(&id, &first)).await;
+    let (_, created) = timed(store.must_create(&id, &first)).await;
     wait_until(created.ended + ms(50)).await;
     let second = draft_living("signed in again", lifetime).with_anchor(Anchor::Restart);
-    let ((), saved) = timed(store.must_replace(&id, &second, first.stamp)).await;
+    let (_, saved) = timed(store.must_replace(&id, &second, first.stamp)).await;
     let (found, read) = timed(store.must_find(&id)).await;
     check_ttl(found.ttl, secs(60), saved, read, "60 s from the restart");
     check_age(found.age, saved, read, "the age from the restart");
@@ -85,7 +85,7 @@ pub(super) async fn create_begins_now_whatever_its_anchor(stage: Stage) {
     for anchor in [Anchor::Keep, Anchor::Restart] {
         let id = id();
         let draft = draft("new").with_anchor(anchor);
-        let ((), created) = timed(store.must_create(&id, &draft)).await;
+        let (_, created) = timed(store.must_create(&id, &draft)).await;
         let (found, read) = timed(store.must_find(&id)).await;
         check_age(found.age, created, read, "the age of a new session");
     }
@@ -98,7 +98,7 @@ fn overdue() -> Draft {
 
 pub(super) async fn a_save_whose_time_is_over_ends_the_session(stage: Stage) {
     let (store, id, first) = (stage.store(), id(), draft("long"));
-    let ((), created) = timed(store.must_create(&id, &first)).await;
+    let (_, created) = timed(store.must_create(&id, &first)).await;
     wait_until(created.ended + ms(30)).await;
     let overdue = overdue();
     store.must_replace(&id, &overdue, first.stamp).await;
@@ -111,99 +111,33 @@ pub(super) async fn a_save_whose_time_is_over_ends_the_session(stage: Stage) {
     assert_eq!(saved, Saved::Gone, "a save after that");
 }
 
-pub(super) async fn a_rename_whose_time_is_over_ends_the_session(stage: Stage) {
-    let (store, [from, to], first) = (stage.store(), related_ids(), draft("long"));
-    let ((), created) = timed(store.must_create(&from, &first)).await;
-    wait_until(created.ended + ms(30)).await;
-    store.must_move(&from, &to, &overdue(), first.stamp).await;
-    store.must_lack(&from, "it was renamed").await;
-    store
-        .must_lack(&to, "its new absolute limit has passed")
-        .await;
-}
-
 pub(super) async fn age_counts_from_the_beginning(stage: Stage) {
-    let (store, [first_id, second_id]) = (stage.store(), related_ids());
-    let first = draft("first");
-    let ((), created) = timed(store.must_create(&first_id, &first)).await;
-    wait_until(created.ended + ms(40)).await;
-    let (found, read) = timed(store.must_find(&first_id)).await;
-    check_age(found.age, created, read, "after create");
-    let mut age = found.age;
-
-    store.must_touch(&first_id, secs(60)).await;
-    let second = draft("second");
-    store.must_replace(&first_id, &second, first.stamp).await;
-    let (found, read) = timed(store.must_find(&first_id)).await;
-    check_age(found.age, created, read, "after a touch and a save");
-    assert!(
-        found.age >= age,
-        "the age went back from {age:?} to {:?}",
-        found.age
-    );
-    age = found.age;
-
-    let third = draft("third");
-    store
-        .must_move(&first_id, &second_id, &third, second.stamp)
-        .await;
-    let (found, read) = timed(store.must_find(&second_id)).await;
-    check_age(found.age, created, read, "after a rename");
-    assert!(
-        found.age >= age,
-        "the age went back from {age:?} to {:?}",
-        found.age
-    );
-}
-
-pub(super) async fn rename_keeps_the_absolute_deadline(stage: Stage) {
-    let (store, [from, to]) = (stage.store(), related_ids());
-    let lifetime = Lifetime::new(Timeout::Never, secs(60));
-    let first = draft_living("first", lifetime);
-    let ((), created) = timed(store.must_create(&from, &first)).await;
-    wait_until(created.ended + ms(50)).await;
-    let second = draft_living("second", lifetime);
-    store.must_move(&from, &to, &second, first.stamp).await;
-    let (found, read) = timed(store.must_find(&to)).await;
-    check_ttl(
-        found.ttl,
-        secs(60),
-        created,
-        read,
-        "60 s from when it began",
-    );
-}
-
-pub(super) async fn rename_starts_the_idle_limit_anew(stage: Stage) {
-    let (store, [from, to]) = (stage.store(), related_ids());
-    let lifetime = Lifetime::new(secs(60), hours(1).absolute);
-    let first = draft_living("first", lifetime);
-    let ((), created) = timed(store.must_create(&from, &first)).await;
-    wait_until(created.ended + ms(50)).await;
-    let second = draft_living("second", lifetime);
-    let ((), renamed) = timed(store.must_move(&from, &to, &second, first.stamp)).await;
-    let (found, read) = timed(store.must_find(&to)).await;
-    check_ttl(found.ttl, secs(60), renamed, read, "60 s from the rename");
-}
-
-pub(super) async fn a_rename_may_restart_the_anchor(stage: Stage) {
-    let (store, [from, to]) = (stage.store(), related_ids());
-    let lifetime = Lifetime::fixed(secs(60));
-    let first = draft_living("signed in", lifetime);
-    let ((), created) = timed(store.must_create(&from, &first)).await;
-    wait_until(created.ended + ms(50)).await;
-    let second = draft_living("signed in again", lifetime).with_anchor(Anchor::Restart);
-    let ((), renamed) = timed(store.must_move(&from, &to, &second, first.stamp)).await;
-    let (found, read) = timed(store.must_find(&to)).await;
-    check_ttl(found.ttl, secs(60), renamed, read, "60 s from the restart");
-    check_age(found.age, renamed, read, "the age from the restart");
+    let (store, id, first) = (stage.store(), id(), draft("first"));
+    let (_, created) = timed(store.must_create(&id, &first)).await;
+    let mut age = ms(0);
+    for what in ["after create", "after a touch", "after a save"] {
+        wait_until(created.ended + age + ms(20)).await;
+        match what {
+            "after a touch" => drop(store.must_touch(&id, secs(60)).await),
+            "after a save" => drop(store.must_replace(&id, &draft("saved"), first.stamp).await),
+            _ => {}
+        }
+        let (found, read) = timed(store.must_find(&id)).await;
+        check_age(found.age, created, read, what);
+        assert!(
+            found.age >= age,
+            "{what} the age went back from {age:?} to {:?}",
+            found.age
+        );
+        age = found.age;
+    }
 }
 
 pub(super) async fn a_session_may_lose_its_limits_and_get_them_back(stage: Stage) {
     let (store, id) = (stage.store(), id());
     let endless = Lifetime::new(Timeout::Never, Timeout::Never);
     let first = draft("limited");
-    let ((), created) = timed(store.must_create(&id, &first)).await;
+    let (_, created) = timed(store.must_create(&id, &first)).await;
     let second = draft_living("endless", endless);
     store.must_replace(&id, &second, first.stamp).await;
     let found = store.must_find(&id).await;

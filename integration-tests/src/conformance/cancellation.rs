@@ -8,11 +8,12 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use session_core::{Draft, Owner, Saved, SessionId};
+use session_core::{Draft, Owner, SessionId};
 
 use super::Stage;
+use super::compare::check_same;
 use super::crowd::in_parallel;
-use super::fixture::{draft, draft_living, fixed, hours, id, ms, owner, random_below, related_ids};
+use super::fixture::{credential, draft, draft_living, fixed, hours, id, ms, owner, random_below};
 use super::subject::Subject;
 
 /// How long any call may take beside dropped ones. Without them it takes milliseconds.
@@ -50,24 +51,28 @@ async fn dropped_after<T>(polls: usize, when: Drop, work: impl Future<Output = T
 /// The session that an operation is dropped on.
 #[derive(Clone)]
 struct Scene {
-    ids: [SessionId; 2],
+    id: SessionId,
     owner: Owner,
     before: Draft,
     after: Draft,
 }
 
 impl Scene {
-    /// A live session under the first id, unless it shall be created.
+    /// A live session, unless it shall be created.
     async fn set(store: &Subject, empty: bool) -> Self {
         let owner = owner(&format!("owner {}", id().as_str()));
         let scene = Self {
-            ids: related_ids(),
-            before: draft("before").with_owner(owner.clone()),
-            after: draft("after").with_owner(owner.clone()),
+            id: id(),
+            before: draft("before")
+                .with_owner(owner.clone())
+                .with_credential(credential(b"before")),
+            after: draft("after")
+                .with_owner(owner.clone())
+                .with_credential(credential(b"after")),
             owner,
         };
         if !empty {
-            store.must_create(&scene.ids[0], &scene.before).await;
+            store.must_create(&scene.id, &scene.before).await;
         }
         scene
     }
@@ -78,25 +83,19 @@ impl Scene {
     /// repeated.
     async fn check(&self, store: &Subject) {
         for _ in 0..50 {
-            // In this order, for a rename under way may move it from the first to the second.
-            let new = store.must_load(&self.ids[1]).await;
-            let old = store.must_load(&self.ids[0]).await;
-            assert!(
-                new.is_none() || old.is_none(),
-                "it lives under both ids: {new:?} and {old:?}"
-            );
-            let live = new.map(|record| (1, record));
-            let Some((n, found)) = live.or(old.map(|record| (0, record))) else {
+            let Some(found) = store.must_load(&self.id).await else {
                 return;
             };
-            let whole = [&self.before, &self.after]
-                .into_iter()
-                .any(|draft| (&found.data, found.stamp) == (&draft.data, draft.stamp));
-            assert!(whole, "neither as before nor as after: {found:?}");
-            assert_eq!(found.owner.as_ref(), Some(&self.owner), "its owner");
+            let written = if found.version.stamp() == self.before.stamp {
+                &self.before
+            } else {
+                &self.after
+            };
+            check_same(&found, written, "neither as before nor as after");
             let next = draft("next").with_owner(self.owner.clone());
-            if store.must_save(&self.ids[n], &next, found.stamp).await == Saved::Done(next.stamp) {
-                store.must_destroy(&self.ids[n]).await;
+            let saved = store.must_save(&self.id, &next, found.version).await;
+            if saved.is_done() {
+                store.must_destroy(&self.id).await;
                 return;
             }
         }
@@ -111,8 +110,8 @@ enum Operation {
     Load,
     Save,
     Touch,
-    Rename,
     Destroy,
+    DestroyVersion,
     Count,
     List,
     OwnedBy,
@@ -124,19 +123,19 @@ enum Operation {
 impl Operation {
     /// Its answer does not matter: on a session that others drop operations on, all are right.
     async fn run(self, store: &Subject, scene: &Scene) {
-        let ([from, to], before) = (&scene.ids, scene.before.stamp);
+        let (id, before) = (&scene.id, scene.before.stamp.into());
         match self {
-            Self::Create => drop(store.create(from, &scene.after).await),
-            Self::Load => drop(store.load(from).await),
-            Self::Save => drop(store.save(from, &scene.after, before).await),
-            Self::Touch => drop(store.touch(from, hours(2).idle).await),
-            Self::Rename => drop(store.rename(from, to, &scene.after, before).await),
-            Self::Destroy => drop(store.destroy(from).await),
+            Self::Create => drop(store.create(id, &scene.after).await),
+            Self::Load => drop(store.load(id).await),
+            Self::Save => drop(store.save(id, &scene.after, &before).await),
+            Self::Touch => drop(store.touch(id, hours(2).idle).await),
+            Self::Destroy => drop(store.destroy(id, None).await),
+            Self::DestroyVersion => drop(store.destroy(id, Some(&before)).await),
             Self::Count => drop(store.dir().count().await),
             Self::List => drop(store.dir().list(None, 10).await),
-            Self::OwnedBy => drop(store.dir().owned_by(&scene.owner).await),
+            Self::OwnedBy => drop(store.dir().owned_by(&scene.owner, None, 10).await),
             Self::DestroyOwnedBy => {
-                drop(store.dir().destroy_owned_by(&scene.owner, None).await);
+                drop(store.dir().destroy_owned_by(&scene.owner, None, 10).await);
             }
             Self::Reap => drop(store.dir().reap(10).await),
             Self::Clear => drop(store.dir().clear().await),
@@ -190,12 +189,10 @@ pub(super) async fn a_dropped_touch_harms_nobody(stage: Stage) {
     drop_everywhere(&stage, Operation::Touch).await;
 }
 
-pub(super) async fn a_dropped_rename_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Rename).await;
-}
-
 pub(super) async fn a_dropped_destroy_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Destroy).await;
+    for operation in [Operation::Destroy, Operation::DestroyVersion] {
+        drop_everywhere(&stage, operation).await;
+    }
 }
 
 pub(super) async fn a_dropped_listing_harms_nobody(stage: Stage) {
@@ -228,8 +225,8 @@ pub(super) async fn many_dropped_requests_keep_nobody_waiting(stage: Stage) {
         Operation::Load,
         Operation::Save,
         Operation::Touch,
-        Operation::Rename,
         Operation::Destroy,
+        Operation::DestroyVersion,
     ];
     let store = stage.store();
     let scene = Scene::set(&store, false).await;

@@ -13,8 +13,26 @@ crud {
     an_unknown_id_is_absent I5 []
     create_never_overwrites I5 []
     save_replaces_everything Contract []
-    save_of_another_stamp_is_a_conflict I3 []
+    save_of_another_version_is_a_conflict I3 []
+    a_version_is_the_same_wherever_it_comes_from Contract []
+}
+credential {
+    credentials_of_every_size_are_kept Contract []
+    credentials_of_every_byte_are_kept Contract []
+    every_save_replaces_the_credential Contract []
+    touch_leaves_the_credential_alone I7 []
+    a_write_that_fails_leaves_the_credential_alone I3 []
+    a_credential_is_kept_apart_from_data_and_owner Contract []
+    a_credential_is_kept_beside_data_of_every_size Contract []
+    many_credentials_at_once_are_not_mixed_up I8 []
+}
+destroy {
     destroy_ends_the_session I4 []
+    destroy_tells_owner_and_age Contract []
+    destroy_of_another_version_ends_nothing Contract []
+    destroy_of_the_version_in_place_ends_it Contract []
+    destroy_of_an_expired_session_finds_none I1 []
+    a_destroyed_id_stays_absent_for_every_version I4 []
 }
 expiry {
     an_unused_session_ends_at_its_idle_limit I1 []
@@ -32,10 +50,7 @@ expiry {
     instances_agree_that_a_session_has_ended I2 []
     touch_of_an_expired_session_finds_none I4 []
     save_of_an_expired_session_is_gone I4 []
-    rename_of_an_expired_session_is_gone I4 []
-    destroy_of_an_expired_session_is_false I1 []
     create_on_an_expired_id_works I1 []
-    rename_onto_an_expired_id_works I1 []
     an_expired_session_is_in_no_listing I1 [Directory]
     save_changes_when_a_session_ends I1 []
 }
@@ -46,11 +61,7 @@ anchor {
     a_restarted_anchor_moves_the_absolute_deadline I1 []
     create_begins_now_whatever_its_anchor I1 []
     a_save_whose_time_is_over_ends_the_session I1 []
-    a_rename_whose_time_is_over_ends_the_session I1 []
     age_counts_from_the_beginning I2 []
-    rename_keeps_the_absolute_deadline I1 []
-    rename_starts_the_idle_limit_anew I1 []
-    a_rename_may_restart_the_anchor I1 []
     a_session_may_lose_its_limits_and_get_them_back I1 []
 }
 touch {
@@ -64,22 +75,12 @@ touch {
     save_after_touch_starts_from_its_own_idle_limit I7 []
     touch_without_limits_stays_without I7 []
 }
-rename {
-    rename_moves_the_session Contract []
-    the_old_id_of_a_rename_is_absent_for_every_operation Contract []
-    rename_of_another_stamp_is_a_conflict I3 []
-    rename_onto_a_live_session_is_refused Contract []
-    an_id_may_be_used_again_after_a_rename Contract []
-    rename_takes_the_owner_along Contract [Directory]
-}
 retries {
     a_repeated_create_succeeds I6 []
     a_repeated_create_does_not_undo_a_save I6 []
     a_repeated_save_succeeds I6 []
     a_repeated_save_does_not_undo_another I6 []
     a_save_repeated_after_destroy_is_gone I4 []
-    a_repeated_rename_succeeds I6 []
-    a_rename_repeated_after_destroy_is_gone I4 []
     a_repeated_write_does_not_undo_a_touch I6 []
     a_repeated_write_does_not_begin_anew I6 []
     a_write_sent_twice_at_once_succeeds_twice I6 []
@@ -87,7 +88,7 @@ retries {
 updates {
     of_64_writers_at_once_none_is_lost I3 []
     counting_by_many_tasks_adds_up I3 []
-    of_many_saves_of_one_stamp_one_is_done I3 []
+    of_many_saves_of_one_version_one_is_done I3 []
     of_200_creators_of_one_id_one_wins I5 []
     readers_see_whole_writes I3 []
     touches_between_saves_lose_nothing I7 []
@@ -96,13 +97,9 @@ updates {
 races {
     destroy_racing_save_is_final I4 []
     destroy_racing_touch_is_final I4 []
-    destroy_racing_destroy_is_true_once Contract []
-    destroy_racing_rename_leaves_one_or_none I4 []
-    rename_racing_save_loses_neither I3 []
-    of_two_renames_of_a_session_one_is_done I3 []
-    of_two_renames_to_one_id_one_is_done Contract []
-    create_racing_rename_to_its_id_overwrites_nothing I5 []
-    a_renamed_session_is_always_under_one_of_its_ids Contract []
+    destroy_racing_destroy_ends_it_once Contract []
+    of_a_save_and_a_destroy_of_its_version_one_wins I3 []
+    destroy_ends_a_session_that_keeps_changing I4 []
     save_at_the_deadline_is_done_or_gone I1 []
     touch_at_the_deadline_finds_it_or_not I1 []
     everything_at_once_ends_well I3 []
@@ -123,7 +120,6 @@ keys {
     odd_ids_are_kept_apart I11 []
     odd_ids_work_in_every_operation I11 []
     odd_ids_are_listed_as_they_are I11 [Directory]
-    ids_of_odd_routing_tags_can_be_renamed I11 []
     odd_owners_are_kept_apart I11 [Directory]
     odd_namespaces_work_or_are_refused I11 []
     the_shortest_namespace_works_or_is_refused I11 []
@@ -138,14 +134,22 @@ directory {
     a_foreign_cursor_is_refused Contract [Directory]
     a_listing_tells_all_about_a_session Contract [Directory]
     a_listing_under_change_misses_nobody Contract [Directory]
+    clear_ends_every_session Contract [Directory]
+    counts_follow_beginnings_and_ends I1 [Directory]
+}
+owners {
     an_owner_is_shown_their_own_sessions_only Contract [Directory]
+    pages_of_every_size_list_an_owners_sessions Contract [Directory]
+    an_owners_listing_under_change_misses_nobody Contract [Directory]
     a_change_of_owner_moves_the_session Contract [Directory]
+    a_session_that_comes_back_to_its_owner_is_theirs I4 [Directory]
     an_owner_is_not_shown_what_has_ended Contract [Directory]
     logging_out_everywhere_ends_all Contract [Directory]
     logging_out_everywhere_else_keeps_one Contract [Directory]
+    logging_out_in_steps_ends_each_once Contract [Directory]
+    logging_out_in_steps_is_not_stopped_by_what_is_not_theirs I4 [Directory]
+    logging_out_2000_sessions_is_done_in_time I4 [Directory]
     logging_out_everywhere_is_final I4 [Directory]
-    clear_ends_every_session Contract [Directory]
-    counts_follow_beginnings_and_ends I1 [Directory]
 }
 reaping {
     ten_instances_reap_each_session_once I10 [Directory ExpiryReports]
@@ -177,7 +181,6 @@ cancellation {
     a_dropped_load_harms_nobody I9 []
     a_dropped_save_harms_nobody I9 []
     a_dropped_touch_harms_nobody I9 []
-    a_dropped_rename_harms_nobody I9 []
     a_dropped_destroy_harms_nobody I9 []
     a_dropped_listing_harms_nobody I9 [Directory]
     a_dropped_logout_everywhere_harms_nobody I9 [Directory]
@@ -187,6 +190,25 @@ cancellation {
 }
 secrets {
     debug_and_errors_show_no_secrets Contract []
+}
+signing_out {
+    a_sign_out_holds_beside_renewals I4 []
+    a_sign_out_holds_beside_new_tokens I4 []
+    a_sign_out_holds_beside_a_sign_in_of_the_same_session I4 []
+    logging_out_everywhere_beats_a_thief_who_keeps_asking_for_tokens I4 [Directory]
+    a_limit_on_sessions_is_not_evaded_by_asking_for_tokens I4 [Directory]
+    an_id_that_was_listed_ends_its_session_after_any_number_of_tokens I4 [Directory]
+}
+tokens {
+    two_sign_ins_with_one_session_are_both_signed_in I4 []
+    a_guests_save_beside_a_sign_in_is_kept_or_gone I3 []
+    a_sign_in_on_a_session_that_expires_works I1 []
+    a_renewal_is_on_time_after_a_sign_in Contract []
+    many_requests_at_a_renewal_get_one_token_and_lose_nothing I3 []
+    a_renewed_token_is_fetched_again_until_it_is_used I12 []
+    an_old_token_that_is_used_again_ends_the_session_and_is_told I4 []
+    earlier_and_made_up_tokens_open_nothing_and_end_nothing I5 []
+    a_handle_knows_when_its_session_ends_or_is_signed_in I4 []
 }
 manager {
     requests_that_set_different_keys_lose_none I3 []

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use session_core::{
-    Capabilities, Draft, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Stamp,
-    Timeout, Ttl,
+    Capabilities, Draft, Ended, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
+    Timeout, Ttl, Version,
 };
 
 /// The store under test, and how often it was called. Clones count together.
@@ -43,7 +43,7 @@ impl SessionStore for Counting {
         self.store.directory()
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Stamp> {
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.counted().create(id, draft).await
     }
 
@@ -51,7 +51,7 @@ impl SessionStore for Counting {
         self.counted().load(id).await
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Result<Saved> {
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.counted().save(id, draft, expected).await
     }
 
@@ -59,17 +59,7 @@ impl SessionStore for Counting {
         self.counted().touch(id, idle).await
     }
 
-    async fn rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Result<Saved> {
-        self.counted().rename(from, to, draft, expected).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.counted().destroy(id).await
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        self.counted().destroy(id, expected).await
     }
 }

@@ -1,39 +1,38 @@
-//! Create, load, save, destroy: one caller, nothing expires.
+//! Create, load, save: one caller, nothing expires.
 
-use session_core::{Error, Saved};
+use session_core::Saved;
 
 use super::Stage;
-use super::fixture::{draft, hours, id, owner, related_ids};
+use super::fixture::{credential, draft, hours, id, owner};
 
 pub(super) async fn a_created_session_is_loaded_as_it_was_created(stage: Stage) {
     let (store, id) = (stage.store(), id());
-    let draft = draft("what was created").with_owner(owner("the owner"));
+    let draft = draft("what was created")
+        .with_owner(owner("the owner"))
+        .with_credential(credential(b"the credential"));
     store.must_create(&id, &draft).await;
-    let found = store.must_find(&id).await;
-    assert_eq!(found.data, draft.data, "the data as created");
-    assert_eq!(found.stamp, draft.stamp, "the stamp as created");
-    assert_eq!(found.owner, draft.owner, "the owner as created");
-    assert_eq!(found.lifetime, draft.lifetime, "the lifetime as created");
+    store.must_be(&id, &draft, "as created").await;
 }
 
 pub(super) async fn an_unknown_id_is_absent(stage: Stage) {
-    let (store, [unknown, other]) = (stage.store(), related_ids());
+    let (store, unknown) = (stage.store(), id());
+    let never = draft("");
     store.must_lack(&unknown, "nobody created it").await;
     assert_eq!(
         store.must_touch(&unknown, hours(1).idle).await,
         None,
-        "touch"
+        "touch of an unknown id"
     );
-    assert!(
-        !store.must_destroy(&unknown).await,
-        "destroy of an unknown id is false"
-    );
-    let draft = draft("adopted?");
-    let expected = super::fixture::draft("").stamp;
-    let saved = store.must_save(&unknown, &draft, expected).await;
+    let destroyed = [
+        store.must_destroy(&unknown).await,
+        store.must_destroy_version(&unknown, never.stamp).await,
+    ];
+    assert_eq!(destroyed, [None, None], "destroy of an unknown id");
+    let saved = store
+        .must_save(&unknown, &draft("adopted?"), never.stamp)
+        .await;
     assert_eq!(saved, Saved::Gone, "save of an unknown id");
-    let renamed = store.must_rename(&unknown, &other, &draft, expected).await;
-    assert_eq!(renamed, Saved::Gone, "rename of an unknown id");
+    store.must_lack(&unknown, "nobody created it").await;
 }
 
 pub(super) async fn create_never_overwrites(stage: Stage) {
@@ -41,86 +40,61 @@ pub(super) async fn create_never_overwrites(stage: Stage) {
     let first = draft("the first").with_owner(owner("first"));
     store.must_create(&id, &first).await;
     let second = draft("the second").with_owner(owner("second"));
-    let created = store.create(&id, &second).await;
-    assert!(
-        matches!(created, Err(Error::AlreadyExists)),
-        "create on a live id must be AlreadyExists, was {created:?}"
-    );
-    let found = store.must_find(&id).await;
-    assert_eq!(
-        found.data, first.data,
-        "the first session's data, untouched"
-    );
-    assert_eq!(
-        found.stamp, first.stamp,
-        "the first session's stamp, untouched"
-    );
-    assert_eq!(
-        found.owner, first.owner,
-        "the first session's owner, untouched"
-    );
+    let created = store.create(&id, &second).await.expect("create failed");
+    assert_eq!(created, Saved::Conflict, "create of an id that is taken");
+    store.must_be(&id, &first, "after a create of its id").await;
 }
 
 pub(super) async fn save_replaces_everything(stage: Stage) {
     let (store, id) = (stage.store(), id());
-    let first = draft("before").with_owner(owner("before"));
+    let first = draft("before")
+        .with_owner(owner("before"))
+        .with_credential(credential(b"before"));
     store.must_create(&id, &first).await;
-    let mut second = draft("after").with_owner(owner("after"));
+    let mut second = draft("after")
+        .with_owner(owner("after"))
+        .with_credential(credential(b"after"));
     second.lifetime = hours(2);
     store.must_replace(&id, &second, first.stamp).await;
-    let found = store.must_find(&id).await;
-    assert_eq!(found.data, second.data, "the data of the save");
-    assert_eq!(found.stamp, second.stamp, "the stamp of the save");
-    assert_eq!(found.owner, second.owner, "the owner of the save");
-    assert_eq!(found.lifetime, second.lifetime, "the lifetime of the save");
+    store.must_be(&id, &second, "as saved").await;
     let third = draft("nobody's");
     store.must_replace(&id, &third, second.stamp).await;
-    assert_eq!(
-        store.must_find(&id).await.owner,
-        None,
-        "a save without an owner takes it away"
-    );
+    store
+        .must_be(&id, &third, "saved without owner and credential")
+        .await;
 }
 
-pub(super) async fn save_of_another_stamp_is_a_conflict(stage: Stage) {
+pub(super) async fn save_of_another_version_is_a_conflict(stage: Stage) {
     let (store, id) = (stage.store(), id());
     let (first, second) = (draft("first"), draft("second"));
-    store.must_create(&id, &first).await;
-    store.must_replace(&id, &second, first.stamp).await;
+    let old = store.must_create(&id, &first).await;
+    let read = store.must_find(&id).await.version;
+    store.must_replace(&id, &second, read.clone()).await;
     let late = draft("from an old read").with_owner(owner("late"));
-    let saved = store.must_save(&id, &late, first.stamp).await;
-    assert_eq!(saved, Saved::Conflict, "a save that read an older stamp");
-    let found = store.must_find(&id).await;
-    assert_eq!(
-        (found.data, found.stamp),
-        (second.data, second.stamp),
-        "the session as it was"
-    );
-    assert_eq!(found.owner, None, "the owner as it was");
+    for version in [old, read, first.stamp.into(), late.stamp.into()] {
+        let unlike = draft("from an old read").with_owner(owner("late"));
+        let saved = store.must_save(&id, &unlike, version).await;
+        assert_eq!(saved, Saved::Conflict, "a save of another version");
+        store.must_be(&id, &second, "after a conflict").await;
+    }
 }
 
-pub(super) async fn destroy_ends_the_session(stage: Stage) {
-    let (store, [id, to]) = (stage.store(), related_ids());
-    let first = draft("to be ended");
-    store.must_create(&id, &first).await;
-    assert!(
-        store.must_destroy(&id).await,
-        "destroy of a live session is true"
-    );
-    assert!(!store.must_destroy(&id).await, "a second destroy is false");
-    store.must_lack(&id, "it was destroyed").await;
-    let next = draft("afterwards");
-    let saved = store.must_save(&id, &next, first.stamp).await;
-    assert_eq!(saved, Saved::Gone, "save after destroy");
-    let renamed = store.must_rename(&id, &to, &next, first.stamp).await;
-    assert_eq!(renamed, Saved::Gone, "rename after destroy");
-    assert_eq!(
-        store.must_touch(&id, hours(1).idle).await,
-        None,
-        "touch after destroy"
-    );
-    store.must_lack(&id, "it was destroyed").await;
-    store
-        .must_lack(&to, "what was to become it was destroyed")
-        .await;
+/// A load, the write that made it, and its stamp alone give versions that are equally good.
+pub(super) async fn a_version_is_the_same_wherever_it_comes_from(stage: Stage) {
+    let (store, id) = (stage.store(), id());
+    let mut last = draft("0");
+    let mut version = store.must_create(&id, &last).await;
+    for n in 1..=9 {
+        store.must_touch(&id, hours(2).idle).await;
+        let loaded = store.must_find(&id).await.version;
+        let named = match n % 3 {
+            0 => last.stamp.into(),
+            1 => version,
+            _ => loaded,
+        };
+        let next = draft(&n.to_string());
+        version = store.must_replace(&id, &next, named).await;
+        store.must_be(&id, &next, "as saved").await;
+        last = next;
+    }
 }

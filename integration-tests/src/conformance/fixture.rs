@@ -1,19 +1,18 @@
-//! What cases write: ids, owners, drafts and data.
+//! What cases write: ids, owners, credentials, drafts and data.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Draft, Lifetime, Owner, SessionId, SessionToken, Stamp};
+use session_core::{Credential, Draft, Ended, Lifetime, Owner, SessionId, SessionToken, Stamp};
 
 /// A new id.
 pub(super) fn id() -> SessionId {
     SessionToken::generate().id()
 }
 
-/// New ids of one routing tag, as one session has one after the other.
-pub(super) fn related_ids<const N: usize>() -> [SessionId; N] {
-    let token = SessionToken::generate();
-    std::array::from_fn(|_| token.cycled().id())
+/// So many new ids.
+pub(super) fn ids<const N: usize>() -> [SessionId; N] {
+    std::array::from_fn(|_| id())
 }
 
 /// The id of this text.
@@ -24,6 +23,18 @@ pub(super) fn id_of(text: &str) -> SessionId {
 /// The owner of this name.
 pub(super) fn owner(name: &str) -> Owner {
     Owner::new(name).expect("the suite's owners have 1 to 1,024 bytes")
+}
+
+/// The credential of these bytes; none of no bytes.
+pub(super) fn credential(bytes: &[u8]) -> Option<Credential> {
+    Credential::from_stored(bytes).expect("the suite's credentials have at most 192 bytes")
+}
+
+/// The ids of ended sessions, sorted. A session that was reported twice is there twice.
+pub(super) fn ended_ids(ended: &[Ended]) -> Vec<SessionId> {
+    let mut ids: Vec<_> = ended.iter().map(|one| one.id.clone()).collect();
+    ids.sort();
+    ids
 }
 
 /// A draft of this data that lives for an hour unless it is used.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use session_core::{Draft, Error, SessionId};
+use session_core::{Draft, Error, Saved, SessionId};
 
 use super::Stage;
 use super::crowd::together;
-use super::fixture::{draft, id, id_of, owner, random_below};
-use super::subject::Subject;
+use super::fixture::{draft, ended_ids, id, id_of, owner, random_below};
+use super::subject::{Subject, ids_of};
 
 /// Texts that are easily taken for each other or for something else than text: they differ by
 /// case, by space at an end, by accent, by Unicode normalization; they are patterns, quotes,
@@ -65,6 +65,10 @@ const ODD: &[&str] = &[
     "{",
     "}",
     "}{",
+    "{a}b",
+    "a{b",
+    "{a}{b}",
+    "}}}}",
     "%",
     "a%",
     "_",
@@ -156,7 +160,7 @@ pub(super) async fn odd_ids_are_kept_apart(stage: Stage) {
     })
     .await;
     for (n, id) in ids.iter().enumerate() {
-        assert!(store.must_destroy(id).await, "destroy of {id:?} is true");
+        store.must_end(id).await;
         store.must_lack(id, "it was destroyed").await;
         if let Some(next) = ids.get(n + 1) {
             store.must_find(next).await;
@@ -174,19 +178,22 @@ pub(super) async fn odd_ids_work_in_every_operation(stage: Stage) {
             draft("saved").with_owner(owner("of an odd id")),
         );
         store.must_create(id, &first).await;
-        let created = store.create(id, &draft("again")).await;
+        let again = store.create(id, &draft("again")).await;
+        // A server's answer may quote an id so that a driver can't read it. The store then has to
+        // ask again, and does not know whether its create was done meanwhile.
         assert!(
-            matches!(created, Err(Error::AlreadyExists)),
-            "create of {id:?} again must be AlreadyExists, was {created:?}"
+            matches!(again, Ok(Saved::Conflict | Saved::Unknown)),
+            "create of {id:?} again is not done, was {again:?}"
         );
         let ttl = store.must_touch(id, super::fixture::hours(2).idle).await;
         assert!(ttl.is_some(), "touch of {id:?} finds it");
-        store.must_replace(id, &second, first.stamp).await;
-        assert_eq!(
-            store.must_find(id).await.data,
-            second.data,
-            "the saved data of {id:?}"
-        );
+        let saved = store.must_replace(id, &second, first.stamp).await;
+        store.must_be(id, &second, &format!("{id:?}, saved")).await;
+        let ended = store.must_destroy_version(id, first.stamp).await;
+        assert_eq!(ended, None, "destroy of another version of {id:?}");
+        let ended = store.must_destroy_version(id, saved).await;
+        assert!(ended.is_some(), "destroy of the version of {id:?}");
+        store.must_lack(id, "its version was destroyed").await;
     })
     .await;
 }
@@ -203,7 +210,10 @@ pub(super) async fn odd_ids_are_listed_as_they_are(stage: Stage) {
     for limit in [7, 1000] {
         check_ids(&store.must_list_ids(limit).await, &all, "list");
     }
-    check_ids(&store.must_own_ids(&somebody).await, &all, "owned_by");
+    for limit in [7, 1000] {
+        let owned = ids_of(&store.must_own_by(&somebody, limit).await);
+        check_ids(&owned, &all, "owned_by");
+    }
     assert_eq!(store.must_count().await, ids.len() as u64, "count");
     let kept = id_of("a");
     let ended = store.must_destroy_owned_by(&somebody, Some(&kept)).await;
@@ -223,25 +233,6 @@ fn check_ids(found: &BTreeSet<SessionId>, expected: &BTreeSet<SessionId>, what: 
         lacking.is_empty() && too_many.is_empty(),
         "{what}: lacks {lacking:?}, has {too_many:?} too many"
     );
-}
-
-pub(super) async fn ids_of_odd_routing_tags_can_be_renamed(stage: Stage) {
-    let store = stage.store();
-    // 47 ASCII characters, as an id made from a token has: the first four are its routing tag.
-    for tag in [
-        "{}{}", "}}}}", "{a}b", "    ", "****", "\0\0\0\0", "\"'`\\", "a:b:", "%_%_",
-    ] {
-        let [from, to] = ['1', '2'].map(|last| id_of(&format!("{tag}{}{last}", "r".repeat(42))));
-        let (first, second) = (draft("before"), draft("after"));
-        store.must_create(&from, &first).await;
-        store.must_move(&from, &to, &second, first.stamp).await;
-        store.must_lack(&from, "it was renamed").await;
-        assert_eq!(
-            store.must_find(&to).await.data,
-            second.data,
-            "renamed in {tag:?}"
-        );
-    }
 }
 
 pub(super) async fn odd_owners_are_kept_apart(stage: Stage) {
@@ -268,8 +259,9 @@ pub(super) async fn odd_owners_are_kept_apart(stage: Stage) {
     .await;
     for (n, name) in names.iter().enumerate() {
         let ended = store.must_destroy_owned_by(&owner(name), None).await;
-        let ended: Vec<_> = ended.into_iter().map(|one| one.id).collect();
-        assert_eq!(ended, [ids[n].clone()], "what ended with {name:?}");
+        let only = std::slice::from_ref(&ids[n]);
+        assert_eq!(ended_ids(&ended), only, "what ended with {name:?}");
+        assert_eq!(ended[0].owner, Some(owner(name)), "the owner told");
         if let Some(next) = ids.get(n + 1) {
             store.must_find(next).await;
         }
@@ -326,11 +318,8 @@ pub(super) async fn odd_namespaces_work_or_are_refused(stage: Stage) {
             "the session of the namespace {name:?}"
         );
         let second = draft("saved");
-        store.must_replace(&id, &second, found.stamp).await;
-        assert!(
-            store.must_destroy(&id).await,
-            "destroy in the namespace {name:?}"
-        );
+        store.must_replace(&id, &second, found.version).await;
+        store.must_end(&id).await;
     })
     .await;
     stage
@@ -352,10 +341,7 @@ pub(super) async fn the_shortest_namespace_works_or_is_refused(stage: Stage) {
         draft.data,
         "in a namespace of one byte"
     );
-    assert!(
-        store.must_destroy(&id).await,
-        "destroy in a namespace of one byte"
-    );
+    store.must_end(&id).await;
 }
 
 pub(super) async fn clear_leaves_other_namespaces_alone(stage: Stage) {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use session_core::{Draft, Error, Lifetime, Record, Saved, SessionId, Timeout};
+use session_core::{Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionId, Timeout};
 
 use super::Stage;
 use super::crowd::{in_parallel, together};
-use super::fixture::{draft, hours, id, owner};
+use super::fixture::{credential, draft, hours, id, noise, owner, secs};
 
 /// More than any store sends at once.
 const MANY: usize = 300;
@@ -15,7 +15,11 @@ const MANY: usize = 300;
 /// So many sessions, of which number `n` has `n` as its data.
 async fn numbered(stage: &Stage) -> Arc<Vec<(SessionId, Draft)>> {
     let store = stage.store();
-    let sessions = (0..MANY).map(|n| (id(), draft(&n.to_string())));
+    let session = |n: usize| {
+        let whose = (!n.is_multiple_of(3)).then(|| owner(&format!("owner {n}")));
+        draft(&n.to_string()).with_owner(whose)
+    };
+    let sessions = (0..MANY).map(|n| (id(), session(n)));
     let sessions: Vec<_> = sessions.collect();
     let create = async |n: usize| store.must_create(&sessions[n].0, &sessions[n].1).await;
     together(MANY, create).await;
@@ -41,9 +45,9 @@ pub(super) async fn many_creates_at_once_have_each_their_outcome(stage: Stage) {
     });
     for (n, outcome) in outcomes.await.into_iter().enumerate() {
         let as_meant = match n % 3 {
-            0 => matches!(outcome, Ok(stamp) if stamp == fresh[n].1.stamp),
-            1 => matches!(outcome, Ok(stamp) if stamp == sessions[n].1.stamp),
-            _ => matches!(outcome, Err(Error::AlreadyExists)),
+            0 => is_done(&outcome, &fresh[n].1),
+            1 => is_done(&outcome, &sessions[n].1),
+            _ => matches!(outcome, Ok(Saved::Conflict)),
         };
         assert!(as_meant, "create {n} of many at once was {outcome:?}");
         let (id, data) = match n % 3 {
@@ -53,6 +57,11 @@ pub(super) async fn many_creates_at_once_have_each_their_outcome(stage: Stage) {
         let found = stage.store().must_find(id).await;
         assert_eq!(found.data, data, "session {n} after many creates");
     }
+}
+
+/// Whether this write has put `draft` in place.
+fn is_done(outcome: &Result<Saved>, draft: &Draft) -> bool {
+    matches!(outcome, Ok(Saved::Done(version)) if version.stamp() == draft.stamp)
 }
 
 pub(super) async fn many_loads_at_once_have_each_their_outcome(stage: Stage) {
@@ -87,7 +96,7 @@ pub(super) async fn many_loads_at_once_have_each_their_outcome(stage: Stage) {
 pub(super) async fn many_saves_at_once_have_each_their_outcome(stage: Stage) {
     let (subject, sessions) = (stage.store(), numbered(&stage).await);
     for (id, _) in sessions.iter().skip(2).step_by(5) {
-        assert!(subject.must_destroy(id).await, "it was there");
+        subject.must_end(id).await;
     }
     let saves: Arc<Vec<Draft>> = Arc::new((0..MANY).map(saved).collect());
     let store = subject.shared();
@@ -97,45 +106,36 @@ pub(super) async fn many_saves_at_once_have_each_their_outcome(stage: Stage) {
             let (store, sessions, saves) = (store.clone(), sessions.clone(), saves.clone());
             async move {
                 let (id, created) = &sessions[n];
+                let (right, wrong) = (created.stamp.into(), draft("").stamp.into());
                 match n % 5 {
-                    1 => store.save(id, &saves[n], draft("").stamp).await,
+                    1 => store.save(id, &saves[n], &wrong).await,
                     // Twice, as after a lost answer.
                     3 => {
-                        let first = store.save(id, &saves[n], created.stamp).await;
-                        first.and(store.save(id, &saves[n], created.stamp).await)
+                        let first = store.save(id, &saves[n], &right).await;
+                        first.and(store.save(id, &saves[n], &right).await)
                     }
-                    _ => store.save(id, &saves[n], created.stamp).await,
+                    _ => store.save(id, &saves[n], &right).await,
                 }
             }
         }
     });
     for (n, outcome) in outcomes.await.into_iter().enumerate() {
-        let outcome = outcome.unwrap_or_else(|error| panic!("save {n} of many: {error:?}"));
-        let expected = match n % 5 {
-            1 => Saved::Conflict,
-            2 => Saved::Gone,
-            _ => Saved::Done(saves[n].stamp),
+        let as_meant = match n % 5 {
+            1 => matches!(outcome, Ok(Saved::Conflict)),
+            2 => matches!(outcome, Ok(Saved::Gone)),
+            _ => is_done(&outcome, &saves[n]),
         };
-        assert_eq!(outcome, expected, "save {n} of many at once");
-        let (id, created) = &sessions[n];
-        match expected {
-            Saved::Gone => subject.must_lack(id, "it was destroyed").await,
-            Saved::Conflict => {
-                let found = subject.must_find(id).await;
-                assert_eq!(found.data, created.data, "session {n}, not saved");
-            }
-            Saved::Done(_) => {
-                let (found, saved) = (subject.must_find(id).await, &saves[n]);
-                assert_eq!(found.data, saved.data, "the data of session {n}");
-                assert_eq!(found.stamp, saved.stamp, "the stamp of session {n}");
-                assert_eq!(found.owner, saved.owner, "the owner of session {n}");
-                assert_eq!(found.lifetime, saved.lifetime, "the limits of session {n}");
-            }
+        assert!(as_meant, "save {n} of many at once was {outcome:?}");
+        let ((id, created), what) = (&sessions[n], format!("session {n} after many saves"));
+        match n % 5 {
+            1 => subject.must_be(id, created, &what).await,
+            2 => subject.must_lack(id, "it was destroyed").await,
+            _ => subject.must_be(id, &saves[n], &what).await,
         }
     }
 }
 
-/// The save of session `n`: of several lengths, lifetimes and owners.
+/// The save of session `n`: of several lengths, lifetimes, owners and credentials.
 fn saved(n: usize) -> Draft {
     let data = format!("saved {n} {}", "x".repeat(n * 37 % 1_000));
     let lifetime = match n % 7 {
@@ -144,13 +144,16 @@ fn saved(n: usize) -> Draft {
         _ => hours(2),
     };
     let owner = (!n.is_multiple_of(4)).then(|| owner(&format!("user {}", n % 9)));
-    Draft::new(data, lifetime).with_owner(owner)
+    let credential = credential(&noise(n % 193));
+    Draft::new(data, lifetime)
+        .with_owner(owner)
+        .with_credential(credential)
 }
 
 pub(super) async fn many_touches_at_once_have_each_their_outcome(stage: Stage) {
     let (subject, sessions) = (stage.store(), numbered(&stage).await);
     for (id, _) in sessions.iter().step_by(3) {
-        assert!(subject.must_destroy(id).await, "it was there");
+        subject.must_end(id).await;
     }
     let store = subject.shared();
     let idle = |n: usize| match n % 2 {
@@ -173,7 +176,7 @@ pub(super) async fn many_touches_at_once_have_each_their_outcome(stage: Stage) {
         let (left, idle) = (left.and_then(|left| left.left()), idle(n).duration());
         let (left, idle) = (left.expect("it lives"), idle.expect("a limit"));
         assert!(
-            left <= idle && left + super::fixture::secs(60) > idle,
+            left <= idle && left + secs(60) > idle,
             "touch {n} of many at once left {left:?}, and should have left {idle:?}"
         );
     }
@@ -182,31 +185,37 @@ pub(super) async fn many_touches_at_once_have_each_their_outcome(stage: Stage) {
 pub(super) async fn many_destroys_at_once_have_each_their_outcome(stage: Stage) {
     let (subject, sessions) = (stage.store(), numbered(&stage).await);
     let store = subject.shared();
-    // Each by two callers, and as many that never were.
-    let destroyed = in_parallel(3 * MANY, {
+    // Each by two callers, of whom one names its version, and as many that are not there: never
+    // begun, and another version.
+    let destroyed = in_parallel(4 * MANY, {
         let sessions = sessions.clone();
         move |n| {
             let (store, sessions) = (store.clone(), sessions.clone());
             async move {
+                let (id, created) = &sessions[n % MANY];
                 match n / MANY {
-                    2 => store.destroy(&id()).await,
-                    _ => store.destroy(&sessions[n % MANY].0).await,
+                    0 => store.destroy(id, None).await,
+                    1 => store.destroy(id, Some(&created.stamp.into())).await,
+                    2 => store.destroy(&super::fixture::id(), None).await,
+                    _ => store.destroy(id, Some(&draft("").stamp.into())).await,
                 }
             }
         }
     });
-    let destroyed: Vec<bool> = destroyed
+    let destroyed: Vec<Option<Ended>> = destroyed
         .await
         .into_iter()
         .map(|done| done.unwrap_or_else(|error| panic!("a destroy of many: {error:?}")))
         .collect();
-    for (n, (id, _)) in sessions.iter().enumerate() {
-        let both = [destroyed[n], destroyed[n + MANY]];
-        assert!(
-            both[0] != both[1],
-            "of two destroys of session {n} one is true: {both:?}"
-        );
-        assert!(!destroyed[n + 2 * MANY], "what never was is not destroyed");
+    for (n, (id, created)) in sessions.iter().enumerate() {
+        let both = [&destroyed[n], &destroyed[n + MANY]];
+        let told: Vec<_> = both.into_iter().flatten().collect();
+        assert_eq!(told.len(), 1, "of two destroys of session {n} one ends it");
+        let told = (&told[0].id, &told[0].owner);
+        assert_eq!(told, (id, &created.owner), "what destroy tells of {n}");
+        for none in [&destroyed[n + 2 * MANY], &destroyed[n + 3 * MANY]] {
+            assert_eq!(none, &None, "what is not there is not destroyed");
+        }
         subject.must_lack(id, "it was destroyed").await;
     }
 }

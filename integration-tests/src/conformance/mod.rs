@@ -4,8 +4,12 @@
 //! [`conformance_tests!`](crate::conformance_tests) into a test: it expands to one test a case.
 //! [`run_all`] runs the same cases in one go and gives a [`Report`].
 
+mod busy;
 mod case;
 mod cases;
+mod chance;
+mod changing;
+mod compare;
 mod counting;
 mod crowd;
 mod factory;
@@ -20,19 +24,24 @@ mod timing;
 mod anchor;
 mod cancellation;
 mod corruption;
+mod credential;
 mod crud;
+mod destroy;
 mod directory;
 mod expiry;
 mod keys;
 mod manager;
 mod many;
 mod model;
+mod owners;
+mod people;
 mod races;
 mod reaping;
-mod rename;
 mod retries;
 mod secrets;
+mod signing_out;
 mod sizes;
+mod tokens;
 mod touch;
 mod updates;
 

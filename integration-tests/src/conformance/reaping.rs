@@ -7,7 +7,7 @@ use session_core::{Draft, Ended, Lifetime, SessionId};
 
 use super::Stage;
 use super::crowd::{in_parallel, together};
-use super::fixture::{draft, draft_living, fixed, id, ms, owner, related_ids, secs};
+use super::fixture::{draft, draft_living, fixed, id, ids, ms, owner, secs};
 use super::subject::Subject;
 use super::timing::{check_age, timed, wait_until};
 
@@ -86,7 +86,7 @@ pub(super) async fn ten_instances_reap_each_session_once(stage: Stage) {
 pub(super) async fn reap_tells_id_owner_and_age(stage: Stage) {
     let store = stage.store();
     let (owned, unowned, ann) = (id(), id(), owner("ann"));
-    let ((), written) = timed(async {
+    let (_, written) = timed(async {
         store
             .must_create(&owned, &brief("ann's").with_owner(ann.clone()))
             .await;
@@ -100,7 +100,8 @@ pub(super) async fn reap_tells_id_owner_and_age(stage: Stage) {
         let whose = (one.id == owned).then(|| ann.clone());
         assert_eq!(one.owner, whose, "the owner told of {:?}", one.id);
         assert!(one.id == owned || one.id == unowned, "the id told: {one:?}");
-        check_age(one.age, written, read, "as reaped");
+        let age = one.age.expect("the age of what is reaped is known");
+        check_age(age, written, read, "as reaped");
     }
     assert!(store.must_reap(10).await.is_empty(), "reaped again");
 }
@@ -150,31 +151,32 @@ pub(super) async fn reap_takes_its_limit(stage: Stage) {
 pub(super) async fn what_was_ended_is_not_reaped(stage: Stage) {
     let (store, ann) = (stage.store(), owner("ann"));
     let limit = ms(300);
-    let ((destroyed, owned, [old, new]), written) = timed(async {
-        let (destroyed, owned, renamed) = (id(), id(), related_ids());
-        let [old, new] = &renamed;
+    let ((ended, left), written) = timed(async {
+        let ([destroyed, by_version, owned], left) = (ids(), id());
         let living = || draft_living("brief", fixed(limit));
         store.must_create(&destroyed, &living()).await;
-        store
-            .must_create(&owned, &living().with_owner(ann.clone()))
-            .await;
-        let first = living();
-        store.must_create(old, &first).await;
+        let version = store.must_create(&by_version, &living()).await;
+        let anns = living().with_owner(ann.clone());
+        store.must_create(&owned, &anns).await;
+        store.must_create(&left, &living()).await;
         // On a machine too slow for this they have expired, and are reaped by right.
-        let _ = store.must_destroy(&destroyed).await;
+        store.must_destroy(&destroyed).await;
+        store.must_destroy_version(&by_version, version).await;
         store.must_destroy_owned_by(&ann, None).await;
-        let _ = store.must_rename(old, new, &living(), first.stamp).await;
-        (destroyed, owned, renamed)
+        ([destroyed, by_version, owned], left)
     })
     .await;
     wait_until(written.dead_from(limit)).await;
     let reaped = reap_all(&store).await;
     let reaped = ids_of(&reaped);
     if written.ended - written.began < limit {
-        assert!(!reaped.contains(&&destroyed), "reaped, though destroyed");
-        assert!(!reaped.contains(&&owned), "reaped, though logged out");
-        assert!(!reaped.contains(&&old), "reaped under the old id");
-        assert_eq!(reaped, [&new], "reaped under the new id");
+        for (id, how) in ended
+            .iter()
+            .zip(["by its id", "by its version", "by owner"])
+        {
+            assert!(!reaped.contains(&id), "reaped, though destroyed {how}");
+        }
+        assert_eq!(reaped, [&left], "reaped, as it was left");
     }
 }
 
@@ -221,21 +223,15 @@ pub(super) async fn a_touched_session_is_not_reaped(stage: Stage) {
 
 pub(super) async fn an_id_used_again_is_not_reaped(stage: Stage) {
     let store = stage.store();
-    let [from, to] = related_ids();
-    let (again, first) = (id(), draft("moves"));
+    let again = id();
     store.must_create(&again, &brief("before")).await;
-    store.must_create(&to, &brief("before")).await;
-    store.must_create(&from, &first).await;
     let_expire().await;
-    store.must_create(&again, &draft("after")).await;
-    store
-        .must_move(&from, &to, &draft("after"), first.stamp)
-        .await;
+    let after = draft("after");
+    store.must_create(&again, &after).await;
     reap_all(&store).await;
-    for id in [&again, &to] {
-        let found = store.must_find(id).await;
-        assert_eq!(found.data, "after", "the session that has its id now");
-    }
+    store
+        .must_be(&again, &after, "the session that has its id now")
+        .await;
 }
 
 pub(super) async fn reap_leaves_other_namespaces_alone(stage: Stage) {

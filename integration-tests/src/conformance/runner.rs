@@ -1,6 +1,5 @@
 //! Runs cases: on a fresh stage, within a time limit, cleaning up after them.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use super::chance::panic_text;
 use super::report::announce_not_run;
 use super::{CASES, Case, CaseReport, Outcome, Report, Stage, StoreFactory};
 
@@ -75,15 +75,6 @@ async fn run_on(stage: &Stage, case: &'static Case) -> Outcome {
             Outcome::Failed(format!("it hangs: not done within {CASE_LIMIT:?}"))
         }
     }
-}
-
-/// The text of a panic.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
-        .unwrap_or_else(|| "a panic without a text".to_owned())
 }
 
 /// Runs the case of this name as the body of a `#[test]`: what

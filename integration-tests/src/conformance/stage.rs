@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_core::{Result, SessionId, SessionStore, Stamp};
+use session_core::{Error, Result, SessionId, SessionStore, Stamp};
 
 use super::subject::Subject;
 use super::{Need, StoreFactory, TestStore};
@@ -118,8 +118,10 @@ impl Stage {
     async fn can_corrupt(&self) -> Result<bool> {
         let probe = fresh_namespace();
         let store = self.open(&probe).await?;
-        let id = super::fixture::id();
-        store.create(&id, &super::fixture::draft("probe")).await?;
+        let (id, draft) = (super::fixture::id(), super::fixture::draft("probe"));
+        if !store.create(&id, &draft).await?.is_done() {
+            return Err(Error::store("create", "a new id is taken"));
+        }
         self.0.factory.corrupt(&probe, &id).await
     }
 

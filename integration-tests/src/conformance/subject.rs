@@ -5,12 +5,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use session_core::{
-    Cursor, Draft, Ended, Owner, Record, Saved, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, Stamp, Timeout, Ttl,
+    Cursor, Draft, Ended, Owner, Page, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionInfo, SessionStore, Timeout, Ttl, Version,
 };
 
-/// Pages that a listing may have before it counts as endless.
+use super::compare::check_same;
+
+/// The most pages of a listing, or calls to end an owner's sessions. More count as endless.
 const MOST_PAGES: usize = 100_000;
+
+/// The limit of a page or call where a case needs no other.
+const USUAL_LIMIT: usize = 100;
 
 /// The store under test. It is a `SessionStore`; its methods of its own (`must_…`) panic where the
 /// store answers with an error, which is never right where a case uses them.
@@ -36,10 +41,10 @@ impl Subject {
         Arc::clone(&self.0)
     }
 
-    /// Creates it, and checks the stamp that is given back.
-    pub async fn must_create(&self, id: &SessionId, draft: &Draft) {
-        let stamp = self.create(id, draft).await.expect("create failed");
-        assert_eq!(stamp, draft.stamp, "create gives back the draft's stamp");
+    /// Creates it, and checks that this was done and which version is given back.
+    pub async fn must_create(&self, id: &SessionId, draft: &Draft) -> Version {
+        let created = self.create(id, draft).await.expect("create failed");
+        done(created, draft, "a create of an id that no session has")
     }
 
     /// Loads it.
@@ -62,20 +67,36 @@ impl Subject {
         );
     }
 
-    /// Saves it, and checks the stamp that is given back if it is done.
-    pub async fn must_save(&self, id: &SessionId, draft: &Draft, expected: Stamp) -> Saved {
-        let saved = self.save(id, draft, expected).await.expect("save failed");
-        own_stamp(saved, draft)
+    /// Checks that the session is as `draft` made it, but for what is left of its time.
+    pub async fn must_be(&self, id: &SessionId, draft: &Draft, what: &str) {
+        let found = self.must_find(id).await;
+        check_same(&found, draft, what);
+    }
+
+    /// Saves it, and checks the version that is given back if it is done.
+    pub async fn must_save(
+        &self,
+        id: &SessionId,
+        draft: &Draft,
+        expected: impl Into<Version>,
+    ) -> Saved {
+        let saved = self.save(id, draft, &expected.into()).await;
+        let saved = saved.expect("save failed");
+        if saved.is_done() {
+            done(saved.clone(), draft, "a save");
+        }
+        saved
     }
 
     /// Saves it, and checks that this was done.
-    pub async fn must_replace(&self, id: &SessionId, draft: &Draft, expected: Stamp) {
+    pub async fn must_replace(
+        &self,
+        id: &SessionId,
+        draft: &Draft,
+        expected: impl Into<Version>,
+    ) -> Version {
         let saved = self.must_save(id, draft, expected).await;
-        assert_eq!(
-            saved,
-            Saved::Done(draft.stamp),
-            "a save of the stamp in place"
-        );
+        done(saved, draft, "a save of the version in place")
     }
 
     /// Touches it.
@@ -83,37 +104,24 @@ impl Subject {
         self.touch(id, idle.into()).await.expect("touch failed")
     }
 
-    /// Renames it, and checks the stamp that is given back if it is done.
-    pub async fn must_rename(
-        &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) -> Saved {
-        let saved = self.rename(from, to, draft, expected).await;
-        own_stamp(saved.expect("rename failed"), draft)
+    /// Destroys it, whatever its version, and checks the id that is given back.
+    pub async fn must_destroy(&self, id: &SessionId) -> Option<Ended> {
+        own_end(self.destroy(id, None).await, id)
     }
 
-    /// Renames it, and checks that this was done.
-    pub async fn must_move(
+    /// Destroys this version of it, and checks the id that is given back.
+    pub async fn must_destroy_version(
         &self,
-        from: &SessionId,
-        to: &SessionId,
-        draft: &Draft,
-        expected: Stamp,
-    ) {
-        let saved = self.must_rename(from, to, draft, expected).await;
-        assert_eq!(
-            saved,
-            Saved::Done(draft.stamp),
-            "a rename of the stamp in place"
-        );
+        id: &SessionId,
+        expected: impl Into<Version>,
+    ) -> Option<Ended> {
+        own_end(self.destroy(id, Some(&expected.into())).await, id)
     }
 
-    /// Destroys it.
-    pub async fn must_destroy(&self, id: &SessionId) -> bool {
-        self.destroy(id).await.expect("destroy failed")
+    /// Destroys it, and checks that it was there.
+    pub async fn must_end(&self, id: &SessionId) -> Ended {
+        let ended = self.must_destroy(id).await;
+        ended.unwrap_or_else(|| panic!("destroy of the live session {id:?} found none"))
     }
 
     /// The directory, which the case says it needs.
@@ -131,18 +139,11 @@ impl Subject {
 
     /// Lists all live sessions by pages of `limit`.
     pub async fn must_list(&self, limit: usize) -> Vec<SessionInfo> {
-        let mut sessions = Vec::new();
-        let mut cursor: Option<Cursor> = None;
-        for _ in 0..MOST_PAGES {
+        all_pages(async |cursor| {
             let page = self.dir().list(cursor.as_ref(), limit).await;
-            let page = page.expect("list failed");
-            sessions.extend(page.sessions);
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return sessions,
-            }
-        }
-        panic!("the listing does not end: {MOST_PAGES} pages so far");
+            page.expect("list failed")
+        })
+        .await
     }
 
     /// The ids that a listing gives; a store may give one twice.
@@ -150,10 +151,18 @@ impl Subject {
         ids_of(&self.must_list(limit).await)
     }
 
+    /// Lists the sessions of an owner by pages of `limit`.
+    pub async fn must_own_by(&self, owner: &Owner, limit: usize) -> Vec<SessionInfo> {
+        all_pages(async |cursor| {
+            let page = self.dir().owned_by(owner, cursor.as_ref(), limit).await;
+            page.expect("owned_by failed")
+        })
+        .await
+    }
+
     /// Lists the sessions of an owner.
     pub async fn must_own(&self, owner: &Owner) -> Vec<SessionInfo> {
-        let owned = self.dir().owned_by(owner).await;
-        owned.expect("owned_by failed")
+        self.must_own_by(owner, USUAL_LIMIT).await
     }
 
     /// The ids of an owner's sessions.
@@ -161,14 +170,44 @@ impl Subject {
         ids_of(&self.must_own(owner).await)
     }
 
-    /// Ends the sessions of an owner.
+    /// Ends sessions of an owner, about `limit` of them.
+    pub async fn must_destroy_some_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        limit: usize,
+    ) -> Vec<Ended> {
+        let ended = self.dir().destroy_owned_by(owner, except, limit).await;
+        ended.expect("destroy_owned_by failed")
+    }
+
+    /// Ends the sessions of an owner, about `limit` a call, until none is left. Gives all that was
+    /// reported.
+    pub async fn must_destroy_owned_by_steps(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        limit: usize,
+    ) -> Vec<Ended> {
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let ended = self.must_destroy_some_owned_by(owner, except, limit).await;
+            if ended.is_empty() {
+                return all;
+            }
+            all.extend(ended);
+        }
+        panic!("an owner's sessions do not come to an end: {MOST_PAGES} calls so far");
+    }
+
+    /// Ends the sessions of an owner. Gives all that was reported.
     pub async fn must_destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
     ) -> Vec<Ended> {
-        let ended = self.dir().destroy_owned_by(owner, except).await;
-        ended.expect("destroy_owned_by failed")
+        self.must_destroy_owned_by_steps(owner, except, USUAL_LIMIT)
+            .await
     }
 
     /// Ends all sessions.
@@ -182,13 +221,46 @@ impl Subject {
     }
 }
 
-fn ids_of(sessions: &[SessionInfo]) -> BTreeSet<SessionId> {
+/// What all pages show, from the first to the last. `page` is told where the next one starts.
+pub(super) async fn all_pages<R>(page: impl Fn(Option<Cursor>) -> R) -> Vec<SessionInfo>
+where
+    R: Future<Output = Page>,
+{
+    let mut sessions = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    for _ in 0..MOST_PAGES {
+        let shown = page(cursor).await;
+        sessions.extend(shown.sessions);
+        match shown.next {
+            Some(next) => cursor = Some(next),
+            None => return sessions,
+        }
+    }
+    panic!("the listing does not end: {MOST_PAGES} pages so far");
+}
+
+/// The ids of what a listing shows.
+pub(super) fn ids_of(sessions: &[SessionInfo]) -> BTreeSet<SessionId> {
     sessions.iter().map(|one| one.id.clone()).collect()
 }
 
-fn own_stamp(saved: Saved, draft: &Draft) -> Saved {
-    if let Saved::Done(stamp) = saved {
-        assert_eq!(stamp, draft.stamp, "a write gives back the draft's stamp");
+/// The version that a write has made, which must be the draft's.
+fn done(saved: Saved, draft: &Draft, what: &str) -> Version {
+    let Saved::Done(version) = saved else {
+        panic!("{what} must be Done, was {saved:?}");
+    };
+    assert_eq!(
+        version.stamp(),
+        draft.stamp,
+        "{what} gives back the draft's stamp"
+    );
+    version
+}
+
+fn own_end(ended: Result<Option<Ended>>, id: &SessionId) -> Option<Ended> {
+    let ended = ended.expect("destroy failed");
+    if let Some(one) = &ended {
+        assert_eq!(one.id, *id, "destroy gives back the id of what it ended");
     }
-    saved
+    ended
 }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use session_core::{Bytes, Draft, Error, Lifetime, Saved, SessionId};
+use session_core::{Bytes, Draft, Lifetime, Saved, SessionId};
 
 use super::Stage;
 use super::crowd::in_parallel;
-use super::fixture::{draft, hours, id, ms, owner, random_below, secs};
+use super::fixture::{credential, draft, hours, id, ms, owner, random_below, secs};
 use super::subject::Subject;
 
 /// Writers of one session at the same time.
@@ -24,10 +24,10 @@ async fn update(store: &Subject, id: &SessionId, change: impl Fn(&[u8]) -> Vec<u
     loop {
         let found = store.must_find(id).await;
         let draft = Draft::new(change(&found.data), hours(1));
-        match store.must_save(id, &draft, found.stamp).await {
+        match store.must_save(id, &draft, found.version).await {
             Saved::Done(_) => return,
             Saved::Conflict => tokio::time::sleep(ms(random_below(8) as u64)).await,
-            Saved::Gone => panic!("the session is gone, and nobody ended it"),
+            saved => panic!("nobody has ended the session, and its save was {saved:?}"),
         }
     }
 }
@@ -88,37 +88,30 @@ fn number(data: &[u8]) -> usize {
     text.parse().expect("the number that was written")
 }
 
-pub(super) async fn of_many_saves_of_one_stamp_one_is_done(stage: Stage) {
+pub(super) async fn of_many_saves_of_one_version_one_is_done(stage: Stage) {
     let stores = [stage.store(), stage.instance().await];
     for _ in 0..5 {
         let (id, first) = (id(), draft("read by all"));
-        stores[0].must_create(&id, &first).await;
+        let version = stores[0].must_create(&id, &first).await;
         let (writers, written) = (stores.clone(), id.clone());
         let saved = in_parallel(32, move |n| {
             let (store, id) = (writers[n % 2].clone(), written.clone());
+            let version = match n % 3 {
+                0 => first.stamp.into(),
+                _ => version.clone(),
+            };
             async move {
                 let draft = draft(&format!("written by {n}"));
-                (
-                    draft.clone(),
-                    store.must_save(&id, &draft, first.stamp).await,
-                )
+                let saved = store.must_save(&id, &draft, version).await;
+                (draft, saved)
             }
         })
         .await;
-        let done = saved
-            .iter()
-            .filter(|(_, saved)| matches!(saved, Saved::Done(_)));
-        let done: Vec<&Draft> = done.map(|(draft, _)| draft).collect();
-        assert_eq!(done.len(), 1, "saves done of 32 that expect one stamp");
+        let done: Vec<_> = saved.iter().filter(|(_, saved)| saved.is_done()).collect();
+        assert_eq!(done.len(), 1, "saves done of 32 that expect one version");
         let conflicts = saved.iter().filter(|(_, saved)| *saved == Saved::Conflict);
         assert_eq!(conflicts.count(), 31, "the others are conflicts");
-        let found = stores[0].must_find(&id).await;
-        let written = (done[0].data.clone(), done[0].stamp);
-        assert_eq!(
-            (found.data, found.stamp),
-            written,
-            "the session of the one that was done"
-        );
+        stores[0].must_be(&id, &done[0].0, "by the one done").await;
     }
 }
 
@@ -139,38 +132,26 @@ pub(super) async fn of_200_creators_of_one_id_one_wins(stage: Stage) {
     })
     .await;
     let mut winners = Vec::new();
-    for (draft, result) in results {
-        match result {
-            Ok(stamp) => {
-                assert_eq!(stamp, draft.stamp, "create gives back the draft's stamp");
+    for (draft, created) in results {
+        match created.expect("create failed") {
+            Saved::Done(version) => {
+                assert_eq!(version.stamp(), draft.stamp, "the stamp given back");
                 winners.push(draft);
             }
-            Err(Error::AlreadyExists) => {}
-            Err(error) => panic!("the others must be AlreadyExists, one was {error:?}"),
+            created => assert_eq!(created, Saved::Conflict, "the others are conflicts"),
         }
     }
-    assert_eq!(
-        winners.len(),
-        1,
-        "creates that succeeded, of {CREATORS} at once"
-    );
-    let found = stores[0].must_find(&id).await;
-    assert_eq!(
-        found.data, winners[0].data,
-        "the data of the one that succeeded"
-    );
-    assert_eq!(
-        found.stamp, winners[0].stamp,
-        "the stamp of the one that succeeded"
-    );
+    assert_eq!(winners.len(), 1, "creates done, of {CREATORS} at once");
+    stores[0].must_be(&id, &winners[0], "by the one done").await;
 }
 
-/// A draft whose owner, limits and data all tell the same number.
+/// A draft whose owner, credential, limits and data all tell the same number.
 fn coherent(n: usize) -> Draft {
     let data = n.to_string().repeat(1 + 500 * (n % 3));
     let absolute = secs(10_000 + n as u64);
     Draft::new(Bytes::from(data), Lifetime::new(secs(5_000), absolute))
         .with_owner(owner(&n.to_string()))
+        .with_credential(credential(&n.to_le_bytes()))
 }
 
 pub(super) async fn readers_see_whole_writes(stage: Stage) {
@@ -186,6 +167,10 @@ pub(super) async fn readers_see_whole_writes(stage: Stage) {
                 let owner = found.owner.expect("every write has an owner");
                 let whole = coherent(owner.as_str().parse().expect("a number"));
                 assert_eq!(found.data, whole.data, "the data beside the owner {owner}");
+                assert_eq!(
+                    found.credential, whole.credential,
+                    "the credential beside the owner {owner}"
+                );
                 assert_eq!(
                     found.lifetime, whole.lifetime,
                     "the limits beside the owner {owner}"
@@ -229,7 +214,7 @@ pub(super) async fn touches_between_saves_lose_nothing(stage: Stage) {
         );
         count += 1;
         let draft = draft(&count.to_string());
-        store.must_replace(&id, &draft, found.stamp).await;
+        store.must_replace(&id, &draft, found.version).await;
         tokio::task::yield_now().await;
     }
     if let Err(error) = touching.await {
@@ -245,28 +230,14 @@ pub(super) async fn touches_between_saves_lose_nothing(stage: Stage) {
 pub(super) async fn another_instance_sees_a_write_at_once(stage: Stage) {
     let (here, there) = (stage.store(), stage.instance().await);
     for n in 0..20 {
-        let [id, to] = super::fixture::related_ids();
-        let (first, second, third) = (draft("created"), draft("saved"), draft("renamed"));
+        let (id, first, second) = (id(), draft("created"), draft("saved"));
         here.must_create(&id, &first).await;
-        assert_eq!(
-            there.must_find(&id).await.data,
-            first.data,
-            "created elsewhere, round {n}"
-        );
+        let what = format!("created elsewhere, round {n}");
+        there.must_be(&id, &first, &what).await;
         there.must_replace(&id, &second, first.stamp).await;
-        assert_eq!(
-            here.must_find(&id).await.data,
-            second.data,
-            "saved elsewhere, round {n}"
-        );
-        here.must_move(&id, &to, &third, second.stamp).await;
-        there.must_lack(&id, "it was renamed elsewhere").await;
-        assert_eq!(
-            there.must_find(&to).await.data,
-            third.data,
-            "renamed elsewhere, round {n}"
-        );
-        assert!(there.must_destroy(&to).await, "destroy elsewhere");
-        here.must_lack(&to, "it was destroyed elsewhere").await;
+        let what = format!("saved elsewhere, round {n}");
+        here.must_be(&id, &second, &what).await;
+        there.must_end(&id).await;
+        here.must_lack(&id, "it was destroyed elsewhere").await;
     }
 }

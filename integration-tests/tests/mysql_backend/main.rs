@@ -1,12 +1,18 @@
-//! What only MySQL and MariaDB have: migrations, server modes, time zones, locks.
+//! What only MySQL and MariaDB have: migrations, server modes, time zones, locks, rows.
+
+mod destroy;
+mod lost;
+mod owners;
+mod proxy;
+mod rows;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Draft, Error, ErrorKind, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore,
-    SessionToken, Sessions, Stamp, Timeout, Ttl,
+    Draft, ErrorKind, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore,
+    SessionToken, Sessions, Stamp, Timeout, Ttl, Version,
 };
 use session_mysql::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use session_mysql::sqlx::{self, AssertSqlSafe, Executor, MySqlPool, Row};
@@ -46,6 +52,17 @@ async fn drop_table(table: &str) {
 
 fn id() -> SessionId {
     SessionToken::generate().id()
+}
+
+fn owner(name: &str) -> Owner {
+    Owner::new(name).expect("valid")
+}
+
+/// Whether the server is MariaDB.
+async fn is_mariadb() -> bool {
+    let ask = sqlx::query_scalar("SELECT VERSION()");
+    let version: String = ask.fetch_one(&pool().await).await.expect("up");
+    version.contains("MariaDB")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,9 +127,10 @@ async fn time_zones_and_modes_of_a_session_change_nothing() {
     let plain = store(&name).await;
     let id = id();
     let lifetime = Lifetime::new(100 * SECOND, 200 * SECOND);
-    let first = Draft::new("\"\\", lifetime).with_owner(Owner::new("o'\\\"`").expect("valid"));
-    plain.create(&id, &first).await.expect("created");
-    let mut expected = first.stamp;
+    let first = Draft::new("\"\\", lifetime).with_owner(owner("o'\\\"`"));
+    let created = plain.create(&id, &first).await.expect("up");
+    assert_eq!(created, Saved::done(&first));
+    let mut expected = Version::new(first.stamp);
     for set in [
         "SET time_zone = '+05:00'",
         "SET time_zone = '-11:30'",
@@ -135,9 +153,9 @@ async fn time_zones_and_modes_of_a_session_change_nothing() {
             .await
             .expect("set up");
         let draft = Draft::new("\"\\", lifetime).with_owner(first.owner.clone());
-        let saved = odd.save(&id, &draft, expected).await.expect("up");
-        assert_eq!(saved, Saved::Done(draft.stamp), "{set}");
-        expected = draft.stamp;
+        let saved = odd.save(&id, &draft, &expected).await.expect("up");
+        assert_eq!(saved, Saved::done(&draft), "{set}");
+        expected = draft.stamp.into();
         for store in [&plain, &odd] {
             let record = store.load(&id).await.expect("up").expect("there");
             assert!(
@@ -199,16 +217,20 @@ async fn connections_killed_under_load_lose_nothing() {
     for _ in 0..4 {
         let session = sessions.open(first.token().as_ref()).await.expect("there");
         tasks.push(tokio::spawn(async move {
-            let mut done = 0;
+            let (mut done, mut in_doubt) = (0, 0);
             while done < 50 {
-                match session
-                    .update("n", |n: Option<u32>| n.unwrap_or(0) + 1)
-                    .await
-                {
+                let updated = session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1);
+                match updated.await {
                     Ok(_) => done += 1,
-                    Err(error) => assert!(error.is_temporary(), "{error:?}"),
+                    // The store was away for too long, or too many others have saved since.
+                    Err(error) => {
+                        let is_unknown = error.kind() == ErrorKind::OutcomeUnknown;
+                        assert!(is_unknown || error.is_temporary(), "{error:?}");
+                        in_doubt += 1;
+                    }
                 }
             }
+            in_doubt
         }));
     }
     let killer = pool().await;
@@ -222,12 +244,17 @@ async fn connections_killed_under_load_lose_nothing() {
             killed += u32::from(kill.execute(&killer).await.is_ok());
         }
     }
+    let mut in_doubt = 0;
     for task in tasks {
-        task.await.expect("no panic");
+        in_doubt += task.await.expect("no panic");
     }
     assert!(killed > 0);
     let last = sessions.open(first.token().as_ref()).await.expect("there");
-    assert!(last.get::<u32>("n").expect("a number") >= Some(200));
+    let counted = last.get::<u32>("n").expect("a number").expect("set");
+    assert!(
+        (200..=200 + in_doubt).contains(&counted),
+        "{counted} of 200 and {in_doubt} in doubt"
+    );
     drop_table(&name).await;
 }
 
@@ -253,10 +280,7 @@ async fn reaping_under_traffic_does_not_disturb_it() {
                 let id = &ids[n % ids.len()];
                 let brief = Draft::new("{}", Lifetime::idle(Duration::from_millis(40)));
                 let began = std::time::Instant::now();
-                match store.create(id, &brief).await {
-                    Ok(_) | Err(Error::AlreadyExists) => {}
-                    Err(error) => panic!("{error:?}"),
-                }
+                let _ = store.create(id, &brief).await.expect("created, or taken");
                 store
                     .touch(id, Timeout::After(Duration::from_millis(60)))
                     .await
@@ -296,7 +320,8 @@ async fn a_dropped_reap_leaves_no_lock_behind() {
     let store = store(&name).await;
     for _ in 0..300 {
         let brief = Draft::new("{}", Lifetime::idle(Duration::from_millis(1)));
-        store.create(&id(), &brief).await.expect("created");
+        let created = store.create(&id(), &brief).await.expect("up");
+        assert!(created.is_done());
     }
     let mut reported = 0;
     for patience in 0..40 {
@@ -324,9 +349,9 @@ async fn lookups_go_by_an_index() {
     let name = table();
     let store = store(&name).await;
     for n in 0..300 {
-        let owner = Owner::new(format!("u{n}")).expect("valid");
-        let draft = Draft::new("{}", Lifetime::default()).with_owner(owner);
-        store.create(&id(), &draft).await.expect("created");
+        let draft = Draft::new("{}", Lifetime::default()).with_owner(owner(&format!("u{n}")));
+        let created = store.create(&id(), &draft).await.expect("up");
+        assert!(created.is_done());
     }
     let one = store.list(None, 1).await.expect("listed").sessions[0]
         .id
@@ -334,7 +359,14 @@ async fn lookups_go_by_an_index() {
     let live = "(deadline IS NULL OR deadline > UTC_TIMESTAMP(6))";
     for (filter, key) in [
         (format!("id = '{}' AND {live}", one.as_str()), "PRIMARY"),
-        (format!("owner = 'u7' AND {live}"), "owner"),
+        (
+            format!("owner = 'u7' AND id > '' AND {live} ORDER BY id LIMIT 100"),
+            "owner",
+        ),
+        (
+            format!("owner = 'u7' AND id <> '' AND {live} LIMIT 128"),
+            "owner",
+        ),
         (
             "due <= TO_SECONDS(UTC_TIMESTAMP()) DIV 60 AND deadline <= UTC_TIMESTAMP(6) LIMIT 10"
                 .to_owned(),
@@ -356,6 +388,42 @@ async fn lookups_go_by_an_index() {
             used.iter().any(|used| plan.contains(used)),
             "{filter}: {plan}"
         );
+    }
+    drop_table(&name).await;
+}
+
+/// Operations of each kind may all be under way at once, which are more than there are connections:
+/// each gets one in its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_long_for_a_connection_while_others_have_theirs_again_and_again() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let name = table();
+    let builder = MysqlStore::builder().table(&name).connections(3);
+    let store = builder.connect(url()).await.expect("set up");
+    let until = std::time::Instant::now() + 3 * SECOND;
+    let mut tasks = Vec::new();
+    for _ in 0..24 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut slowest = Duration::ZERO;
+            while std::time::Instant::now() < until {
+                let (id, draft) = (id(), Draft::new("{}", Lifetime::default()));
+                let began = std::time::Instant::now();
+                assert!(store.create(&id, &draft).await.expect("up").is_done());
+                assert!(store.load(&id).await.expect("up").is_some());
+                let touched = store.touch(&id, Timeout::After(SECOND)).await;
+                assert!(touched.expect("up").is_some());
+                assert!(store.destroy(&id, None).await.expect("up").is_some());
+                slowest = slowest.max(began.elapsed());
+            }
+            slowest
+        }));
+    }
+    for task in tasks {
+        let slowest = task.await.expect("no panic");
+        assert!(slowest < 2 * SECOND, "{slowest:?}");
     }
     drop_table(&name).await;
 }

@@ -1,0 +1,75 @@
+//! What can be wrong with a store.
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    PromisesNothing,
+    // Create and save.
+    CreateOverwrites,
+    SaveCreates,
+    LastWriteWins,
+    CompareThenWrite,
+    ForgetsItsStamp,
+    SaveRestarts,
+    RecreatesItsOwn,
+    ResavesItsOwn,
+    SaysDoneToOvertaken,
+    WritesOvertakenAgain,
+    NeedsStoredBytes,
+    TruncatesBlobs,
+    KeepsLock,
+    // Credentials.
+    DropsCredential,
+    TruncatesCredential,
+    TrimsCredential,
+    CredentialIsText,
+    JoinsCredentialAndOwner,
+    LongDataDropsCredential,
+    KeepsFirstCredential,
+    NeverClearsCredential,
+    ConflictWritesCredential,
+    TouchLosesCredential,
+    MixesCredentials,
+    TornCredential,
+    // Load, and time.
+    TornLoad,
+    NoExpiryFilter,
+    OwnClock,
+    WholeSeconds,
+    // Touch.
+    TouchWritesData,
+    TouchRevives,
+    TouchPassesAbsolute,
+    TouchShortens,
+    // Destroy.
+    DestroyTellsNoOwner,
+    DestroyTellsNoAge,
+    DestroyIgnoresVersion,
+    DestroysNoVersion,
+    DestroyInTwoCommands,
+    DestroyComparesStamps,
+    DestroyMarks,
+    // Ids and namespaces.
+    FoldsCase,
+    TrimsSpace,
+    ClearsByPrefix,
+    ShowsPassword,
+    // Listings and owners.
+    OffsetCursor,
+    CorruptStopsListing,
+    StaleOwners,
+    OwnerOffset,
+    OwnerPagesOverlap,
+    OwnerOnOnePage,
+    TrustsIndex,
+    LosesIndexEntry,
+    LogoutStopsAtException,
+    LogoutStopsAtStaleEntries,
+    LogoutTellsTwice,
+    LogoutOneByOne,
+    LogoutComparesStamps,
+    // Reaping.
+    ReapsTwice,
+    ReapsLive,
+}
