@@ -2,7 +2,8 @@
 //!
 //! Express' records have no room for a stamp, so a record does not say which write made it. What
 //! this process has sent, it remembers here instead: the latest [`MOST`] writes of each kind, as
-//! hashes and ids. What is forgotten, or was sent by another process, costs an honest "unknown".
+//! hashes and ids. A write that is forgotten meets a conflict when it is sent again, which its
+//! manager takes for an unknown outcome.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -129,24 +130,20 @@ impl Sent {
         self.latest().take_move(is_only).is_some()
     }
 
-    /// The ids that the session `id` was, or may have been, moved to by this process. The session
-    /// is being destroyed, which moves in flight learn when they [end](Self::end_move).
-    pub(crate) fn end_session(&self, id: &SessionId) -> Vec<SessionId> {
+    /// The ids that this process has moved the session `from` to, or may have. The session is being
+    /// destroyed, which moves in flight learn when they [end](Self::end_move).
+    ///
+    /// To be asked once `from` has been removed: whatever has moved it before that is known by then.
+    pub(crate) fn destroy_moves(&self, from: &SessionId) -> Vec<SessionId> {
         let mut latest = self.latest();
         let Latest { moving, moved, .. } = &mut *latest;
-        let mut ids = vec![id.clone()];
-        let mut next = 0;
-        while let Some(from) = ids.get(next).cloned() {
-            let moves = moving.iter_mut().chain(moved.iter_mut());
-            for one in moves.filter(|one| one.from == from) {
-                one.is_ended = true;
-                if !ids.contains(&one.to) {
-                    ids.push(one.to.clone());
-                }
-            }
-            next += 1;
-        }
-        ids.split_off(1)
+        let moves = moving.iter_mut().chain(moved);
+        let moves = moves.filter(|one| one.from == *from);
+        let destroy = |one: &mut Move| {
+            one.is_ended = true;
+            one.to.clone()
+        };
+        moves.map(destroy).collect()
     }
 }
 
@@ -213,16 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_followed_over_all_its_moves_and_moves_in_flight_are_told() {
+    fn a_destroy_knows_where_the_session_has_gone_and_moves_in_flight_are_told() {
         let (sent, stamps) = (Sent::default(), stamps());
-        let b = sent.begin_move(stamps[0], &id("a"));
+        let done = sent.begin_move(stamps[0], &id("a"));
         assert!(!sent.end_move(stamps[0]));
-        let c = sent.begin_move(stamps[1], &b);
-        sent.begin_move(stamps[2], &b);
+        let in_flight = sent.begin_move(stamps[1], &id("a"));
+        sent.begin_move(stamps[2], &id("a"));
         assert!(sent.cancel_move(stamps[2]));
         sent.begin_move(stamps[3], &id("x"));
-        assert_eq!(sent.end_session(&id("a")), [b, c.clone()]);
-        assert_eq!(sent.end_session(&c), []);
+        assert_eq!(sent.destroy_moves(&id("a")), [in_flight.clone(), done]);
+        assert_eq!(sent.destroy_moves(&in_flight), []);
         assert!(sent.end_move(stamps[1]), "destroyed meanwhile");
         assert!(sent.end_move(stamps[1]), "also if it is asked again");
         assert!(!sent.end_move(stamps[3]));
@@ -257,12 +254,12 @@ mod tests {
             sent.end_move(stamp);
         }
         assert!(!sent.is_unanswered(first));
-        assert_eq!(sent.end_session(&id("0")), []);
-        assert_eq!(sent.end_session(&id("a")), [to]);
+        assert_eq!(sent.destroy_moves(&id("0")), []);
+        assert_eq!(sent.destroy_moves(&id("a")), [to]);
         for n in 0..MOST {
             sent.begin_move(Stamp::generate(), &id(&format!("{n}")));
         }
-        assert_eq!(sent.end_session(&id("a")), []);
+        assert_eq!(sent.destroy_moves(&id("a")), []);
         let latest = sent.latest();
         let sizes = [&latest.moving, &latest.moved].map(VecDeque::len);
         assert_eq!((latest.unanswered.len(), sizes), (MOST, [MOST; 2]));

@@ -57,9 +57,9 @@ pub trait ExpressLayout: SessionStore {
 /// # Lost answers
 /// The same draft sent again is [`Saved::Done`] if the stored value is the very one that was sent
 /// before, and an ordinary write if the expected one is still there. Otherwise the outcome is
-/// [`Saved::Unknown`]: no trail tells whether the first sending was done and replaced since. This
-/// process remembers its latest 256 unanswered writes; a draft that was sent by another process is
-/// [`Saved::Conflict`] there.
+/// [`Saved::Unknown`]: no trail tells whether the first sending was done and replaced since. Each
+/// process remembers its latest 256 unanswered writes; an older one is a [`Saved::Conflict`], which
+/// the manager takes for unknown where it has sent the draft before.
 ///
 /// # Listings
 /// The directory lists all sessions. It can't look up owners, because Express' layouts have no index
@@ -414,10 +414,17 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
         if let Some(expected) = expected {
             return self.destroy_version(id, expected).await;
         }
-        let moved_to = self.0.sent.end_session(id);
-        let mut is_ended = self.0.kv.remove(id.as_str()).await?;
-        for id in moved_to {
+        let mut is_ended = false;
+        let mut ids = vec![id.clone()];
+        let mut next = 0;
+        while let Some(id) = ids.get(next) {
             is_ended |= self.0.kv.remove(id.as_str()).await?;
+            for to in self.0.sent.destroy_moves(id) {
+                if !ids.contains(&to) {
+                    ids.push(to);
+                }
+            }
+            next += 1;
         }
         Ok(is_ended.then(|| Ended::unknown(id.clone())))
     }
