@@ -85,8 +85,8 @@ impl MysqlStoreBuilder {
 
     /// Uses a pool of the caller's, as it is set up. It is never closed here.
     ///
-    /// While there is traffic the store holds up to half of its connections, for those that go
-    /// back to a pool are pinged each time.
+    /// Requests use up to half of its connections at once, and the store keeps them while there is
+    /// traffic: a pool pings each connection that goes back to it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

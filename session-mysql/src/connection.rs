@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlConnection, MySqlPool};
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a connection may lie here unused; the pool's own rules count for it afterwards.
 const IDLE: Duration = Duration::from_secs(30);
@@ -18,6 +19,9 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(crate) struct Connections {
     pub(crate) pool: MySqlPool,
     parked: Arc<Parked>,
+    /// One permit for each connection that may be in use. Without it callers would wait for the
+    /// pool, while connections that never go back to it serve others again and again.
+    permits: Arc<Semaphore>,
 }
 
 struct Parked {
@@ -26,25 +30,34 @@ struct Parked {
     most: usize,
 }
 
-/// A connection in use. Dropped without [`release`](Self::release) it is closed, for nobody knows
-/// what it waits for.
+/// A connection in use. Dropped without [`release`](Self::release) it is closed: an answer may
+/// still be under way on it.
 pub(crate) struct InUse {
     connection: Option<PoolConnection<MySql>>,
     parked: Arc<Parked>,
+    /// Dropped after the connection was parked.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connections {
-    /// At most `most` of the pool's connections stay at hand.
+    /// At most `most` of the pool's connections are in use or at hand, but one may always be in
+    /// use.
     pub(crate) fn new(pool: MySqlPool, most: usize) -> Self {
         let parked = Arc::new(Parked {
             connections: Mutex::default(),
             most,
         });
-        Self { pool, parked }
+        Self {
+            pool,
+            parked,
+            permits: Arc::new(Semaphore::new(most.max(1))),
+        }
     }
 
-    /// A connection: the one used last, or one of the pool's.
+    /// A connection, for each caller in its turn: the one used last, or one of the pool's.
     pub(crate) async fn acquire(&self) -> sqlx::Result<InUse> {
+        // Never closed, so there is no other answer than a permit.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let connection = match self.parked.pop() {
             Some(connection) => connection,
             None => self.pool.acquire().await?,
@@ -52,10 +65,11 @@ impl Connections {
         Ok(InUse {
             connection: Some(connection),
             parked: Arc::clone(&self.parked),
+            _permit: permit,
         })
     }
 
-    /// Gives up all that lie here: one was found broken, and it won't be the only one.
+    /// Closes all that lie here: one was found broken, and others may be too.
     pub(crate) fn discard(&self) {
         for (connection, _) in self.parked.lock().drain(..) {
             close(connection);

@@ -72,9 +72,10 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 fn from_number(operation: &'static str, number: u16) -> Error {
     let said = format!("MySQL error {number}");
     match number {
-        // Too many connections, out of memory or disk, shutting down, killed, no handshake.
-        1021 | 1037 | 1038 | 1040 | 1041 | 1042 | 1043 | 1053 | 1077 | 1114 | 1135 | 1158
-        | 1160 | 1184 | 1203 | 1226 | 1927 | 2002 | 2003 | 2006 | 2013 | 3169 | 4031 => {
+        // Too many connections, out of memory or disk, shutting down, killed, no handshake, this
+        // host blocked after too many broken handshakes.
+        1021 | 1037 | 1038 | 1040 | 1041 | 1042 | 1043 | 1053 | 1077 | 1114 | 1129 | 1135
+        | 1158 | 1160 | 1184 | 1203 | 1226 | 1927 | 2002 | 2003 | 2006 | 2013 | 3169 | 4031 => {
             Error::unavailable(operation, said)
         }
         // Deadlock, lock wait, snapshot; read-only, switched over, no longer the primary.
@@ -110,6 +111,7 @@ mod tests {
         for (number, name, kind) in [
             (1040, "too many connections", Kind::Unavailable),
             (1053, "server shutdown in progress", Kind::Unavailable),
+            (1129, "host is blocked", Kind::Unavailable),
             (1205, "lock wait timeout", Kind::Unavailable),
             (1213, "deadlock", Kind::Unavailable),
             (1290, "running with --read-only", Kind::Unavailable),
