@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use session_core::batch::{BatchLimits, Carrier, SameId, Save};
 use session_core::{Record, Result, Saved, SessionId};
 
@@ -35,38 +35,49 @@ impl Carrier for Loads {
     const SAME_ID: SameId = SameId::Shared;
 
     async fn carry(&self, items: &[SessionId]) -> Result<Vec<Result<Option<Record>>>> {
-        let inner = &self.0.inner;
-        let mut commands = Pipeline::with_capacity(2);
+        let keys = &self.0.inner.keys;
         let one = items.len() == 1;
-        let mut get = redis::cmd(if one { "GET" } else { "MGET" });
+        let length: usize = items.iter().map(|id| keys.length(id)).sum();
+        let mut get = Cmd::with_capacity(1 + items.len(), 4 + length);
+        get.arg(if one { "GET" } else { "MGET" });
+        let mut key = String::new();
         for id in items {
-            get.arg(inner.keys.session(id));
+            keys.write_session(id, &mut key);
+            get.arg(&key);
         }
-        commands.add_command(get);
-        let (known, asked) = (inner.clock.reading(), Instant::now());
-        if known.is_none() {
-            commands.cmd("TIME");
-        }
-        let mut answers = self.0.send_batch("load", &commands).await?.answer;
-        let now = match known {
-            Some(reading) => reading.now(),
-            None => {
-                let told = Reading::new(convert(answers.pop())?, asked);
-                inner.clock.set(told);
-                told.told()
+        let (answer, now) = self.ask(get).await?;
+        let record = |value| match value {
+            Value::Nil => Ok(None),
+            Value::BulkString(value) => {
+                let envelope = Envelope::decode(Bytes::from(value))?;
+                Ok(envelope.into_live_record(now))
             }
+            _ => Err(unexpected()),
         };
-        let values: Vec<Value> = match one {
-            true => answers,
-            false => convert(answers.pop())?,
-        };
-        let record = |value| {
-            let value: Option<Vec<u8>> = convert(Some(value))?;
-            let Some(value) = value else { return Ok(None) };
-            let envelope = Envelope::decode(Bytes::from(value))?;
-            Ok(envelope.into_live_record(now))
-        };
-        Ok(values.into_iter().map(record).collect())
+        match answer {
+            value if one => Ok(vec![record(value)]),
+            Value::Array(values) => Ok(values.into_iter().map(record).collect()),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+impl Loads {
+    /// The answer to `get`, and the server's time then.
+    async fn ask(&self, get: Cmd) -> Result<(Value, u64)> {
+        let clock = &self.0.inner.clock;
+        if let Some(reading) = clock.reading() {
+            let sent = self.0.send_one("load", &get).await?;
+            return Ok((sent.answer, reading.now()));
+        }
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(get).cmd("TIME");
+        let asked = Instant::now();
+        let mut answers = self.0.send_batch("load", &commands).await?.answer;
+        let told = Reading::new(convert(answers.pop())?, asked);
+        clock.set(told);
+        let answer = answers.pop().ok_or_else(unexpected)?;
+        Ok((answer, told.told()))
     }
 }
 

@@ -47,24 +47,27 @@ impl RedisStore {
         commands: &Pipeline,
     ) -> Result<Sent<Vec<Value>>> {
         let mut each = commands.cmd_iter();
-        let sent = match (each.next(), each.next()) {
-            (Some(only), None) => {
-                let sent = self.repeat(1, |mut connection| async move {
-                    only.query_async(&mut connection).await
-                });
-                sent.await.map(|Sent { answer, before }| Sent {
-                    answer: vec![answer],
-                    before,
-                })
-            }
-            _ => {
-                let sent = self.repeat(commands.len(), |mut connection| async move {
-                    commands.query_async(&mut connection).await
-                });
-                sent.await
-            }
-        };
-        sent.map_err(|error| from_redis(operation, error))
+        if let (Some(only), None) = (each.next(), each.next()) {
+            let Sent { answer, before } = self.send_one(operation, only).await?;
+            let answer = vec![answer];
+            return Ok(Sent { answer, before });
+        }
+        let sent = self.repeat(commands.len(), |mut connection| async move {
+            commands.query_async(&mut connection).await
+        });
+        sent.await.map_err(|error| from_redis(operation, error))
+    }
+
+    /// Sends `command` for a batch.
+    pub(crate) async fn send_one(
+        &self,
+        operation: &'static str,
+        command: &Cmd,
+    ) -> Result<Sent<Value>> {
+        let sent = self.repeat(1, |mut connection| async move {
+            command.query_async(&mut connection).await
+        });
+        sent.await.map_err(|error| from_redis(operation, error))
     }
 
     /// Sends `command`, which makes a session live for some time, after `index`, which has the

@@ -7,6 +7,7 @@ use session_core::batch::Save;
 use session_core::{Anchor, Draft, Ended, Error, Lifetime, Result, Saved, SessionId, Stamp};
 
 use crate::envelope::{Tail, millis, read_owner};
+use crate::keys::Keys;
 use crate::script::Code;
 
 /// A script's answer: how it ended, and the rest.
@@ -76,11 +77,15 @@ impl Group {
         &self,
         script: &Script,
         items: &[Save],
-        key: impl Fn(&SessionId) -> String,
+        keys: &Keys,
     ) -> Cmd {
         let saves = || self.places.iter().filter_map(|place| items.get(*place));
-        let keys: Vec<String> = saves().map(|save| key(&save.id)).collect();
-        let mut command = eval(script, &keys);
+        let mut command = call(script, self.places.len());
+        let mut key = String::new();
+        for save in saves() {
+            keys.write_session(&save.id, &mut key);
+            command.arg(&key);
+        }
         let Terms {
             lifetime,
             anchor,
@@ -148,11 +153,17 @@ impl End {
 
 /// A call of `script` on `keys`, still without its arguments.
 pub(crate) fn eval(script: &Script, keys: &[impl AsRef<str>]) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(keys.len());
+    let mut command = call(script, keys.len());
     for key in keys {
         command.arg(key.as_ref());
     }
+    command
+}
+
+/// A call of `script` on so many keys, still without them.
+fn call(script: &Script, keys: usize) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(keys);
     command
 }
 

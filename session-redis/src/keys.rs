@@ -36,12 +36,24 @@ impl Keys {
     }
 
     pub(crate) fn session(&self, id: &SessionId) -> String {
-        let mut key = String::with_capacity(self.prefix.len() + id.as_str().len() + 2);
+        let mut key = String::new();
+        self.write_session(id, &mut key);
+        key
+    }
+
+    /// Writes the key of the session `id` over what `key` holds.
+    pub(crate) fn write_session(&self, id: &SessionId, key: &mut String) {
+        key.clear();
+        key.reserve(self.length(id));
         key.push_str(&self.prefix);
         key.push('{');
-        encode(id.as_str(), &mut key);
+        encode(id.as_str(), key);
         key.push('}');
-        key
+    }
+
+    /// The length of a session's key, if nothing in its id is encoded.
+    pub(crate) fn length(&self, id: &SessionId) -> usize {
+        self.prefix.len() + id.as_str().len() + 2
     }
 
     pub(crate) fn owner(&self, owner: &Owner) -> String {

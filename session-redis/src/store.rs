@@ -119,8 +119,7 @@ impl RedisStore {
 
     /// Saves the sessions of a group, all on one node.
     pub(crate) fn save_command(&self, group: &Group, items: &[Save]) -> Cmd {
-        let script = &self.inner.scripts.save;
-        group.command(script, items, |id| self.inner.keys.session(id))
+        group.command(&self.inner.scripts.save, items, &self.inner.keys)
     }
 
     fn check(&self, draft: &Draft) -> Result<()> {
