@@ -124,7 +124,7 @@ async fn the_cookie_is_as_safe_as_a_tokens() {
 #[tokio::test]
 async fn expiry_is_enforced_by_the_server() {
     let ring = KeyRing::new(Secret::generate());
-    let brief = Lifetime::new(Duration::from_millis(100), Duration::from_millis(250));
+    let brief = Lifetime::new(Duration::from_millis(400), Duration::from_millis(1_000));
     let layer = SessionLayer::cookie_only(&ring).lifetime(brief).build();
     let app = app(layer.expect("good"));
     let (browser, idle) = (Browser::new(), Browser::new());
@@ -132,15 +132,15 @@ async fn expiry_is_enforced_by_the_server() {
     idle.get(&app, "/count").await;
     let began = std::time::Instant::now();
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        if began.elapsed() < Duration::from_millis(200) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if began.elapsed() < Duration::from_millis(800) {
             let page = browser.get(&app, "/read").await;
             assert_eq!(page.set_cookies().len(), 1, "extended, in the cookie");
         }
     }
     // The browser has kept the cookie, as a thief would.
     assert_eq!(idle.get(&app, "/read").await.text, "None new true", "idle");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(420)).await;
     assert_eq!(
         browser.get(&app, "/read").await.text,
         "None new true",
