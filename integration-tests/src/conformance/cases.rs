@@ -208,6 +208,7 @@ tokens {
     a_renewed_token_is_fetched_again_until_it_is_used I12 []
     an_old_token_that_is_used_again_ends_the_session_and_is_told I4 []
     earlier_and_made_up_tokens_open_nothing_and_end_nothing I5 []
+    an_id_opens_nothing I5 []
     a_handle_knows_when_its_session_ends_or_is_signed_in I4 []
 }
 manager {

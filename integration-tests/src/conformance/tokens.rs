@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use session_core::{EndReason, Error, Event, Lifetime, Observer, Sessions};
+use session_core::{EndReason, Error, Event, Lifetime, Observer, SessionToken, Sessions};
 
 use super::Stage;
 use super::chance::rounds;
@@ -236,7 +236,7 @@ pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(stag
         .expect("sign-in failed");
     let other = guest(&sessions).await;
     let made_up = format!("{}{}", &planted.expose()[..16], &other.expose()[16..]);
-    let made_up = session_core::SessionToken::parse(&made_up).expect("shaped");
+    let made_up = SessionToken::parse(&made_up).expect("shaped");
     for wait in [Duration::ZERO, GRACE + ms(20)] {
         tokio::time::sleep(wait).await;
         must_open_nothing(&sessions, &[planted.clone(), made_up.clone()], "refused").await;
@@ -264,4 +264,24 @@ pub(super) async fn a_handle_knows_when_its_session_ends_or_is_signed_in(stage: 
     assert!(socket.is_live().await.expect("is_live failed"));
     session.destroy().await.expect("destroy failed");
     assert!(!socket.is_live().await.expect("is_live failed"));
+}
+
+pub(super) async fn an_id_opens_nothing(stage: Stage) {
+    let sessions = Sessions::new(stage.store().shared());
+    let token = guest(&sessions).await;
+    let session = opened(&sessions, &token).await;
+    let id = session.id().expect("stored");
+    assert!(
+        !id.is_secret(),
+        "the id of a session with a credential is public"
+    );
+    for presented in [
+        SessionToken::plain(id.as_str()),
+        SessionToken::foreign(id.as_str()),
+    ] {
+        let presented = presented.expect("an id has 1 to 255 bytes");
+        let found = sessions.find(&presented).await.expect("find failed");
+        assert!(found.is_none(), "the id of a session opens it");
+    }
+    assert!(sessions.find(&token).await.expect("find failed").is_some());
 }

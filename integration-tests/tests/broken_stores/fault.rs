@@ -5,6 +5,7 @@
 pub(crate) enum Fault {
     None,
     PromisesNothing,
+    SaysPlain,
     // Create and save.
     CreateOverwrites,
     SaveCreates,

@@ -151,6 +151,8 @@ found_by! {
         => odd_ids_are_kept_apart says "Conflict";
     ids_without_trailing_space: TrimsSpace
         => odd_ids_are_kept_apart says "Conflict";
+    ids_that_are_said_to_be_tokens: SaysPlain
+        => an_id_opens_nothing says "public";
     a_clear_beyond_its_prefix: ClearsByPrefix
         => clear_leaves_other_namespaces_alone says "after the clear";
     a_password_in_debug: ShowsPassword

@@ -71,6 +71,7 @@ impl SessionStore for Broken {
     fn capabilities(&self) -> Capabilities {
         match self.fault {
             Fault::PromisesNothing => Capabilities::new(),
+            Fault::SaysPlain => self.inner.capabilities().with_plain_ids(true),
             _ => self.inner.capabilities(),
         }
     }

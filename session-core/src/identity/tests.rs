@@ -271,6 +271,12 @@ enum Step {
     /// The answer of the next renewal is lost.
     LoseAnswer,
     SignIn,
+    /// The store is copied.
+    Backup,
+    /// The copy is put back: all writes since are lost.
+    RollBack,
+    /// The session ends, and another one begins.
+    SignOut,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -280,6 +286,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::LateRequest),
         2 => Just(Step::LoseAnswer),
         1 => Just(Step::SignIn),
+        1 => Just(Step::Backup),
+        1 => Just(Step::RollBack),
+        1 => Just(Step::SignOut),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -294,10 +303,14 @@ struct World {
     loses_answer: bool,
     /// All tokens of this lineage that are not the current one, with when they were replaced for
     /// good: their successor was seen.
-    replaced: Vec<(SessionToken, Option<Duration>)>,
+    replaced: Replaced,
     /// Tokens of earlier lineages.
     foreign: Vec<SessionToken>,
+    backup: Option<(TokenState, Replaced, Vec<SessionToken>)>,
 }
+
+/// Replaced tokens, and when their successors were seen.
+type Replaced = Vec<(SessionToken, Option<Duration>)>;
 
 const AFTER: Duration = Duration::from_secs(240);
 
@@ -312,6 +325,7 @@ impl World {
             loses_answer: false,
             replaced: Vec::new(),
             foreign: Vec::new(),
+            backup: None,
         }
     }
 
@@ -376,10 +390,44 @@ impl World {
                 self.foreign.push(std::mem::replace(&mut self.jar, token));
                 self.before = None;
                 self.loses_answer = false;
+                // A copy of an earlier sign-in is none of this one's.
+                self.backup = None;
             }
+            Step::Backup => {
+                let copy = (
+                    self.state.clone(),
+                    self.replaced.clone(),
+                    self.foreign.clone(),
+                );
+                self.backup = Some(copy);
+            }
+            Step::RollBack => self.roll_back(),
+            Step::SignOut => *self = Self::new(),
         }
         self.state = TokenState::decode(&self.state.encode()).expect("what was encoded");
         self.check()
+    }
+
+    /// Puts the copy back. A client whose token is lost by that signs in again.
+    fn roll_back(&mut self) {
+        let Some((state, replaced, foreign)) = self.backup.clone() else {
+            return;
+        };
+        (self.state, self.replaced, self.foreign) = (state, replaced, foreign);
+        self.before = None;
+        let verdict = self.state.judge(&self.jar, self.age);
+        if verdict == Verdict::Ahead {
+            let new = SessionToken::reissued(&self.jar.id());
+            let lost = std::mem::replace(&mut self.jar, new);
+            let state = self.state.clone();
+            self.state = state.reissued(&self.jar, secs(0), GRACE);
+            self.age = secs(0);
+            let replaced = std::mem::take(&mut self.replaced);
+            self.foreign
+                .extend(replaced.into_iter().map(|(token, _)| token));
+            self.foreign.push(lost);
+            self.backup = None;
+        }
     }
 
     /// Every token there has been is what the model says.
