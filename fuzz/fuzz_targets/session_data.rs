@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
-use session_core::{
-    Credential, Draft, Lifetime, Session, SessionStore, SessionToken, Sessions,
-};
+use session_core::{Credential, Draft, Lifetime, Session, SessionStore, SessionToken, Sessions};
 use session_memory::MemoryStore;
 use tokio::runtime::{Builder, Runtime};
 

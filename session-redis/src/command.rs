@@ -73,12 +73,7 @@ impl Group {
         groups
     }
 
-    pub(crate) fn command(
-        &self,
-        script: &Script,
-        items: &[Save],
-        keys: &Keys,
-    ) -> Cmd {
+    pub(crate) fn command(&self, script: &Script, items: &[Save], keys: &Keys) -> Cmd {
         let saves = || self.places.iter().filter_map(|place| items.get(*place));
         let mut command = call(script, self.places.len());
         let mut key = String::new();
