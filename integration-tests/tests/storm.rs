@@ -1,5 +1,6 @@
 //! A storm of broken connections: every acknowledged change is applied once, and a change of
 //! unknown outcome at most once.
+#![allow(clippy::print_stdout, reason = "its counts are worth telling")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -180,7 +180,8 @@ impl Session {
     /// none for a session that was never saved.
     ///
     /// # Errors
-    /// The store's. The session may then still be there.
+    /// The store's: the session may then still be there. [`Error::Gone`] if the token that it was
+    /// opened with had just been replaced: the session may live under another one.
     pub async fn destroy(&self) -> Result<()> {
         let _lock = self.0.write_lock.lock().await;
         let (ids, owner, age) = {
@@ -189,7 +190,9 @@ impl Session {
             ids.extend(match &state.lifecycle {
                 Lifecycle::Stored(held, _) => Some(held.id.clone()),
                 Lifecycle::Gone(id) => id.clone(),
-                Lifecycle::New | Lifecycle::Barred => None,
+                Lifecycle::New => None,
+                // The session that its token once opened is not its own to end.
+                Lifecycle::Barred => return Err(Error::GONE),
             });
             // A create without an answer may have happened: its id must go too.
             for pending in &state.pending {

@@ -279,7 +279,9 @@ async fn a_request_on_its_way_at_a_sign_in_gets_an_empty_session_and_no_token() 
         ErrorKind::Gone
     );
     store.take_calls();
-    late.destroy().await.expect("there is nothing to end");
+    let ended = late.destroy().await;
+    assert_eq!(ended.expect_err("barred").kind(), ErrorKind::Gone);
+    assert!(late.is_gone(), "it stays what it was");
     assert_eq!(
         store.take_calls(),
         [],

@@ -2,7 +2,8 @@
 
 use redis::Script;
 
-/// What every script on a session but [`SAVE`] begins with.
+/// What the scripts begin with, except for those that run most often: its functions are made anew
+/// each time.
 ///
 /// The answer of a script is a list: how it ended, and what else the caller needs.
 ///
@@ -78,8 +79,7 @@ return {DONE}
 /// room, tails begin with as many bytes as the script has to put there.
 /// Answers for each with how it ended; with one `DONE` for all if each is.
 ///
-/// The busiest script, so it has no [`PRELUDE`], whose functions would be made anew each time. What
-/// the sessions have in common is worked out once. Redis hashes every byte of every string that Lua
+/// The busiest script. What the sessions have in common is worked out once. Redis hashes every byte of every string that Lua
 /// gets: so no more of the old value is read than the stamp's end, and where there is room the new is
 /// not put together, but written over. It formats numbers slowly, so there are none in calls.
 const SAVE: &str = r"
@@ -207,17 +207,19 @@ return {DONE, front, redis.call('STRLEN', KEYS[1]), time()}
 /// busy for a second. They stay an hour longer than that, for in a cluster the index's node has
 /// another clock than the session's.
 const INDEX: &str = r"
-local SLACK, SOME = 3600000, 1000
-local now = time()
-local passed = redis.call('ZCOUNT', KEYS[1], '-inf', string.format('%.0f', now - SLACK))
-if passed > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, math.min(passed, SOME) - 1) end
+local DONE, SLACK, SOME = 1, 3600000, 1000
+local call, format, key = redis.call, string.format, KEYS[1]
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local passed = call('ZCOUNT', key, '-inf', format('%.0f', now - SLACK))
+if passed > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(passed, SOME) - 1) end
 local limit = tonumber(ARGV[2])
-redis.call('ZADD', KEYS[1], 'GT', limit == 0 and '+inf' or string.format('%.0f', now + limit), ARGV[1])
-local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+call('ZADD', key, 'GT', limit == 0 and '+inf' or format('%.0f', now + limit), ARGV[1])
+local last = call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2]
 if last == 'inf' then
-    redis.call('PERSIST', KEYS[1])
+    call('PERSIST', key)
 else
-    redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', tonumber(last) + SLACK))
+    call('PEXPIREAT', key, format('%.0f', tonumber(last) + SLACK))
 end
 return {DONE}
 ";
@@ -242,7 +244,7 @@ impl Scripts {
             touch: script(TOUCH),
             destroy: script(DESTROY),
             inspect: script(INSPECT),
-            index: script(INDEX),
+            index: Script::new(INDEX),
         }
     }
 

@@ -47,9 +47,6 @@ pub(crate) struct Opened {
     pub(crate) session: session_core::Session,
     /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
-    /// Whether that is an empty one that can't be saved: the client may be getting another token
-    /// at this moment.
-    pub(crate) is_barred: bool,
     pub(crate) lifetime: Lifetime,
     /// The store of a session in the cookie.
     pub(crate) in_cookie: Option<Arc<CookieStore>>,
@@ -159,7 +156,6 @@ impl Opened {
         Self {
             lifetime: session.lifetime(),
             token: presented.filter(|_| session.id().is_some()).cloned(),
-            is_barred: session.is_gone(),
             session,
             in_cookie,
         }

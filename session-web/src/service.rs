@@ -131,11 +131,6 @@ async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
 /// Whether that has moved the session's deadline.
 async fn write(handle: &Inner, opened: &Opened) -> Result<bool> {
     let session = &opened.session;
-    // A handler that has ended this one has ended nothing, and must not say so; and what is stored
-    // in it since must not get the client a cookie. A sign-in may.
-    if opened.is_barred && !session.is_gone() && session.owner().is_none() {
-        return Err(Error::Gone { unknown: false });
-    }
     let is_replaced = match &opened.token {
         Some(token) if handle.is_former => replace_former(session, token).await,
         _ => false,

@@ -9,9 +9,9 @@ use super::fixture::{ms, owner};
 use super::subject::Subject;
 
 /// How long a token is used before it is renewed, in these cases.
-pub(super) const RENEWED_AFTER: Duration = ms(400);
+pub(super) const RENEWED_AFTER: Duration = ms(1_200);
 /// How long the one before it opens the session once the new one has been seen.
-pub(super) const GRACE: Duration = ms(100);
+pub(super) const GRACE: Duration = ms(300);
 
 /// A manager that renews tokens quickly, and never gives up on a busy session.
 pub(super) fn renewing(store: &Subject) -> Sessions {

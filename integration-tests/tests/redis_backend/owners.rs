@@ -103,7 +103,7 @@ async fn a_session_that_changed_its_owner_and_back_is_ended_with_its_owners() {
     give(&store, &id, Some(&bob)).await;
     assert!(is_indexed(&server, &key, &id).await, "it stays in ann's");
     assert_eq!(owned(&store, &ann, 10).await, []);
-    assert_eq!(owned(&store, &bob, 10).await, [id.clone()]);
+    assert_eq!(owned(&store, &bob, 10).await, std::slice::from_ref(&id));
     assert_eq!(end_all(&store, &ann, None).await, []);
     assert!(store.load(&id).await.expect("up").is_some(), "it is bob's");
     assert!(is_indexed(&server, &key, &id).await, "it stays in ann's");
@@ -111,8 +111,8 @@ async fn a_session_that_changed_its_owner_and_back_is_ended_with_its_owners() {
     give(&store, &id, None).await;
     assert_eq!(end_all(&store, &bob, None).await, []);
     give(&store, &id, Some(&ann)).await;
-    assert_eq!(owned(&store, &ann, 10).await, [id.clone()]);
-    assert_eq!(end_all(&store, &ann, None).await, [id.clone()]);
+    assert_eq!(owned(&store, &ann, 10).await, std::slice::from_ref(&id));
+    assert_eq!(end_all(&store, &ann, None).await, std::slice::from_ref(&id));
     assert_eq!(store.load(&id).await.expect("up"), None);
 }
 
@@ -155,7 +155,7 @@ async fn a_destroy_whose_entry_can_not_be_removed_is_done() {
     ask(&server.url, &["ACL", "SETUSER", "default", "-zrem"]).await;
     let ended = store.destroy(&one, None).await.expect("it is done");
     assert_eq!(ended.and_then(|ended| ended.owner), Some(ann.clone()));
-    assert_eq!(end_all(&store, &ann, None).await, [other.clone()]);
+    assert_eq!(end_all(&store, &ann, None).await, std::slice::from_ref(&other));
     let key = index(&server).await;
     for id in [&one, &other] {
         assert!(is_indexed(&server, &key, id).await, "too much");
@@ -191,7 +191,7 @@ async fn an_index_names_a_session_for_as_long_as_a_touch_lets_it_live() {
     let touched = store.touch(&id, Timeout::After(3_000 * SECOND)).await;
     assert!(touched.expect("up") > Some(Ttl::Left(2_990 * SECOND)));
     let bobs = owned(&store, &owner("bob"), 1).await;
-    assert_eq!(bobs, [id.clone()]);
+    assert_eq!(bobs, std::slice::from_ref(&id));
     give(&store, &id, None).await;
     let touched = store.touch(&id, Timeout::After(3_100 * SECOND)).await;
     assert!(touched.expect("up") > Some(Ttl::Left(3_000 * SECOND)));

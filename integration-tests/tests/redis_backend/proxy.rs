@@ -82,7 +82,7 @@ impl Shared {
                     }
                     server.write_all(question).await?;
                     if self.loses(question) {
-                        server.read(&mut answer).await?;
+                        let _answer = server.read(&mut answer).await?;
                         // It may have more to do than to give the first answer.
                         tokio::time::sleep(Duration::from_millis(50)).await;
                         self.open.send_replace(false);

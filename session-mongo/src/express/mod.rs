@@ -19,8 +19,8 @@
 //! whatever is written.
 //!
 //! One round trip for each operation; two for a touch and for a save after another in the same
-//! request. An `_id` can't change, so a rename removes the old document and then adds the new one:
-//! if the server is lost in between, the session is.
+//! request. A session that gets a new token gets a new `_id`, which a document can't: the old
+//! document is removed and then a new one added. If the server is lost in between, the session is.
 //!
 //! [`transform_id`]: ExpressStoreBuilder::transform_id
 

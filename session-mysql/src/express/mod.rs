@@ -17,8 +17,8 @@
 //! package does), and the session's JSON, as text or in a column of type `JSON`. What
 //! express-mysql-session writes is read, and the other way round.
 //!
-//! One round trip for each operation; two for a create, a touch, and a save after another in the
-//! same request. `reap` removes expired rows a few at a time, by primary key, and reports none; so
+//! One round trip for each operation, and two for a touch; [`session_express::ExpressStore`] names
+//! the exceptions. `reap` removes expired rows a few at a time, by primary key, and reports none; so
 //! does an Express app.
 
 mod builder;
