@@ -81,6 +81,10 @@
 //! the index, and the index itself expires an hour after its last session. Redis' `expired` events,
 //! which come late or never, are not needed.
 //!
+//! On one server both commands are sent in one go. If the server refuses the first only (it may not
+//! run `ZADD`, say, or is out of memory for a moment), the session is written without its entry and
+//! the caller gets the error; the next save or touch makes up for it.
+//!
 //! An index is read by `ZSCAN`, which gives each id that is there throughout at least once. By rank
 //! it would not, for where one goes the ranks of others change. Like `SCAN`, it counts on the server
 //! that began it: after a failover a listing may miss sessions, so begin it anew.

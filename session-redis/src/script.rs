@@ -79,9 +79,10 @@ return {DONE}
 /// room, tails begin with as many bytes as the script has to put there.
 /// Answers for each with how it ended; with one `DONE` for all if each is.
 ///
-/// The busiest script. What the sessions have in common is worked out once. Redis hashes every byte of every string that Lua
-/// gets: so no more of the old value is read than the stamp's end, and where there is room the new is
-/// not put together, but written over. It formats numbers slowly, so there are none in calls.
+/// The busiest script. What the sessions have in common is worked out once. Redis hashes every byte
+/// of every string that Lua gets: so no more of the old value is read than the stamp's end, and where
+/// there is room the new is not put together, but written over. It formats numbers slowly, so there
+/// are none in calls.
 const SAVE: &str = r"
 local GONE, DONE, CONFLICT, CORRUPT = 0, 1, 2, 4
 local call, pcall, unpack, byte, sub = redis.call, redis.pcall, struct.unpack, string.byte, string.sub

@@ -155,7 +155,10 @@ async fn a_destroy_whose_entry_can_not_be_removed_is_done() {
     ask(&server.url, &["ACL", "SETUSER", "default", "-zrem"]).await;
     let ended = store.destroy(&one, None).await.expect("it is done");
     assert_eq!(ended.and_then(|ended| ended.owner), Some(ann.clone()));
-    assert_eq!(end_all(&store, &ann, None).await, std::slice::from_ref(&other));
+    assert_eq!(
+        end_all(&store, &ann, None).await,
+        std::slice::from_ref(&other)
+    );
     let key = index(&server).await;
     for id in [&one, &other] {
         assert!(is_indexed(&server, &key, id).await, "too much");
