@@ -102,8 +102,12 @@ async fn a_request_that_is_late_for_a_sign_in_gets_no_cookie_and_stores_nothing(
         // It would leave the secret of the form in the session.
         ("/form", StatusCode::CONFLICT, ""),
         // It has signed nobody out, and does not say so.
-        ("/sign-out", StatusCode::CONFLICT, ""),
-        ("/sign-out/flash", StatusCode::CONFLICT, ""),
+        ("/sign-out", StatusCode::CONFLICT, "the session has ended"),
+        (
+            "/sign-out/flash",
+            StatusCode::CONFLICT,
+            "the session has ended",
+        ),
     ] {
         let page = late.get(&app, path).await;
         assert_eq!((page.status, page.text.as_str()), (status, text), "{path}");
