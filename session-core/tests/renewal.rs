@@ -82,6 +82,8 @@ async fn a_renewal_costs_two_writes_in_all_and_nothing_else_costs_more_than_with
         assert_eq!(world.read(token).await, None);
         assert_eq!(world.store.take_calls(), [Call::Load]);
     }
+    let late = world.open(&first).await;
+    assert_eq!(late.token(), None, "its client has the newer one");
     assert_eq!(world.recorder.names(), ["created", "renewed"]);
 }
 
@@ -218,6 +220,25 @@ async fn a_session_that_was_signed_in_anew_while_reuse_was_judged_is_spared() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         user.reauthenticated().await
     });
+    signed_in.expect("signed in");
+    assert!(thief.expect("refused").is_gone());
+    let token = user.token().expect("stored");
+    assert!(world.sessions.find(&token).await.expect("up").is_some());
+    assert!(!world.recorder.names().contains(&"reused"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reuse_is_not_told_of_a_session_that_lives_on_after_a_lost_attempt_to_end_it() {
+    let world = world(OnReuse::End);
+    let old = world.signed_in().await;
+    tokio::time::advance(AFTER + SLACK).await;
+    let new = world.read(&old).await.expect("it is due");
+    world.read(&new).await;
+    tokio::time::advance(GRACE + SLACK).await;
+    let user = world.open(&new).await;
+    world.store.fail_one_destroy();
+    // The first attempt gets lost, and before the second the owner signs in again.
+    let (thief, signed_in) = tokio::join!(world.sessions.open(Some(&old)), user.reauthenticated());
     signed_in.expect("signed in");
     assert!(thief.expect("refused").is_gone());
     let token = user.token().expect("stored");

@@ -31,15 +31,18 @@ pub(crate) enum Other {
     WritesOften,
     SignsIn,
     Destroys,
+    /// Removes what the writer under test has set, like a message that is shown once.
+    Takes,
 }
 
 const FATES: [Fate; 4] = [Fate::Answered, Fate::AnswerLost, Fate::Lost, Fate::Late];
-pub(crate) const OTHERS: [Other; 5] = [
+pub(crate) const OTHERS: [Other; 6] = [
     Other::Nothing,
     Other::Writes,
     Other::WritesOften,
     Other::SignsIn,
     Other::Destroys,
+    Other::Takes,
 ];
 
 /// A write that is still on its way.
@@ -56,6 +59,8 @@ pub(crate) struct Between {
     other: Mutex<Option<(Session, SessionId)>>,
     others_writes: AtomicUsize,
     calls: AtomicUsize,
+    /// Keys that the other writer has removed, and how many writes there were by then.
+    taken: Mutex<Vec<(String, usize)>>,
 }
 
 /// One session, and its two writers.
@@ -90,6 +95,12 @@ impl World {
     /// Whether the writer under test has made a session of its own.
     pub(crate) fn is_own(&self, session: &Session) -> bool {
         session.id() != Some(self.first.id())
+    }
+
+    /// What the other writer has removed is not written again.
+    pub(crate) fn check_taken(&self, key: &str, context: impl Fn() -> String) {
+        let is_back = self.store.is_back(key, &self.first.id());
+        assert!(!is_back, "{key} was removed and is back: {}", context());
     }
 
     /// No acknowledged write of the other writer is lost, unless it has ended the session.
@@ -224,6 +235,10 @@ impl Between {
                 *locked(&self.other) = None;
                 return;
             }
+            Other::Takes => {
+                self.take(&id).await;
+                return;
+            }
             Other::Writes => self.others_write(&session, &id, 1).await,
             Other::WritesOften => self.others_write(&session, &id, 9).await,
             Other::SignsIn => {
@@ -237,6 +252,54 @@ impl Between {
         {
             self.note(&id, &record.data);
         }
+    }
+
+    /// Removes the keys of the writer under test, by a request of its own.
+    async fn take(&self, id: &SessionId) {
+        let Some(record) = self.inner.load(id).await.expect("up") else {
+            return;
+        };
+        let text = String::from_utf8(record.data.to_vec()).expect("JSON");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let keys = value.as_object().expect("an object").keys();
+        let keys: Vec<String> = keys.filter(|key| key.starts_with('a')).cloned().collect();
+        let Some((session, _)) = locked(&self.other).clone() else {
+            return;
+        };
+        // It reads what is there now.
+        let taken = session.update("taken", |_: Option<u32>| 1).await;
+        if taken.is_err() || session.id().as_ref() != Some(id) {
+            return;
+        }
+        let mut removed = Vec::new();
+        for key in &keys {
+            if session.remove(key) {
+                removed.push(key.clone());
+            }
+        }
+        if session.save().await.is_ok()
+            && let Some(record) = self.inner.load(id).await.expect("up")
+        {
+            self.note(id, &record.data);
+            let by_then = locked(&self.written).len();
+            locked(&self.taken).extend(removed.into_iter().map(|key| (key, by_then)));
+        }
+    }
+
+    /// Whether a key that the other writer has removed is back.
+    pub(crate) fn is_back(&self, key: &str, id: &SessionId) -> bool {
+        let (taken, written) = (locked(&self.taken), locked(&self.written));
+        let since = taken.iter().find(|(taken, _)| taken == key);
+        since.is_some_and(|(_, since)| {
+            let later = written.iter().skip(*since).filter(|(of, _)| of == id);
+            later
+                .into_iter()
+                .any(|(_, data)| data.contains(&format!("\"{key}\"")))
+        })
+    }
+
+    pub(crate) fn is_taken(&self, key: &str) -> bool {
+        locked(&self.taken).iter().any(|(taken, _)| taken == key)
     }
 
     async fn others_write(&self, session: &Session, id: &SessionId, times: usize) -> Result<()> {

@@ -76,6 +76,10 @@ impl Faulty {
         self.fail_destroys.store(2, SeqCst);
     }
 
+    pub(crate) fn fail_one_destroy(&self) {
+        self.fail_destroys.store(1, SeqCst);
+    }
+
     pub(crate) fn lose_answer_of_next_destroy(&self) {
         self.lose_destroy.store(true, SeqCst);
     }
