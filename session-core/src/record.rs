@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Credential, Lifetime, Owner, SessionId, Stamp, Ttl};
+use crate::{Credential, Lifetime, Owner, Result, SessionId, Stamp, Ttl};
 
 /// One stored session, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +229,30 @@ impl Saved {
         }
     }
 
+    /// The outcomes of `drafts` that were written by one command which matched so many of them, by
+    /// the stamps that were found afterwards, of live sessions.
+    ///
+    /// A session may have been written again before its stamp was looked at. So if fewer have their
+    /// own stamp than were matched, none of the others is known not to have been written.
+    pub fn of_batch<'d>(
+        drafts: impl Iterator<Item = &'d Draft>,
+        found: Vec<Result<Option<Stamp>>>,
+        matched: u64,
+        sent_before: bool,
+    ) -> Vec<Result<Self>> {
+        let outcome = |(draft, found): (&Draft, Result<_>)| Ok(Self::by_stamp(found?, draft));
+        let mut outcomes: Vec<Result<Self>> = drafts.zip(found).map(outcome).collect();
+        let own = |outcome: &&Result<Self>| outcome.as_ref().is_ok_and(Self::is_done);
+        let known = outcomes.iter().filter(own).count() as u64;
+        let is_unsure = sent_before || known < matched;
+        for outcome in &mut outcomes {
+            if let Ok(saved) = outcome {
+                *saved = std::mem::replace(saved, Self::Gone).after(is_unsure);
+            }
+        }
+        outcomes
+    }
+
     /// Whether it was written.
     #[must_use]
     pub const fn is_done(&self) -> bool {
@@ -274,5 +298,31 @@ impl Ended {
             owner: None,
             age: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_save_of_a_batch_that_was_written_over_is_not_told_as_a_conflict() {
+        let drafts = [(); 3].map(|()| Draft::new("{}", Lifetime::default()));
+        let outcomes = |found: [Option<Stamp>; 3], matched, sent_before| {
+            let found = found.into_iter().map(Ok).collect();
+            let outcomes = Saved::of_batch(drafts.iter(), found, matched, sent_before);
+            let each = outcomes.into_iter();
+            each.map(|one| one.expect("read")).collect::<Vec<_>>()
+        };
+        let (own, other) = (Some(drafts[0].stamp), Some(Stamp::generate()));
+        let done = Saved::done(&drafts[0]);
+        // One was matched, and it is the one that has its own stamp.
+        let told = outcomes([own, other, None], 1, false);
+        assert_eq!(told, [done.clone(), Saved::Conflict, Saved::Gone]);
+        // Two were: one of them has been written again since.
+        let told = outcomes([own, other, None], 2, false);
+        assert_eq!(told, [done.clone(), Saved::Unknown, Saved::Gone]);
+        let told = outcomes([own, other, None], 1, true);
+        assert_eq!(told, [done, Saved::Unknown, Saved::Gone]);
     }
 }

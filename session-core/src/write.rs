@@ -131,7 +131,19 @@ impl Session {
                 return Ok(Some(round));
             }
         }
-        Err(Error::Contention { attempts })
+        Err(self.given_up(attempts))
+    }
+
+    /// The error of a write that others were faster than at every attempt. One of those may still
+    /// be on its way, and is then not to be sent again.
+    fn given_up(&self, attempts: u32) -> Error {
+        let mut state = self.state();
+        if !state.is_doubtful() {
+            return Error::Contention { attempts };
+        }
+        state.pending.clear();
+        state.sent = Default::default();
+        Error::OutcomeUnknown
     }
 
     /// The next write; `None` if there is nothing to write.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use futures_util::stream::{self, StreamExt};
 use session_core::batch::{BatchLimits, Carrier, Create, SameId, Save, Touch};
-use session_core::{Record, Result, Saved, SessionId, Stamp, Timeout, Ttl};
+use session_core::{Record, Result, Saved, SessionId, Timeout, Ttl};
 
 use crate::command::Commands;
 use crate::raw;
@@ -128,10 +128,9 @@ impl Saves {
         let stamps = commands
             .find_live("save", ids, &raw::BRIEF, |found| found.stamp())
             .await?;
-        let outcome = |(item, stamp): (&Save, Result<Option<Stamp>>)| {
-            Ok(Saved::by_stamp(stamp?, &item.draft).after(before))
-        };
-        Ok(items.iter().zip(stamps).map(outcome).collect())
+        let drafts = items.iter().map(|item| &item.draft);
+        let matched = sent.answer.matched;
+        Ok(Saved::of_batch(drafts, stamps, matched, before))
     }
 }
 

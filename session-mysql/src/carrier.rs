@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use session_core::batch::{BatchLimits, Carrier, Create, Destroy, SameId, Save, Touch};
-use session_core::{Anchor, Draft, Ended, Lifetime, Record, Result, Saved, SessionId, Stamp, Ttl};
+use session_core::{Anchor, Draft, Ended, Lifetime, Record, Result, Saved, SessionId, Ttl};
 use sqlx::mysql::MySqlRow;
 
 use crate::command::Commands;
@@ -127,10 +127,8 @@ impl Carrier for Saves {
         let stamps = || commands.sql.stamps(&ids);
         let rows = commands.fetch("save", stamps).await?;
         let found = in_order(ids.iter(), &rows, |row| stamp(row, 1));
-        let outcome = |(item, found): (&Save, Result<Option<Stamp>>)| {
-            Ok(Saved::by_stamp(found?, &item.draft).after(before))
-        };
-        Ok(items.iter().zip(found).map(outcome).collect())
+        let drafts = items.iter().map(|item| &item.draft);
+        Ok(Saved::of_batch(drafts, found, matched, before))
     }
 }
 
