@@ -245,10 +245,8 @@ impl Saved {
         let own = |outcome: &&Result<Self>| outcome.as_ref().is_ok_and(Self::is_done);
         let known = outcomes.iter().filter(own).count() as u64;
         let is_unsure = sent_before || known < matched;
-        for outcome in &mut outcomes {
-            if let Ok(saved) = outcome {
-                *saved = std::mem::replace(saved, Self::Gone).after(is_unsure);
-            }
+        for saved in outcomes.iter_mut().flatten() {
+            *saved = std::mem::replace(saved, Self::Gone).after(is_unsure);
         }
         outcomes
     }
