@@ -304,7 +304,7 @@ mod tests {
         Save {
             id: SessionId::from_stored(id).expect("valid"),
             draft,
-            expected: Version::new(Stamp::generate()),
+            expected: Version::new(session_core::Stamp::generate()),
         }
     }
 
