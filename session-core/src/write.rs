@@ -36,14 +36,14 @@ impl Session {
     /// nothing. A token that is [due](crate::SessionsBuilder::renew_after) is renewed by the same
     /// write.
     ///
-    /// One round trip. If somebody else has written the session meanwhile, their version is
+    /// One round trip. If another request has written the session meanwhile, its version is
     /// loaded, the changes are replayed on it, and it is tried again: two more round trips each
     /// time. A write whose connection breaks is repeated once, which is harmless.
     ///
     /// # Errors
     /// [`Error::Gone`] if the session has ended, or another request has given it a new token since
-    /// it was opened, by a sign-in, a re-authentication or [`cycle_id`](Self::cycle_id); [`Error::Contention`] if others were faster at every attempt, [`Error::TooLarge`]
-    /// over [`Limits::record_bytes`](crate::Limits::record_bytes), and the store's own. The changes
+    /// it was opened, by a sign-in, a re-authentication or [`cycle_id`](Self::cycle_id);
+    /// [`Error::Contention`] if others were faster at every attempt, [`Error::TooLarge`] over [`Limits::record_bytes`](crate::Limits::record_bytes), and the store's own. The changes
     /// are kept and can be saved again: the next call first finds out whether they were written.
     /// [`Error::OutcomeUnknown`] if that can't be found out; the changes are then dropped.
     pub async fn save(&self) -> Result<()> {
@@ -114,7 +114,7 @@ impl Session {
                     return Ok(Some(round));
                 }
                 Saved::Gone => {
-                    self.end(goal)?;
+                    self.leave(goal, false)?;
                     continue;
                 }
                 // Another id is tried, unless it may be our own earlier sending that has taken it.
@@ -271,7 +271,7 @@ impl Session {
             return Err(self.lost());
         };
         let Some(record) = self.0.manager.store.load(&id).await? else {
-            self.end(goal)?;
+            self.leave(goal, false)?;
             return Ok(Next::Again);
         };
         let token = record.credential.as_ref().map(TokenState::decode);
@@ -280,7 +280,7 @@ impl Session {
         match finding {
             Finding::Happened(at) => self.adopt(at, &record).map(Next::Done),
             Finding::SignedInElsewhere => {
-                self.leave(goal)?;
+                self.leave(goal, true)?;
                 Ok(Next::Again)
             }
             Finding::TakeOver => {
@@ -359,26 +359,15 @@ impl Session {
         }
     }
 
-    /// The session has ended: a sign-in makes one of its own of what this handle has changed, and
-    /// nothing else does.
-    fn end(&self, goal: &Goal) -> Result<()> {
-        if matches!(goal, Goal::SignIn(_)) {
-            let lifetime = self.0.manager.lifetime;
-            self.state().begin_anew(lifetime, false);
-            return Ok(());
+    /// The session is not this handle's any more. A sign-in makes one of its own, of what this
+    /// handle has changed and, if it `keeps_what_was_read`, of that too. Nothing else does.
+    fn leave(&self, goal: &Goal, keeps_what_was_read: bool) -> Result<()> {
+        if !matches!(goal, Goal::SignIn(_)) {
+            return Err(self.lost());
         }
-        Err(self.lost())
-    }
-
-    /// Somebody has signed in with this session: another sign-in makes one of its own of what this
-    /// handle has read and changed, and nothing else does.
-    fn leave(&self, goal: &Goal) -> Result<()> {
-        if matches!(goal, Goal::SignIn(_)) {
-            let lifetime = self.0.manager.lifetime;
-            self.state().begin_anew(lifetime, true);
-            return Ok(());
-        }
-        Err(self.lost())
+        let lifetime = self.0.manager.lifetime;
+        self.state().begin_anew(lifetime, keeps_what_was_read);
+        Ok(())
     }
 
     pub(crate) fn lost(&self) -> Error {
