@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// What tells a session's token from any other: 1 to 192 bytes that a store keeps as they are.
 ///
 /// The manager makes it, and verifies tokens with it; its layout is in `docs/architecture.md`. It
-/// holds hashes only: whoever reads it can make no token of it.
+/// holds hashes only: a reader can make no token of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(Arc<[u8]>);
 

@@ -92,7 +92,7 @@ pub enum Error {
         unknown: bool,
     },
     /// An earlier write was never answered, and others have written the session so often since
-    /// that nobody can tell whether it happened. It is not sent again: it could happen twice.
+    /// that no record tells whether it happened. It is not sent again: it could happen twice.
     #[error(
         "whether an earlier change of the session was written is unknown: its answer was lost, \
          and others have changed the session since"

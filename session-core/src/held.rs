@@ -89,9 +89,7 @@ impl Held {
             .finalize();
         Some(URL_SAFE_NO_PAD.encode(&hash[..16]))
     }
-}
 
-impl Held {
     /// Replaces the current token, by which the session is held, by its successor. The client is
     /// told of that until it presents it.
     pub(crate) fn renew(&mut self, age: Duration, grace: Grace) {

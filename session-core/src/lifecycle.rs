@@ -22,8 +22,8 @@ impl Session {
     /// session gets its owner and a new token, and its limits count from now. There is no other
     /// way to set an owner.
     ///
-    /// The old token opens nothing from that write on, for whoever else knows it must not come
-    /// along (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
+    /// The old token opens nothing from that write on, so that another party who knows it gains
+    /// nothing (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
     /// Change"; ASVS 5.0 §7.2.4). The id stays. The secret behind form tokens is dropped.
     ///
     /// If another request has signed in with this session meanwhile (two clicks on one button), a
@@ -155,7 +155,7 @@ impl Session {
         )
     }
 
-    /// Whether the session still lives, and nobody has signed in with it since it was opened: what
+    /// Whether the session still lives, under the sign-in that it was opened with: what
     /// a socket or a stream asks before it goes on. Changes nothing.
     ///
     /// One round trip; none for a session that was never saved, which does not live.

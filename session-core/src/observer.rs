@@ -85,13 +85,13 @@ pub trait Observer: Send + Sync + 'static {
     /// was copied or restored. `destroyed` follows unless
     /// [`OnReuse::Refuse`](crate::OnReuse::Refuse) is set.
     fn reused(&self, _event: Event<'_>) {}
-    /// A client presented a token that is not the session's. Whoever knows an id, which is no
-    /// secret, can cause this.
+    /// A client presented a token that is not the session's. A client that knows an id, which
+    /// is no secret, can cause this.
     fn refused(&self, _id: &SessionId, _why: Refusal) {}
     /// A stored session could not be read, and was treated as absent.
     fn corrupt(&self, _id: &SessionId, _error: &Error) {}
     /// A client presented a token of no session: of one that has ended, or made up. Many from one
-    /// place are somebody guessing.
+    /// place mean that a client is guessing.
     fn unknown(&self, _id: &SessionId) {}
 }
 

@@ -15,7 +15,7 @@ const MOST_JUDGEMENTS: usize = 8;
 /// and whose grace is over: two parties hold that sign-in (RFC 9700 §4.14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnReuse {
-    /// The session ends, for both. Whoever holds a copied cookie is out, and so is its user, who
+    /// The session ends, for both. The holder of a copied cookie is out, and so is its user, who
     /// signs in again. A restored browser profile does the same.
     #[default]
     End,
