@@ -1,5 +1,7 @@
 //! What can go wrong, and whether trying again can help.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +16,16 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// What a [`Source`] is made of: an error or a text.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong. Messages name operations, limits and sizes; they never hold a token, a
-/// password or session data.
+/// What went wrong. `Display` says what failed and why, with the causes that [`source`] gives;
+/// messages never hold a token, a password or session data.
+///
+/// [`source`]: std::error::Error::source
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
     /// failing over, out of memory, deadlocked. A write may or may not have happened.
-    #[error("the session store is unavailable ({operation})")]
+    #[error("{}: {}", failed(operation), Chain(source))]
     Unavailable {
         /// The store operation that was under way.
         operation: &'static str,
@@ -30,7 +34,7 @@ pub enum Error {
         source: Source,
     },
     /// The store did not answer in time. The operation may or may not have happened.
-    #[error("the session store did not answer in time ({operation})")]
+    #[error("{}: {}", failed(operation), Chain(source))]
     Timeout {
         /// The store operation that was under way.
         operation: &'static str,
@@ -39,7 +43,7 @@ pub enum Error {
         source: Source,
     },
     /// The store refused the operation for good: a missing right, a wrong type, a bug.
-    #[error("the session store failed ({operation})")]
+    #[error("{}: {}", failed(operation), Chain(source))]
     Store {
         /// The store operation that was under way.
         operation: &'static str,
@@ -161,6 +165,47 @@ pub enum RetryStatus {
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}
+    }
+}
+
+/// What a failed store operation could not do, in words.
+fn failed(operation: &str) -> Cow<'static, str> {
+    Cow::Borrowed(match operation {
+        "create" | "save" => "cannot save the session",
+        "load" => "cannot load the session",
+        "touch" => "cannot extend the session",
+        "destroy" => "cannot destroy the session",
+        "rename" => "cannot give the session a new id",
+        "owned_by" => "cannot list the sessions of the owner",
+        "destroy_owned_by" => "cannot destroy the sessions of the owner",
+        "list" => "cannot list sessions",
+        "count" => "cannot count sessions",
+        "clear" => "cannot clear the session store",
+        "reap" => "cannot reap expired sessions",
+        "connect" => "cannot connect to the session store",
+        "migrate" => "cannot migrate the session store",
+        "snapshot" => "cannot use the snapshot of sessions",
+        other => return Cow::Owned(format!("the session store failed ({other})")),
+    })
+}
+
+/// An error and each of its sources that it does not quote itself.
+struct Chain<'a>(&'a Source);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = self.0.to_string();
+        f.write_str(&told)?;
+        let mut next = self.0.source();
+        while let Some(error) = next {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            next = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -291,6 +336,40 @@ impl Error {
             limit,
             value,
             rule: rule.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("Redis at 127.0.0.1:6379")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn display_names_what_failed_and_every_cause_once() {
+        let refused = || std::io::Error::other("connection refused");
+        for (error, text) in [
+            (
+                Error::unavailable("load", Outer(refused())),
+                "cannot load the session: Redis at 127.0.0.1:6379: connection refused",
+            ),
+            (
+                Error::unavailable("create", refused()),
+                "cannot save the session: connection refused",
+            ),
+            (
+                Error::deadline("reap", Duration::from_secs(5)),
+                "cannot reap expired sessions: no answer within 5s",
+            ),
+            (
+                Error::store("odd", "no such thing"),
+                "the session store failed (odd): no such thing",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
         }
     }
 }
