@@ -42,7 +42,7 @@ pub use deadline::{to_the_end, within};
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;
-pub use observer::{EndReason, Event, LogObserver, Observer, Refusal};
+pub use observer::{EndReason, Event, LogObserver, Observer, Refusal, Unreadable};
 pub use owner::Owner;
 pub use reaper::Reaper;
 pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo, TokenChange, Version};

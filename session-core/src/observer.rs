@@ -1,8 +1,8 @@
 //! Who is told when sessions begin and end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::{Ended, Error, Owner, SessionId};
 
@@ -64,6 +64,29 @@ pub enum Refusal {
     NewerThanStored,
 }
 
+/// Why a text that a client presented for a session was not looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// It is not of the form of a token.
+    Malformed,
+    /// None of this server's secrets has signed or sealed it: it is forged or damaged, or one of
+    /// the servers has a wrong secret.
+    UnknownSecret,
+}
+
+impl Unreadable {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Malformed => "it does not have the form of a token",
+            Self::UnknownSecret => {
+                "none of this server's secrets has signed or sealed it: it is forged or damaged, or \
+                 a secret is wrong or was removed too early"
+            }
+        }
+    }
+}
+
 /// Is told when sessions begin and end.
 ///
 /// The calls are made after the store has confirmed what happened, on the task that caused it, so
@@ -90,6 +113,10 @@ pub trait Observer: Send + Sync + 'static {
     fn refused(&self, _id: &SessionId, _why: Refusal) {}
     /// A stored session could not be read, and was treated as absent.
     fn corrupt(&self, _id: &SessionId, _error: &Error) {}
+    /// A client presented a cookie, or a header of this name, that can't be read, so that no session
+    /// was looked up. Many of [`Unreadable::UnknownSecret`] after a deployment mean that a secret is
+    /// wrong. Told when a handler asks for its session, and to the log at most once a minute.
+    fn unreadable(&self, _name: &str, _why: Unreadable) {}
     /// A client presented a token of no session: of one that has ended, or made up. Many from one
     /// place mean that a client is guessing.
     fn unknown(&self, _id: &SessionId) {}
@@ -142,26 +169,77 @@ impl Observer for LogObserver {
         tracing::warn!(?id, %error, "session treated as absent");
     }
 
+    fn unreadable(&self, name: &str, why: Unreadable) {
+        tracing::debug!(name, ?why, "unreadable session cookie");
+    }
+
     fn unknown(&self, id: &SessionId) {
         tracing::debug!(?id, "no such session");
     }
 }
 
-/// All observers of a manager.
+/// All observers of a manager, and what it tells the log by itself: causes that would else only
+/// show as signed-out users.
 #[derive(Clone, Default)]
-pub(crate) struct Observers(Vec<Arc<dyn Observer>>);
+pub(crate) struct Observers {
+    all: Vec<Arc<dyn Observer>>,
+    warned: Arc<Warned>,
+}
+
+#[derive(Default)]
+struct Warned {
+    corrupt: Seldom,
+    unreadable: Seldom,
+}
 
 impl Observers {
     pub(crate) fn add(&mut self, observer: Arc<dyn Observer>) {
-        self.0.push(observer);
+        self.all.push(observer);
     }
 
     pub(crate) fn tell(&self, what: impl Fn(&dyn Observer)) {
-        for observer in &self.0 {
+        for observer in &self.all {
             // An observer's mistake must not undo a login or stop the reaper.
             if catch_unwind(AssertUnwindSafe(|| what(&**observer))).is_err() {
                 tracing::error!("a session observer panicked");
             }
         }
+    }
+    /// Tells of a stored session that can't be read.
+    pub(crate) fn corrupt(&self, id: &SessionId, error: &Error) {
+        self.tell(|observer| observer.corrupt(id, error));
+        if let Some(untold) = self.warned.corrupt.turn() {
+            tracing::warn!(?id, %error, untold, "a stored session is treated as absent");
+        }
+    }
+
+    /// Tells of a presented text that can't be read.
+    pub(crate) fn unreadable(&self, name: &str, why: Unreadable) {
+        self.tell(|observer| observer.unreadable(name, why));
+        if let Some(untold) = self.warned.unreadable.turn() {
+            let reason = why.text();
+            tracing::warn!(name, untold, "a session cookie opens nothing: {reason}");
+        }
+    }
+}
+
+/// Lets one warning through a minute, for what strangers can cause.
+#[derive(Default)]
+struct Seldom(Mutex<(Option<Instant>, u64)>);
+
+impl Seldom {
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// How many there were since the last warning, if it is time for another.
+    fn turn(&self) -> Option<u64> {
+        let now = Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, untold) = &mut *state;
+        if last.is_some_and(|last| now.duration_since(last) < Self::PAUSE) {
+            *untold += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(untold))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use crate::held::Held;
 use crate::identity::Verdict;
 use crate::observer::{EndReason, Event, Refusal};
@@ -65,6 +67,55 @@ impl Manager {
         Err(Error::Contention { attempts })
     }
 
+    /// The session of the first of `tokens` that opens one, and which that was; else as
+    /// [`open`](Self::open). All are loaded at the same time.
+    pub(crate) async fn open_first(
+        self: &Arc<Self>,
+        tokens: &[SessionToken],
+    ) -> Result<(Session, Option<usize>)> {
+        let ids: Vec<SessionId> = tokens.iter().map(SessionToken::id).collect();
+        let records = join_all(ids.iter().map(|id| self.store.load(id))).await;
+        let (mut opened, mut is_barred, mut reused) = (None, false, Vec::new());
+        for (n, record) in records.into_iter().enumerate() {
+            let opening = match record {
+                Ok(Some(record)) => self.judge(&ids[n], &tokens[n], record),
+                Ok(None) => {
+                    self.observers.tell(|observer| observer.unknown(&ids[n]));
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            match opening {
+                Ok(Opening::Opened(session)) => {
+                    opened = Some((session, n));
+                    break;
+                }
+                Ok(Opening::Barred) => is_barred = true,
+                Ok(Opening::Nothing) => {}
+                Ok(Opening::Reused(_)) => reused.push(n),
+                Err(error @ Error::Corrupt { .. }) => self.observers.corrupt(&ids[n], &error),
+                Err(error) => return Err(error),
+            }
+        }
+        for n in reused {
+            // A client that has the session's current token too is not another party.
+            if opened.as_ref().is_some_and(|(_, by)| ids[*by] == ids[n]) {
+                continue;
+            }
+            let session = self.open(&tokens[n]).await?;
+            is_barred |= session.is_gone();
+            // It may have been written meanwhile, and open now.
+            if opened.is_none() && session.id().is_some() {
+                opened = Some((session, n));
+            }
+        }
+        Ok(match opened {
+            Some((session, n)) => (session, Some(n)),
+            None if is_barred => (Session::barred(Arc::clone(self)), None),
+            None => (Session::new(Arc::clone(self)), None),
+        })
+    }
+
     fn judge(
         self: &Arc<Self>,
         id: &SessionId,
@@ -94,7 +145,7 @@ impl Manager {
     }
 
     fn corrupt(self: &Arc<Self>, id: &SessionId, error: &Error) -> Session {
-        self.observers.tell(|observer| observer.corrupt(id, error));
+        self.observers.corrupt(id, error);
         Session::new(Arc::clone(self))
     }
 

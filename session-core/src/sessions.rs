@@ -13,7 +13,7 @@ use crate::identity::{Grace, Verdict};
 use crate::observer::{EndReason, Event, Observers};
 use crate::{
     Backoff, Cursor, Ended, Error, Lifetime, Limits, Observer, OnReuse, Owner, Page, Result,
-    Session, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Ttl,
+    Session, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Ttl, Unreadable,
 };
 
 /// How many sessions a page of a listing has, and how many of an owner's are ended at a time.
@@ -125,6 +125,37 @@ impl Sessions {
             Some(token) => self.0.open(token).await,
             None => Ok(self.start()),
         }
+    }
+
+    /// The session of the first of `tokens` that opens one, and that token; if none does, as
+    /// [`open`](Self::open). For clients that may hold several, such as cookies of one name for
+    /// different paths.
+    ///
+    /// All are loaded at the same time, so give few. Later ones than the one that opens are not
+    /// judged.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of the tokens up to the one that opens.
+    pub async fn open_first<'t>(
+        &self,
+        tokens: &'t [SessionToken],
+    ) -> Result<(Session, Option<&'t SessionToken>)> {
+        let (session, which) = match tokens {
+            [] => return Ok((self.start(), None)),
+            [token] => {
+                let session = self.0.open(token).await?;
+                let is_opened = session.id().is_some();
+                (session, is_opened.then_some(0))
+            }
+            tokens => self.0.open_first(tokens).await?,
+        };
+        Ok((session, which.and_then(|which| tokens.get(which))))
+    }
+
+    /// Tells observers, and at most once a minute the log, that a client has presented a cookie, or
+    /// a header of this name, that can't be read. For whoever reads tokens for [`open`](Self::open).
+    pub fn report_unreadable(&self, name: &str, why: Unreadable) {
+        self.0.observers.unreadable(name, why);
     }
 
     /// The session of `token`, if there is one. One round trip.
