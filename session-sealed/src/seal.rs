@@ -55,6 +55,16 @@ impl Sealer {
         sealed
     }
 
+    /// Whether `sealed` names one of the keys, or else was made with another secret, if it was sealed
+    /// at all.
+    #[must_use]
+    pub fn has_key_of(&self, sealed: &[u8]) -> bool {
+        let Some((&[VERSION, id @ ..], _)) = sealed.split_first_chunk::<HEAD>() else {
+            return false;
+        };
+        self.keys.named(id).next().is_some()
+    }
+
     /// What is in `sealed`; `None` if it was not sealed with one of the keys, for this place.
     #[must_use]
     pub fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {

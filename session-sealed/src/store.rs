@@ -85,11 +85,20 @@ impl SealedStore {
     fn open(&self, id: &SessionId, mut record: Record) -> Result<Record> {
         let place = Place::of_record(id, &record).bytes();
         let opened = self.sealer.open(&place, &record.data);
-        let opened = opened.ok_or_else(|| {
-            Error::corrupt("its data was not sealed for this record by one of the secrets")
-        })?;
+        let opened = opened.ok_or_else(|| self.unopened(&record.data))?;
         record.data = Bytes::from(opened);
         Ok(record)
+    }
+
+    /// Why data could not be opened.
+    fn unopened(&self, data: &[u8]) -> Error {
+        Error::corrupt(match self.sealer.has_key_of(data) {
+            true => "its data was changed, or sealed for another record",
+            false => {
+                "no secret of the ring has sealed its data: the secret is wrong, or was removed from \
+                 the ring before the sessions that it has sealed had ended"
+            }
+        })
     }
 
     fn inside(&self) -> Result<&dyn SessionDirectory> {
