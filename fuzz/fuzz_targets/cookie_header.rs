@@ -1,4 +1,5 @@
-//! Whatever a client sends as its cookies, it gets an answer, and never somebody's session.
+//! Whatever a client sends as its cookies, it gets an answer, and never somebody's session; and
+//! whatever other cookies it sends along with its own, it gets its own session.
 
 #![no_main]
 
@@ -7,8 +8,8 @@ use std::sync::OnceLock;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use http::header::{COOKIE, HOST, HeaderValue};
-use http::{Request, StatusCode};
+use http::header::{COOKIE, HOST, HeaderValue, SET_COOKIE};
+use http::{Request, Response, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use session_memory::MemoryStore;
 use session_web::{KeyRing, Secret, Session, SessionLayer};
@@ -17,11 +18,35 @@ use tower::ServiceExt;
 
 struct World {
     runtime: Runtime,
-    apps: [Router; 4],
+    /// Each with the cookie of a session.
+    apps: [(Router, Vec<u8>); 4],
 }
 
 async fn is_new(session: Session) -> String {
     session.is_new().to_string()
+}
+
+async fn begin(session: Session) {
+    session.insert("n", 1).expect("JSON");
+}
+
+async fn answer(app: &Router, path: &str, cookies: HeaderValue) -> Response<Body> {
+    let request = Request::get(path)
+        .header(HOST, "example.org")
+        .header(COOKIE, cookies)
+        .body(Body::empty())
+        .expect("a good request");
+    app.clone().oneshot(request).await.expect("infallible")
+}
+
+/// Whether these cookies open no session; a response never sets one.
+async fn finds_nothing(app: &Router, cookies: HeaderValue) -> bool {
+    let response = answer(app, "/", cookies).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers = response.headers();
+    assert!(!headers.contains_key(SET_COOKIE), "nothing was stored");
+    let body = axum::body::to_bytes(response.into_body(), 100).await;
+    &body.expect("short")[..] == b"true"
 }
 
 fn world() -> &'static World {
@@ -29,23 +54,29 @@ fn world() -> &'static World {
     WORLD.get_or_init(|| {
         // One secret for all runs, so that what was learnt about cookies stays true.
         let ring = KeyRing::new(Secret::new([7; 32]).expect("32 bytes"));
-        let app = |layer| Router::new().route("/", get(is_new)).layer(layer);
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let app = |layer| {
+            let routes = Router::new().route("/", get(is_new)).route("/begin", get(begin));
+            let app = routes.layer(layer);
+            let begun = runtime.block_on(answer(&app, "/begin", HeaderValue::from_static("")));
+            let cookie = begun.headers()[SET_COOKIE].as_bytes();
+            let pair = cookie.split(|byte| *byte == b';').next().expect("a pair");
+            (app, pair.to_vec())
+        };
         let signed = SessionLayer::builder(MemoryStore::new()).sign(ring.clone());
-        World {
-            runtime: Builder::new_current_thread()
-                .enable_all()
+        let apps = [
+            app(SessionLayer::new(MemoryStore::new())),
+            app(signed.build().expect("good")),
+            app(SessionLayer::cookie_only(&ring).build().expect("good")),
+            app(SessionLayer::cookie_only(&ring)
+                .readable()
                 .build()
-                .expect("a runtime"),
-            apps: [
-                app(SessionLayer::new(MemoryStore::new())),
-                app(signed.build().expect("good")),
-                app(SessionLayer::cookie_only(&ring).build().expect("good")),
-                app(SessionLayer::cookie_only(&ring)
-                    .readable()
-                    .build()
-                    .expect("good")),
-            ],
-        }
+                .expect("good")),
+        ];
+        World { runtime, apps }
     })
 }
 
@@ -53,24 +84,19 @@ fuzz_target!(|data: &[u8]| {
     let Some((which, cookies)) = data.split_first() else {
         return;
     };
-    let Ok(cookies) = HeaderValue::from_bytes(cookies) else {
+    let Ok(header) = HeaderValue::from_bytes(cookies) else {
         return;
     };
     let World { runtime, apps } = world();
-    let app = apps[usize::from(*which) % apps.len()].clone();
+    let (app, own) = &apps[usize::from(*which) % apps.len()];
     runtime.block_on(async {
-        let request = Request::get("/")
-            .header(HOST, "example.org")
-            .header(COOKIE, cookies)
-            .body(Body::empty())
-            .expect("a good request");
-        let response = app.oneshot(request).await.expect("infallible");
-        assert_eq!(response.status(), StatusCode::OK);
-        assert!(
-            !response.headers().contains_key("set-cookie"),
-            "nothing was stored"
-        );
-        let body = axum::body::to_bytes(response.into_body(), 100).await;
-        assert_eq!(&body.expect("short")[..], b"true", "nobody has a session");
+        assert!(finds_nothing(app, header).await, "nobody has a session");
+        if cookies.windows(2).any(|name| name == b"id") {
+            return;
+        }
+        for beside in [[cookies, b";", own].concat(), [own, &b";"[..], cookies].concat()] {
+            let beside = HeaderValue::from_bytes(&beside).expect("both are good");
+            assert!(!finds_nothing(app, beside).await, "its own session is found");
+        }
     });
 });

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use session_core::{Error, Result};
 
+use crate::cookie_text;
 use crate::secret::Secrets;
 use crate::signature;
 
@@ -48,17 +49,17 @@ impl ConnectSess {
         &self.name
     }
 
-    /// Refuses secrets with which anybody could sign.
+    /// Refuses secrets with which anybody could sign, and names that no cookie can have.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for an empty secret.
+    /// [`Error::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
-        match self.secrets.any_empty() {
-            true => Err(Error::misconfigured(
+        if self.secrets.any_empty() {
+            return Err(Error::misconfigured(
                 "an empty secret signs nothing: remove it",
-            )),
-            false => Ok(()),
+            ));
         }
+        cookie_text::check_name(&self.name)
     }
 
     /// The value of the cookie for a session of this JSON, which is UTF-8.

@@ -10,6 +10,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::cookie_text;
 use crate::secret::Secrets;
 
 /// Node reads both alphabets, with padding or without.
@@ -85,17 +86,17 @@ impl CookieSession {
         format!("{}.sig", self.name)
     }
 
-    /// Refuses keys with which anybody could sign.
+    /// Refuses keys with which anybody could sign, and names that no cookie can have.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for an empty key.
+    /// [`Error::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
-        match self.keys.any_empty() {
-            true => Err(Error::misconfigured(
+        if self.keys.any_empty() {
+            return Err(Error::misconfigured(
                 "an empty key signs nothing: remove it",
-            )),
-            false => Ok(()),
+            ));
         }
+        cookie_text::check_name(&self.name)
     }
 
     /// The value of the cookie for a session of this JSON, and its signature.

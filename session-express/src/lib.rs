@@ -37,6 +37,7 @@
 
 mod connect_sess;
 mod cookie_session;
+mod cookie_text;
 mod directory;
 mod expiry;
 mod key_value;

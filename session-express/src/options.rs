@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use session_core::{Error, Result, SessionToken};
 
+use crate::cookie_text;
 use crate::secret::Secrets;
 use crate::signature;
 
@@ -238,7 +239,8 @@ impl Express {
         signature::read(&self.secrets, value)
     }
 
-    /// Refuses what can't be right.
+    /// Refuses what can't be right: an empty secret, a name, path or domain that no cookie can have,
+    /// times under a second. Stores and layers do so when they are built.
     ///
     /// # Errors
     /// [`Error::Misconfigured`], which says what to change.
@@ -247,6 +249,11 @@ impl Express {
             return Err(Error::misconfigured(
                 "an empty Express secret signs nothing: remove it",
             ));
+        }
+        cookie_text::check_name(&self.name)?;
+        cookie_text::check_path(&self.cookie.path)?;
+        if let Some(domain) = &self.cookie.domain {
+            cookie_text::check_domain(domain)?;
         }
         for (name, limit) in [("max_age", self.cookie.max_age), ("ttl", self.ttl)] {
             if limit.is_some_and(|limit| limit < Duration::from_secs(1)) {
@@ -291,6 +298,9 @@ mod tests {
         Express::new("s")
             .max_age(second)
             .ttl(second)
+            .name("sid")
+            .path("/app")
+            .domain(".a.example")
             .check()
             .expect("good");
         for wrong in [
@@ -298,6 +308,26 @@ mod tests {
             Express::new("s").with_previous(""),
             Express::new("s").max_age(second / 2),
             Express::new("s").ttl(Duration::ZERO),
+            Express::new("s").name(""),
+            Express::new("s").name("connect sid"),
+            Express::new("s").name("sid=x; Domain"),
+            Express::new("s").name("sid\r\nSet-Cookie: a"),
+            Express::new("s").name("síd"),
+            Express::new("s").name("s".repeat(257)),
+            Express::new("s").path(""),
+            Express::new("s").path("app"),
+            Express::new("s").path("/; Domain=evil.example"),
+            Express::new("s").path("/\r\nSet-Cookie: a=b"),
+            Express::new("s").path("/ä"),
+            Express::new("s").path("/".repeat(1_025)),
+            Express::new("s").domain(""),
+            Express::new("s").domain("; Domain=evil.example"),
+            Express::new("s").domain("a.example\r\nSet-Cookie: a=b"),
+            Express::new("s").domain("..a.example"),
+            Express::new("s").domain("bücher.example"),
+            Express::new("s").domain("127.0.0.1"),
+            Express::new("s").domain("a.example:80"),
+            Express::new("s").domain("a.".repeat(127) + "example"),
         ] {
             let error = wrong.check().expect_err("must be refused");
             assert!(matches!(error, Error::Misconfigured { .. }), "{error:?}");

@@ -1,13 +1,15 @@
 //! What a layer was told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use session_core::{Lifetime, Sessions, Ttl};
 
-use crate::cookie::CookieTemplate;
+use crate::cookie::{CookieTemplate, is_below};
 use crate::format::TokenFormat;
-use crate::request::{Proxy, Secure};
+use crate::plain_http::PlainHttp;
+use crate::request::{Proxy, ProxyHeader, Secure};
 use crate::sealed::Closer;
 
 /// Where sessions are kept.
@@ -81,7 +83,11 @@ pub enum Rolling {
     /// Whenever the session's deadline has moved, so that browser and store agree about it.
     #[default]
     WithDeadline,
-    /// With every response whose handler used its session: Express' `true`.
+    /// With every response to a request that has brought one: Express' `true`. The session of such a
+    /// request is loaded and extended even if its handler does not ask for it (one round trip, and
+    /// another where [`touch_after`](session_core::SessionsBuilder::touch_after) says so), and the
+    /// response must not be cached, so keep static files outside of the layer. If that fails, the
+    /// response goes out without. Within a grace of its renewal a token is not sent again.
     Always,
     /// Never: Express' `false`. The browser drops it while the session lives on.
     Never,
@@ -112,12 +118,24 @@ pub(crate) struct Config {
     pub(crate) cookie: CookieTemplate,
     pub(crate) secure: Secure,
     pub(crate) proxy: Proxy,
+    pub(crate) proxy_header: ProxyHeader,
+    pub(crate) plain_http: Arc<PlainHttp>,
+    /// Below which path requests arrive, if that is not the cookie's.
+    pub(crate) served_path: Option<String>,
     pub(crate) format: TokenFormat,
     /// The Express app whose cookie is taken where a request has none of ours.
     #[cfg(feature = "express")]
-    pub(crate) former: Option<std::sync::Arc<crate::express::ExpressTokens>>,
+    pub(crate) former: Option<Arc<crate::express::ExpressTokens>>,
     pub(crate) persistence: Persistence,
     pub(crate) rolling: Rolling,
     pub(crate) save_uninitialized: bool,
     pub(crate) on_failure: OnFailure,
+}
+
+impl Config {
+    /// Whether requests of this path have a session: a browser sends the cookie to no others.
+    pub(crate) fn serves(&self, path: &str) -> bool {
+        let served = self.served_path.as_ref().unwrap_or(&self.cookie.path);
+        is_below(served, path)
+    }
 }

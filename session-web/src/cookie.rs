@@ -9,6 +9,11 @@ use session_core::{Error, Result};
 /// (RFC 6265bis §5.6; OWASP ASVS 5.0 §3.3.5).
 pub const MAX_COOKIE_BYTES: usize = 4096;
 
+/// The most bytes of a name that is given to a cookie, so that there is room for its value.
+const MAX_NAME_BYTES: usize = 256;
+/// The most bytes of an attribute: browsers ignore longer ones (RFC 6265bis §5.6).
+const MAX_ATTRIBUTE_BYTES: usize = 1024;
+
 /// When a browser sends the cookie along with requests that other sites cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
@@ -97,26 +102,8 @@ impl CookieTemplate {
     /// Checks what browsers would refuse, or misread. `always_secure` and `never_secure` say what
     /// is known of the `Secure` attribute.
     pub(crate) fn check(&self, always_secure: bool, never_secure: bool) -> Result<()> {
+        self.check_texts("")?;
         let wrong = |message: String| Err(Error::misconfigured(message));
-        if self.name.is_empty() || !self.name.bytes().all(is_token) {
-            return wrong(format!(
-                "the cookie name {:?} must be one or more of the characters of an RFC 9110 token",
-                self.name
-            ));
-        }
-        if !self.path.starts_with('/') || !self.path.bytes().all(is_attribute) {
-            return wrong(format!(
-                "the cookie path {:?} must begin with '/' and hold neither ';' nor control characters",
-                self.path
-            ));
-        }
-        if let Some(domain) = &self.domain
-            && !is_domain(domain)
-        {
-            return wrong(format!(
-                "the cookie domain {domain:?} is no host name; give it without a port or a leading dot"
-            ));
-        }
         let host = has_prefix(&self.name, "__Host-");
         if host && (self.domain.is_some() || self.path != "/") {
             return wrong(format!(
@@ -138,6 +125,36 @@ impl CookieTemplate {
             return wrong(
                 "Partitioned is refused by browsers without Secure: set Secure::Always".to_owned(),
             );
+        }
+        Ok(())
+    }
+
+    /// Checks the texts that go into `Set-Cookie`. `whose` is in front of the names of options.
+    pub(crate) fn check_texts(&self, whose: &str) -> Result<()> {
+        let wrong = |message: String| Err(Error::misconfigured(message));
+        let (name, path) = (&self.name, &self.path);
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_token) {
+            return wrong(format!(
+                "the {whose}cookie name {name:?} must be 1 to {MAX_NAME_BYTES} of the characters of an RFC 9110 \
+                 token: letters, digits and !#$%&'*+-.^_`|~"
+            ));
+        }
+        let is_path =
+            path.starts_with('/') && !path.ends_with(' ') && path.bytes().all(is_attribute);
+        if !is_path || path.len() > MAX_ATTRIBUTE_BYTES {
+            return wrong(format!(
+                "the {whose}cookie path {path:?} must begin with '/', hold ASCII without ';' and control \
+                 characters, not end with a space, and have at most {MAX_ATTRIBUTE_BYTES} bytes: write \
+                 others as percent-encoded in the URL"
+            ));
+        }
+        if let Some(domain) = &self.domain
+            && !is_domain(domain)
+        {
+            return wrong(format!(
+                "the {whose}cookie domain {domain:?} is no host name: give it without a port or a leading dot, \
+                 in ASCII (Punycode), with at most 253 bytes"
+            ));
         }
         Ok(())
     }
@@ -209,34 +226,58 @@ impl CookieTemplate {
         HeaderValue::try_from(text)
             .map_err(|_| Error::misconfigured("the cookie's value is no header text"))
     }
-
-    /// Whether the cookie is for requests of this path: a browser sends it to no others
-    /// (RFC 6265bis §5.1.4).
-    pub(crate) fn covers(&self, path: &str) -> bool {
-        match path.strip_prefix(self.path.as_str()) {
-            Some(rest) => rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/'),
-            None => false,
-        }
-    }
 }
 
-/// The values of all cookies `name` in the request, in the order they came in.
+/// The values of all cookies `name` in the request, in the order they came in, which may be no
+/// text.
 ///
-/// Everything else in the header is skipped: other applications' cookies are not ours to judge.
-pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
+/// Everything else in the header is skipped, undecoded: other applications' cookies are not ours to
+/// judge.
+pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
     let lines = headers.get_all(COOKIE).into_iter();
-    let lines = lines.filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
-    let pairs = lines.flat_map(|line| line.split(';'));
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {
-        let (key, value) = pair.split_once('=')?;
-        let value = value.trim_matches([' ', '\t']);
-        (key.trim_matches([' ', '\t']) == name).then(|| unquoted(value))
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = (trimmed(&pair[..at]), trimmed(&pair[at + 1..]));
+        (key == name.as_bytes()).then(|| unquoted(value))
     })
 }
 
-fn unquoted(value: &str) -> &str {
-    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+/// The same, of those that are text and not empty.
+pub(crate) fn texts<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
+    let texts = values(headers, name).filter_map(|value| std::str::from_utf8(value).ok());
+    texts.filter(|text| !text.is_empty())
+}
+
+/// The first value, if it is text and not empty: Express looks at no other.
+pub(crate) fn first<'h>(headers: &'h HeaderMap, name: &'h str) -> Option<&'h str> {
+    let first = std::str::from_utf8(values(headers, name).next()?).ok()?;
+    (!first.is_empty()).then_some(first)
+}
+
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = bytes.iter().position(|byte| !is_space(byte));
+    let end = bytes.iter().rposition(|byte| !is_space(byte));
+    match (start, end) {
+        (Some(start), Some(end)) => &bytes[start..=end],
+        _ => &[],
+    }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let inner = value
+        .strip_prefix(b"\"")
+        .and_then(|v| v.strip_suffix(b"\""));
     inner.unwrap_or(value)
+}
+
+/// Whether `path` is `prefix` or below it (RFC 6265bis §5.1.4).
+pub(crate) fn is_below(prefix: &str, path: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
+        None => false,
+    }
 }
 
 /// Browsers compare prefixes without regard to case (RFC 6265bis §5.7).
@@ -382,6 +423,33 @@ mod tests {
                 false,
                 "cookie name",
             ),
+            (
+                with(|t| t.name = "n".repeat(257)),
+                true,
+                false,
+                "cookie name",
+            ),
+            (with(|t| t.name = "ä".into()), true, false, "cookie name"),
+            (with(|t| t.path = "/ä".into()), true, false, "cookie path"),
+            (with(|t| t.path = "/a ".into()), true, false, "cookie path"),
+            (
+                with(|t| t.path = format!("/{}", "p".repeat(1024))),
+                true,
+                false,
+                "cookie path",
+            ),
+            (
+                with(|t| t.domain = Some("bücher.example".into())),
+                true,
+                false,
+                "Punycode",
+            ),
+            (
+                with(|t| t.domain = Some(["label"; 60].join("."))),
+                true,
+                false,
+                "cookie domain",
+            ),
             (with(|t| t.path = "app".into()), true, false, "cookie path"),
             (with(|t| t.path = "/a;b".into()), true, false, "cookie path"),
             (
@@ -454,10 +522,6 @@ mod tests {
 
     #[test]
     fn a_path_covers_what_is_below_it() {
-        let template = |path: &str| CookieTemplate {
-            path: path.to_owned(),
-            ..CookieTemplate::default()
-        };
         for (path, request, covers) in [
             ("/", "/", true),
             ("/", "/foo", true),
@@ -470,11 +534,7 @@ mod tests {
             ("/foo/", "/foo/bar", true),
             ("/foo", "/FOO", false),
         ] {
-            assert_eq!(
-                template(path).covers(request),
-                covers,
-                "{path} and {request}"
-            );
+            assert_eq!(is_below(path, request), covers, "{path} and {request}");
         }
     }
 
@@ -488,9 +548,17 @@ mod tests {
         ] {
             headers.append(COOKIE, HeaderValue::from_static(line));
         }
-        headers.append(COOKIE, HeaderValue::from_bytes(b"id=\xff").expect("opaque"));
-        let found: Vec<&str> = values(&headers, "id").collect();
-        assert_eq!(found, ["one", "two", "three", ""]);
+        for line in [&b"id=\xff"[..], b"\xff; id=four; b=\xff"] {
+            headers.append(COOKIE, HeaderValue::from_bytes(line).expect("opaque"));
+        }
+        let found: Vec<&[u8]> = values(&headers, "id").collect();
+        assert_eq!(
+            found,
+            [&b"one"[..], b"two", b"three", b"", b"\xff", b"four"]
+        );
+        let found: Vec<&str> = texts(&headers, "id").collect();
+        assert_eq!(found, ["one", "two", "three", "four"]);
+        assert_eq!(first(&headers, "id"), Some("one"));
     }
 
     #[test]

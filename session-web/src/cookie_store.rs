@@ -18,6 +18,7 @@ use crate::sealed::{Closer, Contents, now};
 pub(crate) struct CookieStore {
     closer: Closer,
     cookie_name: String,
+    is_readable: bool,
     state: Mutex<State>,
 }
 
@@ -38,29 +39,57 @@ pub(crate) enum Change {
 }
 
 impl CookieStore {
-    /// The store of a request with this cookie, whose session `token` opens.
+    /// The store of a request with these cookies, of which the first live session counts, and is
+    /// opened by `token`.
     pub(crate) fn new(
         closer: Closer,
         cookie_name: String,
-        value: Option<&str>,
+        values: &[String],
         token: &SessionToken,
     ) -> Self {
-        let contents = value.and_then(|value| closer.open(&cookie_name, value));
-        let session = contents.map(|mut contents| {
-            if !closer.is_plain() {
-                let opened = Credential::opened_by(token, contents.credential.as_ref());
-                contents.credential = Some(opened);
+        let now = now();
+        let (mut session, mut is_readable) = (None, values.is_empty());
+        for value in values {
+            let Some(mut contents) = closer.open(&cookie_name, value) else {
+                continue;
+            };
+            is_readable = true;
+            if contents.is_live(now) {
+                if !closer.is_plain() {
+                    let opened = Credential::opened_by(token, contents.credential.as_ref());
+                    contents.credential = Some(opened);
+                }
+                session = Some((token.id(), contents));
+                break;
             }
-            (token.id(), contents)
-        });
+        }
         Self {
             closer,
             cookie_name,
+            is_readable,
             state: Mutex::new(State {
                 session,
                 change: None,
             }),
         }
+    }
+
+    /// Whether one of the secrets has made one of the cookies, if there were any.
+    pub(crate) const fn is_readable(&self) -> bool {
+        self.is_readable
+    }
+
+    /// Has the client told of the session as it is, extended, if it is told nothing else.
+    pub(crate) fn roll(&self) -> Result<()> {
+        let (mut state, now) = (self.state(), now());
+        if state.change.is_some() {
+            return Ok(());
+        }
+        let Some((id, contents)) = state.session.clone() else {
+            return Ok(());
+        };
+        let contents = contents.extended(contents.lifetime.idle, now);
+        self.put(&mut state, &id, contents, now)
     }
 
     /// What the response must tell the client, if anything.
@@ -138,11 +167,7 @@ impl SessionStore for CookieStore {
         let Some(contents) = state.live(id, now) else {
             return Ok(None);
         };
-        let mut contents = contents.clone();
-        contents.deadline = match (contents.deadline, contents.deadline_after(idle, now)) {
-            (Some(current), Some(extended)) => Some(current.max(extended)),
-            _ => None,
-        };
+        let contents = contents.extended(idle, now);
         let ttl = contents.ttl(now);
         self.put(&mut state, id, contents, now)?;
         Ok(Some(ttl))

@@ -123,6 +123,11 @@ impl ExpressTokens {
         Self { express, is_plain }
     }
 
+    /// Refuses what can't be right.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.express.check()
+    }
+
     /// The app.
     pub(crate) fn express(&self) -> &Express {
         &self.express

@@ -1,8 +1,13 @@
 //! How a token is written for the client.
 
-use session_core::SessionToken;
+use http::HeaderMap;
+use session_core::{SessionToken, Unreadable};
 
+use crate::cookie;
 use crate::signature::Signer;
+
+/// The most tokens of one request that are tried.
+pub(crate) const MOST_TOKENS: usize = 4;
 
 /// How a token is written for the client.
 #[derive(Clone, Debug)]
@@ -45,18 +50,42 @@ impl TokenFormat {
         }
     }
 
-    /// The token in the first of `values` that has one: browsers send the cookie of the longest
-    /// path first. Express looks at no other than the first, and so does who shares a cookie with
-    /// it.
-    pub(crate) fn find<'v>(
+    /// The tokens in a request's cookies of this name, at most [`MOST_TOKENS`], in their order:
+    /// browsers send the cookie of the longest path first. Express looks at the first cookie only,
+    /// and so does who shares a cookie with it.
+    ///
+    /// # Errors
+    /// Why there is none, if there are such cookies.
+    pub(crate) fn find(
         &self,
+        headers: &HeaderMap,
         name: &str,
-        mut values: impl Iterator<Item = &'v str>,
-    ) -> Option<SessionToken> {
+    ) -> Result<Vec<SessionToken>, Unreadable> {
+        let read = |text| self.read(name, text);
+        let mut tokens: Vec<SessionToken> = Vec::new();
+        if self.is_express() {
+            tokens.extend(cookie::first(headers, name).and_then(read));
+        } else {
+            for token in cookie::texts(headers, name).filter_map(read) {
+                if tokens.len() == MOST_TOKENS {
+                    break;
+                }
+                if !tokens.contains(&token) {
+                    tokens.push(token);
+                }
+            }
+        }
+        if tokens.is_empty() && cookie::values(headers, name).any(|value| !value.is_empty()) {
+            return Err(self.unreadable());
+        }
+        Ok(tokens)
+    }
+
+    /// Why a text can't be read.
+    pub(crate) const fn unreadable(&self) -> Unreadable {
         match self {
-            #[cfg(feature = "express")]
-            Self::Express(_) => self.read(name, values.next()?),
-            _ => values.find_map(|value| self.read(name, value)),
+            Self::Plain => Unreadable::Malformed,
+            _ => Unreadable::UnknownSecret,
         }
     }
 }

@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use session_core::{Error, Lifetime, Result, SessionToken};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use session_core::{Error, Lifetime, Result, SessionToken, Unreadable};
 use tokio::sync::OnceCell;
 
 use crate::config::{Backing, Config, OnFailure, Transport};
 use crate::cookie;
 use crate::cookie_store::CookieStore;
-use crate::request::Channel;
-use crate::sealed::BETWEEN;
+use crate::format::MOST_TOKENS;
+use crate::sealed::{BETWEEN, Closer};
+use crate::{plain_http, request};
 
 /// One request's session. The layer puts it into the request's extensions; axum's extractors take
 /// it from there, and other frameworks can.
@@ -27,7 +30,11 @@ pub(crate) struct Inner {
     /// Whether that came in the cookie of an app that this one follows.
     pub(crate) is_former: bool,
     pub(crate) secure: bool,
-    covered: bool,
+    /// The host of a request whose browser drops a `Secure` cookie.
+    pub(crate) plain_host: Option<HeaderValue>,
+    is_served: bool,
+    /// Whether a handler has asked for the session, got or not.
+    is_asked: AtomicBool,
     pub(crate) opened: OnceCell<Opened>,
     outer: Option<SessionHandle>,
 }
@@ -36,10 +43,12 @@ pub(crate) struct Inner {
 pub(crate) enum Presented {
     /// Nothing that could be a session's.
     Nothing,
-    /// A well-formed token, signed if tokens are.
-    Token(SessionToken),
-    /// A cookie whose value may be a session.
-    Value(String),
+    /// A cookie, or a header, of this name that can't be read.
+    Unreadable(String, Unreadable),
+    /// Well-formed tokens, signed if tokens are: one, unless there are several cookies.
+    Tokens(Vec<SessionToken>),
+    /// Cookies whose values may be sessions.
+    Values(Vec<String>),
 }
 
 /// A session that a handler has asked for.
@@ -54,23 +63,29 @@ pub(crate) struct Opened {
 
 impl SessionHandle {
     pub(crate) fn new(config: Arc<Config>, parts: &Parts) -> Self {
-        let secure = Channel::of(parts, &config.proxy).is_secure(config.secure);
+        let is_https = request::is_https(parts, &config.proxy, config.proxy_header);
+        let secure = config.secure.applies(is_https);
         let mut presented = presented(&config, parts, secure);
-        let former = match presented {
-            Presented::Nothing => former_token(&config, parts),
+        let mut is_former = false;
+        if let Presented::Nothing | Presented::Unreadable(..) = presented
+            && let Some(former) = former(&config, parts)
+        {
+            is_former = matches!(former, Presented::Tokens(_));
+            presented = former;
+        }
+        let plain_host = match presented {
+            Presented::Nothing if secure && !is_https => plain_http::host(parts),
+            // The browser keeps the cookie.
             _ => None,
         };
-        let is_former = former.is_some();
-        if let Some(token) = former {
-            presented = Presented::Token(token);
-        }
-        let covered = config.cookie.covers(path(parts));
         Self(Arc::new(Inner {
-            config,
             presented,
             is_former,
             secure,
-            covered,
+            plain_host,
+            is_served: config.serves(path(parts)),
+            is_asked: AtomicBool::new(false),
+            config,
             opened: OnceCell::new(),
             outer: parts.extensions.get().cloned(),
         }))
@@ -87,6 +102,7 @@ impl SessionHandle {
     /// # Errors
     /// The store's; [`Error::Misconfigured`] if the request's path is not below the cookie's.
     pub async fn session(&self) -> Result<session_core::Session> {
+        self.0.is_asked.store(true, Ordering::Relaxed);
         let opened = self.0.opened.get_or_try_init(|| self.0.open()).await?;
         Ok(opened.session.clone())
     }
@@ -104,10 +120,13 @@ impl SessionHandle {
 
 impl Inner {
     async fn open(&self) -> Result<Opened> {
-        if !self.covered {
+        if !self.is_served {
+            let served = self.config.served_path.as_ref();
             return Err(Error::misconfigured(format!(
-                "this request's path is not below the session cookie's path {:?}",
-                self.config.cookie.path
+                "this request's path is not below {:?}, where browsers send the session cookie: move the \
+                 handler, or change `path`; if a proxy strips the beginning of the path, say below which \
+                 path requests arrive here with `serves_below(\"/\")`",
+                served.unwrap_or(&self.config.cookie.path)
             )));
         }
         match self.load().await {
@@ -121,29 +140,49 @@ impl Inner {
     }
 
     async fn load(&self) -> Result<Opened> {
+        if let Presented::Unreadable(name, why) = &self.presented {
+            self.config.backing.rules().report_unreadable(name, *why);
+        }
         match &self.config.backing {
             Backing::Store(sessions) => {
-                let Presented::Token(token) = &self.presented else {
+                let Presented::Tokens(tokens) = &self.presented else {
                     return Ok(Opened::new(sessions.start(), None, None));
                 };
-                let session = sessions.open(Some(token)).await?;
-                Ok(Opened::new(session, Some(token), None))
+                let (session, token) = sessions.open_first(tokens).await?;
+                Ok(Opened::new(session, token, None))
             }
             Backing::Cookie(rules, closer) => {
                 let token = closer.new_token();
-                let value = match &self.presented {
-                    Presented::Value(value) => Some(value.as_str()),
-                    _ => None,
+                let values: &[String] = match &self.presented {
+                    Presented::Values(values) => values,
+                    _ => &[],
                 };
                 let name = self.config.cookie.name(self.secure);
-                let store = Arc::new(CookieStore::new(closer.clone(), name, value, &token));
+                let store = CookieStore::new(closer.clone(), name.clone(), values, &token);
+                if !store.is_readable() {
+                    rules.report_unreadable(&name, Unreadable::UnknownSecret);
+                }
+                // A visitor who has presented no such cookie has presented no unknown token either.
+                let presented = (store.is_readable() && !values.is_empty()).then_some(&token);
+                let store = Arc::new(store);
                 let sessions = rules.with_store(Arc::clone(&store) as Arc<_>);
-                // A visitor who has presented no cookie has presented no unknown token either.
-                let presented = value.is_some().then_some(&token);
                 let session = sessions.open(presented).await?;
                 Ok(Opened::new(session, presented, Some(store)))
             }
         }
+    }
+
+    /// The session of a request whose handler did not ask for it, if it has one.
+    pub(crate) async fn open_unasked(&self) -> Option<&Opened> {
+        let is_presented = matches!(self.presented, Presented::Tokens(_) | Presented::Values(_));
+        if !is_presented || !self.is_served || self.is_asked.load(Ordering::Relaxed) {
+            return None;
+        }
+        let opened = self.opened.get_or_try_init(|| self.load()).await;
+        let opened = opened.inspect_err(|error| {
+            tracing::warn!(%error, "a session could not be extended");
+        });
+        opened.ok().filter(|opened| opened.token.is_some())
     }
 }
 
@@ -173,43 +212,86 @@ fn path(parts: &Parts) -> &str {
 }
 
 fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
-    let name = config.cookie.name(secure);
-    let cookies = |name| cookie::values(&parts.headers, name).filter(|value| !value.is_empty());
+    let (headers, name) = (&parts.headers, config.cookie.name(secure));
     if let Backing::Cookie(_, closer) = &config.backing {
-        let Some(value) = cookies(&name).next() else {
-            return Presented::Nothing;
-        };
-        return Presented::Value(match closer.signature_name() {
+        return in_cookies(closer, headers, &name);
+    }
+    let header = |name: &HeaderName| parts.headers.get(name);
+    let (name, text) = match &config.transport {
+        Transport::Cookie => {
+            return match config.format.find(headers, &name) {
+                Ok(tokens) if tokens.is_empty() => Presented::Nothing,
+                Ok(tokens) => Presented::Tokens(tokens),
+                Err(why) => Presented::Unreadable(name, why),
+            };
+        }
+        Transport::Bearer => (&AUTHORIZATION, header(&AUTHORIZATION).and_then(bearer)),
+        Transport::Header(name) => (name, header(name).map(HeaderValue::as_bytes)),
+    };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Presented::Nothing;
+    };
+    let text = std::str::from_utf8(text).ok();
+    // A signature is for the cookie's name, whatever carries it.
+    let token = text.and_then(|text| config.format.read(&config.cookie.name(secure), text));
+    token.map_or_else(
+        || Presented::Unreadable(name.to_string(), config.format.unreadable()),
+        |token| Presented::Tokens(vec![token]),
+    )
+}
+
+/// What a header of the scheme `Bearer` presents.
+fn bearer(header: &HeaderValue) -> Option<&[u8]> {
+    let bytes = header.as_bytes();
+    let (scheme, text) = bytes.split_at_checked("bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| text.trim_ascii())
+}
+
+/// The cookies that may be sessions. Those of Express' packages have a second one, which signs the
+/// first of that name.
+fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> Presented {
+    let values: Vec<String> = if closer.is_plain() {
+        let signature = closer.signature_name();
+        let signed = |value: &str| match &signature {
             Some(name) => {
-                let signature = cookies(&name).next().unwrap_or_default();
+                let signature = cookie::first(headers, name).unwrap_or_default();
                 format!("{value}{BETWEEN}{signature}")
             }
             None => value.to_owned(),
-        });
-    }
-    let token = |text: &str| config.format.read(&name, text);
-    let header = |name| parts.headers.get(name)?.to_str().ok();
-    let found = match &config.transport {
-        Transport::Cookie => config.format.find(&name, cookies(&name)),
-        Transport::Bearer => header(&AUTHORIZATION)
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .and_then(|(_, text)| token(text.trim())),
-        Transport::Header(name) => header(name).and_then(token),
+        };
+        cookie::first(headers, name)
+            .map(signed)
+            .into_iter()
+            .collect()
+    } else {
+        let texts = cookie::texts(headers, name).take(MOST_TOKENS);
+        texts.map(str::to_owned).collect()
     };
-    found.map_or(Presented::Nothing, Presented::Token)
+    if values.is_empty() && cookie::values(headers, name).any(|value| !value.is_empty()) {
+        return Presented::Unreadable(name.to_owned(), Unreadable::UnknownSecret);
+    }
+    match values.is_empty() {
+        true => Presented::Nothing,
+        false => Presented::Values(values),
+    }
 }
 
-/// The token in the cookie of the app that this one follows.
+/// What the cookie of the app that this one follows presents, if there is one.
 #[cfg(feature = "express")]
-fn former_token(config: &Config, parts: &Parts) -> Option<SessionToken> {
+fn former(config: &Config, parts: &Parts) -> Option<Presented> {
     let former = config.former.as_ref()?;
     let name = former.express().cookie_name();
-    former.read(cookie::values(&parts.headers, name).next()?)
+    let cookie = cookie::first(&parts.headers, name)?;
+    Some(match former.read(cookie) {
+        Some(token) => Presented::Tokens(vec![token]),
+        None => Presented::Unreadable(name.to_owned(), Unreadable::UnknownSecret),
+    })
 }
 
 #[cfg(not(feature = "express"))]
-fn former_token(_: &Config, _: &Parts) -> Option<SessionToken> {
+fn former(_: &Config, _: &Parts) -> Option<Presented> {
     None
 }
 

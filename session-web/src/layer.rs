@@ -9,11 +9,29 @@ use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport}
 use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
 use crate::cookie_store::CookieStore;
 use crate::format::TokenFormat;
-use crate::request::{Proxy, Secure};
+use crate::request::{Proxy, ProxyHeader, Secure};
 use crate::sealed::{Closer, Cover};
 use crate::service::SessionService;
 use crate::signature::Signer;
 use session_sealed::KeyRing;
+
+/// Headers that can't carry a token, because servers and clients act on them.
+const RESERVED: [&str; 14] = [
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "host",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+];
 
 /// Gives the handlers behind it their session, and saves it before the first byte of the response.
 ///
@@ -81,6 +99,9 @@ impl Config {
             cookie: CookieTemplate::default(),
             secure: Secure::default(),
             proxy: Proxy::default(),
+            proxy_header: ProxyHeader::default(),
+            plain_http: Arc::default(),
+            served_path: None,
             format: TokenFormat::Plain,
             #[cfg(feature = "express")]
             former: None,
@@ -93,7 +114,60 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         let (always, never) = (self.secure == Secure::Always, self.secure == Secure::Never);
-        self.cookie.check(always, never)
+        self.cookie.check(always, never)?;
+        if let Some(path) = &self.served_path
+            && !path.starts_with('/')
+        {
+            return Err(Error::misconfigured(format!(
+                "the path {path:?} given to `serves_below` must begin with '/'"
+            )));
+        }
+        self.check_transport()?;
+        self.check_express()
+    }
+
+    fn check_transport(&self) -> Result<()> {
+        let Transport::Header(name) = &self.transport else {
+            return Ok(());
+        };
+        match RESERVED.contains(&name.as_str()) {
+            true => Err(Error::misconfigured(format!(
+                "the header {name} means something else in HTTP and can't carry a token: choose a name of \
+                 your own, such as x-session"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "express")]
+    fn check_express(&self) -> Result<()> {
+        if let TokenFormat::Express(tokens) = &self.format {
+            tokens.check()?;
+        }
+        let Some(former) = &self.former else {
+            return Ok(());
+        };
+        former.check()?;
+        let theirs = CookieTemplate::of_express(former.express());
+        theirs.check_texts("Express ")?;
+        let ours = [true, false].map(|secure| self.cookie.name(secure));
+        match ours.contains(&theirs.name) {
+            true => Err(Error::misconfigured(format!(
+                "the cookie {:?} can't be this layer's and the Express app's that `accept_express` ends: \
+                 give the layer another name",
+                theirs.name
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "express"))]
+    #[allow(
+        clippy::unused_self,
+        reason = "there is something to check with the feature"
+    )]
+    const fn check_express(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -177,7 +251,7 @@ impl CookieOnlyBuilder {
             }
         };
         // It holds the rules only: each request gets a store of its own.
-        let store = CookieStore::new(closer.clone(), String::new(), None, &closer.new_token());
+        let store = CookieStore::new(closer.clone(), String::new(), &[], &closer.new_token());
         let mut rules = Sessions::builder(Arc::new(store))
             .lifetime(self.lifetime)
             .limits(self.limits);
@@ -216,16 +290,17 @@ impl std::fmt::Debug for CookieOnlyBuilder {
 /// | [`name`](Self::name) | `name`, `key` | `id`, shown as `__Host-id` |
 /// | [`sign`](Self::sign) | `secret` | not signed: a token has 216 random bits besides its id |
 /// | [`transport`](Self::transport) | – | a cookie |
-/// | [`proxy`](Self::proxy) | `proxy` | no forwarding header is trusted |
+/// | [`proxy`](Self::proxy), [`proxy_header`](Self::proxy_header) | `proxy` | no forwarding header is trusted |
 /// | [`rolling`](Self::rolling) | `rolling` | with the deadline |
 /// | – | `resave` | never needed: what did not change is not written, and another's change is merged |
 /// | [`save_uninitialized`](Self::save_uninitialized) | `saveUninitialized` | no |
 /// | `Session::destroy` | `unset: 'destroy'` | a handler says so itself |
 /// | – | `genid` | tokens are this library's: no other has a reason to be as good |
 /// | [`path`](Self::path) | `cookie.path` | `/` |
+/// | [`serves_below`](Self::serves_below) | – | as `path` |
 /// | [`domain`](Self::domain) | `cookie.domain` | none: this host only |
 /// | [`persistence`](Self::persistence) | `cookie.maxAge`, `cookie.expires` | sessions with a lifetime of their own |
-/// | [`secure`](Self::secure) | `cookie.secure` | yes, but on `localhost` |
+/// | [`secure`](Self::secure) | `cookie.secure` | yes |
 /// | [`http_only`](Self::http_only) | `cookie.httpOnly` | yes |
 /// | [`same_site`](Self::same_site) | `cookie.sameSite` | `Lax` |
 /// | [`partitioned`](Self::partitioned) | `cookie.partitioned` | no |
@@ -281,6 +356,13 @@ impl SessionLayerBuilder {
         self
     }
 
+    /// In which header a trusted proxy says it; all others are ignored. Default
+    /// [`ProxyHeader::XForwarded`].
+    pub fn proxy_header(mut self, header: ProxyHeader) -> Self {
+        self.config.proxy_header = header;
+        self
+    }
+
     /// Which cookies outlive the browser. Default [`Persistence::Remembered`].
     pub fn persistence(mut self, persistence: Persistence) -> Self {
         self.config.persistence = persistence;
@@ -300,10 +382,19 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// The path below which the layer acts and browsers send the cookie. `/foo` covers `/foo/bar`
-    /// and not `/foobar`; elsewhere the extractors refuse. Default `/`.
+    /// The path below which browsers send the cookie, and the layer acts unless
+    /// [`serves_below`](Self::serves_below) says otherwise. `/foo` covers `/foo/bar` and not
+    /// `/foobar`; elsewhere the extractors refuse. Default `/`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.config.cookie.path = path.into();
+        self
+    }
+
+    /// Below which path requests arrive here, if a proxy strips some of what the browser asks for:
+    /// `.path("/app").serves_below("/")` behind a proxy that serves this application at `/app` and
+    /// passes `/app/cart` on as `/cart`. Default: what [`path`](Self::path) says.
+    pub fn serves_below(mut self, path: impl Into<String>) -> Self {
+        self.config.served_path = Some(path.into());
         self
     }
 
@@ -313,7 +404,7 @@ impl SessionLayerBuilder {
         self
     }
 
-    /// When the cookie is `Secure`. Default [`Secure::ExceptLocalhost`].
+    /// When the cookie is `Secure`. Default [`Secure::Always`].
     pub fn secure(mut self, secure: Secure) -> Self {
         self.config.secure = secure;
         self
@@ -376,6 +467,13 @@ impl SessionLayerBuilder {
                 ));
             }
             self.config.format = TokenFormat::Signed(Signer::new(ring));
+        }
+        if self.config.secure == Secure::Development {
+            tracing::warn!(
+                cookie = self.config.cookie.name,
+                "session cookies are not Secure on requests by plain http, as Secure::Development says: \
+                 not for production"
+            );
         }
         Ok(SessionLayer(Arc::new(self.config)))
     }

@@ -31,7 +31,8 @@
 //!
 //! # What happens to a request
 //!
-//! * **No extractor, no store traffic**, and no header in the response.
+//! * **No extractor, no store traffic**, and no header in the response; but where a site chose
+//!   [`Rolling::Always`].
 //! * The first extractor loads the session: one round trip if the client has presented a token,
 //!   none otherwise. Every other extractor of the request gets the same session.
 //! * The layer saves what has changed **before the first byte of the response**, one round trip,
@@ -46,6 +47,11 @@
 //!   itself has saved; the layer then sets the cookie.
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may
 //!   be counted in it.
+//! * Of several cookies of the layer's name, the first that opens a session counts, of at most four
+//!   that are tried, which are loaded at the same time. Other cookies in the request don't matter,
+//!   whatever bytes they have. A cookie that can't be read, because it was forged or a secret is
+//!   wrong, is [told to observers](session_core::Observer::unreadable), and to the log at most once
+//!   a minute.
 //! * A token that opens nothing, because its session has ended or was never there, is not adopted
 //!   and not answered: only a handler that stores something gets a cookie sent.
 //! * **A request that was on its way while another one signed in** has a token that was replaced a
@@ -62,6 +68,7 @@
 //! [axum]: https://docs.rs/axum
 #![forbid(unsafe_code)]
 
+mod caching;
 mod config;
 mod cookie;
 mod cookie_store;
@@ -74,6 +81,8 @@ mod extract;
 mod format;
 mod handle;
 mod layer;
+mod list;
+mod plain_http;
 mod request;
 mod sealed;
 mod service;
@@ -86,7 +95,7 @@ pub use cookie::{MAX_COOKIE_BYTES, NamePrefix, Priority, SameSite};
 pub use extract::{SessionRejection, SessionValue, Typed};
 pub use handle::SessionHandle;
 pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
-pub use request::{Https, Peer, Proxy, Secure};
+pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
 pub use session::{Flash, Session};
 pub use session_core;

@@ -3,52 +3,55 @@
 use std::net::IpAddr;
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "axum")]
 use axum::extract::ConnectInfo;
-use http::HeaderName;
-use http::header::{FORWARDED, HOST};
 use http::request::Parts;
 use http::uri::Scheme;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// Whether the log has been told why a cookie was not `Secure`.
-static TOLD: AtomicBool = AtomicBool::new(false);
+use crate::list;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers by which a proxy shows itself.
-const PROXY_HEADERS: [&str; 5] = [
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-];
-
 /// When the cookie has the `Secure` attribute, which keeps it off plain http. Express:
 /// `cookie.secure`.
+///
+/// Whether a cookie that is `Secure` survives plain http is up to the browser: Chrome, Firefox and
+/// curl keep it for `localhost` and loopback addresses, Safari does not, and for other hosts none
+/// does. The layer then logs a warning, once for each host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Secure {
     /// On every request: Express' `true`, but for Express not sending the cookie at all by http.
-    Always,
-    /// On every request but those that come by plain http to this machine itself (`localhost`,
-    /// `127.0.0.1`, `[::1]`) through no proxy that shows itself: development. Says so in the log,
-    /// once.
-    ///
-    /// If a proxy before the application does not pass the `Host` header on and adds none of its
-    /// own, choose [`Always`](Self::Always).
+    /// No proxy and no header can take it off.
     #[default]
-    ExceptLocalhost,
-    /// If the request came by https, which [`Proxy`] may have to tell: Express' `'auto'`.
+    Always,
+    /// If the request came by https, which [`Proxy`] may have to tell: Express' `'auto'`. Behind a
+    /// proxy that ends TLS and is not named by [`Proxy`], cookies are not `Secure`.
     AsRequest,
+    /// As [`AsRequest`](Self::AsRequest), for development by plain http, on any host name. The layer
+    /// logs a warning when it is built, so that it does not go into production unnoticed:
+    /// `if cfg!(debug_assertions) { Secure::Development } else { Secure::Always }`.
+    Development,
     /// On no request: Express' `false`. Whoever can listen on the way can take the session over.
     Never,
 }
 
-/// Whose word is taken for the request having come by https: the `Forwarded` header (RFC 7239) or
-/// `X-Forwarded-Proto`. Express: `proxy`.
+impl Secure {
+    /// Whether a cookie is `Secure` for a request that came by https, or did not as far as can be
+    /// seen.
+    pub(crate) const fn applies(self, is_https: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::AsRequest | Self::Development => is_https,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Whose word is taken for the request having come by https. Which header that is in, says
+/// [`ProxyHeader`]. Express: `proxy`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// Nobody's: the default, and Express' `false`.
@@ -61,6 +64,18 @@ pub enum Proxy {
     From(Vec<IpNet>),
 }
 
+/// The one header that a trusted [`Proxy`] says it in. The proxy must replace what clients send in
+/// that header; all others are ignored, so it does not matter what clients send in those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-Proto`: nginx' `proxy_set_header X-Forwarded-Proto $scheme`, and what most
+    /// others send.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239), its parameter `proto`.
+    Forwarded,
+}
+
 /// The address of the other end of the connection, for servers other than axum's: put it into the
 /// request's extensions for [`Proxy::From`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,58 +86,11 @@ pub struct Peer(pub IpAddr);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Https;
 
-/// What is known of how a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channel {
-    /// By https, as the connection or a trusted proxy says.
-    Https,
-    /// By plain http, to this machine, without a proxy that shows itself.
-    LocalHttp,
-    /// By plain http as far as can be seen from here.
-    Http,
-}
-
-impl Channel {
-    pub(crate) fn of(parts: &Parts, proxy: &Proxy) -> Self {
-        let marked = parts.extensions.get::<Https>().is_some();
-        if marked || parts.uri.scheme() == Some(&Scheme::HTTPS) {
-            return Self::Https;
-        }
-        if is_trusted(parts, proxy) {
-            match forwarded_proto(parts) {
-                Some(proto) if proto.eq_ignore_ascii_case("https") => return Self::Https,
-                Some(_) => return Self::Http,
-                None => {}
-            }
-        }
-        let proxied = PROXY_HEADERS
-            .iter()
-            .any(|name| parts.headers.contains_key(*name));
-        if !proxied && is_local(parts) {
-            Self::LocalHttp
-        } else {
-            Self::Http
-        }
-    }
-
-    /// Whether a cookie for this request is `Secure`.
-    pub(crate) fn is_secure(self, secure: Secure) -> bool {
-        match secure {
-            Secure::Always => true,
-            Secure::ExceptLocalhost => {
-                let local = self == Self::LocalHttp;
-                if local && !TOLD.swap(true, Ordering::Relaxed) {
-                    tracing::info!(
-                        "the session cookie is not Secure on requests by plain http to localhost, so that \
-                         development works; everywhere else it is"
-                    );
-                }
-                !local
-            }
-            Secure::AsRequest => self == Self::Https,
-            Secure::Never => false,
-        }
-    }
+/// Whether the request came by https, as the connection or a trusted proxy says.
+pub(crate) fn is_https(parts: &Parts, proxy: &Proxy, header: ProxyHeader) -> bool {
+    parts.extensions.get::<Https>().is_some()
+        || parts.uri.scheme() == Some(&Scheme::HTTPS)
+        || (is_trusted(parts, proxy) && says_https(&parts.headers, header))
 }
 
 fn is_trusted(parts: &Parts, proxy: &Proxy) -> bool {
@@ -146,36 +114,25 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
     None
 }
 
-/// What the first proxy says the client used: the first element, as Express reads it.
-fn forwarded_proto(parts: &Parts) -> Option<&str> {
-    if let Some(forwarded) = parts.headers.get(FORWARDED) {
-        let first = forwarded.to_str().ok()?.split(',').next()?;
-        let proto = first.split(';').find_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            key.trim()
-                .eq_ignore_ascii_case("proto")
-                .then(|| value.trim().trim_matches('"'))
-        });
-        if proto.is_some() {
-            return proto;
-        }
-    }
-    let proto = parts.headers.get(X_FORWARDED_PROTO)?.to_str().ok()?;
-    Some(proto.split(',').next()?.trim())
+/// Whether this header says that the client used https: its first element, as Express reads it.
+pub(crate) fn says_https(headers: &HeaderMap, header: ProxyHeader) -> bool {
+    let first = |name| {
+        let line = headers.get(name)?;
+        list::split(line.as_bytes(), b',').next()
+    };
+    let proto = match header {
+        ProxyHeader::XForwarded => first(X_FORWARDED_PROTO).map(<[u8]>::to_vec),
+        ProxyHeader::Forwarded => first(http::header::FORWARDED).and_then(proto),
+    };
+    proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }
 
-/// Whether the request names this machine itself as its host.
-fn is_local(parts: &Parts) -> bool {
-    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let Some(host) = header.or_else(|| parts.uri.authority().map(|host| host.as_str())) else {
-        return false;
-    };
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+/// The parameter `proto` of an element of `Forwarded` (RFC 7239 §4).
+fn proto(element: &[u8]) -> Option<Vec<u8>> {
+    list::split(element, b';').find_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
+        name.eq_ignore_ascii_case(b"proto")
+            .then(|| list::unquoted(value))
+    })
 }

@@ -204,6 +204,18 @@ impl Contents {
         }
     }
 
+    /// The same, used at `now` and then left for `idle`.
+    pub(crate) fn extended(&self, idle: Timeout, now: u64) -> Self {
+        let deadline = match (self.deadline, self.deadline_after(idle, now)) {
+            (Some(current), Some(extended)) => Some(current.max(extended)),
+            _ => None,
+        };
+        Self {
+            deadline,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn is_live(&self, now: u64) -> bool {
         self.deadline.is_none_or(|deadline| now < deadline)
     }

@@ -12,6 +12,7 @@ use http::{Request, Response, StatusCode};
 use session_core::{Error, ErrorKind, Result, SessionToken};
 use tower_service::Service;
 
+use crate::caching;
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
 #[cfg(feature = "express")]
 use crate::cookie::CookieTemplate;
@@ -67,7 +68,11 @@ where
 
 /// Saves the session if it was used, and tells the client what it must know.
 async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Response<B> {
-    let Some(opened) = handle.opened.get() else {
+    let opened = match handle.opened.get() {
+        None if handle.config.rolling == Rolling::Always => handle.open_unasked().await,
+        opened => opened,
+    };
+    let Some(opened) = opened else {
         return response;
     };
     let told = match commit(handle, opened).await {
@@ -80,10 +85,15 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
             Told::new()
         }
     };
+    if let Some(host) = &handle.plain_host
+        && told.iter().any(|(name, _)| name == SET_COOKIE)
+    {
+        handle.config.plain_http.warn(host);
+    }
     let headers = response.headers_mut();
     add_vary(headers, &handle.config.transport);
     if !told.is_empty() {
-        forbid_caching(headers);
+        caching::forbid(headers);
     }
     for (name, value) in told {
         headers.append(name, value);
@@ -120,9 +130,15 @@ type Told = Vec<(HeaderName, HeaderValue)>;
 async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
     let has_moved = write(handle, opened).await?;
     match &opened.in_cookie {
-        Some(store) => store.change().map_or(Ok(Told::new()), |change| {
-            tell_of_change(handle, opened, change)
-        }),
+        Some(store) => {
+            if handle.config.rolling == Rolling::Always && opened.token.is_some() {
+                store.roll()?;
+            }
+            let change = store.change();
+            change.map_or(Ok(Told::new()), |change| {
+                tell_of_change(handle, opened, change)
+            })
+        }
         None => tell(handle, opened, has_moved),
     }
 }
@@ -246,7 +262,7 @@ fn tell_of_change(handle: &Inner, opened: &Opened, change: Change) -> Result<Tol
             let max_age = config.persistence.max_age(lifetime, default, left);
             set_in_cookie(handle, &value, max_age)
         }
-        Change::Ended if matches!(handle.presented, Presented::Value(_)) => end(handle),
+        Change::Ended if matches!(handle.presented, Presented::Values(_)) => end(handle),
         Change::Ended => Ok(Told::new()),
     }
 }
@@ -309,19 +325,6 @@ fn add_vary(headers: &mut HeaderMap, transport: &Transport) {
     };
     if !headers.get_all(VARY).iter().any(lists) {
         headers.append(VARY, HeaderValue::from(name));
-    }
-}
-
-/// Keeps a response with a token out of caches (OWASP Session Management Cheat Sheet, "Web Content
-/// Caching"). What the handler has said is kept where it says at least as much.
-fn forbid_caching(headers: &mut HeaderMap) {
-    let forbids = |value: &HeaderValue| {
-        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
-        text.split(',')
-            .any(|directive| directive.trim() == "no-store")
-    };
-    if !headers.get_all(CACHE_CONTROL).iter().any(forbids) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 

@@ -45,6 +45,7 @@ impl Chromium {
             "--disable-component-update",
             "--disable-sync",
             "--ignore-certificate-errors",
+            "--host-resolver-rules=MAP app.example 127.0.0.1",
         ]
         .map(str::to_owned)
         .to_vec();

@@ -4,6 +4,7 @@
 
 mod chromium;
 mod https;
+mod plain_http;
 mod site;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use chromium::Chromium;
 use fantoccini::Locator;
 use integration_tests::servers::{self, Kind, Private};
 use serde_json::json;
+use session_web::Secure;
 use site::Site;
 
 /// Says loudly that a test is not run, if it shall not be.
@@ -276,5 +278,28 @@ async fn by_https_the_cookie_is_as_strict_as_can_be() {
     let script = "return document.cookie;";
     let readable = browser.client.execute(script, Vec::new()).await;
     assert_eq!(readable.expect("text"), json!(""), "scripts don't see it");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_cookie_by_plain_http_is_kept_on_loopback_and_dropped_elsewhere() {
+    if is_skipped() {
+        return;
+    }
+    let browser = Chromium::start(&json!({})).await;
+    for (secure, host, counts) in [
+        (Secure::Always, "localhost", ["1", "2"]),
+        (Secure::Always, "127.0.0.1", ["1", "2"]),
+        (Secure::Always, "app.example", ["1", "1"]),
+        (Secure::Development, "app.example", ["1", "2"]),
+        (Secure::Development, "localhost", ["1", "2"]),
+    ] {
+        let port = plain_http::serve(secure).await;
+        browser.client.delete_all_cookies().await.expect("deleted");
+        for count in counts {
+            browser.open(&format!("http://{host}:{port}/")).await;
+            assert_eq!(browser.text("body").await, count, "{secure:?} {host}");
+        }
+    }
     browser.end().await;
 }

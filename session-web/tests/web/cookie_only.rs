@@ -9,7 +9,8 @@ use axum::routing::get;
 use http::StatusCode;
 use session_core::{Error, Lifetime};
 use session_web::{
-    KeyRing, MAX_COOKIE_BYTES, Secret, Session, SessionLayer, SessionLayerBuilder, Transport,
+    KeyRing, MAX_COOKIE_BYTES, Rolling, Secret, Session, SessionLayer, SessionLayerBuilder,
+    Transport,
 };
 
 async fn count(session: Session) -> String {
@@ -300,4 +301,39 @@ async fn what_makes_no_sense_is_refused() {
             .to_string()
             .contains("idle")
     );
+}
+
+#[tokio::test]
+async fn rolling_always_answers_each_request_that_brings_a_session() {
+    let ring = KeyRing::new(Secret::generate());
+    let brief = Lifetime::new(Duration::from_millis(400), Duration::from_secs(3_600));
+    for layer in [
+        SessionLayer::cookie_only(&ring),
+        SessionLayer::cookie_only(&ring).readable(),
+    ] {
+        let options = layer.lifetime(brief).options().expect("good");
+        let rolling = options.rolling(Rolling::Always).build();
+        let app = app(rolling.expect("good"));
+        let browser = Browser::new();
+        let page = browser.get(&app, "/static").await;
+        assert!(page.set_cookies().is_empty(), "there is no session");
+        browser.get(&app, "/count").await;
+        for _ in 0..3 {
+            for path in ["/static", "/read"] {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let page = browser.get(&app, path).await;
+                assert_eq!(page.new_cookies().len(), 1, "{path}");
+            }
+        }
+        assert_eq!(browser.get(&app, "/read").await.text, "Some(1) new false");
+        // Also within the same millisecond, when there is nothing to extend.
+        for _ in 0..3 {
+            assert_eq!(browser.get(&app, "/static").await.set_cookies().len(), 1);
+        }
+        let page = browser.get(&app, "/sign-out").await;
+        assert!(page.attributes().contains("Max-Age=0"));
+        let garbage = Browser::new().with("cookie", "__Host-id=garbage");
+        let page = garbage.get(&app, "/static").await;
+        assert!(page.set_cookies().is_empty());
+    }
 }

@@ -12,7 +12,7 @@ use session_memory::MemoryStore;
 use session_web::express::{
     ConnectSess, CookieSession, Express, ExpressStore, KeygripHash, MovingStore,
 };
-use session_web::{KeyRing, Secret, Session, SessionLayer};
+use session_web::{KeyRing, NamePrefix, Secret, Session, SessionLayer};
 
 use crate::browser::Browser;
 use crate::express_records::Memory;
@@ -400,6 +400,53 @@ async fn what_their_cookies_have_no_room_for_is_refused() {
     let pair = format!("session={value}; session.sig={signature}");
     let page = with_cookie(&pair).get(&app, "/keys").await;
     assert_eq!((page.status, page.text.as_str()), (StatusCode::OK, ""));
+}
+
+#[tokio::test]
+async fn what_no_cookie_of_express_can_have_is_refused_at_build() {
+    let wrong = [
+        (Express::new(""), "secret"),
+        (Express::new(SECRET).with_previous(""), "secret"),
+        (Express::new(SECRET).name("a; Domain=evil.example"), "name"),
+        (Express::new(SECRET).name(""), "name"),
+        (Express::new(SECRET).path("/\r\nSet-Cookie: a=b"), "path"),
+        (Express::new(SECRET).path("/; Domain=evil.example"), "path"),
+        (
+            Express::new(SECRET).domain("; Domain=evil.example"),
+            "domain",
+        ),
+        (Express::new(SECRET).domain("bücher.example"), "domain"),
+        (Express::new(SECRET).domain("a.".repeat(200)), "domain"),
+    ];
+    for (express, says) in wrong {
+        let builder = || SessionLayer::builder(MemoryStore::new());
+        for built in [
+            builder().express(&express).build(),
+            builder().accept_express(&express).build(),
+        ] {
+            let error = built.expect_err(says);
+            assert!(matches!(error, Error::Misconfigured { .. }), "{error:?}");
+            assert!(error.to_string().contains(says), "{error} says {says}");
+        }
+        let store = ExpressStore::new(Memory::default(), express);
+        assert!(matches!(store, Err(Error::Misconfigured { .. })), "{says}");
+    }
+    let layer = SessionLayer::builder(MemoryStore::new())
+        .name("connect.sid")
+        .prefix(NamePrefix::None)
+        .accept_express(&Express::new(SECRET));
+    let error = layer.build().expect_err("the same name");
+    assert!(error.to_string().contains("another name"), "{error}");
+    for name in ["", "a;b", "a\r\nb", "ä"] {
+        let layers = [
+            SessionLayer::express_cookie_only(CookieSession::new("a").name(name)),
+            SessionLayer::express_cookie_only(ConnectSess::new("a").name(name)),
+        ];
+        for layer in layers {
+            let error = layer.build().expect_err(name);
+            assert!(error.to_string().contains("cookie name"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

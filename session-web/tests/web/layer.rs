@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::browser::Browser;
+use crate::log::Log;
 use crate::probe::Probe;
 use axum::Router;
 use axum::body::Body;
@@ -637,120 +638,6 @@ async fn any_tower_service_has_its_session_without_axum() {
 }
 
 #[tokio::test]
-async fn plain_http_on_localhost_just_works() {
-    let (app, _) = app();
-    for host in [
-        "localhost:3000",
-        "127.0.0.1:3000",
-        "[::1]:3000",
-        "localhost",
-    ] {
-        let browser = Browser::new().with("host", host);
-        let page = browser.get(&app, "/count").await;
-        assert_eq!(
-            page.attributes(),
-            "Path=/; HttpOnly; SameSite=Lax",
-            "{host}"
-        );
-        assert_eq!(browser.get(&app, "/count").await.text, "2", "{host}");
-    }
-    for (name, value) in [
-        ("host", "example.org"),
-        ("x-forwarded-for", "192.0.2.1"),
-        ("via", "1.1 p"),
-    ] {
-        let mut browser = Browser::new().with(name, value);
-        if name != "host" {
-            browser = browser.with("host", "localhost:3000");
-        }
-        let page = browser.get(&app, "/count").await;
-        assert!(page.attributes().contains("Secure"), "{name}: {value}");
-    }
-}
-
-#[tokio::test]
-async fn who_is_trusted_says_how_the_request_came() {
-    use session_web::{Peer, Proxy};
-    let private = vec!["10.0.0.0/8".parse().expect("a network")];
-    let from = || Proxy::From(private.clone());
-    let peer = |text: &str| Some(Peer(text.parse().expect("an address")));
-    for (proxy, peer, headers, secure) in [
-        (
-            Proxy::None,
-            None,
-            vec![("x-forwarded-proto", "https")],
-            false,
-        ),
-        (Proxy::Any, None, vec![("x-forwarded-proto", "https")], true),
-        (
-            Proxy::Any,
-            None,
-            vec![("x-forwarded-proto", "HTTPS, http")],
-            true,
-        ),
-        (
-            Proxy::Any,
-            None,
-            vec![("x-forwarded-proto", "http, https")],
-            false,
-        ),
-        (Proxy::Any, None, vec![], false),
-        (
-            Proxy::Any,
-            None,
-            vec![("forwarded", "for=192.0.2.1;proto=https;by=1")],
-            true,
-        ),
-        (
-            Proxy::Any,
-            None,
-            vec![("forwarded", "for=192.0.2.1; Proto=\"https\"")],
-            true,
-        ),
-        (
-            Proxy::Any,
-            None,
-            vec![("forwarded", "proto=http"), ("x-forwarded-proto", "https")],
-            false,
-        ),
-        (from(), None, vec![("x-forwarded-proto", "https")], false),
-        (
-            from(),
-            peer("10.1.2.3"),
-            vec![("x-forwarded-proto", "https")],
-            true,
-        ),
-        (
-            from(),
-            peer("::ffff:10.1.2.3"),
-            vec![("x-forwarded-proto", "https")],
-            true,
-        ),
-        (
-            from(),
-            peer("192.0.2.1"),
-            vec![("x-forwarded-proto", "https")],
-            false,
-        ),
-    ] {
-        let layer = SessionLayer::builder(MemoryStore::new())
-            .proxy(proxy.clone())
-            .secure(Secure::AsRequest);
-        let mut app = routes().layer(layer.build().expect("good"));
-        if let Some(peer) = peer {
-            app = app.layer(axum::Extension(peer));
-        }
-        let mut browser = Browser::new();
-        for (name, value) in &headers {
-            browser = browser.with(name, value);
-        }
-        let page = browser.get(&app, "/count").await;
-        let is = page.attributes().contains("Secure");
-        assert_eq!(is, secure, "{proxy:?} {peer:?} {headers:?}");
-    }
-}
-
-#[tokio::test]
 async fn contradictions_are_refused_when_the_layer_is_built() {
     let builder = || SessionLayer::builder(MemoryStore::new());
     for (builder, says) in [
@@ -764,6 +651,15 @@ async fn contradictions_are_refused_when_the_layer_is_built() {
                 .name("__Host-id")
                 .domain("example.org"),
             "domain",
+        ),
+        (builder().path("/app").serves_below("app"), "serves_below"),
+        (
+            builder().transport(Transport::Header(http::header::SET_COOKIE)),
+            "set-cookie",
+        ),
+        (
+            builder().transport(Transport::Header(http::header::CONTENT_LENGTH)),
+            "content-length",
         ),
         (builder().name("a;b"), "cookie name"),
         (builder().path("/a\r\nSet-Cookie: b=c"), "cookie path"),
@@ -792,6 +688,138 @@ async fn what_the_handler_says_of_caching_is_kept_where_it_says_enough() {
     assert_eq!(vary, ["accept-encoding", "cookie"]);
     let page = Browser::new().get(&app, "/private").await;
     assert_eq!(page.header("cache-control"), Some("private, no-store"));
+}
+
+#[tokio::test]
+async fn no_cache_keeps_a_response_that_sets_the_cookie() {
+    let with = |name: &'static str, value: &'static str| {
+        get(move |session: Session| async move {
+            session.insert("n", 1).expect("JSON");
+            [(name, value), ("x-other-control", "kept")]
+        })
+    };
+    for (name, value) in [
+        ("cdn-cache-control", "max-age=600"),
+        ("cloudflare-cdn-cache-control", "public, max-age=600"),
+        ("vercel-cdn-cache-control", "max-age=600"),
+        ("netlify-cdn-cache-control", "public, durable"),
+        ("akamai-cache-control", "max-age=600"),
+        ("x-litespeed-cache-control", "public,max-age=600"),
+        ("surrogate-control", "max-age=600"),
+        ("edge-control", "!no-store, max-age=10m"),
+        ("x-accel-expires", "600"),
+        ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+        ("cache-control", "public, max-age=600"),
+        ("cache-control", "public, ext=\"no-store\""),
+        ("cache-control", "public, ext=\"a, no-store, b\""),
+        ("cache-control", "public, ext=\"a\\\", no-store"),
+        ("cache-control", "x-no-store"),
+    ] {
+        let app = Router::new()
+            .route("/", with(name, value))
+            .layer(SessionLayer::new(MemoryStore::new()));
+        let page = Browser::new().get(&app, "/").await;
+        assert_eq!(page.set_cookies().len(), 1);
+        let control: Vec<_> = page.headers.get_all("cache-control").iter().collect();
+        assert_eq!(control, ["no-store"], "{name}: {value}");
+        assert_eq!(page.header("x-other-control"), Some("kept"));
+        if name != "cache-control" {
+            assert_eq!(page.header(name), None, "{name}: {value}");
+        }
+    }
+    for kept in ["No-Store", "ext=\"a, b\", no-store"] {
+        let app = Router::new()
+            .route("/", with("cache-control", kept))
+            .route("/static", get(|| async { [("surrogate-control", "x")] }))
+            .layer(SessionLayer::new(MemoryStore::new()));
+        let browser = Browser::new();
+        let page = browser.get(&app, "/").await;
+        assert_eq!(page.header("cache-control"), Some(kept));
+        let page = browser.get(&app, "/static").await;
+        assert_eq!(page.header("surrogate-control"), Some("x"), "not ours");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_strips_the_path_the_cookie_has_the_browsers() {
+    let layer = SessionLayer::builder(MemoryStore::new()).path("/app");
+    let app = routes().layer(layer.serves_below("/").build().expect("good"));
+    let browser = Browser::new();
+    let page = browser.get(&app, "/count").await;
+    let attributes = "Path=/app; Secure; HttpOnly; SameSite=Lax";
+    assert_eq!(page.attributes(), attributes);
+    assert_eq!(browser.get(&app, "/count").await.text, "2");
+    let layer = SessionLayer::builder(MemoryStore::new()).path("/app");
+    let app = routes().layer(layer.build().expect("good"));
+    let log = Log::start();
+    let page = Browser::new().get(&app, "/count").await;
+    assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let told = log.take();
+    assert!(told[0].contains("serves_below"), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_log_names_the_cause_and_a_temporary_failure_asks_to_try_again() {
+    let (app, store) = app();
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    for (loads, writes, what) in [
+        (true, false, "a session could not be loaded"),
+        (false, true, "a session could not be saved"),
+    ] {
+        store.fail_loads(loads);
+        store.fail_writes(writes);
+        let log = Log::start();
+        let page = browser.get(&app, "/count").await;
+        assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(page.header("retry-after"), Some("1"));
+        let told = log.take();
+        assert!(
+            told[0].contains(what) && told[0].contains("it is down"),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn rolling_always_answers_each_request_that_brings_a_cookie() {
+    let store = Probe::default();
+    let lifetime = Lifetime::new(Duration::from_millis(400), HOUR);
+    let sessions = Sessions::builder(std::sync::Arc::new(store.clone())).lifetime(lifetime);
+    let layer = SessionLayer::builder(sessions.build().expect("good"))
+        .persistence(Persistence::Always)
+        .rolling(Rolling::Always);
+    let app = routes().layer(layer.build().expect("good"));
+    let browser = Browser::new();
+    let page = browser.get(&app, "/static").await;
+    assert!(page.set_cookies().is_empty(), "there is no session");
+    browser.get(&app, "/count").await;
+    store.taken();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let page = browser.get(&app, "/static").await;
+        assert_eq!(page.text, "nothing to see");
+        assert_eq!(page.new_cookies(), [browser.cookies()]);
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(store.taken(), (1, 0, 1), "loaded and touched");
+    }
+    assert_eq!(browser.get(&app, "/read").await.text, "Some(1) new false");
+    store.taken();
+    store.fail_loads(true);
+    let page = browser.get(&app, "/static").await;
+    assert_eq!(
+        (page.status, page.text.as_str()),
+        (StatusCode::OK, "nothing to see")
+    );
+    assert!(page.set_cookies().is_empty());
+    let page = browser.get(&app, "/read").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(store.taken().0, 2, "a failed load is not repeated");
+    store.fail_loads(false);
+    browser.get(&app, "/sign-out").await;
+    let dead = format!("__Host-id={}", "A".repeat(54));
+    let page = Browser::holding(&dead).get(&app, "/static").await;
+    assert!(page.set_cookies().is_empty(), "it opens nothing");
 }
 
 #[tokio::test]

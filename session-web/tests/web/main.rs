@@ -3,15 +3,21 @@
 mod browser;
 mod cookie_only;
 #[cfg(feature = "express")]
+mod cookies;
+#[cfg(feature = "express")]
 mod express;
 #[cfg(feature = "express")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
 mod layer;
+mod log;
 mod pages;
+mod plain_http;
 mod probe;
 mod renewal;
 mod reuse;
+#[cfg(feature = "express")]
+mod secrets;
 mod sign_in;
 mod sign_out;
 mod site;

@@ -205,12 +205,12 @@ async fn hostile_cookies_cost_nobody_anything() {
         assert_eq!(page.text, "1", "{hostile}");
         assert_eq!(store.taken().0, 0, "{hostile}");
     }
-    // A duplicate that is no token shadows nothing; the first that could be ours is asked for.
+    // A duplicate that is no token shadows nothing, nor does a dead one.
     for (cookies, text) in [
         (format!("__Host-id=junk; {token}"), "2"),
-        (format!("__Host-id={}; {token}", "A".repeat(54)), "1"),
-        (format!("{token}; __Host-id=junk"), "3"),
-        (format!("a=b;{token};c"), "4"),
+        (format!("__Host-id={}; {token}", "A".repeat(54)), "3"),
+        (format!("{token}; __Host-id=junk"), "4"),
+        (format!("a=b;{token};c"), "5"),
     ] {
         let page = Browser::new().with("cookie", &cookies).get(&app, "/").await;
         assert_eq!(page.text, text, "{cookies}");

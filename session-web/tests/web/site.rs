@@ -51,6 +51,7 @@ impl Site {
                 "/keys",
                 get(|session: Session| async move { session.keys().join(",") }),
             )
+            .route("/static", get(|| async {}))
             .route("/set/{key}", get(set))
             .route("/form", get(form))
             .route("/post", post(check))

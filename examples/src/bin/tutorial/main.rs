@@ -26,7 +26,7 @@ use axum::Router;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::routing::{get, post};
 use session::{Lifetime, LogObserver, Reaper, Sessions};
-use session_web::{KeyRing, Secret, SessionLayer};
+use session_web::{KeyRing, Secret, Secure, SessionLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What handlers know of the site.
@@ -119,7 +119,9 @@ async fn in_store(options: &Options) -> Result<(Site, SessionLayer), Failure> {
         sessions: Some(sessions.clone()),
         kept: format!("in a store ({scheme})"),
     };
-    Ok((site, SessionLayer::new(sessions)))
+    // It is served by plain http, on this machine only. A real site leaves `secure` out.
+    let layer = SessionLayer::builder(sessions).secure(Secure::Development);
+    Ok((site, layer.build()?))
 }
 
 fn cookie_only(options: &Options) -> Result<(Site, SessionLayer), Failure> {
@@ -130,7 +132,9 @@ fn cookie_only(options: &Options) -> Result<(Site, SessionLayer), Failure> {
     };
     let layer = SessionLayer::cookie_only(&KeyRing::new(secret))
         .lifetime(options.lifetime)
-        .observer(LogObserver);
+        .observer(LogObserver)
+        .options()?
+        .secure(Secure::Development);
     let site = Site {
         sessions: None,
         kept: "in the cookie, encrypted".to_owned(),

@@ -1,0 +1,82 @@
+//! Word of browsers that drop the cookie, because it is `Secure` and they use plain http.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use http::header::{HOST, HeaderValue, ORIGIN, REFERER};
+use http::request::Parts;
+
+use crate::request::{ProxyHeader, says_https};
+
+/// The hosts that the log has been told of. Clients name them, so there are few, and short ones.
+#[derive(Debug, Default)]
+pub(crate) struct PlainHttp(Mutex<BTreeSet<String>>);
+
+impl PlainHttp {
+    /// The most hosts that are told of.
+    const MOST: usize = 16;
+    /// The most bytes of a host's name that are told and kept.
+    const NAME: usize = 255;
+
+    /// Warns that browsers drop the cookie that this host sets, once for each.
+    pub(crate) fn warn(&self, host: &HeaderValue) {
+        let host = host.as_bytes();
+        let host = String::from_utf8_lossy(&host[..host.len().min(Self::NAME)]).into_owned();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= Self::MOST || !told.insert(host.clone()) {
+            return;
+        }
+        drop(told);
+        if is_loopback(&host) {
+            tracing::info!(
+                ?host,
+                "the session cookie is Secure, and the request came by plain http: Chrome, Firefox and curl \
+                 keep it for this host, Safari does not; for development set secure(Secure::Development)"
+            );
+            return;
+        }
+        tracing::warn!(
+            ?host,
+            "the session cookie is Secure, and the request came by plain http: browsers drop the cookie, so \
+             every visit begins another session. Serve this host by https; if a proxy does, name it with \
+             proxy(Proxy::From(…)); for development by plain http set secure(Secure::Development)"
+        );
+    }
+}
+
+/// The host of a request that seems to come from a browser that uses plain http; `None` if
+/// anything speaks against that, though nobody may be trusted to say so.
+pub(crate) fn host(parts: &Parts) -> Option<HeaderValue> {
+    let headers = &parts.headers;
+    let host = match headers.get(HOST) {
+        Some(host) => host.clone(),
+        None => HeaderValue::try_from(parts.uri.authority()?.as_str()).ok()?,
+    };
+    let from_https = |name| {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        value.is_some_and(|value| value.starts_with(b"https:"))
+    };
+    let is_https = says_https(headers, ProxyHeader::XForwarded)
+        || says_https(headers, ProxyHeader::Forwarded)
+        || from_https(ORIGIN)
+        || from_https(REFERER)
+        // Browsers send it by https, and to loopback hosts.
+        || (headers.contains_key("sec-fetch-site")
+            && !host.to_str().is_ok_and(is_loopback));
+    (!is_https).then_some(host)
+}
+
+/// Whether this host, with or without a port, is the browser's own machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
