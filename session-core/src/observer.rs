@@ -243,3 +243,17 @@ impl Seldom {
         Some(std::mem::take(untold))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_warning_a_minute_says_how_many_there_were_since_the_last() {
+        let seldom = Seldom::default();
+        assert_eq!(seldom.turn(), Some(0));
+        assert_eq!((seldom.turn(), seldom.turn()), (None, None));
+        seldom.0.lock().expect("whole").0 = Instant::now().checked_sub(Seldom::PAUSE);
+        assert_eq!((seldom.turn(), seldom.turn()), (Some(2), None));
+    }
+}

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use session_core::{SessionToken, Unreadable};
 
-use crate::cookie;
+use crate::cookie_header;
 use crate::signature::Signer;
 
 /// The most tokens of one request that are tried.
@@ -64,9 +64,9 @@ impl TokenFormat {
         let read = |text| self.read(name, text);
         let mut tokens: Vec<SessionToken> = Vec::new();
         if self.is_express() {
-            tokens.extend(cookie::first(headers, name).and_then(read));
+            tokens.extend(cookie_header::first(headers, name).and_then(read));
         } else {
-            for token in cookie::texts(headers, name).filter_map(read) {
+            for token in cookie_header::texts(headers, name).filter_map(read) {
                 if tokens.len() == MOST_TOKENS {
                     break;
                 }
@@ -75,7 +75,8 @@ impl TokenFormat {
                 }
             }
         }
-        if tokens.is_empty() && cookie::values(headers, name).any(|value| !value.is_empty()) {
+        if tokens.is_empty() && cookie_header::values(headers, name).any(|value| !value.is_empty())
+        {
             return Err(self.unreadable());
         }
         Ok(tokens)

@@ -11,7 +11,7 @@ use session_core::{Error, Lifetime, Result, SessionToken, Unreadable};
 use tokio::sync::OnceCell;
 
 use crate::config::{Backing, Config, OnFailure, Transport};
-use crate::cookie;
+use crate::cookie_header;
 use crate::cookie_store::CookieStore;
 use crate::format::MOST_TOKENS;
 use crate::sealed::{BETWEEN, Closer};
@@ -256,20 +256,20 @@ fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> Presented {
         let signature = closer.signature_name();
         let signed = |value: &str| match &signature {
             Some(name) => {
-                let signature = cookie::first(headers, name).unwrap_or_default();
+                let signature = cookie_header::first(headers, name).unwrap_or_default();
                 format!("{value}{BETWEEN}{signature}")
             }
             None => value.to_owned(),
         };
-        cookie::first(headers, name)
+        cookie_header::first(headers, name)
             .map(signed)
             .into_iter()
             .collect()
     } else {
-        let texts = cookie::texts(headers, name).take(MOST_TOKENS);
+        let texts = cookie_header::texts(headers, name).take(MOST_TOKENS);
         texts.map(str::to_owned).collect()
     };
-    if values.is_empty() && cookie::values(headers, name).any(|value| !value.is_empty()) {
+    if values.is_empty() && cookie_header::values(headers, name).any(|value| !value.is_empty()) {
         return Presented::Unreadable(name.to_owned(), Unreadable::UnknownSecret);
     }
     match values.is_empty() {
@@ -283,7 +283,7 @@ fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> Presented {
 fn former(config: &Config, parts: &Parts) -> Option<Presented> {
     let former = config.former.as_ref()?;
     let name = former.express().cookie_name();
-    let cookie = cookie::first(&parts.headers, name)?;
+    let cookie = cookie_header::first(&parts.headers, name)?;
     Some(match former.read(cookie) {
         Some(token) => Presented::Tokens(vec![token]),
         None => Presented::Unreadable(name.to_owned(), Unreadable::UnknownSecret),

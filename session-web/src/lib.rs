@@ -71,6 +71,7 @@
 mod caching;
 mod config;
 mod cookie;
+mod cookie_header;
 mod cookie_store;
 #[cfg(feature = "express")]
 pub mod express;

@@ -224,6 +224,11 @@ impl Recorder {
         self.0.lock().expect("whole").clone()
     }
 
+    /// What it was told since the last time this was asked.
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock().expect("whole"))
+    }
+
     fn push(&self, name: &'static str) {
         self.0.lock().expect("whole").push(name);
     }

@@ -191,6 +191,22 @@ async fn a_dead_cookie_does_not_shadow_a_live_one() {
 }
 
 #[tokio::test]
+async fn cookies_of_one_name_are_loaded_at_the_same_time() {
+    let probe = Probe::default();
+    let app = app(SessionLayer::new(probe.clone()));
+    let browser = Browser::new();
+    browser.get(&app, "/set").await;
+    let live = browser.cookies();
+    let dead: Vec<String> = (0..3).map(|n| dead(&live, n)).collect();
+    let cookies = format!("{}; {live}", dead.join("; "));
+    probe.load_together(4);
+    let lines = [cookies.as_bytes()];
+    let opened = opens(&app, &lines);
+    let opened = tokio::time::timeout(Duration::from_secs(10), opened).await;
+    assert!(opened.expect("none waits for another's answer").0);
+}
+
+#[tokio::test]
 async fn one_that_signs_in_with_a_dead_cookie_beside_is_signed_in() {
     let site = Site::default();
     let app = site.router(Sessions::from(Probe::default()));

@@ -1,7 +1,7 @@
 //! A store whose calls can be counted, delayed and refused.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
@@ -9,6 +9,7 @@ use session_core::{
     SessionStore, Stamp, Timeout, Ttl, Version, async_trait,
 };
 use session_memory::MemoryStore;
+use tokio::sync::Barrier;
 
 /// A memory store that counts its calls and can be slow or down.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,7 @@ struct State {
     writes_fail: AtomicBool,
     answers_fail: AtomicBool,
     is_slow: AtomicBool,
+    together: Mutex<Option<Arc<Barrier>>>,
 }
 
 impl Probe {
@@ -57,6 +59,12 @@ impl Probe {
     /// requests are done in another order each time.
     pub(crate) fn slow(&self) {
         self.state.is_slow.store(true, SeqCst);
+    }
+
+    /// Loads wait until so many are under way.
+    pub(crate) fn load_together(&self, loads: usize) {
+        let barrier = Arc::new(Barrier::new(loads));
+        *self.state.together.lock().expect("whole") = Some(barrier);
     }
 
     pub(crate) fn store(&self) -> &MemoryStore {
@@ -113,6 +121,10 @@ impl SessionStore for Probe {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
         let work = async {
             refuse(self.state.loads_fail.load(SeqCst))?;
+            let together = self.state.together.lock().expect("whole").clone();
+            if let Some(together) = together {
+                together.wait().await;
+            }
             self.inner.load(id).await
         };
         self.call(&self.state.loads, work).await
