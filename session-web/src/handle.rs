@@ -65,6 +65,9 @@ impl SessionHandle {
     pub(crate) fn new(config: Arc<Config>, parts: &Parts) -> Self {
         let is_https = request::is_https(parts, &config.proxy, config.proxy_header);
         let secure = config.secure.applies(is_https);
+        if !is_https && request::lacks_peer(parts, &config.proxy) {
+            config.plain_http.warn_of_missing_peer();
+        }
         let mut presented = presented(&config, parts, secure);
         let mut is_former = false;
         if let Presented::Nothing | Presented::Unreadable(..) = presented

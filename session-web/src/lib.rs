@@ -31,8 +31,8 @@
 //!
 //! # What happens to a request
 //!
-//! * **No extractor, no store traffic**, and no header in the response; but where a site chose
-//!   [`Rolling::Always`].
+//! * **No extractor, no store traffic**, and no header in the response, unless the site chose
+//!   [`Rolling::Always`], by which each request that brings a session extends it.
 //! * The first extractor loads the session: one round trip if the client has presented a token,
 //!   none otherwise. Every other extractor of the request gets the same session.
 //! * The layer saves what has changed **before the first byte of the response**, one round trip,
@@ -47,11 +47,11 @@
 //!   itself has saved; the layer then sets the cookie.
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may
 //!   be counted in it.
-//! * Of several cookies of the layer's name, the first that opens a session counts, of at most four
-//!   that are tried, which are loaded at the same time. Other cookies in the request don't matter,
-//!   whatever bytes they have. A cookie that can't be read, because it was forged or a secret is
-//!   wrong, is [told to observers](session_core::Observer::unreadable), and to the log at most once
-//!   a minute.
+//! * If there are several cookies of the layer's name, at most four are loaded, at the same time, and
+//!   the first that opens a session counts. Other cookies in the request change nothing, whatever
+//!   bytes they have. If a cookie can't be read, because it was forged or a secret is wrong,
+//!   [observers are told](session_core::Observer::unreadable), and the log gets a warning at most
+//!   once a minute.
 //! * A token that opens nothing, because its session has ended or was never there, is not adopted
 //!   and not answered: only a handler that stores something gets a cookie sent.
 //! * **A request that was on its way while another one signed in** has a token that was replaced a

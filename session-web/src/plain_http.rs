@@ -1,7 +1,9 @@
-//! Word of browsers that drop the cookie, because it is `Secure` and they use plain http.
+//! Warnings of what would else go unseen: browsers that drop the cookie, because it is `Secure` and
+//! they use plain http, and a trusted proxy that can't be told from others.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use http::header::{HOST, HeaderValue, ORIGIN, REFERER};
@@ -9,9 +11,13 @@ use http::request::Parts;
 
 use crate::request::{ProxyHeader, says_https};
 
-/// The hosts that the log has been told of. Clients name them, so there are few, and short ones.
+/// What the log has been told of one layer.
 #[derive(Debug, Default)]
-pub(crate) struct PlainHttp(Mutex<BTreeSet<String>>);
+pub(crate) struct PlainHttp {
+    /// Clients name them, so there are few, and short ones.
+    hosts: Mutex<BTreeSet<String>>,
+    missing_peer: AtomicBool,
+}
 
 impl PlainHttp {
     /// The most hosts that are told of.
@@ -19,11 +25,21 @@ impl PlainHttp {
     /// The most bytes of a host's name that are told and kept.
     const NAME: usize = 255;
 
+    /// Warns that no proxy is trusted, because the server does not say who is connected, once.
+    pub(crate) fn warn_of_missing_peer(&self) {
+        if !self.missing_peer.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "proxy(Proxy::From(…)) trusts nobody, because requests don't have the peer's address: serve with \
+                 into_make_service_with_connect_info::<SocketAddr>(), or put a Peer into their extensions"
+            );
+        }
+    }
+
     /// Warns that browsers drop the cookie that this host sets, once for each.
     pub(crate) fn warn(&self, host: &HeaderValue) {
         let host = host.as_bytes();
         let host = String::from_utf8_lossy(&host[..host.len().min(Self::NAME)]).into_owned();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= Self::MOST || !told.insert(host.clone()) {
             return;
         }

@@ -60,7 +60,8 @@ pub enum Proxy {
     /// Anybody's: Express' `true`. For an application that nobody can reach but its proxy.
     Any,
     /// That of peers in these networks. The server must put a `ConnectInfo<SocketAddr>` into the
-    /// request, as axum's `into_make_service_with_connect_info` does, or a [`Peer`].
+    /// request, as axum's `into_make_service_with_connect_info` does, or a [`Peer`]; without, nobody
+    /// is trusted, and the log says so once.
     From(Vec<IpNet>),
 }
 
@@ -91,6 +92,12 @@ pub(crate) fn is_https(parts: &Parts, proxy: &Proxy, header: ProxyHeader) -> boo
     parts.extensions.get::<Https>().is_some()
         || parts.uri.scheme() == Some(&Scheme::HTTPS)
         || (is_trusted(parts, proxy) && says_https(&parts.headers, header))
+}
+
+/// Whether a trusted proxy can't be told from others, because the server does not say who is
+/// connected.
+pub(crate) fn lacks_peer(parts: &Parts, proxy: &Proxy) -> bool {
+    matches!(proxy, Proxy::From(_)) && peer(parts).is_none()
 }
 
 fn is_trusted(parts: &Parts, proxy: &Proxy) -> bool {

@@ -240,3 +240,22 @@ async fn only_the_proxys_word_is_taken() {
     let page = get_with(&app, &[("x-forwarded-proto", "https")]).await;
     assert!(!is_strict(&page), "nobody's");
 }
+
+#[tokio::test]
+async fn that_a_server_does_not_say_who_is_connected_is_told_once() {
+    let log = Log::start();
+    let private = Proxy::From(vec!["10.0.0.0/8".parse().expect("a network")]);
+    let app = app(builder().proxy(private).secure(Secure::AsRequest));
+    for _ in 0..3 {
+        get_with(&app, &[("x-forwarded-proto", "https")]).await;
+    }
+    let [told] = &log.take()[..] else {
+        panic!("one line");
+    };
+    assert!(
+        told.starts_with("WARN") && told.contains("connect_info"),
+        "{told}"
+    );
+    get_with(&from("10.1.2.3", app), &[]).await;
+    assert_eq!(log.take(), [""; 0]);
+}
