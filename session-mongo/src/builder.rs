@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use mongodb::options::ClientOptions;
-use mongodb::{Client, Database};
+use mongodb::Database;
 use session_core::{Error, Result};
 
-use crate::{MongoStore, error};
+use crate::client::Route;
+use crate::{MongoStore, options};
 
-/// The database of a URL that names none.
-const DATABASE: &str = "app";
 /// What MongoDB allows for database and collection together.
 const MAX_NAMESPACE: usize = 255;
 
@@ -27,7 +25,7 @@ pub struct MongoStoreBuilder {
 impl Default for MongoStoreBuilder {
     fn default() -> Self {
         Self {
-            collection: "sessions".to_owned(),
+            collection: "session_store".to_owned(),
             timeout: Duration::from_secs(5),
             max_data: 8 * 1024 * 1024,
             expiry_grace: Duration::ZERO,
@@ -37,7 +35,8 @@ impl Default for MongoStoreBuilder {
 }
 
 impl MongoStoreBuilder {
-    /// The collection; default `sessions`. Stores in different collections share nothing.
+    /// The collection; default `session_store`. Stores in different collections share nothing. One
+    /// that another program has filled or indexed is refused.
     pub fn collection(mut self, name: impl Into<String>) -> Self {
         self.collection = name.into();
         self
@@ -58,69 +57,73 @@ impl MongoStoreBuilder {
 
     /// How much later than its deadline the TTL index removes a session, in whole seconds,
     /// rounded up; default 0. Until then a reaper can report it, so give this when you run one:
-    /// an hour, say. With 0 the store reports nothing.
+    /// an hour, say. With 0 the store reports nothing. Changing it for a collection that is there
+    /// needs the right `collMod`; without it the store goes on with the old one and logs a warning.
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
         self.expiry_grace = grace;
         self
     }
 
     /// Whether to create the indexes when the store is made; default true. Otherwise call
-    /// [`MongoStore::migrate`] yourself.
+    /// [`MongoStore::migrate`] yourself. The user's rights and the collection are checked anyhow.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
     /// Connects to the MongoDB deployment at `url`, with the options of the [`mongodb`] crate. The
-    /// database is the one in the URL's path, or `app`.
+    /// URL must name a database: `mongodb://host/database`. A user is looked for in that database,
+    /// unless the URL has another `authSource`.
+    ///
+    /// Four round trips, one more if there are indexes to create. Reads go to the primary whatever
+    /// the URL says. With `directConnection=true` nothing is read while the server is not the
+    /// primary. If the address leads to another server, or the runtime has ended that the store
+    /// was made in, the store connects anew.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a URL or setting that can't be right or a login that is
-    /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
+    /// [`Error::Misconfigured`] for a URL or setting that can't be right, an option that weakens
+    /// what a store promises, a login or TLS certificate that is refused, a missing right, or a
+    /// collection of another program; [`Error::Unavailable`] or [`Error::Timeout`] if the server
+    /// can't be reached.
     pub async fn connect(self, url: &str) -> Result<MongoStore> {
-        let client = client(url, self.timeout).await?;
-        let database = client.default_database();
-        self.build(database.unwrap_or_else(|| client.database(DATABASE)))
-            .await
+        let options = options::parse(url, self.timeout).await?;
+        let database = options.default_database.clone().ok_or_else(|| {
+            Error::misconfigured("the MongoDB URL names no database: mongodb://host/database")
+        })?;
+        self.check(&database)?;
+        let route = Route::own(options, database, self.collection.clone())?;
+        self.open(route).await
     }
 
-    /// Uses a database of the caller's, with its read and write concern. It is never closed here.
+    /// Uses a database of the caller's, with its read and write concern, but for its read
+    /// preference: reads go to the primary. It is never closed here, so its client must belong to a
+    /// runtime that lives as long as the store, and should not be a `directConnection` to a server
+    /// that may be demoted.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, database: Database) -> Result<MongoStore> {
-        check(
-            database.name(),
-            &self.collection,
-            self.timeout,
-            self.max_data,
-        )?;
-        let migrate = self.migrate;
-        let store = MongoStore::new(&database, &self);
-        if migrate {
-            store.migrate().await?;
-        }
-        Ok(store)
+        self.check(database.name())?;
+        options::check(database.write_concern(), database.read_concern())?;
+        let route = Route::of_caller(&database, &self.collection);
+        self.open(route).await
     }
-}
 
-/// A client of the deployment at `url`.
-pub(crate) async fn client(url: &str, timeout: Duration) -> Result<Client> {
-    let mut options = ClientOptions::parse(url)
-        .await
-        .map_err(|error| error::from_mongo("connect", &error))?;
-    // A little less than the store's own limit, so that it is the driver that says why.
-    let limit = timeout.mul_f64(0.8);
-    options.server_selection_timeout.get_or_insert(limit);
-    options.connect_timeout.get_or_insert(limit);
-    Client::with_options(options).map_err(|error| error::from_mongo("connect", &error))
+    fn check(&self, database: &str) -> Result<()> {
+        check(database, &self.collection, self.timeout, self.max_data)
+    }
+
+    async fn open(self, route: Route) -> Result<MongoStore> {
+        let store = MongoStore::new(route, &self);
+        store.set_up(self.migrate).await
+    }
 }
 
 /// Refuses names and limits that can't be.
 pub(crate) fn check(database: &str, name: &str, timeout: Duration, max_data: usize) -> Result<()> {
     let wrong = |rule: &str| {
         Err(Error::misconfigured(format!(
-            "MongoDB has no collection named {name:?}: it {rule}"
+            "invalid collection name {name:?}: it {rule}"
         )))
     };
     if name.is_empty() {

@@ -3,20 +3,18 @@
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
-use mongodb::Database;
 use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use session_core::{Draft, Ended, Error, Result, Saved, SessionId, Stamp, Timeout, Ttl, Version};
 
-use crate::error::{DUPLICATE_KEY, code, from_code, from_mongo};
+use crate::error::{DUPLICATE_KEY, code, from_code};
 use crate::link::{Link, Sent};
 use crate::raw::{self, Fields};
 use crate::schema::{self, Found};
 
-/// The way to a collection, and to the database that it is in.
+/// The commands on a collection.
 #[derive(Clone)]
 pub(crate) struct Commands {
-    pub(crate) link: Link<RawDocumentBuf>,
-    pub(crate) database: Database,
+    pub(crate) link: Link,
 }
 
 /// What an `update` of many has done.
@@ -36,26 +34,27 @@ impl Commands {
         fields: &Fields,
         read: impl Fn(&Found<'_>) -> Result<T>,
     ) -> Result<Vec<Result<Option<T>>>> {
-        let collection = &self.link.collection;
         let mut places = HashMap::with_capacity(ids.len());
         places.extend(
             ids.clone()
                 .enumerate()
                 .map(|(place, id)| (id.as_str(), place)),
         );
-        let command = raw::find(collection.name(), ids, fields, collection.read_concern());
-        let batches = self.link.run_twice(operation, || async {
-            let mut find = self.database.run_raw_cursor_command(command.clone());
-            if let Some(criteria) = collection.selection_criteria() {
-                find = find.selection_criteria(criteria.clone());
+        let name = &self.link.collection;
+        let batches = self.link.run_twice(operation, |to| {
+            let concern = to.collection.read_concern();
+            let command = raw::find(name, ids.clone(), fields, concern);
+            async move {
+                let mut find = to.database.run_raw_cursor_command(command);
+                if let Some(criteria) = to.collection.selection_criteria() {
+                    find = find.selection_criteria(criteria.clone());
+                }
+                find.batch().await?.try_collect::<Vec<_>>().await
             }
-            find.batch().await?.try_collect::<Vec<_>>().await
         });
         let mut found: Vec<_> = places.iter().map(|_| Ok(None)).collect();
         for batch in batches.await?.answer {
-            let documents = batch
-                .doc_slices()
-                .map_err(|error| from_mongo(operation, &error))?;
+            let documents = batch.doc_slices().map_err(|_| self.unreadable(operation))?;
             for document in documents
                 .into_iter()
                 .flatten()
@@ -93,10 +92,11 @@ impl Commands {
         operation: &'static str,
         statements: impl Iterator<Item = RawDocumentBuf>,
     ) -> Result<Sent<Updated>> {
-        let collection = &self.link.collection;
-        let command = raw::update(collection.name(), statements, collection.write_concern());
+        let to = self.link.route.connected();
+        let concern = to.collection.write_concern();
+        let command = raw::update(&self.link.collection, statements, concern);
         let Sent { answer, before } = self.run_raw(operation, command).await?;
-        let answer = updated(operation, &answer)?;
+        let answer = self.updated(operation, &answer)?;
         Ok(Sent { answer, before })
     }
 
@@ -106,8 +106,11 @@ impl Commands {
         operation: &'static str,
         command: RawDocumentBuf,
     ) -> Result<Sent<Document>> {
-        let send = || async { self.database.run_raw_command(command.clone()).await };
-        self.link.run_twice(operation, send).await
+        let send = self.link.run_twice(operation, |to| {
+            let command = command.clone();
+            async move { to.database.run_raw_command(command).await }
+        });
+        send.await
     }
 
     /// Creates one session.
@@ -121,15 +124,15 @@ impl Commands {
         for _ in 0..3 {
             // By the driver: an answer about a duplicate may quote half a character of an id, which
             // no other way lets through.
-            let sent = self.link.run_twice("create", || async {
-                let create = self
-                    .link
-                    .collection
-                    .update_one(filter.clone(), schema::create(draft));
-                match create.upsert(true).await {
-                    Ok(_) => Ok(true),
-                    Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
-                    Err(error) => Err(error),
+            let sent = self.link.run_twice("create", |to| {
+                let (filter, create) = (filter.clone(), schema::create(draft));
+                async move {
+                    let create = to.collection.update_one(filter, create);
+                    match create.upsert(true).await {
+                        Ok(_) => Ok(true),
+                        Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
+                        Err(error) => Err(error),
+                    }
                 }
             });
             let sent = sent.await?;
@@ -150,25 +153,25 @@ impl Commands {
     /// Removes the session `id` if it has expired: a new one cannot be created beside it.
     async fn remove_expired(&self, id: &SessionId) -> Result<()> {
         let filter = schema::with_expired(schema::with_id(id));
-        let delete = self.link.collection.delete_one(filter);
-        self.link.run("create", async { delete.await }).await?;
-        Ok(())
+        let delete = self.link.run("create", |to| async move {
+            to.collection.delete_one(filter).await
+        });
+        delete.await.map(drop)
     }
 
     /// Touches one session. The command is put together here: a `findAndModify` that the driver
     /// repeats makes the server keep a copy of the document, and its answer is that copy, without
     /// the server's time.
     pub(crate) async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let collection = &self.link.collection;
-        let concern = collection.write_concern();
-        let command = raw::touch_one(collection.name(), id, idle, concern);
+        let to = self.link.route.connected();
+        let concern = to.collection.write_concern();
+        let command = raw::touch_one(&self.link.collection, id, idle, concern);
         let reply = self.run_raw("touch", command).await?.answer;
-        check_concern("touch", &reply)?;
+        self.check_concern("touch", &reply)?;
         let Ok(touched) = reply.get_document("value") else {
             return Ok(None);
         };
-        let touched = RawDocumentBuf::try_from(touched)
-            .map_err(|error| Error::store("touch", error.to_string()))?;
+        let touched = RawDocumentBuf::try_from(touched).map_err(|_| self.unreadable("touch"))?;
         let found = Found::new(&touched)?;
         found.check_layout()?;
         found.ttl().map(Some)
@@ -185,9 +188,12 @@ impl Commands {
             None => schema::with_id(id),
         };
         let filter = schema::with_unexpired(filter);
-        let sent = self.link.run_twice("destroy", || async {
-            let delete = self.link.collection.find_one_and_delete(filter.clone());
-            delete.projection(schema::ended_fields()).await
+        let sent = self.link.run_twice("destroy", |to| {
+            let filter = filter.clone();
+            async move {
+                let delete = to.collection.find_one_and_delete(filter);
+                delete.projection(schema::ended_fields()).await
+            }
         });
         let Sent { answer, before } = sent.await?;
         if let Some(document) = answer {
@@ -213,10 +219,11 @@ impl Commands {
 
     /// The server's time.
     async fn now(&self, operation: &'static str) -> Result<DateTime> {
-        let hello = async { self.database.run_command(doc! { "hello": 1 }).await };
-        let reply = self.link.run(operation, hello).await?;
-        let now = reply.get_datetime("localTime").copied();
-        now.map_err(|_| Error::store(operation, "MongoDB does not tell its time"))
+        let hello = self.link.run(operation, |to| async move {
+            to.database.run_command(doc! { "hello": 1 }).await
+        });
+        let now = hello.await?.get_datetime("localTime").copied();
+        now.map_err(|_| self.unreadable(operation))
     }
 
     /// Whether there is a session `id` that has not expired.
@@ -227,43 +234,48 @@ impl Commands {
             Err(error) => Err(error),
         }
     }
-}
 
-/// Refuses a reply of a write that has not reached as many servers as it must.
-fn check_concern(operation: &'static str, reply: &Document) -> Result<()> {
-    match reply.get_document("writeConcernError") {
-        Ok(error) => Err(failed(operation, error)),
-        Err(_) => Ok(()),
-    }
-}
-
-fn failed(operation: &'static str, error: &Document) -> Error {
-    let code = i32::try_from(integer(error, "code")).unwrap_or_default();
-    let name = error.get_str("codeName").unwrap_or_default();
-    from_code(operation, code, name)
-}
-
-/// Reads the reply to an `update`. An error that is not about a duplicate is everybody's: the
-/// batch then goes again in parts.
-fn updated(operation: &'static str, reply: &Document) -> Result<Updated> {
-    check_concern(operation, reply)?;
-    let errors = reply.get_array("writeErrors").map(Vec::as_slice);
-    let mut duplicates = Vec::new();
-    for error in errors
-        .unwrap_or_default()
-        .iter()
-        .filter_map(Bson::as_document)
-    {
-        if integer(error, "code") != i64::from(DUPLICATE_KEY) {
-            return Err(failed(operation, error));
+    /// Reads the reply to an `update`. An error that is not about a duplicate is everybody's: the
+    /// batch then goes again in parts.
+    fn updated(&self, operation: &'static str, reply: &Document) -> Result<Updated> {
+        self.check_concern(operation, reply)?;
+        let errors = reply.get_array("writeErrors").map(Vec::as_slice);
+        let mut duplicates = Vec::new();
+        for error in errors
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Bson::as_document)
+        {
+            if integer(error, "code") != i64::from(DUPLICATE_KEY) {
+                return Err(self.failed(operation, error));
+            }
+            duplicates.extend(usize::try_from(integer(error, "index")));
         }
-        duplicates.extend(usize::try_from(integer(error, "index")));
+        let matched = u64::try_from(integer(reply, "n")).unwrap_or_default();
+        Ok(Updated {
+            matched,
+            duplicates,
+        })
     }
-    let matched = u64::try_from(integer(reply, "n")).unwrap_or_default();
-    Ok(Updated {
-        matched,
-        duplicates,
-    })
+
+    /// Refuses a reply of a write that has not reached as many servers as it must.
+    fn check_concern(&self, operation: &'static str, reply: &Document) -> Result<()> {
+        match reply.get_document("writeConcernError") {
+            Ok(error) => Err(self.failed(operation, error)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn failed(&self, operation: &'static str, error: &Document) -> Error {
+        let code = i32::try_from(integer(error, "code")).unwrap_or_default();
+        let name = error.get_str("codeName").unwrap_or_default();
+        from_code(operation, self.link.route.place(), code, name)
+    }
+
+    fn unreadable(&self, operation: &'static str) -> Error {
+        let place = self.link.route.place();
+        Error::store(operation, format!("{place}: the answer can't be read"))
+    }
 }
 
 fn integer(document: &Document, field: &str) -> i64 {

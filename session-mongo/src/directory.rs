@@ -27,12 +27,11 @@ const AFTER: &str = "after:";
 #[async_trait]
 impl SessionDirectory for MongoStore {
     async fn count(&self) -> Result<u64> {
-        let count = self
-            .commands
-            .link
-            .collection
-            .count_documents(schema::with_live(doc! {}));
-        self.commands.link.run("count", async { count.await }).await
+        let count = self.commands.link.run("count", |to| async move {
+            let live = schema::with_live(doc! {});
+            to.collection.count_documents(live).await
+        });
+        count.await
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
@@ -68,8 +67,9 @@ impl SessionDirectory for MongoStore {
         ))
     }
 
+    /// Removes all sessions, and what is damaged; a document of another program is left.
     async fn clear(&self) -> Result<u64> {
-        self.commands.link.clear().await
+        self.commands.link.clear(schema::ours()).await
     }
 
     /// Four round trips for a batch: find, claim, read, delete. A claim makes each session one
@@ -87,18 +87,26 @@ impl SessionDirectory for MongoStore {
         let found = doc! { "_id": { "$in": ids } };
         let claim = Stamp::generate();
         let claimable = schema::with_unclaimed(found.clone());
-        let claims = || async {
-            let claim = schema::claim(&claim);
-            link.collection.update_many(claimable.clone(), claim).await
-        };
-        link.run_twice("reap", claims).await?;
+        let claims = link.run_twice("reap", |to| {
+            let (claimable, claim) = (claimable.clone(), schema::claim(&claim));
+            async move { to.collection.update_many(claimable, claim).await }
+        });
+        claims.await?;
         let claimed = schema::with_claim(found, &claim);
-        let fields = schema::ended_fields();
-        let mine = link.collection.find(claimed.clone()).projection(fields);
-        let mine = async { mine.await?.try_collect().await };
-        let mine: Vec<RawDocumentBuf> = link.run("reap", mine).await?;
-        let delete = || async { link.collection.delete_many(claimed.clone()).await };
-        link.run_twice("reap", delete).await?;
+        let mine = link.run("reap", |to| {
+            let claimed = claimed.clone();
+            async move {
+                let find = to.collection.find(claimed);
+                let find = find.projection(schema::ended_fields());
+                find.await?.try_collect::<Vec<RawDocumentBuf>>().await
+            }
+        });
+        let mine = mine.await?;
+        let delete = link.run_twice("reap", |to| {
+            let claimed = claimed.clone();
+            async move { to.collection.delete_many(claimed).await }
+        });
+        delete.await?;
         Ok(readable(&mine, |session| session.ended()))
     }
 }
@@ -122,15 +130,17 @@ impl MongoStore {
         };
         filter.insert("_id", doc! { "$gt": after });
         let limit = limit.clamp(1, LARGEST_PAGE);
-        let link = &self.commands.link;
-        let find = link.collection.find(schema::with_live(filter));
-        let find = find.projection(schema::info_fields());
-        let find = find.hint(Hint::Name(index.to_owned()));
-        let find = find.sort(doc! { "_id": 1 }).limit(limit as i64);
-        let found = async { find.await?.try_collect().await };
-        let documents: Vec<RawDocumentBuf> = link.run(operation, found).await?;
+        let filter = schema::with_live(filter);
+        let documents = self.commands.link.run(operation, |to| async move {
+            let find = to.collection.find(filter);
+            let find = find.projection(schema::info_fields());
+            let find = find.hint(Hint::Name(index.to_owned()));
+            let find = find.sort(doc! { "_id": 1 }).limit(limit as i64);
+            find.await?.try_collect::<Vec<RawDocumentBuf>>().await
+        });
+        let documents = documents.await?;
         let last = documents.last().filter(|_| documents.len() == limit);
-        let next = last.and_then(|document| Some(Found::new(document).ok()?.id()?.to_owned()));
+        let next = last.and_then(|document| Some(Found::new(document).ok()?.place()?.to_owned()));
         Ok(Page {
             sessions: readable(&documents, |found| found.info()),
             next: next.map(|id| Cursor::new(format!("{AFTER}{id}"))),
@@ -150,14 +160,15 @@ impl MongoStore {
             ids.insert("$ne", except.as_str());
         }
         filter.insert("_id", ids);
-        let link = &self.commands.link;
-        let find = link.collection.find(schema::with_unexpired(filter));
-        let find = find.projection(schema::ended_fields());
-        let find = find.hint(Hint::Name(OWNER_INDEX.to_owned()));
-        let find = find.limit(limit.clamp(1, LARGEST_PAGE) as i64);
-        let found = async { find.await?.try_collect().await };
-        let found: Vec<RawDocumentBuf> = link.run("destroy_owned_by", found).await?;
-        Ok(readable(&found, |session| session.ended()))
+        let filter = schema::with_unexpired(filter);
+        let found = self.commands.link.run("destroy_owned_by", |to| async move {
+            let find = to.collection.find(filter);
+            let find = find.projection(schema::ended_fields());
+            let find = find.hint(Hint::Name(OWNER_INDEX.to_owned()));
+            let find = find.limit(limit.clamp(1, LARGEST_PAGE) as i64);
+            find.await?.try_collect::<Vec<RawDocumentBuf>>().await
+        });
+        Ok(readable(&found.await?, |session| session.ended()))
     }
 
     /// Ends those of `found` that are still `owner`'s, whatever their version, and says which.
@@ -186,10 +197,11 @@ impl MongoStore {
     async fn end_one(&self, session: &Ended, owner: &Owner) -> Result<Option<Ended>> {
         let mut filter = schema::with_id(&session.id);
         filter.extend(schema::of(owner));
-        let link = &self.commands.link;
-        let delete = link.collection.delete_one(schema::with_unexpired(filter));
-        let delete = delete.hint(Hint::Name(ID_INDEX.to_owned()));
-        let deleted = link.run("destroy_owned_by", async { delete.await });
+        let filter = schema::with_unexpired(filter);
+        let deleted = self.commands.link.run("destroy_owned_by", |to| async move {
+            let delete = to.collection.delete_one(filter);
+            delete.hint(Hint::Name(ID_INDEX.to_owned())).await
+        });
         let is_mine = deleted.await?.deleted_count > 0;
         Ok(is_mine.then(|| session.clone()))
     }

@@ -7,40 +7,144 @@ use session_core::Error;
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
 /// An index of this name exists with other options.
 pub(crate) const INDEX_OPTIONS_CONFLICT: [i32; 2] = [85, 86];
+const BAD_VALUE: i32 = 2;
+const UNAUTHORIZED: i32 = 13;
+/// ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary and its older number,
+/// InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
+/// NotPrimaryOrSecondary.
+const NOT_PRIMARY: [i32; 8] = [91, 189, 10107, 10058, 11600, 11602, 13435, 13436];
 
-/// What a driver's error during `operation` means to a caller.
-pub(crate) fn from_mongo(operation: &'static str, error: &MongoError) -> Error {
+/// What a driver's error during `operation` means to a caller, on the server at `place`.
+pub(crate) fn from_mongo(operation: &'static str, place: &str, error: &MongoError) -> Error {
     if let Some(code) = code(error) {
-        return from_code(operation, code, name(error));
+        if code == BAD_VALUE && is_about_hint(error) {
+            return Error::misconfigured(format!(
+                "{place}: the collection has not the indexes of a session store: migrate the store first"
+            ));
+        }
+        return from_code(operation, place, code, name(error));
     }
+    let unavailable = |cause: &str| Error::unavailable(operation, format!("{place}: {cause}"));
     match &*error.kind {
         ErrorKind::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
-            Error::timeout(operation, error.to_string())
+            Error::timeout(operation, format!("{place}: {io}"))
         }
-        ErrorKind::Io(_)
-        | ErrorKind::ConnectionPoolCleared { .. }
-        | ErrorKind::ServerSelection { .. }
-        | ErrorKind::DnsResolve { .. }
-        | ErrorKind::Shutdown => Error::unavailable(operation, error.to_string()),
-        ErrorKind::Authentication { .. } => {
-            Error::misconfigured("MongoDB refuses the user name or password")
+        ErrorKind::Io(io) => not_connected(operation, &format!("{place}: {io}")),
+        ErrorKind::ServerSelection { message, .. } => {
+            not_connected(operation, &selection(place, message))
         }
-        ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => {
-            let what = match operation {
-                // The driver quotes parts of a URL it can't read, and a password is one.
-                "connect" => "the MongoDB URL or its options can't be read".to_owned(),
-                _ => format!("MongoDB's driver refuses what it was given: {error}"),
-            };
-            Error::misconfigured(what)
+        ErrorKind::ConnectionPoolCleared { message, .. }
+        | ErrorKind::DnsResolve { message, .. } => unavailable(message),
+        ErrorKind::Shutdown => unavailable("its client was shut down"),
+        ErrorKind::Authentication { .. } => refuses_login(place),
+        ErrorKind::InvalidArgument { message, .. } if operation != "connect" => {
+            Error::misconfigured(format!("{place}: the driver refuses: {message}"))
         }
+        ErrorKind::InvalidTlsConfig { message, .. } => {
+            Error::misconfigured(format!("the TLS options of the MongoDB URL: {message}"))
+        }
+        // The driver quotes parts of a URL it can't read, and a password is one.
+        ErrorKind::InvalidArgument { message, .. } => Error::misconfigured(wrong_url(message)),
         ErrorKind::IncompatibleServer { .. } => {
-            Error::misconfigured("this MongoDB server is older than 4.4")
+            Error::misconfigured(format!("{place}: the server is older than MongoDB 4.4"))
         }
         ErrorKind::BsonDeserialization(_) | ErrorKind::InvalidResponse { .. } => {
-            Error::store(operation, "MongoDB gave an answer that can't be read")
+            Error::store(operation, format!("{place}: the answer can't be read"))
         }
-        _ => Error::store(operation, "the MongoDB driver failed"),
+        _ => Error::store(operation, format!("{place}: the driver failed")),
     }
+}
+
+/// The error for a server that could not be connected to, for the reason at the end of `cause`.
+fn not_connected(operation: &'static str, cause: &str) -> Error {
+    // While a store works, its server may get another certificate, so that may pass.
+    if is_set_up(operation) && cause.contains("invalid peer certificate") {
+        return Error::misconfigured(format!(
+            "{cause}; tlsCAFile in the URL names the authority that has signed it"
+        ));
+    }
+    Error::unavailable(operation, cause)
+}
+
+fn is_set_up(operation: &str) -> bool {
+    matches!(operation, "connect" | "migrate")
+}
+
+/// What the driver says of each server when none could be selected: it has that as a text only.
+fn selection(place: &str, message: &str) -> String {
+    let until = |text: &str, end: &[&str]| {
+        let ends = end.iter().filter_map(|end| text.find(end));
+        text[..ends.min().unwrap_or(text.len())].to_owned()
+    };
+    let servers = message.split("{ Address: ").skip(1).map(|server| {
+        let address = until(server, &[", ", " }"]);
+        let why = match (
+            server.split_once("Error: Kind: "),
+            server.split_once(", Type: "),
+        ) {
+            (Some((_, error)), _) => {
+                let error = until(error, &[", labels: "]);
+                error.trim_start_matches("I/O error: ").to_owned()
+            }
+            (None, Some((_, kind))) => match until(kind, &[", ", " }"]).as_str() {
+                "Unknown" => "it has not answered yet".to_owned(),
+                kind => format!("it is a {kind}, not the primary"),
+            },
+            (None, None) => "not connected".to_owned(),
+        };
+        (address, why)
+    });
+    let mut servers: Vec<_> = servers.collect();
+    match servers.len() {
+        0 => format!("{place}: no server was found"),
+        1 => {
+            let (address, why) = servers.remove(0);
+            format!("MongoDB at {address}: {why}")
+        }
+        _ => {
+            let each = servers
+                .into_iter()
+                .map(|(address, why)| format!("{address}: {why}"));
+            format!(
+                "{place}: no primary ({})",
+                each.collect::<Vec<_>>().join("; ")
+            )
+        }
+    }
+}
+
+/// What is wrong with a URL, if the driver's words for it show nothing of the URL but the name of an
+/// option.
+fn wrong_url(message: &str) -> String {
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric());
+    let unknown = message.split_once(" is an invalid option");
+    if let Some((name, similar)) = unknown.filter(|(name, _)| is_name(name)) {
+        let similar = similar.rsplit_once(": ").map_or("", |(_, similar)| similar);
+        let hint = match similar {
+            "" => String::new(),
+            similar => format!("; there is {similar}"),
+        };
+        return format!(
+            "the MongoDB URL has an option {name:?} that the driver does not know{hint}"
+        );
+    }
+    let value = message
+        .strip_prefix("connection string `")
+        .and_then(|rest| rest.split_once('`'));
+    match value.filter(|(name, _)| is_name(name)) {
+        Some((name, rule)) => format!("the MongoDB URL's {name}{rule}"),
+        None if message.starts_with("the Rust driver does not support") => {
+            format!("the MongoDB URL: {message}")
+        }
+        None => "the MongoDB URL or its options can't be read".to_owned(),
+    }
+}
+
+fn refuses_login(place: &str) -> Error {
+    Error::misconfigured(format!(
+        "{place}: the user name or password is refused; authSource in the URL names the database \
+         that knows the user, if it is not the URL's own"
+    ))
 }
 
 /// Whether a command that failed with `error` may do better when it is sent again at once: it or its
@@ -48,7 +152,26 @@ pub(crate) fn from_mongo(operation: &'static str, error: &MongoError) -> Error {
 /// driver has looked for one as long as it may.
 pub(crate) fn is_worth_repeating(operation: &'static str, error: &MongoError) -> bool {
     !matches!(&*error.kind, ErrorKind::ServerSelection { .. })
-        && matches!(from_mongo(operation, error), Error::Unavailable { .. })
+        && matches!(from_mongo(operation, "", error), Error::Unavailable { .. })
+}
+
+/// Whether the server has refused a command because it is not the primary, or is about to end.
+pub(crate) fn is_refusal(error: &MongoError) -> bool {
+    code(error).is_some_and(|code| NOT_PRIMARY.contains(&code))
+}
+
+/// Whether the server says that a right is missing.
+pub(crate) fn is_unauthorized(error: &MongoError) -> bool {
+    code(error) == Some(UNAUTHORIZED)
+}
+
+/// Whether a query named an index that is not there.
+fn is_about_hint(error: &MongoError) -> bool {
+    match &*error.kind {
+        ErrorKind::Command(error) => error.message.contains("hint"),
+        ErrorKind::Write(WriteFailure::WriteError(error)) => error.message.contains("hint"),
+        _ => false,
+    }
 }
 
 /// The server's error code, if it is the server's error.
@@ -62,39 +185,42 @@ pub(crate) fn code(error: &MongoError) -> Option<i32> {
 }
 
 /// By code and its name only: the server's own words can quote the document.
-pub(crate) fn from_code(operation: &'static str, code: i32, name: &str) -> Error {
+pub(crate) fn from_code(operation: &'static str, place: &str, code: i32, name: &str) -> Error {
+    let said = format!("{place}: error {code} {name}")
+        .trim_end()
+        .to_owned();
     match code {
-        // HostUnreachable, HostNotFound, ShutdownInProgress, PrimarySteppedDown, SocketException,
-        // NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
-        // NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary, ExceededTimeLimit's cousins of a
-        // failover, WriteConflict, LockTimeout
-        6 | 7 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 | 133 | 134 | 112 | 24 => {
-            Error::unavailable(operation, said(code, name))
-        }
-        // NetworkTimeout, MaxTimeMSExpired, ExceededTimeLimit, WriteConcernFailed (wtimeout)
-        89 | 50 | 262 | 64 => Error::timeout(operation, said(code, name)),
+        code if NOT_PRIMARY.contains(&code) => Error::unavailable(operation, said),
+        // HostUnreachable, HostNotFound, SocketException, FailedToSatisfyReadPreference,
+        // ReadConcernMajorityNotAvailableYet, WriteConflict, LockTimeout
+        6 | 7 | 9001 | 133 | 134 | 112 | 24 => Error::unavailable(operation, said),
+        // CursorNotFound, CursorKilled: of a listing that a failover or the server has ended
+        43 | 237 => Error::unavailable(operation, said),
+        // StaleShardVersion, StaleEpoch, StaleConfig, ElectionInProgress, ConnectionPoolExpired,
+        // TemporarilyUnavailable, OutOfDiskSpace
+        63 | 150 | 13388 | 216 | 317 | 365 | 14031 => Error::unavailable(operation, said),
         // UnsatisfiableWriteConcern: members are missing, which passes
-        100 => Error::unavailable(operation, said(code, name)),
-        // Unauthorized, AuthenticationFailed
-        13 => Error::misconfigured(format!(
-            "the MongoDB user may not {operation} sessions: {}",
-            said(code, name)
-        )),
-        18 => Error::misconfigured("MongoDB refuses the user name or password"),
+        100 => Error::unavailable(operation, said),
+        // NetworkTimeout, MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit,
+        // WriteConcernFailed (wtimeout), Interrupted (killOp)
+        89 | 50 | 202 | 262 | 64 | 11601 => Error::timeout(operation, said),
+        UNAUTHORIZED => {
+            Error::misconfigured(format!("{said}: the user may not {operation} sessions"))
+        }
+        // AuthenticationFailed
+        18 => refuses_login(place),
         // InvalidNamespace
-        73 => Error::misconfigured("MongoDB refuses the name of the collection or database"),
+        73 => Error::misconfigured(format!(
+            "{said}: the name of the collection or database is refused"
+        )),
         // BSONObjectTooLarge
         10334 => Error::TooLarge {
             what: "record",
             size: 16 * 1024 * 1024 + 1,
             limit: 16 * 1024 * 1024,
         },
-        _ => Error::store(operation, said(code, name)),
+        _ => Error::store(operation, said),
     }
-}
-
-fn said(code: i32, name: &str) -> String {
-    format!("MongoDB error {code} {name}").trim_end().to_owned()
 }
 
 fn name(error: &MongoError) -> &str {
@@ -136,6 +262,9 @@ mod tests {
             (13435, "NotPrimaryNoSecondaryOk", Kind::Unavailable),
             (89, "NetworkTimeout", Kind::Timeout),
             (50, "MaxTimeMSExpired", Kind::Timeout),
+            (11601, "Interrupted", Kind::Timeout),
+            (43, "CursorNotFound", Kind::Unavailable),
+            (10058, "LegacyNotPrimary", Kind::Unavailable),
             (64, "WriteConcernFailed", Kind::Timeout),
             (13, "Unauthorized", Kind::Misconfigured),
             (18, "AuthenticationFailed", Kind::Misconfigured),
@@ -144,7 +273,7 @@ mod tests {
             (11000, "DuplicateKey", Kind::Store),
             (121, "DocumentValidationFailure", Kind::Store),
         ] {
-            let error = from_mongo("save", &server_says(code, name));
+            let error = from_mongo("save", "MongoDB", &server_says(code, name));
             assert_eq!(error.kind(), kind, "{code} {name}: {error:?}");
             let temporary = matches!(kind, Kind::Unavailable | Kind::Timeout);
             assert_eq!(error.is_temporary(), temporary, "{code} {name}");
@@ -161,8 +290,68 @@ mod tests {
             (io::ErrorKind::InvalidData, Kind::Unavailable), // a TLS handshake
             (io::ErrorKind::TimedOut, Kind::Timeout),
         ] {
-            let error = from_mongo("load", &io::Error::from(io_kind).into());
+            let error = from_mongo("load", "MongoDB", &io::Error::from(io_kind).into());
             assert_eq!(error.kind(), kind, "{io_kind}");
+        }
+    }
+
+    #[test]
+    fn a_selection_that_failed_says_which_server_and_why() {
+        let unknown = "Server selection timeout: No available servers. Topology: { Type: Single, \
+            Servers: [ { Address: 127.0.0.1:1, Type: Unknown, Error: Kind: I/O error: Connection \
+            refused (os error 111), labels: {}, source: None, server response: None } ] }";
+        let secondary = "Server selection timeout: None of the available servers suitable for \
+            criteria Predicate. Topology: { Type: Single, Servers: [ { Address: h:2, Type: \
+            RsSecondary, Average RTT: 1ms, Last Update Time: 2026 } ] }";
+        let two = "Topology: { Type: ReplicaSetNoPrimary, Set Name: rs0, Servers: [ { Address: \
+            a:1, Type: RsSecondary, Tags: {} }, { Address: b:2, Type: Unknown, Error: Kind: timed \
+            out, labels: {}, source: None } ] }";
+        for (message, text) in [
+            (
+                unknown,
+                "MongoDB at 127.0.0.1:1: Connection refused (os error 111)",
+            ),
+            (
+                secondary,
+                "MongoDB at h:2: it is a RsSecondary, not the primary",
+            ),
+            (
+                two,
+                "M: no primary (a:1: it is a RsSecondary, not the primary; b:2: timed out)",
+            ),
+            ("odd", "M: no server was found"),
+        ] {
+            assert_eq!(selection("M", message), text);
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_by_the_names_of_its_options_only() {
+        for (message, text) in [
+            (
+                "tabel is an invalid option",
+                "the MongoDB URL has an option \"tabel\" that the driver does not know",
+            ),
+            (
+                "readpreferenc is an invalid option. An option with a similar name exists: \
+                 readpreference",
+                "the MongoDB URL has an option \"readpreferenc\" that the driver does not know; \
+                 there is readpreference",
+            ),
+            (
+                "hunter2@h/ is an invalid option",
+                "the MongoDB URL or its options can't be read",
+            ),
+            (
+                "connection string `tls` option must be a boolean",
+                "the MongoDB URL's tls option must be a boolean",
+            ),
+            (
+                "port hunter2",
+                "the MongoDB URL or its options can't be read",
+            ),
+        ] {
+            assert_eq!(wrong_url(message), text);
         }
     }
 

@@ -70,6 +70,8 @@
 
 mod builder;
 mod carrier;
+mod check;
+mod client;
 mod command;
 #[cfg(feature = "express")]
 pub mod crypto;
@@ -78,6 +80,8 @@ mod error;
 #[cfg(feature = "express")]
 pub mod express;
 mod link;
+mod migrate;
+mod options;
 mod raw;
 mod schema;
 mod store;

@@ -1,20 +1,22 @@
-//! A collection, and how long a command on it may take.
+//! How commands are sent: within a time limit, some of them a second time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
-use session_core::{Result, within};
+use session_core::{Error, Result, within};
 
-use crate::error::{from_mongo, is_worth_repeating};
+use crate::client::{Connected, Route};
+use crate::error::{from_mongo, is_refusal, is_worth_repeating};
 
 /// How many documents one command clears.
 const CLEARED_AT_ONCE: usize = 10_000;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Link<T: Send + Sync> {
-    pub(crate) collection: Collection<T>,
+pub(crate) struct Link {
+    pub(crate) route: Arc<Route>,
+    pub(crate) collection: Arc<str>,
     pub(crate) timeout: Duration,
 }
 
@@ -26,15 +28,30 @@ pub(crate) struct Sent<T> {
     pub(crate) before: bool,
 }
 
-impl<T: Send + Sync> Link<T> {
+impl Link {
+    pub(crate) fn new(route: Route, collection: &str, timeout: Duration) -> Self {
+        Self {
+            route: Arc::new(route),
+            collection: collection.into(),
+            timeout,
+        }
+    }
+
+    /// The name of the database.
+    pub(crate) fn database(&self) -> String {
+        self.route.connected().database.name().to_owned()
+    }
+
     /// Runs one command within the time limit.
-    pub(crate) async fn run<R>(
+    pub(crate) async fn run<R, C>(
         &self,
         operation: &'static str,
-        command: impl Future<Output = mongodb::error::Result<R>>,
-    ) -> Result<R> {
-        let command = async { command.await.map_err(|error| from_mongo(operation, &error)) };
-        within(operation, self.timeout, command).await
+        send: impl FnOnce(Arc<Connected>) -> C,
+    ) -> Result<R>
+    where
+        C: Future<Output = mongodb::error::Result<R>>,
+    {
+        self.within(operation, self.send(send)).await
     }
 
     /// Runs a command that is harmless to repeat, a second time if it fails for a reason that
@@ -43,20 +60,56 @@ impl<T: Send + Sync> Link<T> {
     pub(crate) async fn run_twice<R, C>(
         &self,
         operation: &'static str,
-        send: impl Fn() -> C,
+        send: impl Fn(Arc<Connected>) -> C,
     ) -> Result<Sent<R>>
     where
         C: Future<Output = mongodb::error::Result<R>>,
     {
         let command = async {
-            let (answer, before) = match send().await {
-                Err(error) if is_worth_repeating(operation, &error) => (send().await, true),
+            let (answer, before) = match self.send(&send).await {
+                Err(error) if is_worth_repeating(operation, &error) => {
+                    (self.send(&send).await, true)
+                }
                 first => (first, false),
             };
-            let answer = answer.map_err(|error| from_mongo(operation, &error))?;
-            Ok(Sent { answer, before })
+            Ok(Sent {
+                answer: answer?,
+                before,
+            })
         };
-        within(operation, self.timeout, command).await
+        self.within(operation, command).await
+    }
+
+    async fn send<R, C>(&self, send: impl FnOnce(Arc<Connected>) -> C) -> mongodb::error::Result<R>
+    where
+        C: Future<Output = mongodb::error::Result<R>>,
+    {
+        let to = self.route.connected();
+        let answer = send(Arc::clone(&to)).await;
+        if answer.as_ref().is_err_and(is_refusal) {
+            to.note_refusal();
+        }
+        answer
+    }
+
+    async fn within<R>(
+        &self,
+        operation: &'static str,
+        command: impl Future<Output = mongodb::error::Result<R>>,
+    ) -> Result<R> {
+        let limited = within(operation, self.timeout, async { Ok(command.await) }).await;
+        let answer = limited.map_err(|error| self.named(error))?;
+        answer.map_err(|error| from_mongo(operation, self.route.place(), &error))
+    }
+
+    /// An error that core has made, which does not know of which store: the deadline's.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Timeout { operation, source } if !source.to_string().starts_with("MongoDB") => {
+                Error::timeout(operation, format!("{}: {source}", self.route.place()))
+            }
+            other => other,
+        }
     }
 
     /// The `_id`s of up to `limit` of the documents that `filter` matches.
@@ -66,29 +119,38 @@ impl<T: Send + Sync> Link<T> {
         filter: Document,
         limit: usize,
     ) -> Result<Vec<Bson>> {
-        let collection = self.collection.clone_with_type::<Document>();
-        let find = collection.find(filter).projection(doc! { "_id": 1 });
-        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        let found = async { find.await?.try_collect::<Vec<_>>().await };
-        Ok(ids(self.run(operation, found).await?))
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let found = self.run(operation, |to| async move {
+            let documents = to.documents();
+            let find = documents.find(filter).projection(doc! { "_id": 1 });
+            find.limit(limit).await?.try_collect::<Vec<_>>().await
+        });
+        Ok(ids(found.await?))
     }
 
-    /// Removes all documents, in as many commands as it takes for each to be short.
-    pub(crate) async fn clear(&self) -> Result<u64> {
-        let collection = self.collection.clone_with_type::<Document>();
-        let find = collection.find(doc! {}).projection(doc! { "_id": 1 });
-        let find = find.batch_size(CLEARED_AT_ONCE as u32);
-        let found = self.run("clear", async { find.await }).await?;
+    /// Removes the documents that `filter` matches, in as many commands as it takes for each to be
+    /// short.
+    pub(crate) async fn clear(&self, filter: Document) -> Result<u64> {
+        let found = self.run("clear", |to| async move {
+            let documents = to.documents();
+            let find = documents.find(filter).projection(doc! { "_id": 1 });
+            let found = find.batch_size(CLEARED_AT_ONCE as u32).await?;
+            Ok((found, to))
+        });
+        // The cursor ends with its client.
+        let (found, _client) = found.await?;
         let mut parts = found.try_chunks(CLEARED_AT_ONCE);
         let mut cleared = 0;
         loop {
             let part = async { parts.try_next().await.map_err(|error| error.1) };
-            let Some(part) = self.run("clear", part).await? else {
+            let Some(part) = self.run("clear", |_| part).await? else {
                 return Ok(cleared);
             };
-            let delete = collection.delete_many(doc! { "_id": { "$in": ids(part) } });
-            let deleted = self.run("clear", async { delete.await }).await?;
-            cleared += deleted.deleted_count;
+            let deleted = self.run("clear", |to| async move {
+                let these = doc! { "_id": { "$in": ids(part) } };
+                to.collection.delete_many(these).await
+            });
+            cleared += deleted.await?.deleted_count;
         }
     }
 }

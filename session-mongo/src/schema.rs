@@ -39,15 +39,15 @@ const FAR: Duration = Duration::from_secs(6_000 * 366 * 86_400);
 /// How long a claim on an expired session holds; after that its claimer is taken for dead.
 const CLAIM_MILLIS: i64 = 60_000;
 
-/// All indexes but the one on `_id`.
-pub(crate) fn indexes(grace: Duration) -> Vec<IndexModel> {
+/// All indexes but the one on `_id`; the TTL index removes `seconds` after `due`.
+pub(crate) fn indexes(seconds: u64) -> Vec<IndexModel> {
     let named = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
     let mut owner = named(OWNER_INDEX);
     owner.collation = Some(Collation::builder().locale("simple").build());
     // A sparse index on two fields would hold all documents, because each has an `_id`.
     owner.partial_filter_expression = Some(doc! { "owner": { "$exists": true } });
     let mut due = named(TTL_INDEX);
-    due.expire_after = Some(Duration::from_secs(grace_seconds(grace)));
+    due.expire_after = Some(Duration::from_secs(seconds));
     let index = |keys, options| IndexModel::builder().keys(keys).options(options).build();
     vec![
         index(doc! { "owner": 1, "_id": 1 }, owner),
@@ -58,6 +58,17 @@ pub(crate) fn indexes(grace: Duration) -> Vec<IndexModel> {
 /// How many seconds after `due` the TTL index removes: whole ones, rounded up.
 pub(crate) fn grace_seconds(grace: Duration) -> u64 {
     DUE_MILLIS.unsigned_abs() / 1_000 + grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
+}
+
+/// The grace of a TTL index that removes `seconds` after `due`.
+pub(crate) fn grace_of(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.saturating_sub(DUE_MILLIS.unsigned_abs() / 1_000))
+}
+
+/// All documents of this layout, damaged or not.
+pub(crate) fn ours() -> Document {
+    let is_there = doc! { "$exists": true };
+    doc! { "v": is_there.clone(), "stamp": is_there }
 }
 
 /// The session `id`.
@@ -216,6 +227,8 @@ pub(crate) fn ended_fields() -> Document {
 
 /// What is read for a listing.
 pub(crate) fn info_fields() -> Document {
+    // An expression that fails would fail for all that are listed.
+    let is_binary = doc! { "$eq": [{ "$type": "$data" }, "binData"] };
     read(doc! {
         "_id": "$_id",
         "v": "$v",
@@ -224,7 +237,7 @@ pub(crate) fn info_fields() -> Document {
         "absolute": "$absolute",
         "born": "$born",
         "deadline": "$deadline",
-        "size": { "$binarySize": "$data" },
+        "size": { "$cond": [is_binary, { "$binarySize": "$data" }, Bson::Null] },
     })
 }
 
@@ -247,6 +260,12 @@ impl<'d> Found<'d> {
     /// The text of its id.
     pub(crate) fn id(&self) -> Option<&'d str> {
         self.session.get_str("_id").ok()
+    }
+
+    /// Where it is in the order of ids. MongoDB's old symbols are among the texts.
+    pub(crate) fn place(&self) -> Option<&'d str> {
+        let id = self.session.get("_id").ok()??;
+        id.as_str().or_else(|| id.as_symbol())
     }
 
     /// Whether it is live, as [`is_live`] says it to the server; an error if so, but of another
@@ -280,7 +299,7 @@ impl<'d> Found<'d> {
 
     pub(crate) fn info(&self) -> Result<SessionInfo> {
         self.check_layout()?;
-        let size = number(self.session, "size")?.unwrap_or_default();
+        let size = self.session.get_i32("size").map_err(|_| corrupt("data"))?;
         Ok(SessionInfo {
             id: id(self.session)?,
             owner: owner(self.session)?,
@@ -297,7 +316,7 @@ impl<'d> Found<'d> {
     }
 
     pub(crate) fn ttl(&self) -> Result<Ttl> {
-        let left = date(self.session, "deadline")?.saturating_duration_since(self.now);
+        let left = between(self.now, date(self.session, "deadline")?);
         Ok(match left < FAR {
             true => Ttl::Left(left),
             false => Ttl::Never,
@@ -306,9 +325,7 @@ impl<'d> Found<'d> {
 
     fn age(&self) -> Result<Duration> {
         // 0 if the server's clock was set back.
-        Ok(self
-            .now
-            .saturating_duration_since(date(self.session, "born")?))
+        Ok(between(date(self.session, "born")?, self.now))
     }
 
     /// The session's end, with what can be read of it.
@@ -328,10 +345,14 @@ pub(crate) fn ended(id: SessionId, session: &RawDocument, now: Option<DateTime>)
     Ended {
         id,
         owner: owner(session).unwrap_or_default(),
-        age: now
-            .zip(born)
-            .map(|(now, born)| now.saturating_duration_since(born)),
+        age: now.zip(born).map(|(now, born)| between(born, now)),
     }
+}
+
+/// From `one` to `other`; 0 if that is earlier. The driver's own difference overflows.
+pub(crate) fn between(one: DateTime, other: DateTime) -> Duration {
+    let millis = i128::from(other.timestamp_millis()) - i128::from(one.timestamp_millis());
+    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
 fn binary<'d>(document: &'d RawDocument, field: &str) -> Result<&'d [u8]> {
@@ -460,6 +481,26 @@ mod tests {
         document.insert("credential", bytes(b""));
         let record = read(&document, |found| found.record()).expect("readable");
         assert_eq!(record.credential, None);
+    }
+
+    #[test]
+    fn dates_at_their_ends_are_read() {
+        for (born, age) in [(DateTime::MIN, true), (DateTime::MAX, false)] {
+            let mut document = golden();
+            document.insert("born", born);
+            let record = read(&document, |found| found.record()).expect("readable");
+            assert_eq!(record.age > Duration::from_secs(1), age);
+            let ended = read(&document, |found| found.ended()).expect("readable");
+            assert_eq!(ended.age, Some(record.age));
+        }
+        for (deadline, ttl) in [
+            (DateTime::MIN, Ttl::Left(Duration::ZERO)),
+            (DateTime::MAX, Ttl::Never),
+        ] {
+            let mut document = golden();
+            document.insert("deadline", deadline);
+            assert_eq!(read(&document, |found| found.ttl()).expect("readable"), ttl);
+        }
     }
 
     #[test]

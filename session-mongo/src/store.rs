@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use mongodb::Database;
-use mongodb::bson::{Document, doc};
 use session_core::batch::{Batcher, Create, Save, Touch};
 use session_core::{
     Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
@@ -13,10 +11,10 @@ use session_core::{
 
 use crate::MongoStoreBuilder;
 use crate::carrier::{Creates, LIMITS, LOADS, Loads, SAVES, Saves, Touches};
+use crate::client::Route;
 use crate::command::Commands;
-use crate::error::{INDEX_OPTIONS_CONFLICT, code};
 use crate::link::Link;
-use crate::schema;
+use crate::{check, migrate};
 
 /// Sessions in one MongoDB collection. Clones share the client.
 #[derive(Clone)]
@@ -45,13 +43,9 @@ impl MongoStore {
         MongoStoreBuilder::default()
     }
 
-    pub(crate) fn new(database: &Database, options: &MongoStoreBuilder) -> Self {
-        let link = Link {
-            collection: database.collection(&options.collection),
-            timeout: options.timeout,
-        };
-        let database = database.clone();
-        let commands = Commands { link, database };
+    pub(crate) fn new(route: Route, options: &MongoStoreBuilder) -> Self {
+        let link = Link::new(route, &options.collection, options.timeout);
+        let commands = Commands { link };
         let limit = options.timeout;
         Self {
             creates: Batcher::new(Creates(commands.clone()), LIMITS, limit),
@@ -64,86 +58,40 @@ impl MongoStore {
         }
     }
 
+    /// Checks what the store is to work with, sets it up if it may, and takes the grace that the
+    /// index has.
+    pub(crate) async fn set_up(mut self, migrate: bool) -> Result<Self> {
+        let link = &self.commands.link;
+        if migrate {
+            check::rights(link, &[&check::USE[..], &check::SET_UP].concat()).await?;
+            self.expiry_grace = migrate::run(link, self.expiry_grace).await?;
+            return Ok(self);
+        }
+        check::rights(link, &check::USE).await?;
+        let indexes = check::collection(link, &migrate::SHAPE, false).await?;
+        if let Some(grace) = migrate::grace(&indexes.unwrap_or_default()) {
+            self.expiry_grace = grace;
+        }
+        Ok(self)
+    }
+
     /// Creates the indexes on owners and on deadlines, or changes the latter to another
     /// [`expiry_grace`](MongoStoreBuilder::expiry_grace). May be called by many processes at once,
-    /// and again. Two round trips, or four if the grace changes. Needs the rights `createIndex` on
-    /// the collection, `collMod` too if the grace changes, and `listCollections` on the database.
+    /// and again. Up to four round trips, one more if the grace changes. Needs the rights
+    /// `createIndex` and `listIndexes` on the collection and `listCollections` on the database; to
+    /// change the grace also `collMod`, without which the old one stays and a warning is logged.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if the collection compares text otherwise than byte for byte or a
+    /// [`Error::Misconfigured`] if the collection is another program's or unfit for sessions, or a
     /// right is missing; the store's own.
     pub async fn migrate(&self) -> Result<()> {
-        self.check_collation().await?;
-        let indexes = schema::indexes(self.expiry_grace);
-        let conflict = self
-            .commands
-            .link
-            .run("migrate", async {
-                match self.commands.link.collection.create_indexes(indexes).await {
-                    Err(error)
-                        if code(&error).is_some_and(|c| INDEX_OPTIONS_CONFLICT.contains(&c)) =>
-                    {
-                        Ok(true)
-                    }
-                    done => done.map(|_| false),
-                }
-            })
-            .await?;
-        if conflict {
-            self.change_grace().await?;
-        }
-        Ok(())
+        let link = &self.commands.link;
+        migrate::run(link, self.expiry_grace).await.map(drop)
     }
 
-    /// A collection that takes `a` for `A` would take one session for another.
-    async fn check_collation(&self) -> Result<()> {
-        let name = self.commands.link.collection.name();
-        let list = doc! { "listCollections": 1, "filter": { "name": name } };
-        let listed: Document = self
-            .commands
-            .link
-            .run("migrate", async {
-                self.commands.database.run_command(list).await
-            })
-            .await?;
-        let collated = listed
-            .get_document("cursor")
-            .and_then(|cursor| cursor.get_array("firstBatch"))
-            .ok()
-            .and_then(|batch| batch.first()?.as_document()?.get_document("options").ok())
-            .is_some_and(|options| options.contains_key("collation"));
-        if collated {
-            return Err(Error::misconfigured(format!(
-                "the collection {name:?} has a collation; sessions need one without"
-            )));
-        }
-        Ok(())
-    }
-
-    async fn change_grace(&self) -> Result<()> {
-        let seconds = schema::grace_seconds(self.expiry_grace);
-        let change = doc! {
-            "collMod": self.commands.link.collection.name(),
-            "index": {
-                "name": schema::TTL_INDEX,
-                "expireAfterSeconds": i64::try_from(seconds).unwrap_or(i64::MAX),
-            },
-        };
-        self.commands
-            .link
-            .run("migrate", async {
-                self.commands.database.run_command(change).await
-            })
-            .await?;
-        // The other index may not have been made, because the conflict came first.
-        let indexes = schema::indexes(self.expiry_grace);
-        self.commands
-            .link
-            .run("migrate", async {
-                self.commands.link.collection.create_indexes(indexes).await
-            })
-            .await?;
-        Ok(())
+    /// The outcome of an operation that may have waited for others until its deadline.
+    fn named<T>(&self, done: Result<T>) -> Result<T> {
+        done.map_err(|error| self.commands.link.named(error))
     }
 
     fn check(&self, draft: &Draft) -> Result<()> {
@@ -166,28 +114,28 @@ impl SessionStore for MongoStore {
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.check(draft)?;
         let (id, draft) = (id.clone(), draft.clone());
-        self.creates.call(Create { id, draft }).await
+        let created = self.creates.call(Create { id, draft }).await;
+        self.named(created)
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.loads.call(id.clone()).await
+        self.named(self.loads.call(id.clone()).await)
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.check(draft)?;
         let (id, draft, expected) = (id.clone(), draft.clone(), expected.clone());
-        self.saves
-            .call(Save {
-                id,
-                draft,
-                expected,
-            })
-            .await
+        let save = Save {
+            id,
+            draft,
+            expected,
+        };
+        self.named(self.saves.call(save).await)
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
         let id = id.clone();
-        self.touches.call(Touch { id, idle }).await
+        self.named(self.touches.call(Touch { id, idle }).await)
     }
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
@@ -198,7 +146,7 @@ impl SessionStore for MongoStore {
 impl fmt::Debug for MongoStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoStore")
-            .field("collection", &self.commands.link.collection.name())
+            .field("collection", &self.commands.link.collection)
             .field("timeout", &self.commands.link.timeout)
             .field("expiry_grace", &self.expiry_grace)
             .finish_non_exhaustive()

@@ -27,9 +27,16 @@ pub struct Private {
     folder_guard: Option<Child>,
 }
 
+/// What is done for a server besides starting it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setup {
+    Whole,
+    Bare,
+}
+
 /// Starts the shared server of a kind, which ends with this process.
 pub(super) fn start_shared(kind: Kind) -> Result<Found, String> {
-    let server = Private::try_start(kind, &[])?;
+    let server = Private::try_start(kind, &[], Setup::Whole)?;
     let found = Found {
         url: server.url.clone(),
         how: format!("binary {}", server.command[0]),
@@ -46,11 +53,22 @@ impl Private {
     /// If there is none or it does not start.
     #[must_use]
     pub fn start(kind: Kind, arguments: &[&str]) -> Self {
-        let started = Self::try_start(kind, arguments);
+        let started = Self::try_start(kind, arguments, Setup::Whole);
         started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
     }
 
-    fn try_start(kind: Kind, arguments: &[&str]) -> Result<Self, String> {
+    /// The same, but MongoDB is no replica set: with `--replSet rs0` among the arguments it waits to
+    /// become a member of one.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_bare(kind: Kind, arguments: &[&str]) -> Self {
+        let started = Self::try_start(kind, arguments, Setup::Bare);
+        started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
+    }
+
+    fn try_start(kind: Kind, arguments: &[&str], setup: Setup) -> Result<Self, String> {
         let binary = find_binary(kind)?;
         let folder = tempfile::Builder::new()
             .prefix("session-test-")
@@ -70,11 +88,15 @@ impl Private {
         };
         prepare(kind, &binary, &server.folder)?;
         server.command = command(kind, &binary, port, &server.folder);
+        if kind == Kind::Mongo && setup == Setup::Whole {
+            let member = ["--replSet", "rs0"];
+            server.command.extend(member.map(str::to_owned));
+        }
         server
             .command
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
         server.run()?;
-        if kind == Kind::Mongo {
+        if kind == Kind::Mongo && setup == Setup::Whole {
             on_own_runtime(version::initiate_replica_set(&server.url))?;
         }
         on_own_runtime(version::of(kind, &server.url)).map_err(|error| server.failure(&error))?;
@@ -168,7 +190,7 @@ fn find_binary(kind: Kind) -> Result<String, String> {
 fn url(kind: Kind, port: u16) -> String {
     match kind {
         Kind::Redis => format!("redis://127.0.0.1:{port}/"),
-        Kind::Mongo => format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
+        Kind::Mongo => format!("mongodb://127.0.0.1:{port}/app?directConnection=true"),
         Kind::Mysql => format!("mysql://root@127.0.0.1:{port}/test"),
     }
 }
@@ -219,7 +241,6 @@ fn command(kind: Kind, binary: &str, port: u16, folder: &Path) -> Vec<String> {
         Kind::Mongo => vec![
             format!("--port {port}"),
             "--bind_ip 127.0.0.1".to_owned(),
-            "--replSet rs0".to_owned(),
             "--wiredTigerCacheSizeGB 0.5".to_owned(),
             "--nounixsocket".to_owned(),
             format!("--dbpath {data}"),

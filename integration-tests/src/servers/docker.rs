@@ -110,7 +110,7 @@ pub(super) async fn start(kind: Kind) -> Result<Found, String> {
     std::mem::forget(guard);
     let url = match kind {
         Kind::Redis => format!("redis://127.0.0.1:{port}/"),
-        Kind::Mongo => format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
+        Kind::Mongo => format!("mongodb://127.0.0.1:{port}/app?directConnection=true"),
         Kind::Mysql => format!("mysql://root@127.0.0.1:{port}/test"),
     };
     if kind == Kind::Mongo {

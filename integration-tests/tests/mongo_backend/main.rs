@@ -1,10 +1,17 @@
 //! What only MongoDB has: a TTL thread that comes late, indexes, collations, a driver that repeats
 //! some commands by itself.
 
+mod damage;
+mod failures;
+mod guarded;
 mod layout;
 mod lost;
+mod ours;
 mod owners;
+mod pair;
 mod proxy;
+mod relay;
+mod wrong_server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -297,7 +304,7 @@ async fn many_sessions_are_cleared_part_by_part() {
     let documents = database.collection::<Document>(&name);
     let store = MongoStore::builder().collection(&name).build(database);
     let store = store.await.expect("set up");
-    let many = (0..20_500).map(|n| doc! { "_id": n.to_string() });
+    let many = (0..20_500).map(|n| doc! { "_id": n.to_string(), "v": 3, "stamp": 0 });
     documents.insert_many(many).await.expect("inserted");
     assert_eq!(store.clear().await.ok(), Some(20_500));
     assert_eq!(deletes.load(SeqCst), 3, "of at most 10,000 each");

@@ -8,9 +8,10 @@ use mongodb::Database;
 use session_core::{Error, Result};
 
 use super::{ConnectMongo, Express, ExpressStore};
-use crate::builder;
+use crate::client::Route;
 use crate::crypto::Crypto;
 use crate::link::Link;
+use crate::{builder, options};
 
 type TransformId = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -56,7 +57,8 @@ impl From<Express> for ExpressStoreBuilder {
 }
 
 impl ExpressStoreBuilder {
-    /// The collection. connect-mongo: `collectionName`; default `sessions`.
+    /// The collection. connect-mongo: `collectionName`; default `sessions`. One that another
+    /// program has filled or indexed is refused.
     pub fn collection(mut self, name: impl Into<String>) -> Self {
         self.options.collection = name.into();
         self
@@ -110,6 +112,7 @@ impl ExpressStoreBuilder {
     }
 
     /// Whether to create the TTL index. connect-mongo: `autoRemove: 'native'`; default `true`.
+    /// The user's rights and the collection are checked anyhow.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -122,17 +125,27 @@ impl ExpressStoreBuilder {
     /// # Errors
     /// As that.
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
-        let client = builder::client(url, self.options.timeout).await?;
-        let database = client.default_database();
-        self.build(database.unwrap_or_else(|| client.database("test")))
-            .await
+        let client = options::parse(url, self.options.timeout).await?;
+        let database = client.default_database.clone();
+        let database = database.unwrap_or_else(|| "test".to_owned());
+        self.check(&database)?;
+        let route = Route::own(client, database, self.options.collection.clone())?;
+        self.open(route).await
     }
 
-    /// Uses a database of the caller's, with its read and write concern. It is never closed here.
+    /// Uses a database of the caller's, as
+    /// [`MongoStoreBuilder::build`](crate::MongoStoreBuilder::build).
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a setting that can't be right; the database's.
+    /// As [`connect`](Self::connect).
     pub async fn build(self, database: Database) -> Result<ExpressStore> {
+        self.check(database.name())?;
+        options::check(database.write_concern(), database.read_concern())?;
+        let route = Route::of_caller(&database, &self.options.collection);
+        self.open(route).await
+    }
+
+    fn check(&self, database: &str) -> Result<()> {
         let Options {
             collection,
             timeout,
@@ -141,23 +154,21 @@ impl ExpressStoreBuilder {
             stringify,
             ..
         } = &self.options;
-        builder::check(database.name(), collection, *timeout, *max_data)?;
+        builder::check(database, collection, *timeout, *max_data)?;
         if crypto.is_some() && !stringify {
             return Err(Error::misconfigured(
                 "what is encrypted is a string: leave stringify(false) out",
             ));
         }
-        let link = Link {
-            collection: database.collection(collection),
-            timeout: *timeout,
-        };
+        Ok(())
+    }
+
+    async fn open(self, route: Route) -> Result<ExpressStore> {
         let kv = ConnectMongo {
-            link,
+            link: Link::new(route, &self.options.collection, self.options.timeout),
             options: self.options,
         };
-        if self.migrate {
-            kv.migrate().await?;
-        }
+        kv.set_up(self.migrate).await?;
         ExpressStore::new(kv, self.express)
     }
 }

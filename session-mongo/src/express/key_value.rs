@@ -13,15 +13,16 @@ use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::builder::Options;
-use super::schema::{expired, expires, fields, found, live, stored, value};
+use super::schema::{SHAPE, expired, expires, fields, found, live, ours, stored, value};
 use super::subdocument::{from_json, to_json};
+use crate::check;
 use crate::error::{DUPLICATE_KEY, code};
 use crate::link::Link;
 
 /// Values as connect-mongo keeps them.
 #[derive(Clone)]
 pub struct ConnectMongo {
-    pub(super) link: Link<Document>,
+    pub(super) link: Link,
     pub(super) options: Options,
 }
 
@@ -30,16 +31,24 @@ impl Configured for ConnectMongo {
 }
 
 impl ConnectMongo {
-    /// Creates the index by which the server removes expired sessions, as connect-mongo does.
-    pub(super) async fn migrate(&self) -> Result<()> {
+    /// Checks the user and the collection, and creates the index by which the server removes expired
+    /// sessions, as connect-mongo does.
+    pub(super) async fn set_up(&self, migrate: bool) -> Result<()> {
+        let set_up = if migrate { &check::SET_UP[..] } else { &[] };
+        check::rights(&self.link, &[&check::USE[..], set_up].concat()).await?;
+        check::collection(&self.link, &SHAPE, migrate).await?;
+        if !migrate {
+            return Ok(());
+        }
         let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
         let index = IndexModel::builder()
             .keys(doc! { "expires": 1 })
             .options(options)
             .build();
-        let created = self.link.collection.create_index(index);
-        self.link.run("migrate", async { created.await }).await?;
-        Ok(())
+        let created = self.link.run("migrate", |to| async move {
+            to.collection.create_index(index).await
+        });
+        created.await.map(drop)
     }
 
     fn id(&self, name: &str) -> String {
@@ -73,12 +82,11 @@ impl ConnectMongo {
         filter: Document,
         fields: Document,
     ) -> Result<bool> {
-        let update = self
-            .link
-            .collection
-            .update_one(filter, vec![doc! { "$set": fields }]);
-        let updated = self.link.run(operation, async { update.await }).await?;
-        Ok(updated.matched_count > 0)
+        let updated = self.link.run(operation, |to| async move {
+            let set = vec![doc! { "$set": fields }];
+            to.collection.update_one(filter, set).await
+        });
+        Ok(updated.await?.matched_count > 0)
     }
 
     async fn add_value(
@@ -101,13 +109,9 @@ impl ConnectMongo {
         let filter = doc! { "_id": &id, "session": { "$exists": false } };
         for _ in 0..2 {
             let replace = vec![doc! { "$replaceWith": document.clone() }];
-            let add = self
-                .link
-                .collection
-                .update_one(filter.clone(), replace)
-                .upsert(true);
-            let added = self.link.run(operation, async {
-                match add.await {
+            let filter = filter.clone();
+            let added = self.link.run(operation, |to| async move {
+                match to.collection.update_one(filter, replace).upsert(true).await {
                     Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
                     added => added.map(|_| true),
                 }
@@ -118,13 +122,19 @@ impl ConnectMongo {
             // An expired one may stand there.
             let mut filter = expired();
             filter.insert("_id", &id);
-            let delete = self.link.collection.delete_one(filter);
-            let deleted = self.link.run(operation, async { delete.await }).await?;
-            if deleted.deleted_count == 0 {
+            if !self.delete_one(operation, filter).await? {
                 break;
             }
         }
         Ok(false)
+    }
+
+    /// Whether there was a document to remove.
+    async fn delete_one(&self, operation: &'static str, filter: Document) -> Result<bool> {
+        let deleted = self.link.run(operation, |to| async move {
+            to.collection.delete_one(filter).await
+        });
+        Ok(deleted.await?.deleted_count > 0)
     }
 
     async fn move_value(
@@ -135,9 +145,7 @@ impl ConnectMongo {
     ) -> Result<Renamed> {
         let mut filter = self.live(&from);
         filter.insert("session", doc! { "$eq": stored(&old)? });
-        let delete = self.link.collection.delete_one(filter);
-        let deleted = self.link.run("rename", async { delete.await }).await?;
-        if deleted.deleted_count == 0 {
+        if !self.delete_one("rename", filter).await? {
             return Ok(Renamed::Changed);
         }
         Ok(match self.add_value("rename", &to, &new, ttl).await? {
@@ -160,13 +168,11 @@ impl KeyValue for ConnectMongo {
     }
 
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
-        let find = self
-            .link
-            .collection
-            .find_one(self.live(name))
-            .projection(fields());
-        let document = self.link.run(operation, async { find.await }).await?;
-        document.as_ref().map(found).transpose()
+        let document = self.link.run_twice(operation, |to| {
+            let live = self.live(name);
+            async move { to.documents().find_one(live).projection(fields()).await }
+        });
+        document.await?.answer.as_ref().map(found).transpose()
     }
 
     async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
@@ -208,56 +214,61 @@ impl KeyValue for ConnectMongo {
     }
 
     async fn remove(&self, name: &str) -> Result<bool> {
-        let delete = self.link.collection.delete_one(self.live(name));
-        let deleted = self.link.run("destroy", async { delete.await }).await?;
-        Ok(deleted.deleted_count > 0)
+        self.delete_one("destroy", self.live(name)).await
     }
 
     async fn count(&self) -> Result<u64> {
-        let count = self.link.collection.count_documents(live());
-        self.link.run("count", async { count.await }).await
+        let count = self.link.run_twice("count", |to| async move {
+            to.collection.count_documents(live()).await
+        });
+        Ok(count.await?.answer)
     }
 
     /// What can't be read is left out.
     async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let mut filter = live();
-        let after = cursor.map(|cursor| cursor.as_str().strip_prefix("after:"));
-        if let Some(after) = after {
-            let after = after
-                .ok_or_else(|| Error::misconfigured("this cursor is not of a MongoDB store"))?;
-            filter.insert("_id", doc! { "$gt": after });
-        }
+        // Every id is text, and the empty text is before every other.
+        let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
+            None => "",
+            Some(Some(after)) => after,
+            Some(None) => {
+                let why = "this cursor is not of a MongoDB store: start without one";
+                return Err(Error::misconfigured(why));
+            }
+        };
+        filter.insert("_id", doc! { "$gt": after });
         let limit = limit.clamp(1, 10_000);
-        let find = self
-            .link
-            .collection
-            .find(filter)
-            .projection(fields())
-            .sort(doc! { "_id": 1 })
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        let listed = async { find.await?.try_collect::<Vec<_>>().await };
-        let documents = self.link.run("list", listed).await?;
+        let documents = self.link.run_twice("list", |to| {
+            let filter = filter.clone();
+            async move {
+                let documents = to.documents();
+                let find = documents.find(filter).projection(fields());
+                let find = find.sort(doc! { "_id": 1 }).limit(limit as i64);
+                find.await?.try_collect::<Vec<_>>().await
+            }
+        });
+        let documents = documents.await?.answer;
         let id = |document: &Document| Some(document.get_str("_id").ok()?.to_owned());
         let last = documents.last().filter(|_| documents.len() == limit);
-        let next = last
-            .and_then(id)
-            .map(|id| Cursor::new(format!("after:{id}")));
+        let next = last.and_then(place);
+        let next = next.map(|place| Cursor::new(format!("after:{place}")));
         let named = |document: &Document| Some((id(document)?, found(document).ok()?));
         let values = documents.iter().filter_map(named).collect();
         Ok(Listed { values, next })
     }
 
     async fn clear(&self) -> Result<u64> {
-        self.link.clear().await
+        self.link.clear(ours()).await
     }
 
     async fn purge(&self, limit: usize) -> Result<()> {
         let ids = self.link.ids("reap", expired(), limit).await?;
         let mut filter = expired();
         filter.insert("_id", doc! { "$in": ids });
-        let delete = self.link.collection.delete_many(filter);
-        self.link.run("reap", async { delete.await }).await?;
-        Ok(())
+        let delete = self.link.run("reap", |to| async move {
+            to.collection.delete_many(filter).await
+        });
+        delete.await.map(drop)
     }
 
     async fn open(&self, value: &Bytes) -> Result<Bytes> {
@@ -286,10 +297,16 @@ impl KeyValue for ConnectMongo {
     }
 }
 
+/// Where a document is in the order of ids. MongoDB's old symbols are among the texts.
+fn place(document: &Document) -> Option<&str> {
+    let id = document.get("_id")?;
+    id.as_str().or_else(|| id.as_symbol())
+}
+
 impl fmt::Debug for ConnectMongo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectMongo")
-            .field("collection", &self.link.collection.name())
+            .field("collection", &self.link.collection)
             .field("timeout", &self.link.timeout)
             .finish_non_exhaustive()
     }

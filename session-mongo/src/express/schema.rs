@@ -1,26 +1,47 @@
 //! The documents, and the expressions on them. Times are computed by the server.
 
-use std::time::Duration;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use mongodb::bson::{Bson, Document, doc};
 use session_core::{Error, Result, Ttl};
 use session_express::Found;
 
+use crate::check::Shape;
+use crate::schema::between;
+
 /// What a value begins with: whether a string or a document follows.
 const TEXT: u8 = b'T';
 const DOCUMENT: u8 = b'D';
 
-/// Whether a document has not expired, by the server's clock.
-pub(super) fn live() -> Document {
-    let later = doc! { "$gt": ["$expires", "$$NOW"] };
-    doc! { "$or": [{ "expires": { "$exists": false } }, { "$expr": later }] }
+/// What connect-mongo's documents have, and the index it makes.
+pub(super) const SHAPE: Shape = Shape {
+    fields: &["session"],
+    indexes: &["expires_1"],
+};
+
+/// All documents of this layout, damaged or not.
+pub(super) fn ours() -> Document {
+    doc! { "session": { "$exists": true } }
 }
 
-/// Whether a document has expired, by the server's clock. What is missing sorts before every date.
+/// Whether a document has not expired, by the server's clock. What is no date is over, as
+/// connect-mongo has it.
+pub(super) fn live() -> Document {
+    let later = doc! { "$gt": ["$expires", "$$NOW"] };
+    doc! { "$or": [
+        { "expires": { "$exists": false } },
+        { "expires": { "$type": "date" }, "$expr": { "$and": [is_date(), later] } },
+    ] }
+}
+
+/// Whether a document has expired, by the server's clock.
 pub(super) fn expired() -> Document {
     let earlier = doc! { "$lte": ["$expires", "$$NOW"] };
-    doc! { "$expr": earlier, "expires": { "$type": "date" } }
+    doc! { "$expr": { "$and": [is_date(), earlier] }, "expires": { "$type": "date" } }
+}
+
+/// In a query, a list with a date in it counts as one too.
+fn is_date() -> Document {
+    doc! { "$eq": [{ "$type": "$expires" }, "date"] }
 }
 
 /// When a session ends that lives for `ttl` from now, by the server's clock.
@@ -69,25 +90,19 @@ pub(super) fn value(session: Option<&Bson>) -> Result<Bytes> {
     Ok(value.freeze())
 }
 
-/// What is read: the session, what is left of it, and how long ago it was written.
+/// What is read: the session, when it ends, when it was written, and what time it is at the server.
+/// The differences are worked out here: there, one that fails fails for all that are listed.
 pub(super) fn fields() -> Document {
-    doc! {
-        "session": 1,
-        "left": { "$subtract": ["$expires", "$$NOW"] },
-        "ago": { "$subtract": ["$$NOW", "$lastModified"] },
-    }
+    doc! { "session": 1, "expires": 1, "lastModified": 1, "now": "$$NOW" }
 }
 
 pub(super) fn found(document: &Document) -> Result<Found> {
-    let millis = |field| match document.get(field) {
-        Some(Bson::Int64(millis)) => {
-            Some(Duration::from_millis(u64::try_from(*millis).unwrap_or(0)))
-        }
-        _ => None,
-    };
+    let date = |field| document.get_datetime(field).copied().ok();
+    let now =
+        date("now").ok_or_else(|| Error::corrupt("the document has no usable field \"now\""))?;
     Ok(Found {
         value: value(document.get("session"))?,
-        left: millis("left").map_or(Ttl::Never, Ttl::Left),
-        modified: millis("ago"),
+        left: date("expires").map_or(Ttl::Never, |end| Ttl::Left(between(now, end))),
+        modified: date("lastModified").map(|then| between(then, now)),
     })
 }

@@ -1,7 +1,8 @@
 //! Sessions as documents: what connect-mongo keeps with `stringify: false`.
 //!
 //! A document is read as JavaScript's `JSON.stringify` shows it. Written back, what did not change
-//! stays as it was, dates and all; what did is written as Node's driver would write it.
+//! stays as it was, dates and all; what did is written as Node's driver would write it. A value that
+//! BSON has no room for is refused by the name of its variable, and not stored as another.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,9 @@ use session_core::{Data, Error, Result};
 
 /// The largest integer that a number in JavaScript counts to.
 const SAFE: i64 = 9_007_199_254_740_991;
+
+/// Why a name is refused: in BSON it ends there.
+const NUL: &str = "a name contains a NUL character";
 
 const COOKIE: &str = "cookie";
 const EXPIRES: &str = "expires";
@@ -27,7 +31,7 @@ pub(super) fn to_json(session: &Document) -> Bytes {
 
 /// The document for a session of this JSON, which was `old` before.
 pub(super) fn from_json(json: &Bytes, old: Option<&Document>) -> Result<Document> {
-    let mut session = merged(json, old)?;
+    let mut session = merged(json, old, None)?;
     // JavaScript keeps a date here, and not its text.
     if let Ok(cookie) = session.get_document_mut(COOKIE)
         && let Some(Bson::String(expires)) = cookie.get(EXPIRES)
@@ -38,25 +42,89 @@ pub(super) fn from_json(json: &Bytes, old: Option<&Document>) -> Result<Document
     Ok(session)
 }
 
-/// The values of `json`, each as it was in `old` if that shows the same.
-fn merged(json: &Bytes, old: Option<&Document>) -> Result<Document> {
+/// The values of `json`, each as it was in `old` if that shows the same. `variable` is the one that
+/// they are all in.
+fn merged(json: &Bytes, old: Option<&Document>, variable: Option<&str>) -> Result<Document> {
     let mut document = Document::new();
     for (key, new) in Data::decode(json)?.iter() {
+        let variable = variable.unwrap_or(key);
+        if key.contains('\0') {
+            return Err(refused(variable, NUL));
+        }
         let was = old.and_then(|old| old.get(key));
         let value = match was {
             Some(was) if text(&shown(was)) == new => was.clone(),
             Some(Bson::Document(was)) if new.starts_with(b"{") => {
-                Bson::Document(merged(new, Some(was))?)
+                Bson::Document(merged(new, Some(was), Some(variable))?)
             }
-            _ => stored(parsed(new)?),
+            _ => parsed(new).map_err(|reason| refused(variable, &reason))?,
         };
         document.insert(key, value);
     }
     Ok(document)
 }
 
-fn parsed(json: &[u8]) -> Result<Value> {
-    serde_json::from_slice(json).map_err(|_| Error::corrupt("a value is no JSON"))
+/// The error for a variable that has no BSON, for a reason that does not show its value.
+fn refused(key: &str, reason: &str) -> Error {
+    Error::Value {
+        key: key.to_owned(),
+        expected: "BSON value",
+        reason: reason.to_owned(),
+    }
+}
+
+fn parsed(json: &[u8]) -> std::result::Result<Bson, String> {
+    if has_large_integer(json) {
+        return Err(format!(
+            "a whole number is beyond {} and {}",
+            i64::MIN,
+            i64::MAX
+        ));
+    }
+    let value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    stored(value).map_err(str::to_owned)
+}
+
+/// Whether `json` has a whole number that BSON's integers can't hold. As a `Value` it may already be
+/// another number.
+fn has_large_integer(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest
+        .iter()
+        .position(|&b| b == b'"' || b == b'-' || b.is_ascii_digit())
+    {
+        rest = &rest[at..];
+        let is_text = rest[0] == b'"';
+        let length = match is_text {
+            true => text_length(rest),
+            false => {
+                let is_number =
+                    |b: &u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                rest.iter().take_while(|&b| is_number(b)).count()
+            }
+        };
+        let (token, after) = rest.split_at(length);
+        let is_whole = !is_text && !token.iter().any(|b| matches!(b, b'.' | b'e' | b'E'));
+        let fits = |token| std::str::from_utf8(token).is_ok_and(|text| text.parse::<i64>().is_ok());
+        if is_whole && token.len() > 18 && !fits(token) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// The length of the text in quotes that `json` begins with.
+fn text_length(json: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    json.len()
 }
 
 fn text(value: &Value) -> Bytes {
@@ -98,32 +166,45 @@ fn iso(date: DateTime) -> Value {
     format!("{seconds}.{millis:03}Z").into()
 }
 
-/// JavaScript has one kind of number, and writes whole ones without a point.
+/// JavaScript has one kind of number, and writes whole ones without a point. It also drops the sign
+/// of a zero, which here would be another number than the one that was stored.
 fn double(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() <= SAFE as f64 {
+    let is_negative_zero = number == 0.0 && number.is_sign_negative();
+    if number.fract() == 0.0 && number.abs() <= SAFE as f64 && !is_negative_zero {
         return (number as i64).into();
     }
     Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
 /// What Node's driver writes for a value; whole numbers beyond its own are kept whole.
-fn stored(value: Value) -> Bson {
-    match value {
+fn stored(value: Value) -> std::result::Result<Bson, &'static str> {
+    Ok(match value {
         Value::Null => Bson::Null,
         Value::Bool(is) => Bson::Boolean(is),
         Value::String(text) => Bson::String(text),
-        Value::Array(values) => Bson::Array(values.into_iter().map(stored).collect()),
+        Value::Array(values) => {
+            let values = values.into_iter().map(stored);
+            Bson::Array(values.collect::<std::result::Result<_, _>>()?)
+        }
         Value::Object(pairs) => {
-            let pairs = pairs.into_iter().map(|(key, value)| (key, stored(value)));
-            Bson::Document(pairs.collect())
+            let pairs = pairs
+                .into_iter()
+                .map(|(key, value)| match key.contains('\0') {
+                    true => Err(NUL),
+                    false => Ok((key, stored(value)?)),
+                });
+            Bson::Document(pairs.collect::<std::result::Result<_, _>>()?)
         }
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) if i32::try_from(whole).is_ok() => Bson::Int32(whole as i32),
-            (Some(whole), _) if whole.abs() > SAFE => Bson::Int64(whole),
-            (_, Some(double)) => Bson::Double(double),
-            _ => Bson::Null,
+            (Some(whole), _) => match i32::try_from(whole) {
+                Ok(whole) => Bson::Int32(whole),
+                Err(_) if whole.unsigned_abs() > SAFE.unsigned_abs() => Bson::Int64(whole),
+                Err(_) => Bson::Double(whole as f64),
+            },
+            (None, Some(double)) if !number.is_u64() => Bson::Double(double),
+            _ => return Err("a number is beyond BSON's"),
         },
-    }
+    })
 }
 
 #[cfg(test)]
@@ -196,15 +277,133 @@ mod tests {
     #[test]
     fn numbers_are_written_as_node_writes_them() {
         let session = written(
-            r#"{"i":2147483647,"d":2147483648,"n":-1.5,"safe":9007199254740991,"big":9007199254740993,"u":18446744073709551615}"#,
+            r#"{"i":2147483647,"d":2147483648,"n":-1.5,"safe":9007199254740991,"big":9007199254740993}"#,
             None,
         );
         assert_eq!(
             session,
             doc! {
                 "i": 2_147_483_647, "d": 2_147_483_648.0, "n": -1.5, "safe": 9_007_199_254_740_991.0,
-                "big": 9_007_199_254_740_993_i64, "u": 18_446_744_073_709_551_615.0,
+                "big": 9_007_199_254_740_993_i64,
             }
         );
+    }
+
+    /// What is read after `json` was written.
+    fn again(json: &str) -> String {
+        let bytes = written(json, None).to_vec().expect("bytes");
+        let session = Document::from_reader(&bytes[..]).expect("a document");
+        String::from_utf8(to_json(&session).to_vec()).expect("text")
+    }
+
+    #[test]
+    fn whole_numbers_are_kept_to_the_last_one() {
+        let safe = [SAFE - 1, SAFE, SAFE + 1, SAFE + 2];
+        for number in [0, 1, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::MAX]
+            .into_iter()
+            .chain(safe)
+        {
+            for number in [number, -number, (-number).wrapping_sub(1)] {
+                let json = format!(r#"{{"n":{number}}}"#);
+                assert_eq!(again(&json), json);
+            }
+        }
+    }
+
+    #[test]
+    fn what_bson_has_no_room_for_is_refused_by_name() {
+        for (value, reason) in [
+            ("9223372036854775808", "beyond"),
+            ("18446744073709551615", "beyond"),
+            ("-9223372036854775809", "beyond"),
+            ("100000000000000000001", "beyond"),
+            (r#"["a\"1",{"deep":18446744073709551615}]"#, "beyond"),
+            ("1e400", "number out of range"),
+            (r#""\ud800""#, "hex escape"),
+            (r#"{"a\u0000b":1}"#, "NUL"),
+            (r#"[{"a":{"\u0000":1}}]"#, "NUL"),
+            (
+                &format!("{}{}", "[".repeat(200), "]".repeat(200)),
+                "recursion limit",
+            ),
+        ] {
+            for json in [
+                format!(r#"{{"fine":1,"cart":{value}}}"#),
+                format!(r#"{{"cart":{{"in it":{value}}}}}"#),
+            ] {
+                let old = doc! { "cart": { "in it": 1 } };
+                for old in [None, Some(&old)] {
+                    let error = from_json(&Bytes::from(json.clone()), old).expect_err("refused");
+                    let text = error.to_string();
+                    let is_named = text.contains(r#"session key "cart""#);
+                    assert!(is_named && text.contains(reason), "{json}: {text}");
+                    assert_eq!(error.kind(), session_core::ErrorKind::Value, "{text}");
+                }
+            }
+        }
+        let named = from_json(&Bytes::from_static(br#"{"a\u0000b":1}"#), None);
+        assert!(named.expect_err("refused").to_string().contains("NUL"));
+        let text = r#"{"text":"18446744073709551615 \"99999999999999999999","e":1e30,"d":12345678901234567890.5}"#;
+        written(text, None);
+    }
+
+    #[test]
+    fn dates_at_their_ends_are_shown_and_stay() {
+        for date in [DateTime::MIN, DateTime::MAX] {
+            let session = doc! { "at": date, "cookie": { "expires": date } };
+            let json = to_json(&session);
+            let json = std::str::from_utf8(&json).expect("text");
+            assert_eq!(written(json, Some(&session)), session, "{json}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(20_000))]
+        #[test]
+        fn every_double_comes_back(bits in proptest::prelude::any::<u64>()) {
+            let number = f64::from_bits(bits);
+            if number.is_finite() {
+                let json = serde_json::to_string(&number).expect("finite");
+                let read = again(&format!(r#"{{"n":{json}}}"#));
+                let read: Value = serde_json::from_str(&read).expect("JSON");
+                let read = read["n"].as_f64().expect("a number");
+                proptest::prop_assert_eq!(read.to_bits(), bits, "{}", json);
+            }
+        }
+
+        #[test]
+        fn every_double_between_0_and_1_comes_back(number in 0.0..1.0_f64) {
+            let json = format!(r#"{{"n":{}}}"#, serde_json::to_string(&number).expect("finite"));
+            let read: Value = serde_json::from_str(&again(&json)).expect("JSON");
+            proptest::prop_assert_eq!(read["n"].as_f64(), Some(number));
+        }
+    }
+
+    #[test]
+    fn doubles_at_their_ends_come_back() {
+        for number in [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            f64::MIN,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            f64::EPSILON,
+            f64::from_bits(1),
+            0.975_326_292_508_770_3,
+            9_007_199_254_740_992.0,
+            1e21,
+            1e300,
+            9_223_372_036_854_775_808.0,
+            -9_223_372_036_854_775_808.0,
+            18_446_744_073_709_551_616.0,
+        ] {
+            let json = serde_json::to_string(&number).expect("finite");
+            let read: Value =
+                serde_json::from_str(&again(&format!(r#"{{"n":{json}}}"#))).expect("JSON");
+            let read = read["n"].as_f64().expect("a number");
+            assert_eq!(read.to_bits(), f64::to_bits(number), "{json}");
+        }
     }
 }

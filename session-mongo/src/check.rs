@@ -1,0 +1,260 @@
+//! Whether a user and a collection will do: before the first session, and not with an error for
+//! each.
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
+use session_core::{Error, Result};
+
+use crate::error::is_unauthorized;
+use crate::link::Link;
+
+/// How many documents are looked at. A few may be anything; if none of these is ours, the
+/// collection is not.
+const LOOKED_AT: i64 = 16;
+
+/// What is done with a collection whose sessions are used.
+pub(crate) const USE: [&str; 4] = ["find", "insert", "update", "remove"];
+/// What is done besides to set it up.
+pub(crate) const SET_UP: [&str; 3] = ["createIndex", "listIndexes", "listCollections"];
+
+/// What a layout's documents and indexes look like.
+pub(crate) struct Shape {
+    /// The fields that each document has, besides `_id`.
+    pub(crate) fields: &'static [&'static str],
+    /// The names of the layout's own indexes.
+    pub(crate) indexes: &'static [&'static str],
+}
+
+/// Refuses a user who lacks one of `rights`, as far as the server tells.
+pub(crate) async fn rights(link: &Link, rights: &[&str]) -> Result<()> {
+    let status = link.run("connect", |to| async move {
+        let ask = doc! { "connectionStatus": 1, "showPrivileges": true };
+        to.database.run_command(ask).await
+    });
+    let status = match status.await {
+        // Some services that speak MongoDB's protocol do not know the command.
+        Err(Error::Store { .. }) => return Ok(()),
+        status => status?,
+    };
+    let database = link.database();
+    let missing = missing(&status, (&database, &link.collection), rights);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::misconfigured(format!(
+        "{}: the user lacks the rights {} on {database}.{}: the role readWrite has them",
+        link.route.place(),
+        missing.join(", "),
+        link.collection
+    )))
+}
+
+/// Which of `rights` the answer to `connectionStatus` does not have.
+fn missing<'r>(
+    status: &Document,
+    (database, collection): (&str, &str),
+    rights: &[&'r str],
+) -> Vec<&'r str> {
+    let list = |of: &Document, name| of.get_array(name).cloned().unwrap_or_default();
+    let info = status.get_document("authInfo").cloned().unwrap_or_default();
+    // Where nobody signs in, either everything is allowed or nothing, which the next command says.
+    if list(&info, "authenticatedUsers").is_empty() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for privilege in list(&info, "authenticatedUserPrivileges") {
+        let Bson::Document(privilege) = privilege else {
+            continue;
+        };
+        let Ok(resource) = privilege.get_document("resource") else {
+            continue;
+        };
+        let names = |field, name| {
+            resource
+                .get_str(field)
+                .is_ok_and(|is| is.is_empty() || is == name)
+        };
+        let is_whole_database = resource.get_str("collection").is_ok_and(str::is_empty);
+        let is_any = resource.get_bool("anyResource").unwrap_or_default();
+        if !is_any && !(names("db", database) && names("collection", collection)) {
+            continue;
+        }
+        for action in list(&privilege, "actions") {
+            // A right to list the collections of a database is one on all of it.
+            if is_any || is_whole_database || action.as_str() != Some("listCollections") {
+                found.push(action);
+            }
+        }
+    }
+    let is_missing = |right: &&str| !found.iter().any(|action| action.as_str() == Some(right));
+    rights.iter().copied().filter(is_missing).collect()
+}
+
+/// Refuses a collection that sessions can't be kept in, or that another program has filled. Its
+/// indexes, or `None` if it is not there yet, or if the user may not list them and need not.
+pub(crate) async fn collection(
+    link: &Link,
+    shape: &Shape,
+    must_list: bool,
+) -> Result<Option<Vec<Document>>> {
+    let wrong = |what: &str| {
+        Error::misconfigured(format!(
+            "{}: the collection {}.{} is not one for sessions: {what}; use another collection",
+            link.route.place(),
+            link.database(),
+            link.collection
+        ))
+    };
+    let Some(indexes) = listed(link, must_list).await? else {
+        return Ok(None);
+    };
+    let (options, indexes) = indexes;
+    if let Some(what) = unsuitable(&options) {
+        return Err(wrong(&what));
+    }
+    if let Some(what) = foreign(&indexes, shape) {
+        return Err(wrong(&what));
+    }
+    let have = shape.fields.iter();
+    let have = have.map(|field| doc! { "$ne": [{ "$type": format!("${field}") }, "missing"] });
+    let has = doc! { "_id": 0, "has": { "$and": have.collect::<Vec<_>>() } };
+    let looked_at = link.run("connect", |to| async move {
+        let documents = to.documents();
+        let find = documents.find(doc! {}).projection(has);
+        find.limit(LOOKED_AT).await?.try_collect::<Vec<_>>().await
+    });
+    let looked_at = looked_at.await?;
+    let is_ours = |document: &Document| document.get_bool("has").unwrap_or_default();
+    if !looked_at.is_empty() && !looked_at.iter().any(is_ours) {
+        let fields = shape.fields.join(", ");
+        return Err(wrong(&format!(
+            "its documents are another program's, without the fields {fields}"
+        )));
+    }
+    Ok(Some(indexes))
+}
+
+/// What the server says of the collection, and its indexes.
+async fn listed(link: &Link, must_list: bool) -> Result<Option<(Document, Vec<Document>)>> {
+    let name = link.collection.to_string();
+    let listed = link.run("connect", |to| async move {
+        let list = doc! { "listCollections": 1, "filter": { "name": name } };
+        match to.database.run_command(list).await {
+            Err(error) if !must_list && is_unauthorized(&error) => Ok(Vec::new()),
+            listed => listed.map(|listed| first_batch(&listed)),
+        }
+    });
+    let Some(options) = listed.await?.pop() else {
+        // It may be there, if the user may not know.
+        return Ok((!must_list).then(Default::default));
+    };
+    let is_plain = options
+        .get_str("type")
+        .is_ok_and(|kind| kind == "collection");
+    let name = link.collection.to_string();
+    let indexes = link.run("connect", |to| async move {
+        if !is_plain {
+            return Ok(Vec::new());
+        }
+        let list = doc! { "listIndexes": name, "cursor": { "batchSize": 1_000 } };
+        match to.database.run_command(list).await {
+            Err(error) if !must_list && is_unauthorized(&error) => Ok(Vec::new()),
+            listed => listed.map(|listed| first_batch(&listed)),
+        }
+    });
+    Ok(Some((options, indexes.await?)))
+}
+
+fn first_batch(reply: &Document) -> Vec<Document> {
+    let cursor = reply.get_document("cursor");
+    let batch = cursor.and_then(|cursor| cursor.get_array("firstBatch"));
+    let batch = batch.map(Vec::as_slice).unwrap_or_default();
+    let documents = batch.iter().filter_map(Bson::as_document);
+    documents.cloned().collect()
+}
+
+/// What is wrong with a collection that `listCollections` describes so.
+fn unsuitable(listed: &Document) -> Option<String> {
+    match listed.get_str("type") {
+        Ok("collection") | Err(_) => {}
+        Ok(kind) => return Some(format!("it is a {kind}")),
+    }
+    let options = listed.get_document("options").ok()?;
+    if options.get_bool("capped").unwrap_or_default() {
+        return Some("it is capped, so it drops the oldest documents".to_owned());
+    }
+    // One that took `a` for `A` would take one session for another.
+    let collation = options.get_document("collation").ok()?;
+    let locale = collation.get_str("locale").unwrap_or_default();
+    Some(format!(
+        "it has the collation {locale:?}, and ids are compared byte for byte"
+    ))
+}
+
+/// What is wrong with the indexes that another program has made.
+fn foreign(indexes: &[Document], shape: &Shape) -> Option<String> {
+    for index in indexes {
+        let name = index.get_str("name").unwrap_or_default();
+        if name == "_id_" || shape.indexes.contains(&name) {
+            continue;
+        }
+        if index.get_bool("unique").unwrap_or_default() {
+            return Some(format!(
+                "it has the unique index {name:?} of another program"
+            ));
+        }
+        if index.contains_key("expireAfterSeconds") {
+            return Some(format!("it has the TTL index {name:?} of another program"));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(resource: Document, actions: &[&str]) -> Document {
+        let actions: Vec<_> = actions.iter().map(|&action| Bson::from(action)).collect();
+        doc! { "authInfo": {
+            "authenticatedUsers": [{ "user": "u", "db": "app" }],
+            "authenticatedUserPrivileges": [{ "resource": resource, "actions": actions }],
+        } }
+    }
+
+    #[test]
+    fn missing_rights_are_those_that_no_privilege_on_the_collection_gives() {
+        let use_it = ["find", "insert"];
+        for (resource, missing_rights) in [
+            (
+                doc! { "db": "app", "collection": "s" },
+                vec!["insert", "listCollections"],
+            ),
+            (doc! { "db": "app", "collection": "" }, vec!["insert"]),
+            (doc! { "db": "", "collection": "" }, vec!["insert"]),
+            (doc! { "anyResource": true }, vec!["insert"]),
+            (
+                doc! { "db": "app", "collection": "other" },
+                vec!["find", "insert", "listCollections"],
+            ),
+            (
+                doc! { "db": "other", "collection": "" },
+                vec!["find", "insert", "listCollections"],
+            ),
+            (
+                doc! { "cluster": true },
+                vec!["find", "insert", "listCollections"],
+            ),
+        ] {
+            let has = status(resource.clone(), &["find", "listCollections"]);
+            let all = [&use_it[..], &["listCollections"]].concat();
+            assert_eq!(
+                missing(&has, ("app", "s"), &all),
+                missing_rights,
+                "{resource}"
+            );
+        }
+        let nobody = doc! { "authInfo": { "authenticatedUsers": [] } };
+        assert!(missing(&nobody, ("app", "s"), &use_it).is_empty());
+    }
+}

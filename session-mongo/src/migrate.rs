@@ -1,0 +1,132 @@
+//! The indexes of a collection, and how it gets them.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document, doc};
+use session_core::{Error, Result};
+
+use crate::check::{self, Shape};
+use crate::error::{INDEX_OPTIONS_CONFLICT, code, is_unauthorized};
+use crate::link::Link;
+use crate::schema::{self, OWNER_INDEX, TTL_INDEX};
+
+/// What a session's document has, even one that can't be read, and the indexes on them.
+pub(crate) const SHAPE: Shape = Shape {
+    fields: &["v", "stamp"],
+    indexes: &[OWNER_INDEX, TTL_INDEX],
+};
+
+/// How often others may create other indexes meanwhile.
+const ATTEMPTS: u32 = 3;
+
+/// Creates the indexes that are missing and changes the grace, if the user may. The grace that the
+/// TTL index has then.
+pub(crate) async fn run(link: &Link, grace: Duration) -> Result<Duration> {
+    let wanted = schema::grace_seconds(grace);
+    for _ in 0..ATTEMPTS {
+        let found = check::collection(link, &SHAPE, true).await?;
+        let found = found.unwrap_or_default();
+        check_own(link, &found)?;
+        let has = |name: &str| {
+            found
+                .iter()
+                .any(|index| index.get_str("name").ok() == Some(name))
+        };
+        match seconds(&found) {
+            // The other one may be missing all the same.
+            Some(seconds) if has(OWNER_INDEX) || create(link, seconds).await? => {
+                if seconds == wanted || change(link, wanted).await? {
+                    return Ok(grace);
+                }
+                let old = schema::grace_of(seconds);
+                tracing::warn!(
+                    collection = &*link.collection,
+                    "the TTL index goes on with an expiry_grace of {old:?} instead of {grace:?}: the \
+                     user may not change it (collMod)"
+                );
+                return Ok(old);
+            }
+            None if create(link, wanted).await? => return Ok(grace),
+            _ => {}
+        }
+    }
+    Err(Error::unavailable(
+        "migrate",
+        format!(
+            "{}: other indexes were created meanwhile",
+            link.route.place()
+        ),
+    ))
+}
+
+/// The grace of a TTL index among `indexes`.
+pub(crate) fn grace(indexes: &[Document]) -> Option<Duration> {
+    seconds(indexes).map(schema::grace_of)
+}
+
+fn seconds(indexes: &[Document]) -> Option<u64> {
+    let is_ttl = |index: &&Document| index.get_str("name").ok() == Some(TTL_INDEX);
+    match indexes.iter().find(is_ttl)?.get("expireAfterSeconds")? {
+        Bson::Int32(seconds) => u64::try_from(*seconds).ok(),
+        Bson::Int64(seconds) => u64::try_from(*seconds).ok(),
+        Bson::Double(seconds) => Some(*seconds as u64),
+        _ => None,
+    }
+}
+
+/// Refuses indexes that have our names and are others.
+fn check_own(link: &Link, found: &[Document]) -> Result<()> {
+    for index in found {
+        let name = index.get_str("name").unwrap_or_default();
+        let keys = index.get_document("key").ok();
+        let is_ours = match name {
+            TTL_INDEX => {
+                keys == Some(&doc! { "due": 1 }) && index.contains_key("expireAfterSeconds")
+            }
+            OWNER_INDEX => keys == Some(&doc! { "owner": 1, "_id": 1 }),
+            _ => true,
+        };
+        if !is_ours || (name != "_id_" && index.get_bool("unique").unwrap_or_default()) {
+            return Err(Error::misconfigured(format!(
+                "{}: the index {name:?} of {}.{} is not as this library makes it: drop it, or use \
+                 another collection",
+                link.route.place(),
+                link.database(),
+                link.collection
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Creates the indexes; whether it could, because nobody has created others.
+async fn create(link: &Link, seconds: u64) -> Result<bool> {
+    let indexes = schema::indexes(seconds);
+    let created = link.run("migrate", |to| async move {
+        match to.collection.create_indexes(indexes).await {
+            Err(error) if code(&error).is_some_and(|c| INDEX_OPTIONS_CONFLICT.contains(&c)) => {
+                Ok(false)
+            }
+            done => done.map(|_| true),
+        }
+    });
+    created.await
+}
+
+/// Changes the TTL index; whether the user may.
+async fn change(link: &Link, seconds: u64) -> Result<bool> {
+    let change = doc! {
+        "collMod": &*link.collection,
+        "index": {
+            "name": TTL_INDEX,
+            "expireAfterSeconds": i64::try_from(seconds).unwrap_or(i64::MAX),
+        },
+    };
+    let changed = link.run("migrate", |to| async move {
+        match to.database.run_command(change).await {
+            Err(error) if is_unauthorized(&error) => Ok(false),
+            done => done.map(|_| true),
+        }
+    });
+    changed.await
+}

@@ -1,0 +1,123 @@
+//! The options of a URL or database, as far as they bear on what a store promises.
+
+use std::time::Duration;
+
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ReadConcern, ReadConcernLevel, WriteConcern,
+};
+use session_core::{Error, Result};
+
+use crate::error;
+
+/// The options of the client for the deployment at `url`.
+pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions> {
+    let parsed = ClientOptions::parse(url).await;
+    let mut options = parsed.map_err(|error| error::from_mongo("connect", "MongoDB", &error))?;
+    check(
+        options.write_concern.as_ref(),
+        options.read_concern.as_ref(),
+    )?;
+    // A little less than the store's own limit, so that it is the driver that says why.
+    let limit = timeout.mul_f64(0.8);
+    options.server_selection_timeout.get_or_insert(limit);
+    options.connect_timeout.get_or_insert(limit);
+    Ok(options)
+}
+
+/// Refuses concerns by which a write that was answered is not there to be read. (Which server is
+/// read from is not the URL's to say: [`Route`](crate::client::Route).)
+pub(crate) fn check(write: Option<&WriteConcern>, read: Option<&ReadConcern>) -> Result<()> {
+    let acknowledged = write.and_then(|write| write.w.as_ref());
+    if acknowledged == Some(&Acknowledgment::Nodes(0)) {
+        return refused("w=0", "no write would be answered", "w=majority or w=1");
+    }
+    if write.and_then(|write| write.journal) == Some(false) {
+        let why = "a power failure would undo writes that have been answered";
+        return refused("journal=false", why, "journal=true, or leave it out");
+    }
+    match read.map(|read| &read.level) {
+        Some(ReadConcernLevel::Available) => refused(
+            "readConcernLevel=available",
+            "a shard could answer with sessions that have moved or ended",
+            "local, or leave it out",
+        ),
+        Some(ReadConcernLevel::Snapshot) => refused(
+            "readConcernLevel=snapshot",
+            "a load would not see the last saves",
+            "local, or leave it out",
+        ),
+        Some(ReadConcernLevel::Majority) if acknowledged != Some(&Acknowledgment::Majority) => {
+            refused(
+                "readConcernLevel=majority without w=majority",
+                "a load would not see the last saves",
+                "w=majority beside it, or leave it out",
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(option: &str, why: &str, instead: &str) -> Result<()> {
+    Err(Error::misconfigured(format!(
+        "the MongoDB option {option} does not suit sessions, because {why}: use {instead}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use session_core::ErrorKind;
+
+    /// The table of `docs/operations.md`.
+    #[tokio::test]
+    async fn options_that_weaken_a_promise_are_refused_by_name() {
+        for (options, refused) in [
+            ("w=0", Some("w=0")),
+            ("journal=false", Some("journal=false")),
+            ("w=majority&journal=false", Some("journal=false")),
+            (
+                "readConcernLevel=available",
+                Some("readConcernLevel=available"),
+            ),
+            (
+                "readConcernLevel=snapshot",
+                Some("readConcernLevel=snapshot"),
+            ),
+            (
+                "readConcernLevel=majority",
+                Some("readConcernLevel=majority"),
+            ),
+            (
+                "w=1&readConcernLevel=majority",
+                Some("readConcernLevel=majority"),
+            ),
+            ("w=majority&readConcernLevel=majority", None),
+            ("readConcernLevel=linearizable", None),
+            ("readConcernLevel=local", None),
+            ("w=1", None),
+            ("w=majority&journal=true&wTimeoutMS=500", None),
+            ("retryWrites=false", None),
+            ("retryReads=false", None),
+            (
+                "readPreference=secondaryPreferred&maxStalenessSeconds=90",
+                None,
+            ),
+            (
+                "readPreference=secondary&readPreferenceTags=dc:ny,rack:1",
+                None,
+            ),
+            ("directConnection=true", None),
+        ] {
+            let url = format!("mongodb://127.0.0.1/app?{options}");
+            let parsed = parse(&url, Duration::from_secs(1)).await;
+            match (parsed, refused) {
+                (Ok(_), None) => {}
+                (Err(error), Some(name)) => {
+                    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{options}");
+                    assert!(error.to_string().contains(name), "{options}: {error}");
+                }
+                (parsed, refused) => panic!("{options}: {parsed:?}, {refused:?}"),
+            }
+        }
+    }
+}
