@@ -176,7 +176,7 @@ async fn on_mongodb_nothing_is_applied_twice() {
     let Some(server) = servers::mongo() else {
         return;
     };
-    let url = server.url.replacen("/?", "/storm?", 1);
+    let url = server.url.replacen("/app?", "/storm?", 1);
     let through = stormy(&url).await;
     let builder = || MongoStore::builder().collection("storm");
     let beside = builder().connect(&url).await.expect("set up");

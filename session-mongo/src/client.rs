@@ -12,14 +12,16 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, RawDocumentBuf};
-use mongodb::error::Error as MongoError;
+use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
 use mongodb::options::{ClientOptions, DatabaseOptions, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection, Database, ServerType};
-use session_core::Result;
+use session_core::{Error, Result};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+
+use crate::error::from_mongo;
 
 /// How long a client is kept at least, so that a server that stays the wrong one is not asked by a
 /// new client for each operation.
@@ -55,6 +57,7 @@ struct Own {
     /// Held by a task for as long as the runtime runs.
     runs: Weak<()>,
     task: AbortHandle,
+    is_direct: bool,
     /// Whether the server has refused an operation, because it is not the primary.
     refused: AtomicBool,
     /// Whether the server that is connected to directly says that it is not the primary.
@@ -76,9 +79,13 @@ impl Route {
             database,
             collection,
         };
-        let connected = source
-            .connect()
-            .map_err(|error| crate::error::from_mongo("connect", &place, &error))?;
+        // Nothing is sent yet.
+        let connected = source.connect().map_err(|error| match &*error.kind {
+            ErrorKind::Io(io) => {
+                Error::misconfigured(format!("a TLS file that the MongoDB URL names: {io}"))
+            }
+            _ => from_mongo("connect", &place, &error),
+        })?;
         Ok(Self {
             source: Some(source),
             place,
@@ -139,7 +146,8 @@ impl Source {
     fn connect(&self) -> std::result::Result<Connected, MongoError> {
         let is_secondary = Arc::new(AtomicBool::new(false));
         let mut options = self.options.clone();
-        if options.direct_connection == Some(true) {
+        let is_direct = options.direct_connection == Some(true);
+        if is_direct {
             let seen = Arc::clone(&is_secondary);
             options.sdam_event_handler = Some(EventHandler::callback(move |event| {
                 if let SdamEvent::ServerDescriptionChanged(changed) = event {
@@ -162,6 +170,7 @@ impl Source {
             runtime,
             runs,
             task: task.abort_handle(),
+            is_direct,
             refused: AtomicBool::new(false),
             is_secondary,
         };
@@ -184,9 +193,10 @@ impl Connected {
         self.collection.clone_with_type()
     }
 
-    /// Notes that the server refuses, because it is not the primary.
+    /// Notes that the server refuses, because it is not the primary. Of a replica set the driver
+    /// finds another by itself.
     pub(crate) fn note_refusal(&self) {
-        if let Some(own) = &self.own {
+        if let Some(own) = self.own.as_ref().filter(|own| own.is_direct) {
             own.refused.store(true, Relaxed);
         }
     }

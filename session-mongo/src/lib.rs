@@ -61,11 +61,20 @@
 //! the session, and finds nothing if the deadline is not later, because MongoDB's TTL thread
 //! removes expired documents only about once a minute.
 //!
+//! # Connections
+//!
+//! Reads go to the primary, whatever read preference the URL or the [`mongodb::Database`] has. A
+//! store that was made by [`MongoStore::connect`] replaces its client if the address leads to
+//! another server, or if the runtime has ended that it was made in; when the last clone of the
+//! store is dropped, its connections are closed at once.
+//!
 //! # Durability
 //!
-//! Read and write concern are the caller's: those of the URL, or of the [`mongodb::Database`].
-//! With `w=majority` (the server's default on most replica sets) a logout holds through a
-//! failover; with `w=1` a failover may undo the last moments.
+//! Write concern is the caller's: that of the URL, or of the [`mongodb::Database`]. With
+//! `w=majority` (the server's default on most replica sets) a logout holds through a failover; with
+//! `w=1` a failover may undo the last moments. Concerns by which a load may miss a write that was
+//! answered are refused: `w=0`, `journal=false`, `readConcernLevel=available` and `snapshot`, and
+//! `majority` without `w=majority`.
 #![forbid(unsafe_code)]
 
 mod builder;

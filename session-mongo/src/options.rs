@@ -17,10 +17,11 @@ pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions>
         options.write_concern.as_ref(),
         options.read_concern.as_ref(),
     )?;
-    // A little less than the store's own limit, so that it is the driver that says why.
-    let limit = timeout.mul_f64(0.8);
-    options.server_selection_timeout.get_or_insert(limit);
-    options.connect_timeout.get_or_insert(limit);
+    // A little less than the store's own limit, so that it is the driver that says why; and it
+    // knows why a server can't be selected once connecting has failed.
+    let (selection, connect) = (timeout.mul_f64(0.8), timeout.mul_f64(0.6));
+    options.server_selection_timeout.get_or_insert(selection);
+    options.connect_timeout.get_or_insert(connect);
     Ok(options)
 }
 

@@ -26,7 +26,7 @@ const SCHEMES: [(&str, &str); 7] = [
 /// | option | for | meaning |
 /// |---|---|---|
 /// | `prefix` | Redis | what keys begin with; default `session:` |
-/// | `collection` | MongoDB | default `sessions` |
+/// | `collection` | MongoDB | default `session_store` |
 /// | `table` | MySQL, MariaDB | default `sessions` |
 /// | `timeout` | all but memory | the longest a store operation may take, such as `500ms` or `5s` (the default) |
 /// | `max_data` | all | the most bytes of one session's data; default 8 MiB |

@@ -71,6 +71,28 @@ async fn a_wrong_option_is_named() {
         .expect("all of memory's options");
 }
 
+#[cfg(feature = "mongo")]
+#[tokio::test]
+async fn mongodb_names_what_is_wrong_with_its_url() {
+    for (url, text) in [
+        ("mongodb://u:hunter2@127.0.0.1:1/d?tabel=x", "\"tabel\""),
+        (
+            "mongodb://u:hunter2@127.0.0.1:1/d?colection=x",
+            "\"colection\"",
+        ),
+        ("mongodb://u:hunter2@127.0.0.1:1/d?table=x", "table"),
+        ("mongodb://u:hunter2@127.0.0.1:1/d?w=0", "w=0"),
+        (
+            "mongodb://u:hunter2@127.0.0.1:1/?collection=x",
+            "names no database",
+        ),
+    ] {
+        let message = refused(url).await;
+        assert!(message.contains(text), "{url}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
 #[cfg(any(feature = "redis", feature = "mongo", feature = "mysql"))]
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret() {
@@ -81,7 +103,7 @@ async fn a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret
         ),
         (
             cfg!(feature = "mongo"),
-            "mongodb://u:hunter2@127.0.0.1:1/?timeout=2s",
+            "mongodb://u:hunter2@127.0.0.1:1/d?timeout=2s",
         ),
         (
             cfg!(feature = "mysql"),

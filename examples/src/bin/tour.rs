@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run -p examples --bin tour
 //! cargo run -p examples --bin tour -- --store redis://127.0.0.1/
-//! cargo run -p examples --bin tour -- --store mongodb://127.0.0.1/
+//! cargo run -p examples --bin tour -- --store mongodb://127.0.0.1/app
 //! cargo run -p examples --bin tour -- --store mysql://root@127.0.0.1/test
 //! ```
 #![allow(clippy::print_stdout, reason = "printing is what a tour does")]

@@ -2,6 +2,7 @@
 
 mod both_ways;
 mod cookies;
+mod moving_mongo;
 mod rust_app;
 mod setup;
 mod writers;

@@ -96,11 +96,6 @@ fn damaged(base: &Document, field: &str, value: &Option<Bson>) -> Document {
     document
 }
 
-/// Puts `document` there. An owner that is a list can't be indexed together with another.
-async fn put(documents: &Collection<Document>, document: &Document) {
-    documents.insert_one(document).await.expect("stored");
-}
-
 struct Native {
     store: MongoStore,
     documents: Collection<Document>,
@@ -137,44 +132,32 @@ impl Native {
             .expect("there")
     }
 
-    /// Everything that others do goes on beside this document.
-    async fn try_beside(&self, case: &str, document: &Document) {
+    /// Everything that others do goes on beside these documents.
+    async fn try_beside(&self, case: &str, damaged: Vec<Document>) {
         let (store, ann) = (&self.store, &self.ann);
-        let has_healthy = |page: session_core::Result<session_core::Page>| {
-            let page = page.unwrap_or_else(|error| panic!("{case}: {error}"));
-            page.sessions
-                .iter()
-                .any(|session| session.id == self.healthy)
-        };
-        put(&self.documents, document).await;
-        assert!(has_healthy(store.owned_by(ann, None, 100).await), "{case}");
-        assert!(has_healthy(store.list(None, 100).await), "{case}");
-        // Page by page, so that each of them is the last of one.
-        let (mut found, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = store.owned_by(ann, cursor.as_ref(), 1).await;
-            let page = page.unwrap_or_else(|error| panic!("{case}: {error}"));
-            found.extend(page.sessions.into_iter().map(|session| session.id));
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
+        self.documents.insert_many(&damaged).await.expect("stored");
+        for document in &damaged {
+            if let Ok(id) = document.get_str("_id") {
+                let case = format!("{case} {document}");
+                self.try_together(&case, &SessionId::from_stored(id).expect("valid"))
+                    .await;
             }
         }
-        assert!(found.contains(&self.healthy), "{case}");
+        for limit in [1, 1_000] {
+            for is_owned in [true, false] {
+                assert!(self.lists(case, is_owned, limit).await, "{case}");
+            }
+        }
         store
             .count()
             .await
             .unwrap_or_else(|error| panic!("{case}: {error}"));
-        if let Ok(id) = document.get_str("_id") {
-            self.try_together(case, &SessionId::from_stored(id).expect("valid"))
-                .await;
-        }
-        let mut expired = damaged(&self.base().await, "x", &None);
+        let mut expired = self::damaged(&self.base().await, "x", &None);
         for field in ["deadline", "due"] {
             expired.insert(field, DateTime::from_millis(1_000));
         }
-        put(&self.documents, &expired).await;
-        let reaped = store.reap(100).await;
+        self.documents.insert_one(&expired).await.expect("stored");
+        let reaped = store.reap(1_000).await;
         let reaped = reaped.unwrap_or_else(|error| panic!("{case}: reap: {error}"));
         let expired = expired.get_str("_id").expect("text");
         assert!(
@@ -182,20 +165,40 @@ impl Native {
             "{case}"
         );
         let kept = Sessions::new(Arc::new(store.clone()));
-        let kept = kept.keep_newest(ann, 2).await;
+        let kept = kept.keep_newest(ann, damaged.len() + 1).await;
         kept.unwrap_or_else(|error| panic!("{case}: keep_newest: {error}"));
         let other = SessionToken::generate().id();
         must_create(store, &other, &self.draft).await;
-        let ended = store.destroy_owned_by(ann, Some(&self.healthy), 100).await;
+        let ended = store
+            .destroy_owned_by(ann, Some(&self.healthy), 1_000)
+            .await;
         let ended = ended.unwrap_or_else(|error| panic!("{case}: {error}"));
         assert!(ended.iter().any(|end| end.id == other), "{case}");
         let rest = doc! { "_id": { "$ne": self.healthy.as_str() } };
         self.documents.delete_many(rest).await.expect("up");
     }
 
+    /// Whether the healthy session is listed, in pages of `limit`.
+    async fn lists(&self, case: &str, is_owned: bool, limit: usize) -> bool {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = match is_owned {
+                true => self.store.owned_by(&self.ann, cursor.as_ref(), limit).await,
+                false => self.store.list(cursor.as_ref(), limit).await,
+            };
+            let page = page.unwrap_or_else(|error| panic!("{case}: {error}"));
+            found.extend(page.sessions.into_iter().map(|session| session.id));
+            cursor = page.next;
+            if cursor.is_none() {
+                return found.contains(&self.healthy);
+            }
+        }
+    }
+
     /// In one batch with what others do.
     async fn try_together(&self, case: &str, damaged: &SessionId) {
-        let ids = [&[damaged.clone()][..], &vec![self.healthy.clone(); 9]].concat();
+        let mut ids = vec![damaged.clone()];
+        ids.extend(vec![self.healthy.clone(); 5]);
         let loads = join_all(ids.iter().map(|id| self.store.load(id))).await;
         for (load, id) in loads.into_iter().zip(&ids) {
             match load {
@@ -242,31 +245,31 @@ async fn a_field_of_any_type_costs_its_own_session_only() {
         "another",
     ];
     for field in fields {
-        for value in values() {
-            let case = format!("{field}: {value:?}");
-            native
-                .try_beside(&case, &damaged(&base, field, &value))
-                .await;
-        }
+        let values = values();
+        let documents = values.iter().map(|value| damaged(&base, field, value));
+        native.try_beside(field, documents.collect()).await;
     }
-    for value in values().into_iter().flatten() {
-        // These no `_id` can be.
-        if matches!(
-            value,
-            Bson::Array(_) | Bson::RegularExpression(_) | Bson::Undefined
-        ) {
-            continue;
-        }
-        if matches!(&value, Bson::String(text) if text.is_empty()) {
-            continue;
-        }
+    let with_id = ids().map(|id| {
         let mut document = base.clone();
-        document.insert("_id", value.clone());
-        native
-            .try_beside(&format!("_id: {value:?}"), &document)
-            .await;
-    }
+        document.insert("_id", id);
+        document
+    });
+    native.try_beside("_id", with_id.collect()).await;
     drop_collection(&name).await;
+}
+
+/// What an `_id` can be, each once.
+fn ids() -> impl Iterator<Item = Bson> {
+    let values = values().into_iter().flatten();
+    values
+        .filter(|value| match value {
+            Bson::Array(_) | Bson::RegularExpression(_) | Bson::Undefined => false,
+            // For MongoDB these are the texts of the same characters.
+            Bson::Symbol(_) => false,
+            Bson::String(text) => !text.is_empty(),
+            _ => true,
+        })
+        .chain([Bson::Symbol("a symbol".to_owned())])
 }
 
 /// The documents of connect-mongo.
@@ -305,19 +308,14 @@ async fn a_field_of_any_type_costs_its_own_express_session_only() {
             cases.push((format!("{field}: {value:?}"), damaged(&base, field, &value)));
         }
     }
-    for value in values().into_iter().flatten() {
-        if matches!(
-            value,
-            Bson::Array(_) | Bson::RegularExpression(_) | Bson::Undefined
-        ) {
-            continue;
-        }
+    for id in ids() {
+        let case = format!("_id: {id:?}");
         let mut document = base.clone();
-        document.insert("_id", value.clone());
-        cases.push((format!("_id: {value:?}"), document));
+        document.insert("_id", id);
+        cases.push((case, document));
     }
     for (case, document) in cases {
-        put(&documents, &document).await;
+        documents.insert_one(&document).await.expect("stored");
         // Page by page, so that each of them is the last of one.
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {

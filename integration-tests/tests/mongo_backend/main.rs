@@ -11,6 +11,7 @@ mod owners;
 mod pair;
 mod proxy;
 mod relay;
+mod values;
 mod wrong_server;
 
 use std::sync::Arc;
