@@ -76,7 +76,8 @@ fn missing<'r>(
         };
         let is_whole_database = resource.get_str("collection").is_ok_and(str::is_empty);
         let is_any = resource.get_bool("anyResource").unwrap_or_default();
-        if !is_any && !(names("db", database) && names("collection", collection)) {
+        let is_it = names("db", database) && names("collection", collection);
+        if !is_any && !is_it {
             continue;
         }
         for action in list(&privilege, "actions") {

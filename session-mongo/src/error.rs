@@ -204,11 +204,14 @@ pub(crate) fn from_code(operation: &'static str, place: &str, code: i32, name: &
         // NetworkTimeout, MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit,
         // WriteConcernFailed (wtimeout), Interrupted (killOp)
         89 | 50 | 202 | 262 | 64 | 11601 => Error::timeout(operation, said),
-        UNAUTHORIZED => {
-            Error::misconfigured(format!("{said}: the user may not {operation} sessions"))
-        }
+        UNAUTHORIZED => Error::misconfigured(format!(
+            "{said}: the user lacks a right to {operation}; the role readWrite has it"
+        )),
         // AuthenticationFailed
         18 => refuses_login(place),
+        code if INDEX_OPTIONS_CONFLICT.contains(&code) => Error::misconfigured(format!(
+            "{said}: another index has these keys or this name: drop it, or leave migrating out"
+        )),
         // InvalidNamespace
         73 => Error::misconfigured(format!(
             "{said}: the name of the collection or database is refused"

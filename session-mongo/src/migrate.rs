@@ -50,13 +50,13 @@ pub(crate) async fn run(link: &Link, grace: Duration) -> Result<Duration> {
             _ => {}
         }
     }
-    Err(Error::unavailable(
-        "migrate",
-        format!(
-            "{}: other indexes were created meanwhile",
-            link.route.place()
-        ),
-    ))
+    Err(Error::misconfigured(format!(
+        "{}: other indexes of {}.{} have the keys or names of {TTL_INDEX} and {OWNER_INDEX}: drop \
+         them, or use another collection",
+        link.route.place(),
+        link.database(),
+        link.collection
+    )))
 }
 
 /// The grace of a TTL index among `indexes`.

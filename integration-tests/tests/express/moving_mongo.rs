@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use integration_tests::servers::{Client, ExpressApp};
 use serde_json::json;
-use session_core::{SessionDirectory, SessionStore};
+use session_core::SessionDirectory;
 use session_mongo::MongoStore;
 use session_mongo::express::{ExpressStore, MovingStore};
 use session_mongo::mongodb;

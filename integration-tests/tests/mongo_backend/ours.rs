@@ -41,6 +41,7 @@ enum Foreign {
     Ttl,
     OwnName,
     OwnNameUnique,
+    OwnKeys,
     ConnectMongo,
     Documents,
     Native,
@@ -81,6 +82,10 @@ async fn make(foreign: Foreign, name: &str) {
             let mut options = named("owner_id");
             options.unique = Some(true);
             let made = documents.create_index(index(doc! { "owner": 1, "_id": 1 }, options));
+            made.await.map(drop).expect("made");
+        }
+        Foreign::OwnKeys => {
+            let made = documents.create_index(index(doc! { "due": 1 }, named("mine")));
             made.await.map(drop).expect("made");
         }
         Foreign::ConnectMongo => {
@@ -137,6 +142,7 @@ async fn a_collection_of_another_program_is_refused_and_left_as_it_is() {
             "index \"owner_id\"",
             Some("unique index \"owner_id\""),
         ),
+        (Foreign::OwnKeys, "names of due_ttl", None),
         (Foreign::ConnectMongo, "TTL index \"expires_1\"", None),
         (
             Foreign::Documents,
@@ -151,7 +157,11 @@ async fn a_collection_of_another_program_is_refused_and_left_as_it_is() {
             let before = indexes(&name).await;
             // The name of an index that is not ours is found out when ours is to be made.
             let is_refused = !text.is_empty()
-                && (migrate || !matches!(foreign, Foreign::OwnName | Foreign::OwnNameUnique));
+                && (migrate
+                    || !matches!(
+                        foreign,
+                        Foreign::OwnName | Foreign::OwnNameUnique | Foreign::OwnKeys
+                    ));
             let builder = MongoStore::builder().collection(&name).migrate(migrate);
             let native = builder.build(database().await).await.map(drop);
             let builder = ExpressStore::builder(Express::new("secret")).collection(&name);

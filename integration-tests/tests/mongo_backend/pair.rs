@@ -1,4 +1,4 @@
-//! A primary, and a secondary an hour behind it.
+//! A primary, and a secondary that is behind it: it has stopped to apply what the primary writes.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ pub(crate) async fn pair() -> &'static Pair {
 impl Pair {
     async fn start() -> Self {
         let member = || {
-            let start = || Private::start_bare(Kind::Mongo, &["--replSet", "rs0"]);
+            let set = ["--replSet", "rs0", "--setParameter", "enableTestCommands=1"];
+            let start = move || Private::start_bare(Kind::Mongo, &set);
             tokio::task::spawn_blocking(start)
         };
         let (primary, secondary) = tokio::join!(member(), member());
@@ -29,16 +30,16 @@ impl Pair {
         let host = |server: &Private| format!("127.0.0.1:{}", server.port);
         let set = doc! { "_id": "rs0", "members": [
             { "_id": 0, "host": host(&primary) },
-            {
-                "_id": 1, "host": host(&secondary),
-                "priority": 0, "votes": 0, "secondaryDelaySecs": 3_600,
-            },
+            { "_id": 1, "host": host(&secondary), "priority": 0, "votes": 0 },
         ] };
         let admin = admin(&primary).await;
         let initiate = admin.run_command(doc! { "replSetInitiate": set }).await;
         initiate.expect("initiated");
         until(&admin, "isWritablePrimary").await;
-        until(&self::admin(&secondary).await, "secondary").await;
+        let behind = self::admin(&secondary).await;
+        until(&behind, "secondary").await;
+        let stop = doc! { "configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn" };
+        behind.run_command(stop).await.expect("stopped");
         Self { primary, secondary }
     }
 

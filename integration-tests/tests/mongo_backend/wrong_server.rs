@@ -81,8 +81,6 @@ async fn a_store_whose_address_leads_to_the_primary_again_works_at_once() {
     }
 }
 
-/// A pool that leads to a demoted server, while the driver's own monitor does not notice: it sees the
-/// primary, which the address leads to by now.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_go_to_the_primary_whatever_the_url_says() {
     if servers::is_skipped(Kind::Mongo) {
