@@ -9,7 +9,9 @@ use session_core::{
 };
 use session_mongo::MongoStore;
 use session_mongo::express::{Express, ExpressStore};
+use session_mongo::mongodb::Client;
 use session_mongo::mongodb::bson::doc;
+use session_mongo::mongodb::options::{Acknowledgment, DatabaseOptions, ReadConcern, WriteConcern};
 
 use crate::guarded::{PASSWORD, guarded};
 use crate::relay::Relay;
@@ -250,6 +252,10 @@ async fn a_url_without_a_database_or_with_an_unknown_option_is_refused() {
         ("mongodb://u:hunter2@127.0.0.1:1/app?w=0", "w=0"),
         (
             "mongodb://u:hunter2@127.0.0.1:1/app?tls=true&tlsCAFile=/no/such/file",
+            "/no/such/file",
+        ),
+        (
+            "mongodb://u:hunter2@127.0.0.1:1/app?tls=true&tlsCertificateKeyFile=/no/such/file",
             "TLS file",
         ),
     ] {
@@ -257,5 +263,30 @@ async fn a_url_without_a_database_or_with_an_unknown_option_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}: {error}");
         assert!(error.to_string().contains(text), "{url}: {error}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+/// What a URL may not say, a database may not say either.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_concerns_of_a_callers_database_are_checked_too() {
+    let client = Client::with_uri_str("mongodb://127.0.0.1:1/")
+        .await
+        .expect("a good URL");
+    let unanswered = WriteConcern::builder().w(Acknowledgment::Nodes(0)).build();
+    let unanswered = DatabaseOptions::builder().write_concern(unanswered).build();
+    let stale = DatabaseOptions::builder()
+        .read_concern(ReadConcern::available())
+        .build();
+    for (options, text) in [(unanswered, "w=0"), (stale, "readConcernLevel=available")] {
+        let database = || client.database_with_options("app", options.clone());
+        let native = MongoStore::builder().build(database()).await.map(drop);
+        let express = ExpressStore::builder(Express::new("secret"))
+            .build(database())
+            .await;
+        for refused in [native, express.map(drop)] {
+            let error = refused.expect_err(text);
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+            assert!(error.to_string().contains(text), "{error}");
+        }
     }
 }
