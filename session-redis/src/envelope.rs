@@ -14,6 +14,8 @@ use crate::command::corrupt;
 
 const VERSION: u8 = 3;
 const HEADER: usize = 52;
+/// The largest time or limit in milliseconds: up to it Lua counts exactly.
+const MOST: u64 = 1 << 53;
 
 /// What a stored value says, with the times as the server wrote them.
 #[derive(Debug)]
@@ -34,14 +36,20 @@ impl Envelope {
         if rest.len() < HEADER || rest.get_u8() != VERSION {
             return Err(corrupt());
         }
-        let mut millis = || Some(rest.get_u64()).filter(|millis| *millis > 0);
-        let born = millis().ok_or_else(corrupt)?;
-        let deadline = millis();
+        let mut millis = || match rest.get_u64() {
+            millis if millis > MOST => Err(corrupt()),
+            millis => Ok((millis > 0).then_some(millis)),
+        };
+        let born = millis()?.ok_or_else(corrupt)?;
+        let deadline = millis()?;
         let mut stamp = [0; 16];
         rest.copy_to_slice(&mut stamp);
         let owner = usize::from(rest.get_u16());
-        let mut limit = || Timeout::from_millis(Some(rest.get_u64()).filter(|millis| *millis > 0));
-        let lifetime = Lifetime::new(limit(), limit());
+        let mut limit = || match rest.get_u64() {
+            millis if millis > MOST => Err(corrupt()),
+            millis => Ok(Timeout::from_millis((millis > 0).then_some(millis))),
+        };
+        let lifetime = Lifetime::new(limit()?, limit()?);
         let credential = usize::from(rest.get_u8());
         let (owner, rest) = rest.split_at_checked(owner).ok_or_else(corrupt)?;
         let (credential, data) = rest.split_at_checked(credential).ok_or_else(corrupt)?;

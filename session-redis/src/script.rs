@@ -7,7 +7,8 @@ use redis::Script;
 ///
 /// The answer of a script is a list: how it ended, and what else the caller needs.
 ///
-/// `pcall` in place of `call`: what is no string can't be read as a session either.
+/// `pcall` in place of `call`: what is no string can't be read as a session either. Any other error
+/// (a right that the user lacks) is no matter of the key, and is given by `call`.
 const PRELUDE: &str = r"
 local GONE, DONE, CONFLICT, OWNED, CORRUPT = 0, 1, 2, 3, 4
 
@@ -20,10 +21,15 @@ end
 local function read(key)
     local raw = redis.pcall('GETRANGE', key, '0', '51')
     if raw == '' then return nil end
+    if type(raw) == 'table' and not raw.err:find('WRONGTYPE', 1, true) then
+        redis.call('GETRANGE', key, '0', '51')
+    end
     if #raw < 52 or raw:byte(1) ~= 3 then return false end
     local h = {}
     h.born, h.deadline, h.stamp, h.owner, h.idle, h.absolute, h.credential =
         struct.unpack('>I8I8c16I2I8I8B', raw, 2)
+    -- Beyond it Lua does not count exactly, and Redis takes no time.
+    if h.born == 0 or math.max(h.born, h.deadline, h.idle, h.absolute) > 2^53 then return false end
     return h
 end
 
@@ -83,6 +89,9 @@ return {DONE}
 /// of every string that Lua gets: so no more of the old value is read than the stamp's end, and where
 /// there is room the new is not put together, but written over. It formats numbers slowly, so there
 /// are none in calls.
+///
+/// A `PXAT` of this very millisecond removes the key at once on Valkey, and writing over it would
+/// make another without an end: then the new is put together.
 const SAVE: &str = r"
 local GONE, DONE, CONFLICT, CORRUPT = 0, 1, 2, 4
 local call, pcall, unpack, byte, sub = redis.call, redis.pcall, struct.unpack, string.byte, string.sub
@@ -97,13 +106,18 @@ local deadline, packed, last = nil, nil, nil
 local answers, plain = {}, true
 for n, key in ipairs(KEYS) do
     local head, tail, answer = pcall('GETRANGE', key, '0', '32'), args[2 * n + 4], DONE
+    if type(head) == 'table' and not head.err:find('WRONGTYPE', 1, true) then
+        call('GETRANGE', key, '0', '32')
+    end
     if head == '' then
         answer = GONE
     elseif #head < 33 or byte(head) ~= 3 then
         answer = CORRUPT
     else
         local born, _, stamp = unpack('>I8I8c16', head, 2)
-        if stamp == args[2 * n + 3] then
+        if born == 0 or born > 2^53 then
+            answer = CORRUPT
+        elseif stamp == args[2 * n + 3] then
             local start = sub(head, 1, 9)
             if restart then born, start = now, struct.pack('>BI8', 3, now) end
             local ends = 0
@@ -116,17 +130,21 @@ for n, key in ipairs(KEYS) do
                 -- A key is there through the whole millisecond of its PXAT.
                 last = string.format('%.0f', ends - 1)
             end
-            local front, value = start .. packed, tail
-            if room == 0 then value = front .. tail end
+            local front, value, fill = start .. packed, tail, room ~= 0
+            if not fill then
+                value = front .. tail
+            elseif ends == now + 1 then
+                value, fill = front .. sub(tail, room + 1), false
+            end
             if ends == 0 then
                 call('SET', key, value)
             elseif ends > now then
                 call('SET', key, value, 'PXAT', last)
             else
                 call('DEL', key)
-                front = nil
+                fill = false
             end
-            if room ~= 0 and front then call('SETRANGE', key, '0', front) end
+            if fill then call('SETRANGE', key, '0', front) end
         elseif stamp ~= sub(tail, room + 1, room + 16) then
             answer = CONFLICT
         end
@@ -207,12 +225,20 @@ return {DONE, front, redis.call('STRLEN', KEYS[1]), time()}
 /// Entries whose time has passed go, some at each write: a million at once would keep the server
 /// busy for a second. They stay an hour longer than that, for in a cluster the index's node has
 /// another clock than the session's.
+///
+/// A key that holds something else is left as it is: an index made in its place would lack the
+/// sessions that are there already. Who reads it looks at all sessions then.
 const INDEX: &str = r"
 local DONE, SLACK, SOME = 1, 3600000, 1000
 local call, format, key = redis.call, string.format, KEYS[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local passed = call('ZCOUNT', key, '-inf', format('%.0f', now - SLACK))
+local before = format('%.0f', now - SLACK)
+local passed = redis.pcall('ZCOUNT', key, '-inf', before)
+if type(passed) == 'table' then
+    if passed.err:find('WRONGTYPE', 1, true) then return {DONE} end
+    call('ZCOUNT', key, '-inf', before)
+end
 if passed > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(passed, SOME) - 1) end
 local limit = tonumber(ARGV[2])
 call('ZADD', key, 'GT', limit == 0 and '+inf' or format('%.0f', now + limit), ARGV[1])
