@@ -1,14 +1,13 @@
 //! How a store is set up.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ProtocolVersion, RedisResult};
-use session_core::{Error, Result, within};
+use session_core::{Error, Result};
 
 use crate::keys::Keys;
 use crate::link::Link;
-use crate::{Connection, RedisStore, error};
+use crate::{Connection, RedisStore, url};
 
 /// Sets up a [`RedisStore`].
 #[derive(Clone, Debug)]
@@ -18,6 +17,7 @@ pub struct RedisStoreBuilder {
     timeout: Duration,
     max_data: usize,
     migrate: bool,
+    ca_file: Option<PathBuf>,
 }
 
 impl Default for RedisStoreBuilder {
@@ -27,6 +27,7 @@ impl Default for RedisStoreBuilder {
             timeout: Duration::from_secs(5),
             max_data: 8 * 1024 * 1024,
             migrate: true,
+            ca_file: None,
         }
     }
 }
@@ -52,42 +53,56 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Whether to check the server when the store is made; default true. There is no schema to
-    /// set up in Redis.
+    /// Whether to check the server when the store is made: that it is new enough, and that its user
+    /// may run each command that the store needs. Default true. There is no schema to set up in
+    /// Redis.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
-    /// Connects to the Redis server at `url`: `redis://`, or with TLS `rediss://`, with the
-    /// options of the [`redis`] crate. The connection is one, multiplexed, and comes back by itself
-    /// when it breaks. It speaks RESP3, in which it sees at once that it is broken; for a proxy that
-    /// does not, add `?protocol=resp2`.
-    ///
-    /// # Errors
-    /// [`Error::Misconfigured`] for a URL or setting that can't be right or a password that is
-    /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
-    pub async fn connect(self, url: &str) -> Result<RedisStore> {
-        self.check()?;
-        let connection = connect(url, self.timeout).await?;
-        self.build(connection).await
+    /// A file with the certificate, in PEM, of the authority that signs the server's, in place of
+    /// the public ones. For [`connect`](Self::connect) to a `rediss://` URL.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
     }
 
-    /// Uses a connection of the caller's: a [`ConnectionManager`], or a `ClusterConnection` for
-    /// Redis Cluster. It is never closed here.
+    /// Connects to the Redis or Valkey server at `url`:
+    ///
+    /// | URL | |
+    /// |---|---|
+    /// | `redis://user:password@host:port/db`, `valkey://…` | `user`, `password`, `port` (6379) and `db` (0) may be left out |
+    /// | `rediss://…`, `valkeys://…` | the same, with TLS |
+    /// | `unix:/path?db=0&user=…&pass=…`, `redis+unix:`, `valkey+unix:` | a socket's path |
+    ///
+    /// All take `?protocol=resp2` for a proxy that does not know RESP3, in which a client sees at once
+    /// that a connection is broken. Other options are refused.
+    ///
+    /// The connection is one, multiplexed. When it breaks, falls silent for half the
+    /// [time limit](Self::timeout), or leads to a server that says it is no primary (any more), another
+    /// takes its place. TCP keep-alive and user time-out are set.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for a URL, option or setting that can't be right, a password or
+    /// certificate that is refused, a command that the user may not run; [`Error::Unavailable`] or
+    /// [`Error::Timeout`] if the server can't be reached.
+    pub async fn connect(self, url: &str) -> Result<RedisStore> {
+        self.check()?;
+        let client = client(url, self.timeout, self.ca_file.as_deref())?;
+        self.build(client).await
+    }
+
+    /// Uses a client or connection of the caller's: a [`redis::Client`], or a `ClusterClient` for
+    /// Redis Cluster, over which it connects; or a `ConnectionManager` or `ClusterConnection`, which
+    /// is never closed here and [can't be replaced](Connection).
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, connection: impl Into<Connection>) -> Result<RedisStore> {
         self.check()?;
-        let connection = connection.into();
-        let keys = Keys::new(&self.prefix);
-        let timeout = self.timeout;
-        let link = Link {
-            connection,
-            timeout,
-        };
-        let store = RedisStore::new(link, keys, self.max_data);
+        let link = Link::connect(connection.into(), self.timeout).await?;
+        let store = RedisStore::new(link, Keys::new(&self.prefix), self.max_data);
         if self.migrate {
             store.migrate().await?;
         }
@@ -116,33 +131,18 @@ pub(crate) fn check(prefix: &str, timeout: Duration, max_data: usize) -> Result<
     Ok(())
 }
 
-/// A connection to the server at `url`, which comes back by itself when it breaks.
-pub(crate) async fn connect(url: &str, timeout: Duration) -> Result<ConnectionManager> {
+/// A client for the server at `url`, and how to connect to it.
+pub(crate) fn client(url: &str, timeout: Duration, ca_file: Option<&Path>) -> Result<Connection> {
     install_crypto_provider();
-    let client = client(url).map_err(|error| error::from_redis("connect", error))?;
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
-        .set_min_delay(Duration::from_millis(50))
-        .set_number_of_retries(1);
-    let connect = async {
-        ConnectionManager::new_with_config(client, config)
-            .await
-            .map_err(|error| error::from_redis("connect", error))
-    };
-    within("connect", timeout, connect).await
-}
-
-/// Of RESP3, unless the URL names a protocol.
-fn client(url: &str) -> RedisResult<Client> {
-    let client = Client::open(url)?;
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    if query.split('&').any(|pair| pair.starts_with("protocol=")) {
-        return Ok(client);
-    }
-    let info = client.get_connection_info().clone();
-    let settings = info.redis_settings().clone();
-    Client::open(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
+    let ca = ca_file.map(|path| {
+        std::fs::read(path).map_err(|error| {
+            let path = path.display();
+            Error::misconfigured(format!(
+                "cannot read the certificate authority {path}: {error}"
+            ))
+        })
+    });
+    Ok(url::client(url, timeout, ca.transpose()?)?.into())
 }
 
 /// Chooses rustls' provider where nobody has: without one its first use would panic.
@@ -151,28 +151,5 @@ fn install_crypto_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Somebody else may be first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_protocol_is_resp3_unless_the_url_says_another() {
-        for (url, protocol) in [
-            ("redis://h", ProtocolVersion::RESP3),
-            ("redis://u:secret@h:1/2", ProtocolVersion::RESP3),
-            ("redis://h/?protocol=resp2", ProtocolVersion::RESP2),
-            ("redis://h/?other=1&protocol=2", ProtocolVersion::RESP2),
-            ("redis://h/?protocol=resp3", ProtocolVersion::RESP3),
-        ] {
-            let client = client(url).expect("a URL");
-            let info = client.get_connection_info();
-            assert_eq!(info.redis_settings().protocol(), protocol, "{url}");
-        }
-        let info = client("redis://u:secret@h:1/2").expect("a URL");
-        let info = info.get_connection_info().redis_settings().clone();
-        assert_eq!((info.username(), info.db()), (Some("u"), 2));
     }
 }

@@ -1,11 +1,12 @@
 //! Sends commands, and sends them again where that can help.
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value};
 use session_core::Result;
 
+use crate::RedisStore;
 use crate::command::unexpected;
-use crate::error::from_redis;
-use crate::{Connection, RedisStore};
+use crate::connection::Open;
+use crate::link::Link;
 
 /// How often a command is sent again, within the time that its operation has. A server that has
 /// restarted takes two: the connection was lost, and then the scripts are missing.
@@ -21,9 +22,10 @@ pub(crate) struct Sent<T> {
 impl RedisStore {
     /// Sends `command`.
     pub(crate) async fn send(&self, operation: &'static str, command: &Cmd) -> Result<Sent<Value>> {
-        let work = self.repeat(1, |mut connection| async move {
-            command.query_async(&mut connection).await
-        });
+        let work = self.repeat(
+            1,
+            |mut open| async move { command.query_async(&mut open).await },
+        );
         self.link.limited(operation, work).await
     }
 
@@ -33,8 +35,8 @@ impl RedisStore {
         operation: &'static str,
         commands: &Pipeline,
     ) -> Result<Sent<Vec<Value>>> {
-        let work = self.repeat(commands.len(), |mut connection| async move {
-            commands.query_async(&mut connection).await
+        let work = self.repeat(commands.len(), |mut open| async move {
+            commands.query_async(&mut open).await
         });
         self.link.limited(operation, work).await
     }
@@ -52,10 +54,11 @@ impl RedisStore {
             let answer = vec![answer];
             return Ok(Sent { answer, before });
         }
-        let sent = self.repeat(commands.len(), |mut connection| async move {
-            commands.query_async(&mut connection).await
+        let sent = self.repeat(commands.len(), |mut open| async move {
+            commands.query_async(&mut open).await
         });
-        sent.await.map_err(|error| from_redis(operation, error))
+        sent.await
+            .map_err(|error| self.link.error(operation, error))
     }
 
     /// Sends `command` for a batch.
@@ -64,10 +67,12 @@ impl RedisStore {
         operation: &'static str,
         command: &Cmd,
     ) -> Result<Sent<Value>> {
-        let sent = self.repeat(1, |mut connection| async move {
-            command.query_async(&mut connection).await
-        });
-        sent.await.map_err(|error| from_redis(operation, error))
+        let sent = self.repeat(
+            1,
+            |mut open| async move { command.query_async(&mut open).await },
+        );
+        sent.await
+            .map_err(|error| self.link.error(operation, error))
     }
 
     /// Sends `command`, which makes a session live for some time, after `index`, which has the
@@ -84,7 +89,7 @@ impl RedisStore {
         let Some(index) = index else {
             return self.send(operation, &command).await;
         };
-        if self.link.connection.is_cluster() {
+        if self.link.is_cluster() {
             self.send(operation, &index).await?;
             return self.send(operation, &command).await;
         }
@@ -94,34 +99,57 @@ impl RedisStore {
         let answer = answer.pop().ok_or_else(unexpected)?;
         Ok(Sent { answer, before })
     }
+}
 
-    /// Sends so many `commands`, again after a connection was lost, which comes back by itself, and
-    /// after the server was taught the scripts that it lacks. All of them may be repeated.
-    async fn repeat<T, W>(
+impl RedisStore {
+    /// As [`Link::repeat`], with all scripts of this store.
+    async fn repeat<T, W>(&self, commands: usize, send: impl Fn(Open) -> W) -> RedisResult<Sent<T>>
+    where
+        W: Future<Output = RedisResult<T>>,
+    {
+        let scripts = self.inner.scripts.all();
+        self.link.repeat(commands, &scripts, send).await
+    }
+}
+
+impl Link {
+    /// Sends so many `commands`, again after a connection was lost, which comes back by itself, over
+    /// another connection where this one led to the wrong server, and after the server was taught
+    /// those of `scripts` that it lacks. All of them may be repeated.
+    pub(crate) async fn repeat<T, W>(
         &self,
         commands: usize,
-        send: impl Fn(Connection) -> W,
+        scripts: &[&Script],
+        send: impl Fn(Open) -> W,
     ) -> RedisResult<Sent<T>>
     where
         W: Future<Output = RedisResult<T>>,
     {
-        let (mut before, mut left) = (false, RESENDINGS);
+        let (mut before, mut left, mut elsewhere) = (false, RESENDINGS, false);
         loop {
-            let error = match send(self.link.connection.clone()).await {
-                Ok(answer) => return Ok(Sent { answer, before }),
+            let call = self.way.call();
+            let error = match send(call.open.clone()).await {
+                Ok(answer) => {
+                    call.answered();
+                    return Ok(Sent { answer, before });
+                }
                 Err(error) => error,
             };
+            let is_replaced = call.failed(&error);
             if left == 0 {
                 return Err(error);
             }
             left -= 1;
-            if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+            if lacks_script(&error) {
                 before |= !is_none_done(&error, commands);
-                match self.load_scripts().await {
+                match self.teach(scripts).await {
                     Err(error) if !error.is_connection_dropped() => return Err(error),
                     // Without the connection they are missing still, which the next answer tells.
                     _ => {}
                 }
+            } else if is_replaced && !elsewhere {
+                before |= !is_none_done(&error, commands);
+                elsewhere = true;
             } else if error.is_connection_dropped() {
                 // Without a connection nothing was sent.
                 before |= !error.is_connection_refusal();
@@ -132,20 +160,31 @@ impl RedisStore {
     }
 
     /// Teaches the server the scripts; in a cluster, every node.
-    async fn load_scripts(&self) -> RedisResult<()> {
-        let mut connection = self.link.connection.clone();
-        for script in self.inner.scripts.all() {
-            script.load_async(&mut connection).await?;
+    async fn teach(&self, scripts: &[&Script]) -> RedisResult<()> {
+        for script in scripts {
+            let call = self.way.call();
+            let mut open = call.open.clone();
+            match script.load_async(&mut open).await {
+                Ok(_) => call.answered(),
+                Err(error) => {
+                    call.failed(&error);
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// Whether none of so many `commands` was done, as the server lacks the script of each.
+/// Whether a script is missing at the server that was asked.
+fn lacks_script(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    let is_no_script = |error: &redis::ServerError| error.kind() == Some(ServerErrorKind::NoScript);
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| is_no_script(error)))
+}
+
+/// Whether none of so many `commands` was done, for each was refused.
 fn is_none_done(error: &RedisError, commands: usize) -> bool {
     let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| {
-        let mut kinds = errors.iter().map(|(_, error)| error.kind());
-        errors.len() == commands && kinds.all(|kind| kind == Some(ServerErrorKind::NoScript))
-    })
+    errors.is_none_or(|errors| errors.len() == commands)
 }

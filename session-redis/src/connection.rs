@@ -4,33 +4,103 @@ use std::fmt;
 
 use redis::aio::{ConnectionLike, ConnectionManager};
 #[cfg(feature = "cluster")]
+use redis::cluster::ClusterClient;
+#[cfg(feature = "cluster")]
 use redis::cluster_async::ClusterConnection;
 #[cfg(feature = "cluster")]
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use redis::{Client, Cmd, Pipeline, RedisFuture, RedisResult, Value};
 
-/// A connection to one Redis server, or to a cluster. Clones share it.
+/// What a store talks to Redis by: one server, or a cluster.
+///
+/// A [`Client`] or `ClusterClient` is the better choice. The store opens a connection of its own, and
+/// opens another where that one is silent or leads to a server that takes no writes any more. A
+/// [`ConnectionManager`] or `ClusterConnection` is shared with the caller and can't be replaced: it is
+/// replaced by its own rules, which do without both of these cases.
 #[derive(Clone)]
-#[non_exhaustive]
-pub enum Connection {
-    /// One server.
-    Single(ConnectionManager),
-    /// Redis Cluster.
+pub struct Connection(pub(crate) Origin);
+
+/// Where connections come from.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    Client(Client),
+    Given(ConnectionManager),
     #[cfg(feature = "cluster")]
-    Cluster(ClusterConnection),
+    ClusterClient(ClusterClient),
+    #[cfg(feature = "cluster")]
+    GivenCluster(ClusterConnection),
+}
+
+impl From<Client> for Connection {
+    fn from(client: Client) -> Self {
+        Self(Origin::Client(client))
+    }
 }
 
 impl From<ConnectionManager> for Connection {
     fn from(connection: ConnectionManager) -> Self {
-        Self::Single(connection)
+        Self(Origin::Given(connection))
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl From<ClusterClient> for Connection {
+    fn from(client: ClusterClient) -> Self {
+        Self(Origin::ClusterClient(client))
     }
 }
 
 #[cfg(feature = "cluster")]
 impl From<ClusterConnection> for Connection {
     fn from(connection: ClusterConnection) -> Self {
-        Self::Cluster(connection)
+        Self(Origin::GivenCluster(connection))
     }
+}
+
+impl Origin {
+    pub(crate) const fn is_cluster(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::Given(_) => false,
+            #[cfg(feature = "cluster")]
+            Self::ClusterClient(_) | Self::GivenCluster(_) => true,
+        }
+    }
+
+    /// What messages call the server, without anything that is secret.
+    pub(crate) fn server(&self) -> String {
+        match self {
+            Self::Client(client) => format!("Redis at {}", client.get_connection_info().addr()),
+            // Neither says where it leads.
+            Self::Given(_) => "Redis".to_owned(),
+            #[cfg(feature = "cluster")]
+            Self::ClusterClient(_) | Self::GivenCluster(_) => "Redis Cluster".to_owned(),
+        }
+    }
+}
+
+/// Says which kind it is only: a driver's connection may know a password.
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_cluster() {
+            "Cluster"
+        } else {
+            "Single"
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A connection of the driver's. Clones share it.
+#[derive(Clone)]
+pub(crate) enum Open {
+    Single(ConnectionManager),
+    #[cfg(feature = "cluster")]
+    Cluster(ClusterConnection),
 }
 
 /// A node that holds keys.
@@ -44,15 +114,7 @@ pub(crate) enum Node {
     },
 }
 
-impl Connection {
-    pub(crate) const fn is_cluster(&self) -> bool {
-        match self {
-            Self::Single(_) => false,
-            #[cfg(feature = "cluster")]
-            Self::Cluster(_) => true,
-        }
-    }
-
+impl Open {
     /// The nodes that hold keys, in the order of their slots.
     pub(crate) async fn nodes(&mut self) -> RedisResult<Vec<Node>> {
         match self {
@@ -69,7 +131,7 @@ impl Connection {
     }
 
     /// Sends a command without a key to one node.
-    pub(crate) async fn send_to(&mut self, node: &Node, command: Cmd) -> RedisResult<Value> {
+    pub(crate) async fn send_to(&mut self, node: &Node, command: &Cmd) -> RedisResult<Value> {
         match (self, node) {
             (Self::Single(connection), _) => command.query_async(connection).await,
             #[cfg(feature = "cluster")]
@@ -77,7 +139,7 @@ impl Connection {
                 let (host, port) = (host.clone(), *port);
                 let routing = SingleNodeRoutingInfo::ByAddress { host, port };
                 connection
-                    .route_command(command, RoutingInfo::SingleNode(routing))
+                    .route_command(command.clone(), RoutingInfo::SingleNode(routing))
                     .await
             }
             #[cfg(feature = "cluster")]
@@ -117,7 +179,7 @@ fn masters(slots: &Value) -> Vec<Node> {
     ranges.into_iter().map(|(_, node)| node).collect()
 }
 
-impl ConnectionLike for Connection {
+impl ConnectionLike for Open {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Single(connection) => connection.req_packed_command(cmd),
@@ -145,16 +207,5 @@ impl ConnectionLike for Connection {
             #[cfg(feature = "cluster")]
             Self::Cluster(connection) => connection.get_db(),
         }
-    }
-}
-
-/// Says which kind it is only: a driver's connection may know a password.
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_cluster() {
-            "Cluster"
-        } else {
-            "Single"
-        })
     }
 }

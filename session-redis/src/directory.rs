@@ -88,7 +88,7 @@ impl SessionDirectory for RedisStore {
 }
 
 impl RedisStore {
-    fn session_in(&self, key: &[u8]) -> Option<SessionId> {
+    pub(crate) fn session_in(&self, key: &[u8]) -> Option<SessionId> {
         match self.inner.keys.kind(key)? {
             Kind::Session(id) => Some(id),
             Kind::Owner => None,
@@ -136,7 +136,7 @@ impl RedisStore {
         owner: &Owner,
         most: usize,
     ) -> (Vec<Ended>, Result<usize>) {
-        let is_cluster = self.link.connection.is_cluster();
+        let is_cluster = self.link.is_cluster();
         let some = if is_cluster {
             most.min(AT_ONCE)
         } else {
@@ -196,11 +196,7 @@ impl RedisStore {
 
     async fn unlink(&self, keys: &[Vec<u8>]) -> Result<()> {
         // In a cluster one key a command, for they are in different slots.
-        let some = if self.link.connection.is_cluster() {
-            1
-        } else {
-            STEP
-        };
+        let some = if self.link.is_cluster() { 1 } else { STEP };
         let unlinks = keys.chunks(some).map(|keys| {
             let mut command = redis::cmd("UNLINK");
             command.arg(keys);

@@ -1,31 +1,117 @@
 //! From the driver's errors to ours.
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use session_core::Error;
 
-/// What a driver's error during `operation` means to a caller.
-pub(crate) fn from_redis(operation: &'static str, error: RedisError) -> Error {
+/// Codes of refusals that pass: the server is full, busy, or not in a state to serve.
+const PASSING: [&str; 10] = [
+    "OOM",
+    "BUSY",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "UNBLOCKED",
+];
+/// Codes that say that the connection leads to a server which is no primary, or none any more, or
+/// is not ready: perhaps its address leads to another by now.
+const ELSEWHERE: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED"];
+
+/// What failed at which server.
+#[derive(Debug)]
+struct Failure {
+    server: Arc<str>,
+    cause: Arc<dyn StdError + Send + Sync>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.cause)
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// What a driver's error during `operation` at `server` means to a caller.
+pub(crate) fn from_redis(server: &Arc<str>, operation: &'static str, error: RedisError) -> Error {
     let error = first_of(error);
     match error.kind() {
-        ErrorKind::Io if error.is_timeout() => Error::timeout(operation, error),
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => {
-            Error::unavailable(operation, error)
+        ErrorKind::Io => from_io(server, operation, error),
+        ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::MasterNameNotFoundBySentinel
+        | ErrorKind::NoValidReplicasFoundBySentinel => {
+            Error::unavailable(operation, failure(server, said(&error)))
         }
-        ErrorKind::MasterNameNotFoundBySentinel | ErrorKind::NoValidReplicasFoundBySentinel => {
-            Error::unavailable(operation, error)
+        ErrorKind::AuthenticationFailed => refused_login(server, &error),
+        ErrorKind::InvalidClientConfig | ErrorKind::EmptySentinelList => {
+            Error::misconfigured(format!("{server}: {}", said(&error)))
         }
-        ErrorKind::AuthenticationFailed => {
-            Error::misconfigured("Redis refuses the user name or password")
-        }
-        ErrorKind::InvalidClientConfig | ErrorKind::EmptySentinelList => Error::misconfigured(
-            format!("the Redis URL or set-up is wrong: {}", said(&error)),
-        ),
-        ErrorKind::RESP3NotSupported => Error::misconfigured(
-            "what answers for Redis does not know RESP3: add protocol=resp2 to the URL's query",
-        ),
-        ErrorKind::Server(kind) => from_server(operation, kind, &error),
-        _ => from_code(operation, &error),
+        ErrorKind::RESP3NotSupported => Error::misconfigured(format!(
+            "{server} does not know RESP3: add protocol=resp2 to the query of the URL"
+        )),
+        _ => from_server(server, operation, &error),
     }
+}
+
+/// Names the server in an error that core made of it: that a time limit has passed, or that a batch
+/// was given up.
+pub(crate) fn at(server: &Arc<str>, error: Error) -> Error {
+    let named = |source: &Arc<dyn StdError + Send + Sync>| {
+        let is_named = source.downcast_ref::<Failure>().is_some();
+        (!is_named).then(|| Failure {
+            server: Arc::clone(server),
+            cause: Arc::clone(source),
+        })
+    };
+    match &error {
+        Error::Timeout { operation, source } => {
+            named(source).map_or(error.clone(), |named| Error::timeout(operation, named))
+        }
+        Error::Unavailable { operation, source } => {
+            named(source).map_or(error.clone(), |named| Error::unavailable(operation, named))
+        }
+        _ => error,
+    }
+}
+
+/// Whether the connection that gave `error` leads to the wrong server, or to none that serves.
+pub(crate) fn leads_elsewhere(error: &RedisError) -> bool {
+    any_code(&first_of(error.clone()), &ELSEWHERE)
+}
+
+/// Whether the server has refused the connection, rather than a command.
+pub(crate) fn refuses_connection(error: &RedisError) -> bool {
+    let error = first_of(error.clone());
+    matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::RESP3NotSupported
+    ) || any_code(&error, &["NOAUTH", "WRONGPASS"])
+        || is_full(&error)
+}
+
+/// Whether the user lacks a right.
+pub(crate) fn forbids(error: &RedisError) -> bool {
+    is_forbidden(&said(&first_of(error.clone())))
+}
+
+/// Whether the server has too many clients. Each that is refused hears so in place of its first
+/// answer.
+fn is_full(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("max number of clients"))
 }
 
 /// Of several commands' errors, which the driver gives without what the server said, the first.
@@ -37,65 +123,109 @@ fn first_of(error: RedisError) -> RedisError {
     }
 }
 
-fn from_server(operation: &'static str, kind: ServerErrorKind, error: &RedisError) -> Error {
-    match kind {
-        ServerErrorKind::BusyLoading
-        | ServerErrorKind::Moved
-        | ServerErrorKind::Ask
-        | ServerErrorKind::TryAgain
-        | ServerErrorKind::ClusterDown
-        | ServerErrorKind::MasterDown
-        | ServerErrorKind::ReadOnly => Error::unavailable(operation, said(error)),
-        ServerErrorKind::NoPerm => Error::misconfigured(format!(
-            "the Redis user may not run a command or touch a key that sessions need: {}",
-            said(error)
-        )),
-        _ => from_code(operation, error),
+fn failure(server: &Arc<str>, text: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
+    Failure {
+        server: Arc::clone(server),
+        cause: Arc::from(text.into()),
     }
 }
 
-/// Errors that the driver has no name for, and errors that a script passes on as text.
-fn from_code(operation: &'static str, error: &RedisError) -> Error {
-    let detail = error.detail().unwrap_or_default();
-    let is = |code: &str| error.code() == Some(code) || detail.contains(&format!("-{code} "));
-    if [
-        "OOM",
-        "BUSY",
-        "LOADING",
-        "READONLY",
-        "MASTERDOWN",
-        "NOREPLICAS",
-        "MISCONF",
-        "CLUSTERDOWN",
-    ]
-    .into_iter()
-    .any(is)
-    {
-        return Error::unavailable(operation, said(error));
+fn from_io(server: &Arc<str>, operation: &'static str, error: RedisError) -> Error {
+    if error.is_timeout() {
+        return Error::timeout(operation, failure(server, error));
     }
-    if ["NOAUTH", "WRONGPASS"].into_iter().any(is) {
-        return Error::misconfigured("Redis refuses the user name or password");
+    match tls_refusal(&error) {
+        Some(why) => Error::misconfigured(format!("no TLS with {server}: {why}")),
+        None => Error::unavailable(operation, failure(server, error)),
     }
-    if is("WRONGTYPE") || detail.contains("WRONGTYPE") {
+}
+
+/// Why no TLS connection comes about, where trying again can't help: a certificate that is not to be
+/// trusted, a server that does not speak TLS.
+fn tls_refusal(error: &RedisError) -> Option<String> {
+    let error = error.source()?;
+    let io = error.downcast_ref::<io::Error>().or_else(|| {
+        error
+            .downcast_ref::<Arc<dyn StdError + Send + Sync>>()?
+            .downcast_ref()
+    });
+    let io: &io::Error = io?;
+    (io.kind() == io::ErrorKind::InvalidData).then(|| io.to_string())
+}
+
+fn refused_login(server: &Arc<str>, error: &RedisError) -> Error {
+    let said = said(error);
+    Error::misconfigured(format!(
+        "{server} refuses the user name or password: {said}"
+    ))
+}
+
+/// Of a code, which scripts may pass on as text.
+fn from_server(server: &Arc<str>, operation: &'static str, error: &RedisError) -> Error {
+    let redirects = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
+    );
+    if redirects || is_full(error) || any_code(error, &PASSING) {
+        return Error::unavailable(operation, failure(server, said(error)));
+    }
+    if any_code(error, &["NOAUTH", "WRONGPASS"]) {
+        return refused_login(server, error);
+    }
+    if is_forbidden(&said(error)) {
+        return Error::misconfigured(format!(
+            "the user at {server} lacks a right that sessions need \
+             (docs/operations.md lists the commands): {}",
+            said(error)
+        ));
+    }
+    if any_code(error, &["WRONGTYPE"]) {
         return Error::corrupt("the Redis key holds something else than a session");
     }
-    Error::store(operation, said(error))
+    Error::store(operation, failure(server, said(error)))
 }
 
-/// What the server said, without the arguments that it may quote.
+/// Whether a server says so that the user may not run a command, or not on this key. Within scripts
+/// it gives no code: Redis up to 7.0 and from 7.2 on, Valkey.
+pub(crate) fn is_forbidden(said: &str) -> bool {
+    [
+        "NOPERM",
+        "The user executing the script can't",
+        "ACL failure in script",
+    ]
+    .iter()
+    .any(|text| said.contains(text))
+}
+
+fn any_code(error: &RedisError, codes: &[&str]) -> bool {
+    let detail = error.detail().unwrap_or_default();
+    codes
+        .iter()
+        .any(|code| error.code() == Some(code) || detail.contains(&format!("-{code} ")))
+}
+
+/// What the server said, without the arguments that it may quote; or the driver.
 fn said(error: &RedisError) -> String {
-    let code = error.code().unwrap_or("error");
+    let Some(code) = error.code() else {
+        // "what went wrong - its kind", and perhaps ": more".
+        let text = error.to_string();
+        let kind = format!(" - {:?}", error.kind());
+        return text.replacen(&kind, "", 1);
+    };
     let detail = error.detail().unwrap_or_default();
     let detail = detail.split(", with args").next().unwrap_or_default();
     format!("{code} {detail}").trim_end().to_owned()
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use redis::{Value, parse_redis_value};
     use session_core::ErrorKind as Kind;
     use std::io;
+
+    fn server() -> Arc<str> {
+        Arc::from("Redis at h:1")
+    }
 
     /// The error that the driver makes of a line that a server sends.
     fn server_says(line: &str) -> RedisError {
@@ -164,7 +294,7 @@ mod tests {
             ),
             ("ERR unknown command", Kind::Store),
         ] {
-            let error = from_redis("save", server_says(line));
+            let error = from_redis(&server(), "save", server_says(line));
             assert_eq!(error.kind(), kind, "{line}: {error:?}");
             assert_eq!(error.is_temporary(), kind == Kind::Unavailable, "{line}");
         }
@@ -178,25 +308,26 @@ mod tests {
             (io::ErrorKind::BrokenPipe, Kind::Unavailable),
             (io::ErrorKind::UnexpectedEof, Kind::Unavailable),
             (io::ErrorKind::TimedOut, Kind::Timeout),
-            (io::ErrorKind::InvalidData, Kind::Unavailable), // a TLS handshake
+            (io::ErrorKind::InvalidData, Kind::Misconfigured), // a TLS handshake
         ] {
-            let error = from_redis("load", io::Error::from(io_kind).into());
+            let error = from_redis(&server(), "load", io::Error::from(io_kind).into());
             assert_eq!(error.kind(), kind, "{io_kind}");
-            assert!(error.is_temporary(), "{io_kind}");
+            assert_eq!(error.is_temporary(), kind != Kind::Misconfigured);
+            assert!(error.to_string().contains("Redis at h:1"), "{error}");
         }
     }
 
     #[test]
     fn arguments_that_a_server_quotes_are_left_out() {
         let line = "ERR unknown command 'EVALSHA', with args beginning with: 'hunter2' ";
-        let error = from_redis("save", server_says(line));
+        let error = from_redis(&server(), "save", server_says(line));
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 
     #[test]
     fn a_wrong_url_is_misconfigured_and_not_shown() {
         let wrong = redis::Client::open("nonsense://u:hunter2@h").expect_err("no such scheme");
-        let error = from_redis("connect", wrong);
+        let error = from_redis(&server(), "connect", wrong);
         assert_eq!(error.kind(), Kind::Misconfigured);
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }

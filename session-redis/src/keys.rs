@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use session_core::{Owner, SessionId};
+use session_core::{Owner, SessionId, SessionToken};
 use sha2::{Digest, Sha256};
 
 /// Characters of an owner's hash in a key.
@@ -61,9 +61,10 @@ impl Keys {
         format!("{}owner:{hash}", self.prefix)
     }
 
-    /// A key of this store that never exists.
-    pub(crate) fn probe(&self) -> String {
-        format!("{}owner:", self.prefix)
+    /// A key that begins as this store's do, is none of them, and is nobody else's.
+    pub(crate) fn scratch(&self) -> String {
+        let id = SessionToken::generate().id();
+        format!("{}scratch:{}", self.prefix, id.as_str())
     }
 
     /// A glob that matches all keys of this store, and perhaps others': see
@@ -140,7 +141,6 @@ fn decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use session_core::SessionToken;
 
     fn id(text: &str) -> SessionId {
         SessionId::from_stored(text).expect("valid")

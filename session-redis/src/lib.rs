@@ -107,8 +107,11 @@ pub mod express;
 mod keys;
 mod link;
 mod owners;
+mod probe;
 mod script;
 mod store;
+mod url;
+mod way;
 
 pub use builder::RedisStoreBuilder;
 pub use connection::Connection;

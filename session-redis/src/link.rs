@@ -1,33 +1,73 @@
-//! A connection, how long an operation over it may take, and walks over the keys behind it.
+//! The way to the server, how long an operation over it may take, and walks over the keys behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
-use redis::{RedisResult, Value};
+use redis::RedisResult;
 use session_core::{Cursor, Error, Result, within};
 
 use crate::Connection;
 use crate::command::convert;
-use crate::connection::Node;
-use crate::error::from_redis;
+use crate::connection::{Node, Open};
+use crate::error::{at, from_redis};
+use crate::way::Way;
 
 /// How many keys a step of a walk looks at.
 pub(crate) const STEP: usize = 1_000;
 
+/// Clones share the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    pub(crate) connection: Connection,
+    pub(crate) way: Arc<Way>,
+    /// What messages call the server.
+    server: Arc<str>,
     pub(crate) timeout: Duration,
 }
 
 impl Link {
+    /// Connects, within `timeout`, which is each operation's too.
+    pub(crate) async fn connect(connection: Connection, timeout: Duration) -> Result<Self> {
+        let server = Arc::from(connection.0.server());
+        let connect = async {
+            let way = Way::connect(connection.0, timeout).await;
+            way.map_err(|error| from_redis(&server, "connect", error))
+        };
+        let way = within("connect", timeout, connect).await;
+        Ok(Self {
+            way: Arc::new(way.map_err(|error| at(&server, error))?),
+            server,
+            timeout,
+        })
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.way.origin.is_cluster()
+    }
+
+    /// The driver's error during `operation`, as ours.
+    pub(crate) fn error(&self, operation: &'static str, error: redis::RedisError) -> Error {
+        from_redis(&self.server, operation, error)
+    }
+
+    /// An error of core's, with the server's name.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        at(&self.server, error)
+    }
+
+    /// What messages call the server.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
     pub(crate) async fn limited<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = RedisResult<T>>,
     ) -> Result<T> {
-        let work = async { work.await.map_err(|error| from_redis(operation, error)) };
-        within(operation, self.timeout, work).await
+        let work = async { work.await.map_err(|error| self.error(operation, error)) };
+        let done = within(operation, self.timeout, work).await;
+        done.map_err(|error| self.named(error))
     }
 
     /// Some keys that match `pattern`, from `cursor` on, and where more are. A key may come twice,
@@ -68,10 +108,10 @@ impl Link {
         })
     }
 
-    async fn nodes(&self, operation: &'static str) -> Result<Vec<Node>> {
-        let mut connection = self.connection.clone();
-        self.limited(operation, async { connection.nodes().await })
-            .await
+    pub(crate) async fn nodes(&self, operation: &'static str) -> Result<Vec<Node>> {
+        let ask = |mut open: Open| async move { open.nodes().await };
+        let sent = self.limited(operation, self.repeat(1, &[], ask)).await?;
+        Ok(sent.answer)
     }
 
     async fn step(
@@ -88,11 +128,10 @@ impl Link {
         let mut command = redis::cmd("SCAN");
         command.arg(place.at).arg("MATCH").arg(pattern);
         command.arg("COUNT").arg(count);
-        let mut connection = self.connection.clone();
-        let answer: Value = self
-            .limited(operation, async { connection.send_to(node, command).await })
-            .await?;
-        let (at, keys): (u64, Vec<Vec<u8>>) = convert(Some(answer))?;
+        let command = &command;
+        let ask = |mut open: Open| async move { open.send_to(node, command).await };
+        let sent = self.limited(operation, self.repeat(1, &[], ask)).await?;
+        let (at, keys): (u64, Vec<Vec<u8>>) = convert(Some(sent.answer))?;
         let node = place.node + usize::from(at == 0);
         let next = (node < nodes.len()).then_some(Place { node, at });
         Ok((keys, next))

@@ -15,26 +15,51 @@ use crate::command::{convert, eval};
 use crate::envelope::millis;
 use crate::link::STEP;
 
+/// What the cursors of walks over the whole store begin with.
+const STORE: &str = "*";
+
 /// Where a walk over an index is.
 ///
 /// It goes by `ZSCAN`, which gives every id that is there throughout at least once, in whatever way
 /// others come, go and get other scores. By rank or score it would not: where one goes the ranks of
 /// others change, and a session that is used gets a higher score, perhaps from before the walk's
 /// place to behind it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    at: u64,
-    /// A small index comes as a whole, so pages are cut from it: this one after this id.
-    after: Option<SessionId>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Index {
+        at: u64,
+        /// A small index comes as a whole, so pages are cut from it: this one after this id.
+        after: Option<SessionId>,
+    },
+    /// Among all sessions of the store, since the key of the index holds something else.
+    Store(Option<Cursor>),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        let (at, after) = (0, None);
+        Self::Index { at, after }
+    }
 }
 
 impl Place {
     pub(crate) fn cursor(&self) -> Cursor {
-        let after = self.after.as_ref().map_or("", SessionId::as_str);
-        Cursor::new(format!("{}>{after}", self.at))
+        match self {
+            Self::Index { at, after } => {
+                let after = after.as_ref().map_or("", SessionId::as_str);
+                Cursor::new(format!("{at}>{after}"))
+            }
+            Self::Store(at) => {
+                let at = at.as_ref().map_or("", Cursor::as_str);
+                Cursor::new(format!("{STORE}{at}"))
+            }
+        }
     }
 
     pub(crate) fn read(cursor: &Cursor) -> Result<Self> {
+        if let Some(at) = cursor.as_str().strip_prefix(STORE) {
+            return Ok(Self::Store((!at.is_empty()).then(|| Cursor::new(at))));
+        }
         let place = cursor.as_str().split_once('>');
         place
             .and_then(|(at, after)| {
@@ -43,15 +68,16 @@ impl Place {
                     "" => None,
                     id => Some(SessionId::from_stored(id).ok()?),
                 };
-                Some(Self { at, after })
+                Some(Self::Index { at, after })
             })
             .ok_or_else(|| Error::misconfigured("this cursor is not of an owner in a Redis store"))
     }
 
-    /// About `limit` of `ids`, which are what the index has from here to `next`, and where the next
-    /// page starts.
+    /// About `limit` of `ids`, which are what the index has from `at` to `next`, and where the next
+    /// page starts: this one is after the id `after`.
     fn cut(
-        &self,
+        at: u64,
+        after: Option<&SessionId>,
         mut ids: Vec<SessionId>,
         next: u64,
         limit: usize,
@@ -61,14 +87,14 @@ impl Place {
         if next != 0 {
             // Large, or larger than it was at the last page: then from its start again.
             let (at, after) = (next, None);
-            return (ids, Some(Self { at, after }));
+            return (ids, Some(Self::Index { at, after }));
         }
-        if self.at == 0 {
-            ids.retain(|id| self.after.as_ref() < Some(id));
+        if at == 0 {
+            ids.retain(|id| after < Some(id));
             if ids.len() > limit {
                 ids.truncate(limit);
                 let (at, after) = (0, ids.last().cloned());
-                return (ids, Some(Self { at, after }));
+                return (ids, Some(Self::Index { at, after }));
             }
         }
         (ids, None)
@@ -121,7 +147,8 @@ impl RedisStore {
         }
     }
 
-    /// About `limit` ids in the index of `owner`, dead ones among them, and where the next are.
+    /// About `limit` ids of sessions that may be of `owner`, dead ones and others' among them, and
+    /// where the next are. From the index or, where its key holds something else, of all sessions.
     pub(crate) async fn index_page(
         &self,
         operation: &'static str,
@@ -130,15 +157,44 @@ impl RedisStore {
         limit: usize,
     ) -> Result<(Vec<SessionId>, Option<Place>)> {
         let limit = limit.clamp(1, STEP);
+        let (at, after) = match place {
+            Place::Index { at, after } => (*at, after.as_ref()),
+            Place::Store(at) => return self.store_page(operation, at.as_ref(), limit).await,
+        };
+        let key = self.inner.keys.owner(owner);
         let mut command = redis::cmd("ZSCAN");
-        command.arg(self.inner.keys.owner(owner)).arg(place.at);
-        command.arg("COUNT").arg(limit);
-        let sent = self.send(operation, &command).await?;
-        let (next, entries): (u64, Vec<(String, f64)>) = convert(Some(sent.answer))?;
-        let ids = entries
-            .iter()
-            .filter_map(|(id, _)| SessionId::from_stored(id).ok());
-        Ok(place.cut(ids.collect(), next, limit))
+        command.arg(&key).arg(at).arg("COUNT").arg(limit);
+        let sent = match self.send(operation, &command).await {
+            Ok(sent) => sent,
+            Err(Error::Corrupt { .. }) => {
+                tracing::warn!(
+                    key,
+                    "an owner's index holds something else: all sessions are read"
+                );
+                return self.store_page(operation, None, limit).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let (next, entries): (u64, Vec<Vec<u8>>) = convert(Some(sent.answer))?;
+        // Ids and scores in turns.
+        let ids = entries.iter().step_by(2).filter_map(|id| {
+            let id = std::str::from_utf8(id).ok()?;
+            SessionId::from_stored(id).ok()
+        });
+        Ok(Place::cut(at, after, ids.collect(), next, limit))
+    }
+
+    /// About `limit` ids of all sessions, and where the next are.
+    async fn store_page(
+        &self,
+        operation: &'static str,
+        at: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<SessionId>, Option<Place>)> {
+        let pattern = self.inner.keys.pattern();
+        let (keys, next) = self.link.page(operation, &pattern, at, limit).await?;
+        let ids = keys.iter().filter_map(|key| self.session_in(key)).collect();
+        Ok((ids, next.map(|next| Place::Store(Some(next)))))
     }
 }
 
@@ -155,7 +211,10 @@ mod tests {
     fn a_cursor_is_read_back_and_others_are_refused() {
         let after = |text| SessionId::from_stored(text).ok();
         for (at, after) in [(0, after("a")), (0, after("0>b")), (u64::MAX, None)] {
-            let place = Place { at, after };
+            let place = Place::Index { at, after };
+            assert_eq!(Place::read(&place.cursor()).ok(), Some(place));
+        }
+        for place in [None, Some(Cursor::new("0:7"))].map(Place::Store) {
             assert_eq!(Place::read(&place.cursor()).ok(), Some(place));
         }
         for text in ["", ">", "x>", "-1>", "0:0", "7", "99999999999999999999>"] {
@@ -168,7 +227,10 @@ mod tests {
         let all = || ids(&["c", "a", "b", "a", "e", "d"]);
         let (mut place, mut pages) = (Some(Place::default()), Vec::new());
         while let Some(at) = place {
-            let (page, next) = at.cut(all(), 0, 2);
+            let Place::Index { at, after } = at else {
+                panic!("{at:?}");
+            };
+            let (page, next) = Place::cut(at, after.as_ref(), all(), 0, 2);
             pages.push(page);
             place = next;
         }
@@ -177,13 +239,12 @@ mod tests {
 
     #[test]
     fn an_index_that_has_grown_is_walked_from_its_start() {
-        let (at, after) = (0, ids(&["b"]).pop());
-        let (page, next) = Place { at, after }.cut(ids(&["b", "a"]), 8, 1);
+        let after = ids(&["b"]).pop();
+        let (page, next) = Place::cut(0, after.as_ref(), ids(&["b", "a"]), 8, 1);
         assert_eq!(page, ids(&["a", "b"]), "as much as comes at a time");
-        let at = 8;
-        let after = None;
-        assert_eq!(next, Some(Place { at, after }));
-        let (page, next) = Place { at: 8, after: None }.cut(ids(&["d", "c"]), 0, 1);
+        let (at, after) = (8, None);
+        assert_eq!(next, Some(Place::Index { at, after }));
+        let (page, next) = Place::cut(8, None, ids(&["d", "c"]), 0, 1);
         assert_eq!((page, next), (ids(&["c", "d"]), None), "its end");
     }
 }

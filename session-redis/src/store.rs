@@ -22,6 +22,7 @@ use crate::command::{
 use crate::envelope::{Envelope, millis, read_owner};
 use crate::keys::Keys;
 use crate::link::Link;
+use crate::probe;
 use crate::script::{Code, Scripts};
 
 /// How often a touch is sent while the session gets other owners.
@@ -83,7 +84,7 @@ impl RedisStore {
             inner: Arc::new(inner),
             batches: None,
         };
-        if !store.link.connection.is_cluster() {
+        if !store.link.is_cluster() {
             let (loads, saves) = (Loads(store.clone()), Saves(store.clone()));
             store.batches = Some(Batches {
                 loads: Batcher::new(loads, LIMITS, timeout),
@@ -93,28 +94,17 @@ impl RedisStore {
         store
     }
 
-    /// Checks that the server answers and is new enough. There is no schema to set up.
+    /// Checks that the server answers, is new enough, and lets its user run every command that the
+    /// store needs: it tries each on a key that nothing else has. There is no schema to set up. Two
+    /// or three round trips.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Timeout`] if it does not answer,
-    /// [`Error::Misconfigured`] if it is older than 6.2 or refuses the login.
+    /// [`Error::Misconfigured`] if it is older than 6.2, refuses the login, or does not let the user
+    /// run a command, which the message names.
     pub async fn migrate(&self) -> Result<()> {
-        let mut connection = self.link.connection.clone();
-        // GETEX came with 6.2, and so did `SET … PXAT` and `ZADD … GT`, which the scripts need.
-        let mut command = redis::cmd("GETEX");
-        command.arg(self.inner.keys.probe());
-        let asked: Result<Option<Vec<u8>>> = self
-            .link
-            .limited("migrate", async {
-                command.query_async(&mut connection).await
-            })
-            .await;
-        match asked {
-            Err(Error::Store { source, .. }) if source.to_string().contains("unknown command") => {
-                Err(Error::misconfigured("this Redis server is older than 6.2"))
-            }
-            asked => asked.map(drop),
-        }
+        let (link, scratch) = (&self.link, self.inner.keys.scratch());
+        probe::commands(link, &scratch, probe::NATIVE).await
     }
 
     /// Saves the sessions of a group, all on one node.
@@ -206,7 +196,8 @@ impl SessionStore for RedisStore {
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
         if let Some(batches) = &self.batches {
-            return batches.loads.call(id.clone()).await;
+            let loaded = batches.loads.call(id.clone()).await;
+            return loaded.map_err(|error| self.link.named(error));
         }
         // In a cluster, where the time would be another node's: as what is left of the key.
         let key = self.inner.keys.session(id);
@@ -239,7 +230,8 @@ impl SessionStore for RedisStore {
             expected: expected.clone(),
         };
         if let Some(batches) = &self.batches {
-            return batches.saves.call(save).await;
+            let saved = batches.saves.call(save).await;
+            return saved.map_err(|error| self.link.named(error));
         }
         let group = Group::of_one(&save);
         let command = self.save_command(&group, std::slice::from_ref(&save));
@@ -291,7 +283,7 @@ fn ttl(left: i64) -> Ttl {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("connection", &self.link.connection)
+            .field("connection", &self.link.way.origin)
             .field("keys", &self.inner.keys)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! How a store is set up.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,9 @@ use session_core::Result;
 
 use super::script::Scripts;
 use super::{ConnectRedis, Express, ExpressStore};
+use crate::keys::Keys;
 use crate::link::Link;
-use crate::{Connection, builder};
+use crate::{Connection, builder, probe};
 
 /// Sets an [`ExpressStore`] up.
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub struct ExpressStoreBuilder {
     timeout: Duration,
     max_data: usize,
     disable_ttl: bool,
+    ca_file: Option<PathBuf>,
 }
 
 impl From<Express> for ExpressStoreBuilder {
@@ -29,6 +32,7 @@ impl From<Express> for ExpressStoreBuilder {
             timeout: Duration::from_secs(5),
             max_data: 8 * 1024 * 1024,
             disable_ttl: false,
+            ca_file: None,
         }
     }
 }
@@ -59,28 +63,37 @@ impl ExpressStoreBuilder {
         self
     }
 
+    /// A file with the certificate of the authority that signs the server's, as
+    /// [`RedisStoreBuilder::ca_file`](crate::RedisStoreBuilder::ca_file).
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
     /// Connects to the Redis server at `url`, as
-    /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect).
+    /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect), and tries each command that
+    /// the layout needs on a key that nothing else has.
     ///
     /// # Errors
     /// As that.
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
         self.check()?;
-        let connection = builder::connect(url, self.timeout).await?;
-        self.build(connection)
+        let client = builder::client(url, self.timeout, self.ca_file.as_deref())?;
+        self.build(client).await
     }
 
-    /// Uses a connection of the caller's, to one server or to a cluster. It is never closed here.
+    /// Uses a client or connection of the caller's, as
+    /// [`RedisStoreBuilder::build`](crate::RedisStoreBuilder::build).
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for a setting that can't be right.
-    pub fn build(self, connection: impl Into<Connection>) -> Result<ExpressStore> {
+    /// As [`connect`](Self::connect).
+    pub async fn build(self, connection: impl Into<Connection>) -> Result<ExpressStore> {
         self.check()?;
+        let link = Link::connect(connection.into(), self.timeout).await?;
+        let scratch = Keys::new(&self.prefix).scratch();
+        probe::commands(&link, &scratch, probe::EXPRESS).await?;
         let kv = ConnectRedis {
-            link: Link {
-                connection: connection.into(),
-                timeout: self.timeout,
-            },
+            link,
             scripts: Arc::new(Scripts::new()),
             prefix: self.prefix,
             max_data: self.max_data,

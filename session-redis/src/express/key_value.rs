@@ -14,6 +14,9 @@ use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::script::Scripts;
+use crate::client::Sent;
+use crate::command::eval;
+use crate::connection::Open;
 use crate::keys::Keys;
 use crate::link::Link;
 
@@ -49,16 +52,19 @@ impl ConnectRedis {
         }
     }
 
-    async fn send<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
-        let mut connection = self.link.connection.clone();
-        self.link
-            .limited(operation, async {
-                command.query_async(&mut connection).await
-            })
-            .await
+    /// Sends a command, again if that can help.
+    async fn send<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        command: &Cmd,
+    ) -> Result<Sent<T>> {
+        let scripts = self.scripts.all();
+        let ask = |mut open: Open| async move { command.query_async(&mut open).await };
+        let work = self.link.repeat(1, &scripts, ask);
+        self.link.limited(operation, work).await
     }
 
-    /// Runs a script, which answers with a number.
+    /// Runs a script, which answers with a number: 0 or less if nothing was written.
     async fn run(
         &self,
         operation: &'static str,
@@ -66,17 +72,21 @@ impl ConnectRedis {
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<i64> {
-        let mut invocation = script.prepare_invoke();
-        for key in keys {
-            invocation.key(key);
+        let mut command = eval(script, keys);
+        command.arg(arguments);
+        let sent: Sent<i64> = self.send(operation, &command).await?;
+        self.told(operation, sent.before, sent.answer > 0)?;
+        Ok(sent.answer)
+    }
+
+    /// Fails if nothing was `written` by a command that was sent before, over a connection that was
+    /// lost: that sending may have done it.
+    fn told(&self, operation: &'static str, before: bool, written: bool) -> Result<()> {
+        if !before || written {
+            return Ok(());
         }
-        for argument in arguments {
-            invocation.arg(*argument);
-        }
-        let mut connection = self.link.connection.clone();
-        self.link
-            .limited(operation, invocation.invoke_async(&mut connection))
-            .await
+        let why = "the connection was lost, and with it what became of the change";
+        Err(self.link.named(Error::unavailable(operation, why)))
     }
 
     /// The name that this key has here.
@@ -114,8 +124,9 @@ impl ConnectRedis {
                 command.arg("EX").arg(seconds);
             }
         }
-        let answer: Option<String> = self.send(operation, &command).await?;
-        Ok(answer.is_some())
+        let sent: Sent<Option<String>> = self.send(operation, &command).await?;
+        self.told(operation, sent.before, sent.answer.is_some())?;
+        Ok(sent.answer.is_some())
     }
 
     /// A rename in two steps.
@@ -148,9 +159,10 @@ impl KeyValue for ConnectRedis {
         let key = self.key(name);
         let mut commands = Pipeline::with_capacity(2);
         commands.get(&key).pttl(&key);
-        let mut connection = self.link.connection.clone();
-        let asked = async { commands.query_async(&mut connection).await };
-        let (value, left): (Option<Vec<u8>>, i64) = self.link.limited(operation, asked).await?;
+        let commands = &commands;
+        let ask = |mut open: Open| async move { commands.query_async(&mut open).await };
+        let sent = self.link.limited(operation, self.link.repeat(2, &[], ask));
+        let (value, left): (Option<Vec<u8>>, i64) = sent.await?.answer;
         let left = match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
             // It went between the two commands.
@@ -191,7 +203,7 @@ impl KeyValue for ConnectRedis {
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        if self.link.connection.is_cluster() {
+        if self.link.is_cluster() {
             let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
             let values = (old.clone(), new.clone());
             let work = async move { kv.move_value(names, values, ttl).await };
@@ -211,8 +223,9 @@ impl KeyValue for ConnectRedis {
     async fn remove(&self, name: &str) -> Result<bool> {
         let mut command = redis::cmd("UNLINK");
         command.arg(self.key(name));
-        let removed: u64 = self.send("destroy", &command).await?;
-        Ok(removed > 0)
+        let sent: Sent<u64> = self.send("destroy", &command).await?;
+        // By the sending before, perhaps.
+        Ok(sent.answer > 0 || sent.before)
     }
 
     /// Scans all keys of the database: its time grows with them.
@@ -226,8 +239,12 @@ impl KeyValue for ConnectRedis {
         let names = keys.into_iter().filter_map(|key| self.name(key));
         let values = stream::iter(names)
             .map(|name| async move {
-                let found = self.get("list", &name).await;
-                Ok(found?.map(|found| (name, found)))
+                match self.get("list", &name).await {
+                    Ok(found) => Ok(found.map(|found| (name, found))),
+                    // A key that holds something else costs only itself.
+                    Err(Error::Corrupt { .. }) => Ok(None),
+                    Err(error) => Err(error),
+                }
             })
             .buffered(AT_ONCE)
             .try_filter_map(|found| async move { Ok::<_, Error>(found) })

@@ -63,4 +63,8 @@ impl Scripts {
             take: Script::new(TAKE),
         }
     }
+
+    pub(super) fn all(&self) -> [&Script; 4] {
+        [&self.swap, &self.extend, &self.rename, &self.take]
+    }
 }

@@ -1,0 +1,108 @@
+//! Whether the server lets its user run what a store needs.
+
+use redis::Script;
+use session_core::{Error, Result};
+
+use crate::command::{convert, eval};
+use crate::connection::Open;
+use crate::error::is_forbidden;
+use crate::link::Link;
+
+/// The commands of a store, in an order in which each finds a key of its type: `$` is the key, `@` a
+/// time ten seconds on.
+pub(crate) const NATIVE: &[&str] = &[
+    "TIME",
+    "SCAN 0 COUNT 1",
+    "ZADD $ GT 1 x",
+    "ZCOUNT $ -inf 0",
+    "ZRANGE $ -1 -1 WITHSCORES",
+    "ZREMRANGEBYRANK $ 7 9",
+    "ZSCAN $ 0",
+    "PERSIST $",
+    "PEXPIREAT $ @",
+    "ZREM $ x",
+    "SET $ x PXAT @",
+    "GET $",
+    "MGET $",
+    "GETRANGE $ 0 0",
+    "SETRANGE $ 0 y",
+    "STRLEN $",
+    "PTTL $",
+    "UNLINK $",
+    "DEL $",
+];
+
+/// Those of the layout of connect-redis.
+#[cfg(feature = "express")]
+pub(crate) const EXPRESS: &[&str] = &[
+    "SCAN 0 COUNT 1",
+    "SET $ x NX EX 10",
+    "GET $",
+    "PTTL $",
+    "EXISTS $",
+    "PERSIST $",
+    "EXPIRE $ 10",
+    "UNLINK $",
+    "DEL $",
+];
+
+/// KEYS: a key of nobody's. ARGV: commands to try. Answers with those that fail and why, in turns.
+///
+/// One script, so that nothing is left behind if the connection breaks.
+const PROBE: &str = r"
+local clock = redis.pcall('TIME')
+local soon = clock.err and '4102444800000' or string.format('%.0f', clock[1] * 1000 + 10000)
+local failed = {}
+for _, line in ipairs(ARGV) do
+    local words = {}
+    for word in string.gmatch(line, '%S+') do
+        words[#words + 1] = word == '$' and KEYS[1] or word == '@' and soon or word
+    end
+    local answer = redis.pcall(unpack(words))
+    if type(answer) == 'table' and answer.err then
+        failed[#failed + 1] = words[1]
+        failed[#failed + 1] = answer.err
+    end
+end
+return failed
+";
+
+/// Tries `commands` on the key `scratch`.
+pub(crate) async fn commands(link: &Link, scratch: &str, commands: &[&str]) -> Result<()> {
+    let script = Script::new(PROBE);
+    let mut command = eval(&script, &[scratch]);
+    command.arg(commands);
+    // The server may know it already, from a user who might teach it.
+    let script = &script;
+    let teach = |mut open: Open| async move { script.load_async(&mut open).await };
+    link.limited("migrate", link.repeat(1, &[], teach)).await?;
+    let (command, scripts) = (&command, [script]);
+    let ask = |mut open: Open| async move { command.query_async(&mut open).await };
+    let sent = link
+        .limited("migrate", link.repeat(1, &scripts, ask))
+        .await?;
+    let mut failed: Vec<String> = convert(Some(sent.answer))?;
+    let mut refused = Vec::new();
+    while let Some(why) = failed.pop() {
+        let Some(name) = failed.pop() else { break };
+        if is_forbidden(&why) {
+            refused.push(name);
+        } else if why.contains("syntax error") || why.contains("Unknown Redis command") {
+            return Err(Error::misconfigured(format!(
+                "{} is older than 6.2: it does not know all of {name}",
+                link.server()
+            )));
+        }
+        // Whatever else is wrong (no memory, no replica) the operations will tell, and it may pass.
+    }
+    if refused.is_empty() {
+        // The cluster's map, which listings need too.
+        return link.nodes("migrate").await.map(drop);
+    }
+    refused.reverse();
+    Err(Error::misconfigured(format!(
+        "the user at {} may not run {}, which sessions need (docs/operations.md lists the commands)",
+        link.server(),
+        refused.join(", ")
+    )))
+}

@@ -1,0 +1,188 @@
+//! A server's URL.
+
+use std::time::Duration;
+
+use redis::io::tcp::{TcpSettings, socket2};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use session_core::{Error, Result};
+
+/// How often a connection over which nothing comes is asked for a sign of life before it is given up.
+const PROBES: u32 = 3;
+
+/// The options that a URL may have, by whether it names a socket's path.
+const OPTIONS: [(bool, &[&str]); 2] = [
+    (false, &["protocol"]),
+    (true, &["protocol", "db", "user", "pass"]),
+];
+
+/// A client for the server at `url`, whose operations take so long at most: of RESP3, unless the URL
+/// names a protocol. `ca` is the certificate, in PEM, of the authority that signs the server's.
+pub(crate) fn client(url: &str, timeout: Duration, ca: Option<Vec<u8>>) -> Result<Client> {
+    let scheme = url.split(':').next().unwrap_or_default();
+    let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
+    check_options(scheme, query)?;
+    check_fragment(scheme, fragment)?;
+    let info = url.into_connection_info().map_err(wrong)?;
+    let mut settings = info.redis_settings().clone();
+    if !options(query).any(|name| name == "protocol") {
+        settings = settings.set_protocol(ProtocolVersion::RESP3);
+    }
+    let info = info
+        .set_redis_settings(settings)
+        .set_tcp_settings(tcp_settings(timeout));
+    open(info, scheme, ca)
+}
+
+fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Client> {
+    let Some(ca) = ca else {
+        return Client::open(info).map_err(wrong);
+    };
+    if !is_tls(scheme) {
+        return Err(Error::misconfigured(
+            "a certificate authority needs a rediss:// or valkeys:// URL",
+        ));
+    }
+    #[cfg(feature = "tls")]
+    {
+        let certificates = redis::TlsCertificates {
+            client_tls: None,
+            root_cert: Some(ca),
+        };
+        Client::build_with_tls(info, certificates).map_err(wrong)
+    }
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = ca;
+        Err(Error::misconfigured(
+            "a certificate authority needs the feature \"tls\" of session-redis",
+        ))
+    }
+}
+
+/// A peer that is gone without a word is found out: by probes when nothing is sent, and by what it
+/// does not acknowledge.
+fn tcp_settings(timeout: Duration) -> TcpSettings {
+    // Whole seconds are what systems count in.
+    let after = timeout.max(Duration::from_secs(1));
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(after)
+        .with_interval(Duration::from_secs(1))
+        .with_retries(PROBES);
+    let settings = TcpSettings::default().set_keepalive(keepalive);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(after);
+    settings
+}
+
+fn is_tls(scheme: &str) -> bool {
+    matches!(scheme, "rediss" | "valkeys")
+}
+
+fn options(query: &str) -> impl Iterator<Item = &str> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split('=').next().unwrap_or_default())
+}
+
+fn check_options(scheme: &str, query: &str) -> Result<()> {
+    let is_socket = scheme.ends_with("unix");
+    let known = OPTIONS.iter().find(|(of, _)| *of == is_socket);
+    let known = known.map_or(&[][..], |(_, known)| known);
+    match options(query).find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::misconfigured(format!(
+            "invalid option {name:?} in the URL: {scheme} URLs take {}",
+            known.join(", ")
+        ))),
+    }
+}
+
+/// The driver heeds only `#insecure`, and only with TLS.
+fn check_fragment(scheme: &str, fragment: &str) -> Result<()> {
+    if fragment.is_empty() || (fragment == "insecure" && is_tls(scheme)) {
+        return Ok(());
+    }
+    Err(Error::misconfigured(format!(
+        "invalid URL: {scheme} URLs take no #fragment; write a \"#\" in a name or password as %23"
+    )))
+}
+
+/// What the driver says of a URL, which is never the URL.
+fn wrong(error: redis::RedisError) -> Error {
+    let text = error.to_string();
+    let why = text.replace(&format!(" - {:?}", error.kind()), "");
+    Error::misconfigured(format!("invalid Redis URL: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn refused(url: &str) -> String {
+        let error = client(url, LIMIT, None).expect_err(url);
+        assert!(matches!(error, Error::Misconfigured { .. }), "{url}");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("hunter2"), "{text}");
+        error.to_string()
+    }
+
+    #[test]
+    fn the_protocol_is_resp3_unless_the_url_says_another() {
+        for (url, protocol) in [
+            ("redis://h", ProtocolVersion::RESP3),
+            ("valkey://u:secret@h:1/2", ProtocolVersion::RESP3),
+            ("redis://h/?protocol=resp2", ProtocolVersion::RESP2),
+            ("redis://h/?protocol=2", ProtocolVersion::RESP2),
+            (
+                "unix:/run/redis.sock?protocol=resp3&db=1",
+                ProtocolVersion::RESP3,
+            ),
+            ("redis+unix:///run/redis.sock", ProtocolVersion::RESP3),
+        ] {
+            let client = client(url, LIMIT, None).expect(url);
+            let info = client.get_connection_info();
+            assert_eq!(info.redis_settings().protocol(), protocol, "{url}");
+        }
+        let client = client("redis://u:secret@h:1/2", LIMIT, None).expect("a URL");
+        let info = client.get_connection_info().redis_settings().clone();
+        assert_eq!((info.username(), info.db()), (Some("u"), 2));
+    }
+
+    #[test]
+    fn a_silent_peer_is_found_out() {
+        let client = client("redis://h", LIMIT, None).expect("a URL");
+        let settings = client.get_connection_info().tcp_settings().clone();
+        assert!(settings.keepalive().is_some());
+        #[cfg(target_os = "linux")]
+        assert_eq!(settings.user_timeout(), Some(LIMIT));
+    }
+
+    #[test]
+    fn what_a_url_may_not_have_is_named() {
+        for (url, named) in [
+            ("redis://:hunter2@h/?tabel=x", "\"tabel\""),
+            (
+                "redis://:hunter2@h/?protocl=resp2&protocol=3",
+                "\"protocl\"",
+            ),
+            ("redis://:hunter2@h/?db=1", "\"db\""),
+            ("unix:/s?passs=hunter2", "\"passs\""),
+            ("redis://:hunter2@h/?protocol=resp4", "resp4"),
+            ("redis://:hunter2@h/#insecure", "#fragment"),
+            ("rediss://:hunter2@h/?protocol=resp3#x", "#fragment"),
+            ("redis://:hunter2@h/x", "database number"),
+            ("nonsense://u:hunter2@h", "did not parse"),
+        ] {
+            let text = refused(url);
+            assert!(text.contains(named), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_for_tls() {
+        let error = client("redis://h", LIMIT, Some(b"x".to_vec())).expect_err("no TLS");
+        assert!(error.to_string().contains("rediss://"), "{error}");
+    }
+}

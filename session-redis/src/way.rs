@@ -1,0 +1,206 @@
+//! The connection that is used now, and when another takes its place.
+//!
+//! The driver opens a connection again when it has seen it break. Two faults it does not see: a
+//! connection that stays open while nothing comes back any more, and one to a server that is not the
+//! primary any more. And an attempt to connect that was refused for another reason than the network
+//! (a password that was wrong for a while, too many clients) it never makes again.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+#[cfg(feature = "cluster")]
+use redis::cluster::ClusterConfig;
+use redis::{RedisError, RedisResult};
+
+use crate::connection::{Open, Origin};
+use crate::error::{forbids, leads_elsewhere, refuses_connection};
+
+/// A connection younger than this leads to where its address leads now: another one helps nothing.
+const RECENT: Duration = Duration::from_millis(100);
+
+/// The way to the server.
+pub(crate) struct Way {
+    pub(crate) origin: Origin,
+    /// How long an operation may take.
+    timeout: Duration,
+    current: Mutex<Current>,
+    /// Whether a call over the current connection was given up, and no answer has come since.
+    is_silent: AtomicBool,
+}
+
+struct Current {
+    open: Open,
+    /// How many there were before it.
+    number: u64,
+    made: Instant,
+    /// Since when calls that were given up have waited.
+    silent_since: Option<Instant>,
+}
+
+/// A call that is under way. When it is dropped without an answer, its connection is suspect.
+pub(crate) struct Call<'a> {
+    way: &'a Way,
+    pub(crate) open: Open,
+    number: u64,
+    began: Instant,
+    is_over: bool,
+}
+
+impl Way {
+    /// Connects.
+    pub(crate) async fn connect(origin: Origin, timeout: Duration) -> RedisResult<Self> {
+        let open = match &origin {
+            Origin::Client(client) => {
+                let config = manager_config(timeout);
+                let manager = ConnectionManager::new_with_config(client.clone(), config);
+                Open::Single(manager.await?)
+            }
+            #[cfg(feature = "cluster")]
+            Origin::ClusterClient(client) => {
+                let config = cluster_config(timeout);
+                Open::Cluster(client.get_async_connection_with_config(config).await?)
+            }
+            Origin::Given(manager) => Open::Single(manager.clone()),
+            #[cfg(feature = "cluster")]
+            Origin::GivenCluster(connection) => Open::Cluster(connection.clone()),
+        };
+        Ok(Self {
+            origin,
+            timeout,
+            current: Mutex::new(Current {
+                open,
+                number: 0,
+                made: Instant::now(),
+                silent_since: None,
+            }),
+            is_silent: AtomicBool::new(false),
+        })
+    }
+
+    /// Begins a call.
+    pub(crate) fn call(&self) -> Call<'_> {
+        let current = self.current();
+        Call {
+            way: self,
+            open: current.open.clone(),
+            number: current.number,
+            began: Instant::now(),
+            is_over: false,
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another connection, which opens when it is first used; none where the caller gave the old one.
+    fn another(&self) -> Option<Open> {
+        match &self.origin {
+            Origin::Client(client) => {
+                let config = manager_config(self.timeout);
+                let manager = ConnectionManager::new_lazy_with_config(client.clone(), config);
+                manager.ok().map(Open::Single)
+            }
+            #[cfg(feature = "cluster")]
+            Origin::ClusterClient(client) => {
+                let config = cluster_config(self.timeout);
+                let connection = client.get_pending_async_connection_with_config(config);
+                Some(Open::Cluster(connection))
+            }
+            Origin::Given(_) => None,
+            #[cfg(feature = "cluster")]
+            Origin::GivenCluster(_) => None,
+        }
+    }
+
+    fn replace(&self, current: &mut Current) -> bool {
+        let Some(open) = self.another() else {
+            return false;
+        };
+        current.open = open;
+        current.number += 1;
+        current.made = Instant::now();
+        current.silent_since = None;
+        self.is_silent.store(false, Relaxed);
+        true
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.fmt(f)
+    }
+}
+
+impl Call<'_> {
+    /// An answer has come.
+    pub(crate) fn answered(mut self) {
+        self.is_over = true;
+        let way = self.way;
+        if way.is_silent.load(Relaxed) {
+            way.is_silent.store(false, Relaxed);
+            way.current().silent_since = None;
+        }
+    }
+
+    /// The call has failed so. Says whether another connection is there to try again with: nothing
+    /// was done then.
+    pub(crate) fn failed(mut self, error: &RedisError) -> bool {
+        if error.is_timeout() {
+            // Dropping it tells how long that was.
+            return false;
+        }
+        self.is_over = true;
+        let nothing_done = leads_elsewhere(error) || refuses_connection(error);
+        // The same may have been said when the driver connected again by itself.
+        if !nothing_done && !forbids(error) {
+            return false;
+        }
+        let mut current = self.way.current();
+        if current.number != self.number {
+            return nothing_done;
+        }
+        if current.made.elapsed() < RECENT {
+            return false;
+        }
+        tracing::debug!(%error, "another Redis connection takes the place of one that does not serve");
+        self.way.replace(&mut current) && nothing_done
+    }
+}
+
+impl Drop for Call<'_> {
+    /// Its caller has given up or gone away. One who gave up early proves nothing; several do who
+    /// have waited for long together.
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let mut current = self.way.current();
+        if current.number != self.number {
+            return;
+        }
+        let since = *current.silent_since.get_or_insert(self.began);
+        self.way.is_silent.store(true, Relaxed);
+        if since.elapsed() >= self.way.timeout / 2 && self.way.replace(&mut current) {
+            tracing::debug!("another Redis connection takes the place of one that is silent");
+        }
+    }
+}
+
+fn manager_config(timeout: Duration) -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout))
+        .set_min_delay(Duration::from_millis(50))
+        .set_number_of_retries(1)
+}
+
+#[cfg(feature = "cluster")]
+fn cluster_config(timeout: Duration) -> ClusterConfig {
+    ClusterConfig::new()
+        .set_connection_timeout(timeout)
+        .set_response_timeout(timeout)
+}
