@@ -56,11 +56,19 @@ pub(crate) async fn redis(mut location: Location<'_>) -> Result<Arc<dyn SessionS
     set!(
         builder,
         prefix = location.take("prefix"),
+        ca_file = location.take("ca_file"),
         timeout = location.take_duration("timeout")?,
         max_data = location.take_parsed("max_data", "1048576")?,
         migrate = location.take_parsed("migrate", "true or false")?,
     );
-    location.finish(&["prefix", "timeout", "max_data", "migrate"])?;
+    let ours = ["prefix", "timeout", "max_data", "migrate", "ca_file"];
+    location.finish(&ours)?;
+    let drivers: &[_] = if location.scheme().ends_with("unix") {
+        &["protocol", "db", "user", "pass"]
+    } else {
+        &["protocol"]
+    };
+    location.refuse_unknown(drivers, &ours)?;
     Ok(Arc::new(builder.connect(&location.driver_url()).await?))
 }
 missing!("redis", redis);

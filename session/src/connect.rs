@@ -8,10 +8,15 @@ use crate::backends;
 use crate::location::Location;
 
 /// Every scheme, with the feature it needs.
-const SCHEMES: [(&str, &str); 7] = [
+const SCHEMES: [(&str, &str); 12] = [
     ("memory", "memory"),
     ("redis", "redis"),
     ("rediss", "redis"),
+    ("valkey", "redis"),
+    ("valkeys", "redis"),
+    ("unix", "redis"),
+    ("redis+unix", "redis"),
+    ("valkey+unix", "redis"),
     ("mongodb", "mongo"),
     ("mongodb+srv", "mongo"),
     ("mysql", "mysql"),
@@ -26,6 +31,7 @@ const SCHEMES: [(&str, &str); 7] = [
 /// | option | for | meaning |
 /// |---|---|---|
 /// | `prefix` | Redis | what keys begin with; default `session:` |
+/// | `ca_file` | Redis with TLS | a PEM file: the authority that signs the server's certificate |
 /// | `collection` | MongoDB | default `session_store` |
 /// | `table` | MySQL, MariaDB | default `sessions` |
 /// | `timeout` | all but memory | the longest a store operation may take, such as `500ms` or `5s` (the default) |
@@ -68,7 +74,7 @@ fn unknown(scheme: &str) -> Error {
     let known: Vec<String> = SCHEMES
         .iter()
         .map(|(scheme, _)| match *scheme {
-            "memory" => "memory:".to_owned(),
+            "memory" | "unix" | "redis+unix" | "valkey+unix" => format!("{scheme}:"),
             scheme => format!("{scheme}://"),
         })
         .collect();

@@ -24,7 +24,7 @@
 //! | feature | URLs | store |
 //! |---|---|---|
 //! | `memory` (default) | `memory:` | [`session-memory`](https://docs.rs/session-memory) |
-//! | `redis` | `redis://` `rediss://` | `session-redis` |
+//! | `redis` | `redis://` `rediss://` `valkey://` `valkeys://` `unix:` | `session-redis` |
 //! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
 //! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
 //!

@@ -7,8 +7,9 @@ use std::time::Duration;
 use session_core::{Error, Result};
 
 /// All options that are ours, whichever backend they are for.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "prefix",
+    "ca_file",
     "collection",
     "table",
     "timeout",
@@ -28,6 +29,8 @@ pub(crate) struct Location<'a> {
     theirs: Vec<&'a str>,
     /// Our options, decoded.
     ours: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What follows the query, with its `#`.
+    fragment: &'a str,
 }
 
 impl<'a> Location<'a> {
@@ -39,6 +42,7 @@ impl<'a> Location<'a> {
         };
         // Not a URL parser's work: MongoDB's URLs name several hosts.
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match form_urlencoded::parse(pair.as_bytes()).next() {
@@ -51,6 +55,7 @@ impl<'a> Location<'a> {
             base,
             theirs,
             ours,
+            fragment,
         })
     }
 
@@ -61,9 +66,10 @@ impl<'a> Location<'a> {
     /// The URL without our options.
     pub(crate) fn driver_url(&self) -> String {
         if self.theirs.is_empty() {
-            return self.base.to_owned();
+            return format!("{}{}", self.base, self.fragment);
         }
-        format!("{}?{}", self.base, self.theirs.join("&"))
+        let theirs = self.theirs.join("&");
+        format!("{}?{theirs}{}", self.base, self.fragment)
     }
 
     /// Takes the option `name` out, as text.
@@ -104,6 +110,22 @@ impl<'a> Location<'a> {
                 "{}: URLs take no {name} option, or only one; they take {}",
                 self.scheme,
                 known.join(", ")
+            ))),
+        }
+    }
+
+    /// Fails if the driver's part has an option that the driver does not know, where the driver
+    /// itself says nothing of it or does not know of `ours`.
+    #[cfg(feature = "redis")]
+    pub(crate) fn refuse_unknown(&self, drivers: &[&str], ours: &[&str]) -> Result<()> {
+        let names = self.theirs.iter().map(|pair| pair.split('=').next());
+        match names.flatten().find(|name| !drivers.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::misconfigured(format!(
+                "invalid option {name:?} in the URL: {} URLs take {}, {}",
+                self.scheme,
+                ours.join(", "),
+                drivers.join(", ")
             ))),
         }
     }
@@ -170,6 +192,17 @@ mod tests {
         ] {
             assert_eq!(Location::parse(url).expect("a URL").driver_url(), url);
         }
+    }
+
+    #[test]
+    fn a_fragment_is_no_part_of_an_option() {
+        let url = "rediss://h/?protocol=resp3&prefix=a#insecure";
+        let mut location = Location::parse(url).expect("a URL");
+        assert_eq!(location.take("prefix").as_deref(), Some("a"));
+        assert_eq!(location.driver_url(), "rediss://h/?protocol=resp3#insecure");
+        let mut location = Location::parse("redis://h/?prefix=a#b").expect("a URL");
+        assert_eq!(location.take("prefix").as_deref(), Some("a"));
+        assert_eq!(location.driver_url(), "redis://h/#b");
     }
 
     #[test]
