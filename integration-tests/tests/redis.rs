@@ -1,4 +1,4 @@
-//! The suite on Redis, and on a Redis Cluster of three nodes.
+//! The suite on Redis, on Valkey, and on a Redis Cluster of three nodes.
 
 use std::sync::OnceLock;
 
@@ -10,6 +10,7 @@ use session_redis::redis::cluster::ClusterClient;
 use session_redis::redis::cluster_async::ClusterConnection;
 use session_redis::{RedisStore, redis};
 
+/// Redis or Valkey.
 struct Redis(Option<&'static Server>);
 
 impl Redis {
@@ -21,7 +22,7 @@ impl Redis {
 #[async_trait]
 impl StoreFactory for Redis {
     fn absent(&self) -> Option<&'static str> {
-        self.0.is_none().then_some("SESSION_TEST_SKIP names redis")
+        self.0.is_none().then_some("SESSION_TEST_SKIP names it")
     }
 
     async fn open(&self, namespace: &str) -> Result<TestStore> {
@@ -50,6 +51,7 @@ impl StoreFactory for Redis {
 }
 
 conformance_tests!(Redis(servers::redis()));
+conformance_tests!(valkey, Redis(servers::valkey()));
 
 /// Three nodes, started from binaries whatever else is tested; the servers end with the process.
 struct Cluster(Option<&'static RedisCluster>);

@@ -36,7 +36,15 @@ enum Setup {
 
 /// Starts the shared server of a kind, which ends with this process.
 pub(super) fn start_shared(kind: Kind) -> Result<Found, String> {
-    let server = Private::try_start(kind, &[], Setup::Whole)?;
+    share(Private::try_start(kind, names(kind), &[], Setup::Whole)?)
+}
+
+/// Starts the shared Valkey server, which ends with this process.
+pub(super) fn start_shared_valkey() -> Result<Found, String> {
+    share(Private::try_start(Kind::Redis, VALKEY, &[], Setup::Whole)?)
+}
+
+fn share(server: Private) -> Result<Found, String> {
     let found = Found {
         url: server.url.clone(),
         how: format!("binary {}", server.command[0]),
@@ -53,7 +61,7 @@ impl Private {
     /// If there is none or it does not start.
     #[must_use]
     pub fn start(kind: Kind, arguments: &[&str]) -> Self {
-        let started = Self::try_start(kind, arguments, Setup::Whole);
+        let started = Self::try_start(kind, names(kind), arguments, Setup::Whole);
         started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
     }
 
@@ -64,12 +72,27 @@ impl Private {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_bare(kind: Kind, arguments: &[&str]) -> Self {
-        let started = Self::try_start(kind, arguments, Setup::Bare);
+        let started = Self::try_start(kind, names(kind), arguments, Setup::Bare);
         started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
     }
 
-    fn try_start(kind: Kind, arguments: &[&str], setup: Setup) -> Result<Self, String> {
-        let binary = find_binary(kind)?;
+    /// Starts a Valkey server, as [`start`](Self::start) does others.
+    ///
+    /// # Panics
+    /// If there is none or it does not start.
+    #[must_use]
+    pub fn valkey(arguments: &[&str]) -> Self {
+        let started = Self::try_start(Kind::Redis, VALKEY, arguments, Setup::Whole);
+        started.unwrap_or_else(|why| panic!("a private Valkey server: {why}"))
+    }
+
+    fn try_start(
+        kind: Kind,
+        names: &[&str],
+        arguments: &[&str],
+        setup: Setup,
+    ) -> Result<Self, String> {
+        let binary = find_binary(names)?;
         let folder = tempfile::Builder::new()
             .prefix("session-test-")
             .tempdir()
@@ -169,12 +192,19 @@ pub(super) fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-fn find_binary(kind: Kind) -> Result<String, String> {
-    let names: &[&str] = match kind {
+/// What Valkey's server is called.
+const VALKEY: &[&str] = &["valkey-server"];
+
+/// What servers of a kind are called.
+fn names(kind: Kind) -> &'static [&'static str] {
+    match kind {
         Kind::Redis => &["redis-server", "valkey-server"],
         Kind::Mongo => &["mongod"],
         Kind::Mysql => &["mariadbd", "mysqld"],
-    };
+    }
+}
+
+fn find_binary(names: &[&str]) -> Result<String, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers where only root's PATH looks.
     let folders: Vec<PathBuf> = std::env::split_paths(&path)

@@ -26,7 +26,33 @@ pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
         report(&format!("{name}: SKIPPED, for SESSION_TEST_SKIP names it"));
         return Ok(None);
     }
-    let found = look_everywhere(kind).map_err(|tried| advice(kind, &tried))?;
+    let found = look_everywhere(kind).map_err(|tried| advice(name, &url_variable(name), &tried))?;
+    describe(name, kind, found).map(Some)
+}
+
+/// Looks for Valkey, which the tests run on besides Redis: by its URL, or a binary whatever the
+/// others come from.
+pub(super) fn find_valkey() -> Result<Option<Server>, String> {
+    let name = "valkey";
+    if is_skipped(name) || is_skipped(Kind::Redis.name()) {
+        report(&format!(
+            "{name}: SKIPPED, for SESSION_TEST_SKIP names it or redis"
+        ));
+        return Ok(None);
+    }
+    let variable = url_variable(name);
+    let found = match url_in(&variable) {
+        Ok(found) => found,
+        Err(unset) => {
+            let started = binary::start_shared_valkey();
+            started.map_err(|why| advice(name, &variable, &[unset, why]))?
+        }
+    };
+    describe(name, Kind::Redis, found).map(Some)
+}
+
+/// Asks the server that was found what it is, and reports it.
+fn describe(name: &str, kind: Kind, found: Found) -> Result<Server, String> {
     let version = on_own_runtime(version::of(kind, &found.url));
     let version = version.map_err(|error| {
         let how = &found.how;
@@ -34,10 +60,10 @@ pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
     })?;
     let description = format!("{version}, {}", found.how);
     report(&format!("{name}: {description}"));
-    Ok(Some(Server {
+    Ok(Server {
         url: found.url,
         description,
-    }))
+    })
 }
 
 fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
@@ -62,13 +88,7 @@ fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
 
 fn look(kind: Kind, place: Place) -> Result<Found, String> {
     match place {
-        Place::Url => {
-            let variable = url_variable(kind);
-            match std::env::var(&variable) {
-                Ok(url) if !url.is_empty() => Ok(Found { url, how: variable }),
-                _ => Err(format!("{variable} is not set")),
-            }
-        }
+        Place::Url => url_in(&url_variable(kind.name())),
         Place::Docker => on_own_runtime(docker::start(kind)),
         Place::Binaries => binary::start_shared(kind),
     }
@@ -100,17 +120,25 @@ pub(super) fn is_test_skipped(name: &str) -> bool {
     skipped
 }
 
-fn url_variable(kind: Kind) -> String {
-    format!("SESSION_TEST_{}_URL", kind.name().to_uppercase())
+fn url_variable(name: &str) -> String {
+    format!("SESSION_TEST_{}_URL", name.to_uppercase())
 }
 
-fn advice(kind: Kind, tried: &[String]) -> String {
-    let name = kind.name();
+fn url_in(variable: &str) -> Result<Found, String> {
+    match std::env::var(variable) {
+        Ok(url) if !url.is_empty() => Ok(Found {
+            url,
+            how: variable.to_owned(),
+        }),
+        _ => Err(format!("{variable} is not set")),
+    }
+}
+
+fn advice(name: &str, variable: &str, tried: &[String]) -> String {
     format!(
-        "no {name} server to test against:\n  {}\nSet {}, or start a Docker engine, or install a \
+        "no {name} server to test against:\n  {}\nSet {variable}, or start a Docker engine, or install a \
          server, or run ./test.sh, which does it all; SESSION_TEST_SKIP={name} goes without.",
-        tried.join("\n  "),
-        url_variable(kind)
+        tried.join("\n  ")
     )
 }
 

@@ -1,6 +1,6 @@
 //! The database servers that tests run against: found, or started and ended with the process.
 //!
-//! Each of [`redis()`], [`mongo()`] and [`mysql()`] looks once a process: for a URL in the environment,
+//! Each of [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] looks once a process: for a URL in the environment,
 //! for a Docker engine, for a server binary on `PATH`. `integration-tests/servers/README.md` tells
 //! the variables that steer this. [`ExpressApp`] is the other side for tests of sharing sessions with
 //! Express, and [`Client`] a browser that visits both.
@@ -84,6 +84,16 @@ fn found(search: &'static Search) -> Option<&'static Server> {
 pub fn redis() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
     found(SERVER.get_or_init(|| lookup::find(Kind::Redis)))
+}
+
+/// The shared Valkey server, from its URL or a binary; `None` if `SESSION_TEST_SKIP` names it or
+/// Redis.
+///
+/// # Panics
+/// If there is none; the message says what to do.
+pub fn valkey() -> Option<&'static Server> {
+    static SERVER: OnceLock<Search> = OnceLock::new();
+    found(SERVER.get_or_init(lookup::find_valkey))
 }
 
 /// The shared MongoDB server; `None` if `SESSION_TEST_SKIP` names it.
