@@ -1,8 +1,12 @@
 //! What only Redis has: a cluster, scripts that are forgotten, keys that expire by themselves.
 
+mod damage;
 mod lost;
 mod owners;
 mod proxy;
+mod refusals;
+mod rights;
+mod wrong_way;
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! A way to the server on which answers are lost.
+//! A way to the server on which answers are lost, held back or replaced.
 
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,12 +15,26 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    /// The server's port.
-    server: u16,
+    /// The port of the server that new connections lead to.
+    server: AtomicU16,
+    /// How many connections there were.
+    connections: AtomicUsize,
+    /// What happens on the first so many connections.
+    fault: Mutex<(usize, Fault)>,
     /// The command whose answer is the next to be lost.
     command: Mutex<Option<&'static str>>,
     /// Whether connections get through.
     open: watch::Sender<bool>,
+}
+
+/// What happens on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// What comes is taken, and nothing is answered.
+    Silence,
+    /// Each command is answered with this line, and does not reach the server.
+    Refusal(&'static str),
 }
 
 impl Proxy {
@@ -27,7 +42,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let shared = Arc::new(Shared {
-            server,
+            server: AtomicU16::new(server),
+            connections: AtomicUsize::new(0),
+            fault: Mutex::new((0, Fault::None)),
             command: Mutex::default(),
             open: watch::Sender::new(true),
         });
@@ -44,10 +61,41 @@ impl Proxy {
         Self { port, shared }
     }
 
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}/", self.address())
+    }
+
     /// A store whose connection comes this way.
     pub(crate) async fn store(&self) -> RedisStore {
-        let url = format!("redis://127.0.0.1:{}/", self.port);
-        RedisStore::connect(&url).await.expect("set up")
+        RedisStore::connect(&self.url()).await.expect("set up")
+    }
+
+    /// New connections lead to the server at this port; those there are stay where they are.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.shared.server.store(port, Ordering::SeqCst);
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// The connections that are open stay so, and nothing comes back over them any more.
+    pub(crate) fn fall_silent(&self) {
+        self.strike(Fault::Silence);
+    }
+
+    /// Over the connections that are open, each command is answered with this line.
+    pub(crate) fn refuse(&self, line: &'static str) {
+        self.strike(Fault::Refusal(line));
+    }
+
+    fn strike(&self, fault: Fault) {
+        *self.shared.fault.lock().expect("whole") = (self.connections(), fault);
     }
 
     /// Loses the answer to the next such command: the server does what was asked, the connection
@@ -71,7 +119,9 @@ impl Shared {
     async fn pass_on(&self, mut client: TcpStream) -> std::io::Result<()> {
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.expect("still there");
-        let mut server = TcpStream::connect(("127.0.0.1", self.server)).await?;
+        let number = self.connections.fetch_add(1, Ordering::SeqCst);
+        let port = self.server.load(Ordering::SeqCst);
+        let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
         let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
         loop {
             tokio::select! {
@@ -80,7 +130,15 @@ impl Shared {
                     if question.is_empty() {
                         return Ok(());
                     }
-                    server.write_all(question).await?;
+                    match self.fault(number) {
+                        Fault::None => server.write_all(question).await?,
+                        Fault::Silence => continue,
+                        Fault::Refusal(line) => {
+                            let lines = format!("-{line}\r\n").repeat(commands(question));
+                            client.write_all(lines.as_bytes()).await?;
+                            continue;
+                        }
+                    }
                     if self.loses(question) {
                         let _answer = server.read(&mut answer).await?;
                         // It may have more to do than to give the first answer.
@@ -100,6 +158,15 @@ impl Shared {
         }
     }
 
+    fn fault(&self, connection: usize) -> Fault {
+        let (until, fault) = *self.fault.lock().expect("whole");
+        if connection < until {
+            fault
+        } else {
+            Fault::None
+        }
+    }
+
     fn loses(&self, question: &[u8]) -> bool {
         let mut command = self.command.lock().expect("whole");
         let question = String::from_utf8_lossy(question);
@@ -109,4 +176,13 @@ impl Shared {
         }
         loses
     }
+}
+
+/// How many commands these bytes are, if they are whole and no argument looks like one.
+fn commands(question: &[u8]) -> usize {
+    let is_command = |line: &&[u8]| line.first() == Some(&b'*');
+    question
+        .split(|byte| *byte == b'\n')
+        .filter(is_command)
+        .count()
 }
