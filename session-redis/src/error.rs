@@ -281,6 +281,19 @@ mod tests {
                 Kind::Misconfigured,
             ),
             (
+                "UNBLOCKED force unblock from blocking operation",
+                Kind::Unavailable,
+            ),
+            ("ERR max number of clients reached", Kind::Unavailable),
+            (
+                "ERR The user executing the script can't run this command or subcommand",
+                Kind::Misconfigured,
+            ),
+            (
+                "ERR ACL failure in script: User a has no permissions to run the 'get' command",
+                Kind::Misconfigured,
+            ),
+            (
                 "NOPERM this user has no permissions to run 'evalsha'",
                 Kind::Misconfigured,
             ),

@@ -1,10 +1,14 @@
 //! Answers that are lost with their connection: the store sends again, and says what it knows.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use integration_tests::servers::{self, Kind, Private};
-use session_core::{Ended, Saved, SessionDirectory, SessionId, SessionStore, Stamp, Version};
-use session_redis::RedisStore;
+use session_core::{
+    Ended, Error, Saved, SessionDirectory, SessionId, SessionStore, Stamp, Timeout, Version,
+};
+use session_redis::express::{Express, ExpressStore};
+use session_redis::{ErrorKind, RedisStore};
 
 use crate::proxy::Proxy;
 use crate::{SECOND, ask, draft, id, number, owner};
@@ -275,4 +279,52 @@ async fn an_answer_tells_owner_and_age_of_what_was_destroyed() {
     let listed = number(&stage.server.url, &["ZCARD", &keys[0]]).await;
     assert_eq!(listed, 1, "the stage's own");
     stage.proxy.open();
+}
+
+/// Express' values do not say who wrote them, so what a lost answer leaves open is said to be open.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_express_that_is_lost_is_no_other_writers_doing() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let server = Private::start(Kind::Redis, &[]);
+    let proxy = Proxy::start(server.port).await;
+    let store = ExpressStore::builder(Express::new("keyboard cat"));
+    let store = store.connect(&proxy.url()).await.expect("set up");
+    let name = |n: u32| SessionId::plain(&format!("{n:032}")).expect("valid");
+    let losing = async |command, call: Pin<Box<dyn Future<Output = Result<bool, Error>> + '_>>| {
+        proxy.lose(command);
+        let interrupted = async {
+            proxy.lost().await;
+            ask(&server.url, &["SCRIPT", "FLUSH"]).await;
+            proxy.open();
+        };
+        tokio::join!(call, interrupted).0
+    };
+    for n in 0..3 {
+        let (id, first, second) = (name(n), draft(), draft());
+        let create = async { Ok(store.create(&id, &first).await?.is_done()) };
+        let error = losing("NX", Box::pin(create)).await.expect_err("open");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        // The same write again is known by what it has left.
+        let again = store.create(&id, &first).await.expect("up");
+        let Saved::Done(version) = again else {
+            panic!("{again:?}");
+        };
+        let touch = async {
+            let touched = store.touch(&id, Timeout::After(3_000 * SECOND)).await?;
+            Ok(touched.is_some())
+        };
+        assert_eq!(losing("EVALSHA", Box::pin(touch)).await.ok(), Some(true));
+        let save = async { Ok(store.save(&id, &second, &version).await?.is_done()) };
+        let error = losing("EVALSHA", Box::pin(save)).await.expect_err("open");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        let again = store.save(&id, &second, &version).await.expect("up");
+        assert!(again.is_done(), "{again:?}");
+        let load = async { Ok(store.load(&id).await?.is_some()) };
+        assert_eq!(losing("GET", Box::pin(load)).await.ok(), Some(true));
+        let destroy = async { Ok(store.destroy(&id, None).await?.is_some()) };
+        assert_eq!(losing("UNLINK", Box::pin(destroy)).await.ok(), Some(true));
+        assert!(store.load(&id).await.expect("up").is_none());
+    }
 }
