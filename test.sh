@@ -57,6 +57,10 @@ suite() {
         # A pass that did not reach a backend proves nothing about it.
         grep -q "^$backend: .*$2" "$reports/$1" || die "no test reached $backend by a $2"
     done
+    case ",${SESSION_TEST_SKIP:-}," in
+    *,redis,* | *,valkey,*) ;;
+    *) grep -q '^valkey: .*binary' "$reports/$1" || die "no test reached Valkey by a binary" ;;
+    esac
     if [ -n "$with_express" ]; then
         grep -q '^express: ' "$reports/$1" || die "no test ran an Express program"
     fi

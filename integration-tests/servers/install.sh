@@ -79,7 +79,7 @@ runs() {
 }
 
 binaries() {
-    commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server
+    commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server openssl=openssl
     runs valkey-server || fetch valkey-server
     runs valkey-server \
         || die "valkey-server does not run here: $(cat "$CACHE/logs/valkey-server-version.log")"

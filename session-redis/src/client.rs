@@ -127,8 +127,8 @@ impl Link {
     {
         let (mut before, mut left, mut elsewhere) = (false, RESENDINGS, false);
         loop {
-            let call = self.way.call();
-            let error = match send(call.open.clone()).await {
+            let (call, open) = self.way.call();
+            let error = match send(open).await {
                 Ok(answer) => {
                     call.answered();
                     return Ok(Sent { answer, before });
@@ -162,8 +162,7 @@ impl Link {
     /// Teaches the server the scripts; in a cluster, every node.
     async fn teach(&self, scripts: &[&Script]) -> RedisResult<()> {
         for script in scripts {
-            let call = self.way.call();
-            let mut open = call.open.clone();
+            let (call, mut open) = self.way.call();
             match script.load_async(&mut open).await {
                 Ok(_) => call.answered(),
                 Err(error) => {

@@ -1,4 +1,10 @@
-//! Sessions in Redis, Redis Cluster or Valkey (6.2 or later).
+//! Sessions in Redis, Redis Cluster or Valkey.
+//!
+//! | product | what the conformance suite runs on |
+//! |---|---|
+//! | Redis | 7.0; 6.2 is the oldest that has what the scripts need, and not tested |
+//! | Redis Cluster | 7.0, three nodes |
+//! | Valkey | 9.1 |
 //!
 //! ```no_run
 //! # async fn example() -> session_redis::Result<()> {
@@ -63,7 +69,11 @@
 //! # Lost connections
 //!
 //! A connection that breaks comes back by itself, and what was sent over it is sent again, within
-//! the time that the operation has. What the first sending did is told by the stamp; where it can't
+//! the time that the operation has. So is what a server refuses that is no primary (any more), or that
+//! is not ready, and over a new connection, for its address may lead to another server by now. A
+//! connection over which nothing has come for half the [time limit](RedisStoreBuilder::timeout) when
+//! a call is given up is replaced too: the next call goes over another.
+//! What the first sending did is told by the stamp; where it can't
 //! be told any more, a save or create answers [`Saved::Unknown`], and a destroy that finds nothing
 //! [`Ended::unknown`]. A create that is repeated brings a session back if another process has ended
 //! it in between, which only one that ends all of an owner or all of a store could.
@@ -88,6 +98,10 @@
 //! An index is read by `ZSCAN`, which gives each id that is there throughout at least once. By rank
 //! it would not, for where one goes the ranks of others change. Like `SCAN`, it counts on the server
 //! that began it: after a failover a listing may miss sessions, so begin it anew.
+//!
+//! An index whose key holds something else is left as it is, since another in its place would lack
+//! the sessions that are there already. Nobody is locked out: sessions are written without it, and
+//! whoever would read it reads all sessions.
 //!
 //! Redis removes expired sessions by itself and reports none:
 //! [`Capabilities::expiry_reports`] is false.

@@ -43,7 +43,6 @@ struct Current {
 /// A call that is under way. When it is dropped without an answer, its connection is suspect.
 pub(crate) struct Call<'a> {
     way: &'a Way,
-    pub(crate) open: Open,
     number: u64,
     began: Instant,
     is_over: bool,
@@ -80,16 +79,16 @@ impl Way {
         })
     }
 
-    /// Begins a call.
-    pub(crate) fn call(&self) -> Call<'_> {
+    /// Begins a call over the connection that is given with it.
+    pub(crate) fn call(&self) -> (Call<'_>, Open) {
         let current = self.current();
-        Call {
+        let call = Call {
             way: self,
-            open: current.open.clone(),
             number: current.number,
             began: Instant::now(),
             is_over: false,
-        }
+        };
+        (call, current.open.clone())
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
