@@ -23,17 +23,17 @@ pub struct Connection(pub(crate) Origin);
 /// Where connections come from.
 #[derive(Clone)]
 pub(crate) enum Origin {
-    Client(Client),
+    Client(Box<Client>),
     Given(ConnectionManager),
     #[cfg(feature = "cluster")]
-    ClusterClient(ClusterClient),
+    ClusterClient(Box<ClusterClient>),
     #[cfg(feature = "cluster")]
     GivenCluster(ClusterConnection),
 }
 
 impl From<Client> for Connection {
     fn from(client: Client) -> Self {
-        Self(Origin::Client(client))
+        Self(Origin::Client(Box::new(client)))
     }
 }
 
@@ -46,7 +46,7 @@ impl From<ConnectionManager> for Connection {
 #[cfg(feature = "cluster")]
 impl From<ClusterClient> for Connection {
     fn from(client: ClusterClient) -> Self {
-        Self(Origin::ClusterClient(client))
+        Self(Origin::ClusterClient(Box::new(client)))
     }
 }
 

@@ -54,7 +54,7 @@ impl Way {
         let open = match &origin {
             Origin::Client(client) => {
                 let config = manager_config(timeout);
-                let manager = ConnectionManager::new_with_config(client.clone(), config);
+                let manager = ConnectionManager::new_with_config((**client).clone(), config);
                 Open::Single(manager.await?)
             }
             #[cfg(feature = "cluster")]
@@ -100,7 +100,7 @@ impl Way {
         match &self.origin {
             Origin::Client(client) => {
                 let config = manager_config(self.timeout);
-                let manager = ConnectionManager::new_lazy_with_config(client.clone(), config);
+                let manager = ConnectionManager::new_lazy_with_config((**client).clone(), config);
                 manager.ok().map(Open::Single)
             }
             #[cfg(feature = "cluster")]
