@@ -18,7 +18,8 @@ use redis::{RedisError, RedisResult};
 use crate::connection::{Open, Origin};
 use crate::error::{forbids, leads_elsewhere, refuses_connection};
 
-/// A connection younger than this leads to where its address leads now: another one helps nothing.
+/// A connection that took another's place less long ago than this leads to where its address leads
+/// now: yet another one helps nothing.
 const RECENT: Duration = Duration::from_millis(100);
 
 /// The way to the server.
@@ -162,7 +163,7 @@ impl Call<'_> {
         if current.number != self.number {
             return nothing_done;
         }
-        if current.made.elapsed() < RECENT {
+        if current.number > 0 && current.made.elapsed() < RECENT {
             return false;
         }
         tracing::debug!(%error, "another Redis connection takes the place of one that does not serve");
