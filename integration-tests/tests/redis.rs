@@ -6,6 +6,7 @@ use integration_tests::conformance::{StoreFactory, TestStore};
 use integration_tests::conformance_tests;
 use integration_tests::servers::{self, Kind, RedisCluster, Server};
 use session_core::{Result, SessionId, async_trait};
+use session_redis::redis::aio::ConnectionLike;
 use session_redis::redis::cluster::ClusterClient;
 use session_redis::redis::cluster_async::ClusterConnection;
 use session_redis::{RedisStore, redis};
@@ -38,16 +39,21 @@ impl StoreFactory for Redis {
             .get_multiplexed_async_connection()
             .await
             .expect("it is up");
-        let key = format!("{namespace}{{{}}}", id.as_str());
-        let () = redis::cmd("SET")
-            .arg(key)
-            .arg("what is this?")
-            .arg("XX")
-            .query_async(&mut connection)
-            .await
-            .expect("overwritten");
+        overwrite(&mut connection, namespace, id).await;
         Ok(true)
     }
+}
+
+/// Puts something else in the place of a session.
+async fn overwrite(connection: &mut impl ConnectionLike, namespace: &str, id: &SessionId) {
+    let key = format!("{namespace}{{{}}}", id.as_str());
+    let () = redis::cmd("SET")
+        .arg(key)
+        .arg("what is this?")
+        .arg("XX")
+        .query_async(connection)
+        .await
+        .expect("overwritten");
 }
 
 conformance_tests!(Redis(servers::redis()));
@@ -83,6 +89,12 @@ impl StoreFactory for Cluster {
         Ok(TestStore::new(
             builder.build(self.connection().await).await?,
         ))
+    }
+
+    async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
+        let mut connection = self.connection().await;
+        overwrite(&mut connection, namespace, id).await;
+        Ok(true)
     }
 }
 

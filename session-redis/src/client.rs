@@ -5,7 +5,7 @@ use session_core::Result;
 
 use crate::RedisStore;
 use crate::command::unexpected;
-use crate::connection::Open;
+use crate::connection::DriverConnection;
 use crate::link::Link;
 
 /// How often a command is sent again, within the time that its operation has. A server that has
@@ -103,7 +103,11 @@ impl RedisStore {
 
 impl RedisStore {
     /// As [`Link::repeat`], with all scripts of this store.
-    async fn repeat<T, W>(&self, commands: usize, send: impl Fn(Open) -> W) -> RedisResult<Sent<T>>
+    async fn repeat<T, W>(
+        &self,
+        commands: usize,
+        send: impl Fn(DriverConnection) -> W,
+    ) -> RedisResult<Sent<T>>
     where
         W: Future<Output = RedisResult<T>>,
     {
@@ -120,14 +124,14 @@ impl Link {
         &self,
         commands: usize,
         scripts: &[&Script],
-        send: impl Fn(Open) -> W,
+        send: impl Fn(DriverConnection) -> W,
     ) -> RedisResult<Sent<T>>
     where
         W: Future<Output = RedisResult<T>>,
     {
         let (mut before, mut left, mut elsewhere) = (false, RESENDINGS, false);
         loop {
-            let (call, open) = self.way.call();
+            let (call, open) = self.connection.call();
             let error = match send(open).await {
                 Ok(answer) => {
                     call.answered();
@@ -162,7 +166,7 @@ impl Link {
     /// Teaches the server the scripts; in a cluster, every node.
     async fn teach(&self, scripts: &[&Script]) -> RedisResult<()> {
         for script in scripts {
-            let (call, mut open) = self.way.call();
+            let (call, mut open) = self.connection.call();
             match script.load_async(&mut open).await {
                 Ok(_) => call.answered(),
                 Err(error) => {

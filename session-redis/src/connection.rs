@@ -97,7 +97,7 @@ impl fmt::Debug for Connection {
 
 /// A connection of the driver's. Clones share it.
 #[derive(Clone)]
-pub(crate) enum Open {
+pub(crate) enum DriverConnection {
     Single(ConnectionManager),
     #[cfg(feature = "cluster")]
     Cluster(ClusterConnection),
@@ -114,7 +114,7 @@ pub(crate) enum Node {
     },
 }
 
-impl Open {
+impl DriverConnection {
     /// The nodes that hold keys, in the order of their slots.
     pub(crate) async fn nodes(&mut self) -> RedisResult<Vec<Node>> {
         match self {
@@ -179,7 +179,7 @@ fn masters(slots: &Value) -> Vec<Node> {
     ranges.into_iter().map(|(_, node)| node).collect()
 }
 
-impl ConnectionLike for Open {
+impl ConnectionLike for DriverConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Single(connection) => connection.req_packed_command(cmd),

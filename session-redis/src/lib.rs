@@ -122,10 +122,10 @@ mod keys;
 mod link;
 mod owners;
 mod probe;
+mod reconnect;
 mod script;
 mod store;
 mod url;
-mod way;
 
 pub use builder::RedisStoreBuilder;
 pub use connection::Connection;

@@ -1,4 +1,4 @@
-//! The way to the server, how long an operation over it may take, and walks over the keys behind it.
+//! The connection, how long an operation over it may take, and walks over the keys behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use session_core::{Cursor, Error, Result, within};
 
 use crate::Connection;
 use crate::command::convert;
-use crate::connection::{Node, Open};
+use crate::connection::{DriverConnection, Node};
 use crate::error::{at, from_redis};
-use crate::way::Way;
+use crate::reconnect::Reconnecting;
 
 /// How many keys a step of a walk looks at.
 pub(crate) const STEP: usize = 1_000;
@@ -19,7 +19,7 @@ pub(crate) const STEP: usize = 1_000;
 /// Clones share the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    pub(crate) way: Arc<Way>,
+    pub(crate) connection: Arc<Reconnecting>,
     /// What messages call the server.
     server: Arc<str>,
     pub(crate) timeout: Duration,
@@ -30,19 +30,19 @@ impl Link {
     pub(crate) async fn connect(connection: Connection, timeout: Duration) -> Result<Self> {
         let server = Arc::from(connection.0.server());
         let connect = async {
-            let way = Way::connect(connection.0, timeout).await;
-            way.map_err(|error| from_redis(&server, "connect", error))
+            let opened = Reconnecting::connect(connection.0, timeout).await;
+            opened.map_err(|error| from_redis(&server, "connect", error))
         };
-        let way = within("connect", timeout, connect).await;
+        let opened = within("connect", timeout, connect).await;
         Ok(Self {
-            way: Arc::new(way.map_err(|error| at(&server, error))?),
+            connection: Arc::new(opened.map_err(|error| at(&server, error))?),
             server,
             timeout,
         })
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
-        self.way.origin.is_cluster()
+        self.connection.origin.is_cluster()
     }
 
     /// The driver's error during `operation`, as ours.
@@ -109,7 +109,7 @@ impl Link {
     }
 
     pub(crate) async fn nodes(&self, operation: &'static str) -> Result<Vec<Node>> {
-        let ask = |mut open: Open| async move { open.nodes().await };
+        let ask = |mut open: DriverConnection| async move { open.nodes().await };
         let sent = self.limited(operation, self.repeat(1, &[], ask)).await?;
         Ok(sent.answer)
     }
@@ -129,7 +129,7 @@ impl Link {
         command.arg(place.at).arg("MATCH").arg(pattern);
         command.arg("COUNT").arg(count);
         let command = &command;
-        let ask = |mut open: Open| async move { open.send_to(node, command).await };
+        let ask = |mut open: DriverConnection| async move { open.send_to(node, command).await };
         let sent = self.limited(operation, self.repeat(1, &[], ask)).await?;
         let (at, keys): (u64, Vec<Vec<u8>>) = convert(Some(sent.answer))?;
         let node = place.node + usize::from(at == 0);

@@ -4,7 +4,7 @@ use redis::Script;
 use session_core::{Error, Result};
 
 use crate::command::{convert, eval};
-use crate::connection::Open;
+use crate::connection::DriverConnection;
 use crate::error::is_forbidden;
 use crate::link::Link;
 
@@ -74,10 +74,10 @@ pub(crate) async fn commands(link: &Link, scratch: &str, commands: &[&str]) -> R
     command.arg(commands);
     // The server may know it already, from a user who might teach it.
     let script = &script;
-    let teach = |mut open: Open| async move { script.load_async(&mut open).await };
+    let teach = |mut open: DriverConnection| async move { script.load_async(&mut open).await };
     link.limited("migrate", link.repeat(1, &[], teach)).await?;
     let (command, scripts) = (&command, [script]);
-    let ask = |mut open: Open| async move { command.query_async(&mut open).await };
+    let ask = |mut open: DriverConnection| async move { command.query_async(&mut open).await };
     let sent = link
         .limited("migrate", link.repeat(1, &scripts, ask))
         .await?;

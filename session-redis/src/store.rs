@@ -283,7 +283,7 @@ fn ttl(left: i64) -> Ttl {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("connection", &self.link.way.origin)
+            .field("connection", &self.link.connection.origin)
             .field("keys", &self.inner.keys)
             .finish_non_exhaustive()
     }

@@ -4,9 +4,9 @@ mod damage;
 mod lost;
 mod owners;
 mod proxy;
+mod reconnect;
 mod refusals;
 mod rights;
-mod wrong_way;
 
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,7 @@ use super::ExpressStoreBuilder;
 use super::script::Scripts;
 use crate::client::Sent;
 use crate::command::eval;
-use crate::connection::Open;
+use crate::connection::DriverConnection;
 use crate::keys::Keys;
 use crate::link::Link;
 
@@ -59,7 +59,7 @@ impl ConnectRedis {
         command: &Cmd,
     ) -> Result<Sent<T>> {
         let scripts = self.scripts.all();
-        let ask = |mut open: Open| async move { command.query_async(&mut open).await };
+        let ask = |mut open: DriverConnection| async move { command.query_async(&mut open).await };
         let work = self.link.repeat(1, &scripts, ask);
         self.link.limited(operation, work).await
     }
@@ -160,7 +160,7 @@ impl KeyValue for ConnectRedis {
         let mut commands = Pipeline::with_capacity(2);
         commands.get(&key).pttl(&key);
         let commands = &commands;
-        let ask = |mut open: Open| async move { commands.query_async(&mut open).await };
+        let ask = |mut open: DriverConnection| async move { commands.query_async(&mut open).await };
         let sent = self.link.limited(operation, self.link.repeat(2, &[], ask));
         let (value, left): (Option<Vec<u8>>, i64) = sent.await?.answer;
         let left = match u64::try_from(left) {

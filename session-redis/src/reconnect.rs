@@ -15,15 +15,15 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterConfig;
 use redis::{RedisError, RedisResult};
 
-use crate::connection::{Open, Origin};
+use crate::connection::{DriverConnection, Origin};
 use crate::error::{forbids, leads_elsewhere, refuses_connection};
 
 /// A connection that took another's place less long ago than this leads to where its address leads
 /// now: yet another one helps nothing.
 const RECENT: Duration = Duration::from_millis(100);
 
-/// The way to the server.
-pub(crate) struct Way {
+/// A connection that another takes the place of when it does not serve any more.
+pub(crate) struct Reconnecting {
     pub(crate) origin: Origin,
     /// How long an operation may take.
     timeout: Duration,
@@ -33,39 +33,41 @@ pub(crate) struct Way {
 }
 
 struct Current {
-    open: Open,
+    open: DriverConnection,
     /// How many there were before it.
     number: u64,
     made: Instant,
     /// Since when calls that were given up have waited.
     silent_since: Option<Instant>,
+    /// Whether they have waited so long that the next call needs another connection.
+    is_suspect: bool,
 }
 
 /// A call that is under way. When it is dropped without an answer, its connection is suspect.
 pub(crate) struct Call<'a> {
-    way: &'a Way,
+    connection: &'a Reconnecting,
     number: u64,
     began: Instant,
     is_over: bool,
 }
 
-impl Way {
+impl Reconnecting {
     /// Connects.
     pub(crate) async fn connect(origin: Origin, timeout: Duration) -> RedisResult<Self> {
         let open = match &origin {
             Origin::Client(client) => {
                 let config = manager_config(timeout);
                 let manager = ConnectionManager::new_with_config((**client).clone(), config);
-                Open::Single(manager.await?)
+                DriverConnection::Single(manager.await?)
             }
             #[cfg(feature = "cluster")]
             Origin::ClusterClient(client) => {
                 let config = cluster_config(timeout);
-                Open::Cluster(client.get_async_connection_with_config(config).await?)
+                DriverConnection::Cluster(client.get_async_connection_with_config(config).await?)
             }
-            Origin::Given(manager) => Open::Single(manager.clone()),
+            Origin::Given(manager) => DriverConnection::Single(manager.clone()),
             #[cfg(feature = "cluster")]
-            Origin::GivenCluster(connection) => Open::Cluster(connection.clone()),
+            Origin::GivenCluster(connection) => DriverConnection::Cluster(connection.clone()),
         };
         Ok(Self {
             origin,
@@ -75,16 +77,20 @@ impl Way {
                 number: 0,
                 made: Instant::now(),
                 silent_since: None,
+                is_suspect: false,
             }),
             is_silent: AtomicBool::new(false),
         })
     }
 
     /// Begins a call over the connection that is given with it.
-    pub(crate) fn call(&self) -> (Call<'_>, Open) {
-        let current = self.current();
+    pub(crate) fn call(&self) -> (Call<'_>, DriverConnection) {
+        let mut current = self.current();
+        if current.is_suspect && self.replace(&mut current) {
+            tracing::debug!("another Redis connection takes the place of one that is silent");
+        }
         let call = Call {
-            way: self,
+            connection: self,
             number: current.number,
             began: Instant::now(),
             is_over: false,
@@ -97,18 +103,18 @@ impl Way {
     }
 
     /// Another connection, which opens when it is first used; none where the caller gave the old one.
-    fn another(&self) -> Option<Open> {
+    fn another(&self) -> Option<DriverConnection> {
         match &self.origin {
             Origin::Client(client) => {
                 let config = manager_config(self.timeout);
                 let manager = ConnectionManager::new_lazy_with_config((**client).clone(), config);
-                manager.ok().map(Open::Single)
+                manager.ok().map(DriverConnection::Single)
             }
             #[cfg(feature = "cluster")]
             Origin::ClusterClient(client) => {
                 let config = cluster_config(self.timeout);
                 let connection = client.get_pending_async_connection_with_config(config);
-                Some(Open::Cluster(connection))
+                Some(DriverConnection::Cluster(connection))
             }
             Origin::Given(_) => None,
             #[cfg(feature = "cluster")]
@@ -124,12 +130,13 @@ impl Way {
         current.number += 1;
         current.made = Instant::now();
         current.silent_since = None;
+        current.is_suspect = false;
         self.is_silent.store(false, Relaxed);
         true
     }
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for Reconnecting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.origin.fmt(f)
     }
@@ -139,10 +146,12 @@ impl Call<'_> {
     /// An answer has come.
     pub(crate) fn answered(mut self) {
         self.is_over = true;
-        let way = self.way;
-        if way.is_silent.load(Relaxed) {
-            way.is_silent.store(false, Relaxed);
-            way.current().silent_since = None;
+        let connection = self.connection;
+        if connection.is_silent.load(Relaxed) {
+            connection.is_silent.store(false, Relaxed);
+            let mut current = connection.current();
+            current.silent_since = None;
+            current.is_suspect = false;
         }
     }
 
@@ -159,7 +168,7 @@ impl Call<'_> {
         if !nothing_done && !forbids(error) {
             return false;
         }
-        let mut current = self.way.current();
+        let mut current = self.connection.current();
         if current.number != self.number {
             return nothing_done;
         }
@@ -167,7 +176,7 @@ impl Call<'_> {
             return false;
         }
         tracing::debug!(%error, "another Redis connection takes the place of one that does not serve");
-        self.way.replace(&mut current) && nothing_done
+        self.connection.replace(&mut current) && nothing_done
     }
 }
 
@@ -178,15 +187,14 @@ impl Drop for Call<'_> {
         if self.is_over {
             return;
         }
-        let mut current = self.way.current();
+        let mut current = self.connection.current();
         if current.number != self.number {
             return;
         }
         let since = *current.silent_since.get_or_insert(self.began);
-        self.way.is_silent.store(true, Relaxed);
-        if since.elapsed() >= self.way.timeout / 2 && self.way.replace(&mut current) {
-            tracing::debug!("another Redis connection takes the place of one that is silent");
-        }
+        self.connection.is_silent.store(true, Relaxed);
+        // The next call makes another: here there may be no runtime any more.
+        current.is_suspect |= since.elapsed() >= self.connection.timeout / 2;
     }
 }
 

@@ -420,3 +420,26 @@ async fn a_cluster_with_a_silent_node_is_connected_to_anew() {
         assert!((1..=2).contains(&failures), "{what:?}: {failures}");
     }
 }
+
+/// What drives a connection hangs on the runtime that it was opened in.
+#[test]
+fn a_store_outlives_the_runtime_that_it_was_made_in() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let server = Private::start(Kind::Redis, &[]);
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let first = runtime();
+    let stores = first.block_on(stores(&server.url));
+    let on = first.block_on(async { [stores[0].session().await, stores[1].session().await] });
+    drop(first);
+    for _ in 0..2 {
+        let next = runtime();
+        for (store, on) in stores.iter().zip(&on) {
+            for what in [Operation::Load, Operation::Touch, Operation::List] {
+                let run = next.block_on(store.run(on, what));
+                run.unwrap_or_else(|error| panic!("{what:?}: {error:?}"));
+            }
+        }
+    }
+}
