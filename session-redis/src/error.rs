@@ -135,6 +135,9 @@ fn from_io(server: &Arc<str>, operation: &'static str, error: RedisError) -> Err
         return Error::timeout(operation, failure(server, error));
     }
     match tls_refusal(&error) {
+        Some(why) if why.contains("UnknownIssuer") => Error::misconfigured(format!(
+            "no TLS with {server}: {why}; the option ca_file names an authority of one's own"
+        )),
         Some(why) => Error::misconfigured(format!("no TLS with {server}: {why}")),
         None => Error::unavailable(operation, failure(server, error)),
     }
@@ -174,7 +177,7 @@ fn from_server(server: &Arc<str>, operation: &'static str, error: &RedisError) -
     }
     if is_forbidden(&said(error)) {
         return Error::misconfigured(format!(
-            "the user at {server} lacks a right that sessions need \
+            "{server} refuses a right that sessions need \
              (docs/operations.md lists the commands): {}",
             said(error)
         ));

@@ -55,6 +55,14 @@ impl Link {
         at(&self.server, error)
     }
 
+    /// The error of a caller whose batch was given up, or goes on without it.
+    pub(crate) fn of_batch(&self, error: Error) -> Error {
+        if matches!(error, Error::Timeout { .. }) {
+            self.connection.gave_up();
+        }
+        self.named(error)
+    }
+
     /// What messages call the server.
     pub(crate) fn server(&self) -> &str {
         &self.server

@@ -101,7 +101,7 @@ pub(crate) async fn commands(link: &Link, scratch: &str, commands: &[&str]) -> R
     }
     refused.reverse();
     Err(Error::misconfigured(format!(
-        "the user at {} may not run {}, which sessions need (docs/operations.md lists the commands)",
+        "{} does not let the user run {}, which sessions need (docs/operations.md lists the commands)",
         link.server(),
         refused.join(", ")
     )))

@@ -98,6 +98,16 @@ impl Reconnecting {
         (call, current.open.clone())
     }
 
+    /// A caller has waited for as long as an operation may take, while its batch goes on: a connection
+    /// that was there for long is suspect, unless something comes over it after all.
+    pub(crate) fn gave_up(&self) {
+        let mut current = self.current();
+        if current.made.elapsed() >= self.timeout / 2 {
+            current.is_suspect = true;
+            self.is_silent.store(true, Relaxed);
+        }
+    }
+
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }

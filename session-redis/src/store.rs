@@ -197,7 +197,7 @@ impl SessionStore for RedisStore {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
         if let Some(batches) = &self.batches {
             let loaded = batches.loads.call(id.clone()).await;
-            return loaded.map_err(|error| self.link.named(error));
+            return loaded.map_err(|error| self.link.of_batch(error));
         }
         // In a cluster, where the time would be another node's: as what is left of the key.
         let key = self.inner.keys.session(id);
@@ -231,7 +231,7 @@ impl SessionStore for RedisStore {
         };
         if let Some(batches) = &self.batches {
             let saved = batches.saves.call(save).await;
-            return saved.map_err(|error| self.link.named(error));
+            return saved.map_err(|error| self.link.of_batch(error));
         }
         let group = Group::of_one(&save);
         let command = self.save_command(&group, std::slice::from_ref(&save));

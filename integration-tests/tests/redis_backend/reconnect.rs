@@ -12,7 +12,7 @@ use crate::proxy::Proxy;
 use crate::{SECOND, ask, draft, id, number, owner};
 
 /// The limit of operations here.
-const LIMIT: Duration = Duration::from_millis(600);
+const LIMIT: Duration = SECOND;
 /// Far more than any of these tests needs to come back.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -291,14 +291,19 @@ async fn options_and_fragments_that_mean_nothing_are_refused_by_name() {
 /// What fails, and what is said of it.
 async fn check_told(url: &str, kind: ErrorKind, told: &[&str]) {
     let began = Instant::now();
+    // Whoever waits for a time-out should not wait long; the machine may be busy for the others.
+    let limit = match kind {
+        ErrorKind::Timeout => SECOND,
+        _ => 10 * SECOND,
+    };
     for error in [
         RedisStore::builder()
-            .timeout(SECOND)
+            .timeout(limit)
             .connect(url)
             .await
             .map(drop),
         ExpressStore::builder(Express::new("keyboard cat"))
-            .timeout(SECOND)
+            .timeout(limit)
             .connect(url)
             .await
             .map(drop),
@@ -352,7 +357,7 @@ async fn a_failure_to_connect_names_the_server_and_the_cause() {
     check_told(&url, wrong, &[&at, "WRONGPASS"]).await;
     let url = format!("rediss://:hunter2@127.0.0.1:{tls}/");
     let at = format!("no TLS with Redis at 127.0.0.1:{tls}: ");
-    check_told(&url, wrong, &[&at, "certificate"]).await;
+    check_told(&url, wrong, &[&at, "certificate", "ca_file"]).await;
     // It waits for the rest of what it takes for a command.
     let url = format!("rediss://127.0.0.1:{plain}/");
     let at = format!("Redis at 127.0.0.1:{plain}: ");
