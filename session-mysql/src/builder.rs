@@ -1,12 +1,14 @@
 //! How a store is set up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Error, Result};
-use sqlx::MySqlPool;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::mysql::MySqlConnectOptions;
 
-use crate::{MysqlStore, error};
+use crate::connection::Connections;
+use crate::error::Target;
+use crate::{MysqlStore, location};
 
 /// Sets up a [`MysqlStore`].
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ pub struct MysqlStoreBuilder {
 impl Default for MysqlStoreBuilder {
     fn default() -> Self {
         Self {
-            table: "sessions".to_owned(),
+            table: "session_store".to_owned(),
             connections: 16,
             timeout: Duration::from_secs(5),
             max_data: 8 * 1024 * 1024,
@@ -32,14 +34,15 @@ impl Default for MysqlStoreBuilder {
 }
 
 impl MysqlStoreBuilder {
-    /// The table, in the database that the connection uses; default `sessions`. Stores in
-    /// different tables share nothing.
+    /// The table, in the database that the connection uses; default
+    /// `session_store`. Stores in different tables share nothing.
     pub fn table(mut self, name: impl Into<String>) -> Self {
         self.table = name.into();
         self
     }
 
-    /// The most connections of a pool made by [`connect`](Self::connect); default 16.
+    /// The most connections; default 16. Where the server allows fewer, operations wait for those
+    /// there are.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
@@ -59,45 +62,44 @@ impl MysqlStoreBuilder {
         self
     }
 
-    /// Whether to create the table when the store is made; default true. Otherwise call
-    /// [`MysqlStore::migrate`] yourself, or run [`schema`](crate::schema).
+    /// Whether to create the table when the store is made, if it is not there; default true.
+    /// Otherwise call [`MysqlStore::migrate`] yourself, or run [`schema`](crate::schema).
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
-    /// Connects to the server at `url`, `mysql://` or `mariadb://`, with the options of the
-    /// [`sqlx`] crate (`?ssl-mode=VERIFY_IDENTITY&ssl-ca=…`). The URL names the database.
+    /// Connects to the server at `url`, `mysql://` or `mariadb://`, with these options of the driver,
+    /// the crate [`sqlx`]: `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket` and
+    /// `statement-cache-capacity` (`?ssl-mode=VERIFY_IDENTITY&ssl-ca=…`). The URL names the
+    /// database.
     ///
-    /// The pool does not ping before each use, which would be a round trip more; a connection that
-    /// has gone stale is noticed and replaced.
+    /// A table that is there is checked: columns, types, keys, and the rights to use it. The user
+    /// needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on it, and `CREATE` only if it is to be
+    /// created.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a URL or setting that can't be right or a login that is
-    /// refused, [`Error::Unavailable`] or [`Error::Timeout`] if the server can't be reached.
+    /// [`Error::Misconfigured`] for a URL, option or setting that can't be right, a login or a
+    /// certificate that is refused, a right that is missing or a table that is not of this kind of
+    /// store: the message names it. [`Error::Unavailable`] or [`Error::Timeout`] if the server can't
+    /// be reached or gives no connection.
     pub async fn connect(self, url: &str) -> Result<MysqlStore> {
         self.check()?;
-        let pool = pool(url, self.connections, self.timeout).await?;
-        // All but one, which is for listing and reaping.
-        let at_hand = self.connections - 1;
-        self.open(pool, at_hand).await
+        self.connect_with(location::parse(url)?).await
     }
 
-    /// Uses a pool of the caller's, as it is set up. It is never closed here.
+    /// As [`connect`](Self::connect), with options that no URL has.
     ///
-    /// Requests use up to half of its connections at once, and the store keeps them while there is
-    /// traffic: a pool pings each connection that goes back to it.
+    /// The store sets character set, time zone and `sql_mode` of its connections itself.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn build(self, pool: MySqlPool) -> Result<MysqlStore> {
+    pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<MysqlStore> {
         self.check()?;
-        let at_hand = pool.options().get_max_connections() / 2;
-        self.open(pool, at_hand).await
-    }
-
-    async fn open(self, pool: MySqlPool, at_hand: u32) -> Result<MysqlStore> {
-        let store = MysqlStore::new(pool, at_hand, &self);
+        let (connections, place) = connections(options, self.connections, self.timeout)?;
+        let table = self.table.as_str().into();
+        let store = MysqlStore::new(connections, Target { place, table }, &self);
+        store.check_server().await?;
         if self.migrate {
             store.migrate().await?;
         }
@@ -140,29 +142,19 @@ pub(crate) fn check(timeout: Duration, max_data: usize, connections: u32) -> Res
     Ok(())
 }
 
-/// A pool of connections to the server at `url`, which does not ping before each use.
-pub(crate) async fn pool(url: &str, connections: u32, timeout: Duration) -> Result<MySqlPool> {
-    // The parser takes any scheme.
-    if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
-        return Err(Error::misconfigured(
-            "a MySQL URL begins with mysql:// or mariadb://",
-        ));
-    }
-    let options: MySqlConnectOptions = url
-        .parse()
-        // The parser quotes what it can't read, and a password may be in it.
-        .map_err(|_| Error::misconfigured("the MySQL URL or its options can't be read"))?;
+/// Connections with these options, none made yet, and where they lead.
+pub(crate) fn connections(
+    options: MySqlConnectOptions,
+    most: u32,
+    timeout: Duration,
+) -> Result<(Connections, Arc<str>)> {
     if options.get_database().is_none() {
         return Err(Error::misconfigured(
             "the MySQL URL names no database: mysql://user@host/database",
         ));
     }
-    MySqlPoolOptions::new()
-        .max_connections(connections)
-        .test_before_acquire(false)
-        // A little less than the store's own limit, so that it is the pool that says why.
-        .acquire_timeout(timeout.mul_f64(0.8))
-        .connect_with(options)
-        .await
-        .map_err(|error| error::from_sqlx("connect", &error))
+    let place = location::place(&options);
+    // Less than the whole, so that the answer says what the server has said.
+    let patience = timeout.mul_f64(0.8);
+    Ok((Connections::new(options, most, patience), place))
 }

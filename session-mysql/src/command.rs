@@ -3,16 +3,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use session_core::batch::Create;
-use session_core::{Backoff, Error, Result, Saved, SessionId, Stamp, within};
+use session_core::{Backoff, Error, Result, Saved, SessionId, Stamp};
 use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Executor, MySql};
 
 use crate::connection::Connections;
-use crate::error::{from_sqlx, is_broken, is_duplicate, is_syntax, is_worth_repeating};
+use crate::error::{
+    Target, has_no_room_to_prepare, is_broken, is_duplicate, is_forbidden, is_lost, is_syntax, is_worth_repeating,
+};
 use crate::row::{id_bytes, stamp};
 use crate::schema::Statements;
 
@@ -49,7 +51,7 @@ impl Failure {
     /// What was sent has failed, or its answer is lost. A server that answers with an error (a
     /// deadlock, a lock that took too long) has rolled the statement back.
     pub(crate) fn after_sending(error: sqlx::Error) -> Self {
-        let may_be_done = is_broken(&error);
+        let may_be_done = is_lost(&error);
         Self { error, may_be_done }
     }
 }
@@ -69,6 +71,7 @@ impl From<sqlx::Error> for Failure {
 pub(crate) struct Commands<S = Statements> {
     pub(crate) connections: Connections,
     pub(crate) sql: Arc<S>,
+    pub(crate) target: Target,
     pub(crate) timeout: Duration,
 }
 
@@ -83,6 +86,7 @@ impl<S> Commands<S> {
     where
         W: Future<Output = Result<T, Failure>>,
     {
+        let began = Instant::now();
         let repeated = async {
             let mut attempt = 1;
             let mut before = false;
@@ -91,18 +95,28 @@ impl<S> Commands<S> {
                     Ok(done) => return Ok(done),
                     Err(failure) => failure,
                 };
-                if is_broken(&error) {
+                if has_no_room_to_prepare(&error) {
+                    self.connections.keep_nothing_prepared();
+                } else if is_broken(&error) {
                     self.connections.discard();
                 }
                 if attempt >= ATTEMPTS || !is_worth_repeating(&error) {
-                    return Err(from_sqlx(operation, &error));
+                    return Err(self.target.error(operation, &error));
                 }
                 before |= may_be_done;
                 BACKOFF.wait(attempt).await;
                 attempt += 1;
             }
         };
-        within(operation, self.timeout, repeated).await
+        match tokio::time::timeout(limit(self.timeout), repeated).await {
+            Ok(done) => done,
+            Err(_) => {
+                // Its connection was dropped with it, and those that nobody has used since may be as
+                // silent.
+                self.connections.discard_unused_since(began);
+                Err(self.target.no_answer(operation, self.timeout))
+            }
+        }
     }
 
     /// Sends a statement. `None` is the server's refusal, if it is the `expected` one.
@@ -116,7 +130,8 @@ impl<S> Commands<S> {
         let (statement, connections) = (&statement, &self.connections);
         self.run(operation, |before| async move {
             let mut connection = connections.acquire().await?;
-            let done = exchange(connection.get(), statement()).await;
+            let statement = statement().persistent(connection.is_persistent);
+            let done = exchange(connection.get(), statement).await;
             if !done.as_ref().is_err_and(is_broken) {
                 connection.release();
             }
@@ -160,6 +175,21 @@ impl<S> Commands<S> {
         .await
     }
 
+    /// Runs a statement; whether the user may.
+    pub(crate) async fn is_allowed(
+        &self,
+        operation: &'static str,
+        statement: impl Fn() -> Bound,
+    ) -> Result<bool> {
+        let sent = self.send(
+            operation,
+            statement,
+            |connection, query| connection.fetch_all(query),
+            is_forbidden,
+        );
+        Ok(sent.await?.answer.is_some())
+    }
+
     /// How many rows a statement matched; `None` if it would have made a second one of an id.
     pub(crate) async fn write(
         &self,
@@ -188,6 +218,12 @@ impl<S> Commands<S> {
         let answer = answer.ok_or_else(|| Error::store(operation, "MySQL found a duplicate"))?;
         Ok(Sent { answer, before })
     }
+}
+
+/// What is left of the time of a call for this layer: a little less than for those above it, so that
+/// this one says where the answer was missing.
+pub(crate) fn limit(timeout: Duration) -> Duration {
+    timeout - timeout / 32
 }
 
 impl Commands {

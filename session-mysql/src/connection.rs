@@ -1,113 +1,272 @@
-//! Connections at hand.
+//! The store's connections.
 //!
-//! A pool of sqlx pings every connection that comes back to it, which is a round trip for the
-//! server to each of the callers'. So those in steady use stay here.
+//! Not a pool of sqlx: that pings every connection that comes back to it, which is a round trip for
+//! the server to each of the callers'; it asks for another connection where the server allows no
+//! more, and fails, while those it has would serve; it takes a refused port for a server that
+//! starts, and reports a time-out; and it gives a connection of a runtime that has ended to the
+//! next one.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnection;
-use sqlx::{MySql, MySqlConnection, MySqlPool};
-use tokio::runtime::Handle;
+use session_core::Backoff;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a connection may lie here unused; the pool's own rules count for it afterwards.
-const IDLE: Duration = Duration::from_secs(30);
+use crate::error::is_full;
 
-/// A pool, and those of its connections that are at hand. Clones share them.
+/// How long a connection may lie here unused.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection is used: a server behind a changed address is found by then.
+const AGE: Duration = Duration::from_secs(30 * 60);
+/// How long after the server has refused a connection another one is tried beside those there are.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long statements are not kept prepared after the server had no room for another.
+const UNPREPARED: Duration = Duration::from_secs(60);
+/// Waiting for a server that has no connection for this store at all.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(250));
+
+/// What a connection is set to before its first use, whatever the server's own settings are: what
+/// statements mean, and that a value which does not fit is an error.
+const SETTINGS: &str = "\
+SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, sql_auto_is_null = 0, \
+sql_safe_updates = 0, sql_select_limit = 18446744073709551615, \
+sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
+NO_ENGINE_SUBSTITUTION'";
+
+/// Connections to one server, at most so many. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Connections {
-    pub(crate) pool: MySqlPool,
-    parked: Arc<Parked>,
-    /// One permit for each connection that may be in use. Without it callers would wait for the
-    /// pool, while connections that never go back to it serve others again and again.
+pub(crate) struct Connections(Arc<Shared>);
+
+struct Shared {
+    options: MySqlConnectOptions,
+    /// How long to wait for a server that has no connection to give.
+    patience: Duration,
+    most: usize,
+    /// One permit for each connection that there may be: callers wait for one in their turn.
     permits: Arc<Semaphore>,
+    /// How many there are, in use or at hand.
+    open: Arc<AtomicUsize>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    parked: Vec<Parked>,
+    /// Connections that were made before the last one of another generation are of no use.
+    generation: u64,
+    /// How many permits are withheld, for the server has refused so many connections.
+    withheld: usize,
+    refused: Option<Instant>,
+    no_room: Option<Instant>,
 }
 
 struct Parked {
-    connections: Mutex<Vec<(PoolConnection<MySql>, Instant)>>,
-    /// How many may be here: the pool has others to serve.
-    most: usize,
+    connection: Open,
+    since: Instant,
 }
+
+/// A connection, and what is known of it.
+struct Open {
+    connection: MySqlConnection,
+    made: Instant,
+    generation: u64,
+    /// The runtime whose end is the connection's.
+    runtime: Option<runtime::Id>,
+    _counted: Counted,
+}
+
+struct Counted(Arc<AtomicUsize>);
 
 /// A connection in use. Dropped without [`release`](Self::release) it is closed: an answer may
 /// still be under way on it.
 pub(crate) struct InUse {
-    connection: Option<PoolConnection<MySql>>,
-    parked: Arc<Parked>,
-    /// Dropped after the connection was parked.
-    _permit: Option<OwnedSemaphorePermit>,
+    connection: Open,
+    /// Whether the server may keep prepared statements of it.
+    pub(crate) is_persistent: bool,
+    shared: Arc<Shared>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connections {
-    /// At most `most` of the pool's connections are in use or at hand, but one may always be in
-    /// use.
-    pub(crate) fn new(pool: MySqlPool, most: usize) -> Self {
-        let parked = Arc::new(Parked {
-            connections: Mutex::default(),
-            most,
-        });
-        Self {
-            pool,
-            parked,
-            permits: Arc::new(Semaphore::new(most.max(1))),
+    /// At most `most` connections. A server that has none to give is asked again for `patience`.
+    pub(crate) fn new(options: MySqlConnectOptions, most: u32, patience: Duration) -> Self {
+        let options = options
+            .set_names(false)
+            .timezone(None)
+            .pipes_as_concat(false)
+            .no_engine_substitution(false);
+        Self(Arc::new(Shared {
+            options,
+            patience,
+            most: most as usize,
+            permits: Arc::new(Semaphore::new(most as usize)),
+            open: Arc::default(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The most connections there may be.
+    pub(crate) fn most(&self) -> u32 {
+        u32::try_from(self.0.most).unwrap_or(u32::MAX)
+    }
+
+    /// A connection, for each caller in its turn: the one used last, or a new one.
+    ///
+    /// If the server allows no more of them, callers wait for those there are.
+    pub(crate) async fn acquire(&self) -> sqlx::Result<InUse> {
+        let shared = &self.0;
+        let until = Instant::now() + shared.patience;
+        let mut attempt = 0;
+        loop {
+            // Never closed, so there is no other answer than a permit.
+            let permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
+            let (parked, generation, is_persistent) = shared.take();
+            let connection = match parked {
+                Some(connection) => connection,
+                None => match shared.connect(generation).await {
+                    Ok(connection) => connection,
+                    Err(error) if is_full(&error) && Instant::now() < until => {
+                        shared.refused(permit);
+                        if shared.open.load(Ordering::Acquire) == 0 {
+                            BACKOFF.wait(attempt).await;
+                            attempt += 1;
+                        }
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            return Ok(InUse {
+                connection,
+                is_persistent,
+                shared: Arc::clone(shared),
+                permit,
+            });
         }
     }
 
-    /// A connection, for each caller in its turn: the one used last, or one of the pool's.
-    pub(crate) async fn acquire(&self) -> sqlx::Result<InUse> {
-        // Never closed, so there is no other answer than a permit.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        let connection = match self.parked.pop() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
-        };
-        Ok(InUse {
-            connection: Some(connection),
-            parked: Arc::clone(&self.parked),
-            _permit: permit,
+    /// Closes all connections, those in use when they come back: one was found broken or leading to
+    /// the wrong server, and others may be too.
+    pub(crate) fn discard(&self) {
+        let mut state = self.0.state();
+        state.generation += 1;
+        let parked = std::mem::take(&mut state.parked);
+        drop(state);
+        parked
+            .into_iter()
+            .for_each(|parked| parked.connection.close());
+    }
+
+    /// Closes those that were not used since `began`, when something was sent that was not answered:
+    /// they may be as silent.
+    pub(crate) fn discard_unused_since(&self, began: Instant) {
+        let mut state = self.0.state();
+        let silent: Vec<Parked> = state
+            .parked
+            .extract_if(.., |parked| parked.since < began)
+            .collect();
+        drop(state);
+        silent
+            .into_iter()
+            .for_each(|parked| parked.connection.close());
+    }
+
+    /// The server has no room for another prepared statement: those of this store go, with their
+    /// connections, and none is kept for a while.
+    pub(crate) fn keep_nothing_prepared(&self) {
+        self.0.state().no_room = Some(Instant::now());
+        self.discard();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection at hand, the present generation, and whether statements may stay prepared.
+    fn take(&self) -> (Option<Open>, u64, bool) {
+        let mut state = self.state();
+        if state.withheld > 0 && state.refused.is_none_or(|at| at.elapsed() > AGAIN) {
+            state.withheld -= 1;
+            state.refused = Some(Instant::now());
+            self.permits.add_permits(1);
+        }
+        if state.no_room.is_some_and(|at| at.elapsed() > UNPREPARED) {
+            state.no_room = None;
+        }
+        let runtime = present_runtime();
+        let mut of_no_use = Vec::new();
+        let mut found = None;
+        while let Some(parked) = state.parked.pop() {
+            if parked.since.elapsed() < IDLE && parked.connection.runtime == runtime {
+                found = Some(parked.connection);
+                break;
+            }
+            of_no_use.push(parked.connection);
+        }
+        let answer = (found, state.generation, state.no_room.is_none());
+        drop(state);
+        of_no_use.into_iter().for_each(Open::close);
+        answer
+    }
+
+    async fn connect(&self, generation: u64) -> sqlx::Result<Open> {
+        let mut connection = self.options.connect().await?;
+        let counted = Counted::new(&self.open);
+        connection.execute(SETTINGS).await?;
+        Ok(Open {
+            connection,
+            made: Instant::now(),
+            generation,
+            runtime: present_runtime(),
+            _counted: counted,
         })
     }
 
-    /// Closes all that lie here: one was found broken, and others may be too.
-    pub(crate) fn discard(&self) {
-        for (connection, _) in self.parked.lock().drain(..) {
-            close(connection);
+    /// The server allows no more connections: one caller less has a turn at a time, unless it is
+    /// the only one.
+    fn refused(&self, permit: Option<OwnedSemaphorePermit>) {
+        let mut state = self.state();
+        state.refused = Some(Instant::now());
+        if state.withheld + 1 < self.most && self.open.load(Ordering::Acquire) > 0 {
+            state.withheld += 1;
+            permit.map(OwnedSemaphorePermit::forget);
+        }
+    }
+
+    fn put(&self, connection: Open) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if connection.generation != state.generation || now - connection.made > AGE {
+            drop(state);
+            connection.close();
+            return;
+        }
+        state.parked.push(Parked {
+            connection,
+            since: now,
+        });
+        // The first was used longest ago, and the last is taken first.
+        let is_idle = state.parked[0].since + IDLE < now;
+        let idle = is_idle.then(|| state.parked.remove(0));
+        drop(state);
+        if let Some(idle) = idle {
+            idle.connection.close();
         }
     }
 }
 
-impl Parked {
-    fn lock(&self) -> MutexGuard<'_, Vec<(PoolConnection<MySql>, Instant)>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pop(&self) -> Option<PoolConnection<MySql>> {
-        let (connection, since) = self.lock().pop()?;
-        if since.elapsed() > IDLE {
-            give_back(connection);
-            return None;
-        }
-        Some(connection)
-    }
-
-    fn push(&self, connection: PoolConnection<MySql>) {
-        let mut connections = self.lock();
-        if connections.len() < self.most {
-            connections.push((connection, Instant::now()));
-        } else {
-            drop(connections);
-            give_back(connection);
-        }
-    }
-}
-
-impl Drop for Parked {
+impl Drop for Shared {
     fn drop(&mut self) {
-        for (connection, _) in self.lock().drain(..) {
-            give_back(connection);
+        for parked in self.state().parked.drain(..) {
+            parked.connection.close();
         }
     }
 }
@@ -115,35 +274,47 @@ impl Drop for Parked {
 impl InUse {
     /// The connection.
     pub(crate) fn get(&mut self) -> &mut MySqlConnection {
-        self.connection.as_mut().expect("it is not released yet")
+        &mut self.connection.connection
     }
 
     /// It waits for nothing, and can serve others.
-    pub(crate) fn release(mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.parked.push(connection);
-        }
+    pub(crate) fn release(self) {
+        let Self {
+            connection,
+            shared,
+            permit,
+            ..
+        } = self;
+        shared.put(connection);
+        // Now the next caller finds it.
+        drop(permit);
     }
 }
 
-impl Drop for InUse {
+impl Open {
+    /// Tells the server, which logs connections that end without a word. What does not go out at
+    /// once is left unsaid, so nothing is left behind that waits.
+    fn close(self) {
+        let mut goodbye = pin!(self.connection.close());
+        let _ = goodbye
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            close(connection);
-        }
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-fn close(mut connection: PoolConnection<MySql>) {
-    connection.close_on_drop();
-    give_back(connection);
-}
-
-fn give_back(connection: PoolConnection<MySql>) {
-    match Handle::try_current() {
-        Ok(_) => drop(connection),
-        // The pool takes connections back in a task, and panics where there is no runtime: where
-        // a program ends, which closes the connection too.
-        Err(_) => std::mem::forget(connection),
-    }
+fn present_runtime() -> Option<runtime::Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
 }

@@ -1,5 +1,7 @@
 //! Listing, owners, clearing and reaping.
 
+use std::fmt::Write;
+
 use session_core::{
     Cursor, Ended, Error, Owner, Page, Result, SessionDirectory, SessionId, async_trait,
 };
@@ -8,7 +10,7 @@ use sqlx::mysql::MySqlRow;
 use crate::MysqlStore;
 use crate::command::{Bound, Commands};
 use crate::removal::{Condition, Id, Removal};
-use crate::row::{column, id, id_bytes, info};
+use crate::row::{column, id_bytes, info};
 use crate::schema::MOST;
 
 /// How many rows one statement clears.
@@ -70,7 +72,9 @@ impl SessionDirectory for MysqlStore {
         Ok(all)
     }
 
+    /// Looks first whether the table is still one of a store's.
     async fn clear(&self) -> Result<u64> {
+        self.commands.check_table("clear").await?;
         let mut cleared = 0;
         loop {
             let commands = &self.commands;
@@ -148,13 +152,9 @@ impl Commands {
         limit: usize,
         statement: impl Fn() -> Bound,
     ) -> Result<Page> {
-        let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
-            None => "",
-            Some(Some(after)) => after,
-            Some(None) => return Err(Error::misconfigured("this cursor is not of a MySQL store")),
-        };
+        let after = cursor.map(after_bytes).transpose()?.unwrap_or_default();
         let limit = limit.clamp(1, 10_000);
-        let page = || statement().bind(after.as_bytes()).bind(limit as u64);
+        let page = || statement().bind(&after[..]).bind(limit as u64);
         let rows = self.fetch(operation, page).await?;
         let last = rows.last().filter(|_| rows.len() == limit);
         let next = last.map(after_row).transpose()?;
@@ -163,8 +163,25 @@ impl Commands {
     }
 }
 
-fn after_row(row: &MySqlRow) -> Result<Cursor> {
-    Ok(Cursor::new(format!("after:{}", id(row)?.as_str())))
+/// Behind the row, whose id need not be readable.
+pub(crate) fn after_row(row: &MySqlRow) -> Result<Cursor> {
+    let mut cursor = "after:".to_owned();
+    for byte in column::<&[u8]>(row, 0)? {
+        // Writing to a string can't fail.
+        let _ = write!(cursor, "{byte:02x}");
+    }
+    Ok(Cursor::new(cursor))
+}
+
+/// The id that a cursor stands behind.
+pub(crate) fn after_bytes(cursor: &Cursor) -> Result<Id> {
+    let digits = cursor.as_str().strip_prefix("after:").unwrap_or("odd");
+    let pairs = digits.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2);
+        pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    });
+    let bytes: Option<Id> = pairs.collect();
+    bytes.ok_or_else(|| Error::misconfigured("this cursor is not of a MySQL store"))
 }
 
 fn owner_bytes(owner: &Owner) -> &[u8] {

@@ -1,58 +1,279 @@
 //! From the driver's errors to ours.
+//!
+//! Messages name the product, the place and the cause, in words of our own: the server's can quote a
+//! row or a user name.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use session_core::Error;
 use sqlx::mysql::MySqlDatabaseError;
+
+use crate::schema::quoted;
 
 /// A primary key exists already.
 const DUPLICATE_KEY: u16 = 1062;
 /// The statement can't be parsed; nothing of it was done.
 const SYNTAX: u16 = 1064;
+/// The server has no room for another prepared statement.
+const NO_ROOM_TO_PREPARE: u16 = 1461;
+/// The server, or the user's account, has as many connections as it may.
+const FULL: [u16; 3] = [1040, 1203, 1226];
 
-/// What a driver's error during `operation` means to a caller.
-pub(crate) fn from_sqlx(operation: &'static str, error: &sqlx::Error) -> Error {
-    if let Some(number) = number(error) {
-        return from_number(operation, number);
+/// What statements are about, for messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Product and address.
+    pub(crate) place: Arc<str>,
+    pub(crate) table: Arc<str>,
+}
+
+impl Target {
+    pub(crate) fn misconfigured(&self, what: impl AsRef<str>) -> Error {
+        Error::misconfigured(format!("{}: {}", self.place, what.as_ref()))
     }
+
+    fn at(&self, cause: &str) -> String {
+        format!("{}: {cause}", self.place)
+    }
+
+    pub(crate) fn no_table(&self) -> Error {
+        self.misconfigured(format!(
+            "there is no table {}: migrate the store first",
+            quoted(&self.table)
+        ))
+    }
+
+    pub(crate) fn no_answer(&self, operation: &'static str, after: Duration) -> Error {
+        Error::timeout(operation, self.at(&format!("no answer within {after:?}")))
+    }
+
+    /// What a driver's error during `operation` means to a caller.
+    pub(crate) fn error(&self, operation: &'static str, error: &sqlx::Error) -> Error {
+        if let Some(number) = number(error) {
+            return self.from_number(operation, number);
+        }
+        match error {
+            sqlx::Error::Io(io) => self.from_io(operation, io),
+            sqlx::Error::Tls(why) => self.misconfigured(format!("TLS: {}", chain(why.as_ref()))),
+            sqlx::Error::PoolTimedOut => Error::timeout(operation, self.at("no answer in time")),
+            sqlx::Error::WorkerCrashed => {
+                Error::unavailable(operation, self.at("the task that sent the statements ended"))
+            }
+            sqlx::Error::Configuration(why) if why.to_string().contains("rsa") => {
+                self.password_needs_tls()
+            }
+            sqlx::Error::Configuration(_) => {
+                self.misconfigured("the options of the connection can't be used")
+            }
+            sqlx::Error::Protocol(text) if text.to_lowercase().contains("rsa") => {
+                self.password_needs_tls()
+            }
+            // What the protocol or a value is said to be wrong about may be quoted.
+            sqlx::Error::ColumnDecode { .. } => from_column(error),
+            sqlx::Error::Protocol(_) => {
+                Error::unavailable(operation, self.at("the answer is not of MySQL's protocol"))
+            }
+            _ => Error::store(operation, self.at("the driver failed")),
+        }
+    }
+
+    fn from_io(&self, operation: &'static str, error: &io::Error) -> Error {
+        let cause = self.at(&error.to_string());
+        match error.kind() {
+            io::ErrorKind::TimedOut => Error::timeout(operation, cause),
+            // What rustls says of a certificate or a handshake.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                self.misconfigured(format!("TLS: {error}"))
+            }
+            _ => Error::unavailable(operation, cause),
+        }
+    }
+
+    fn password_needs_tls(&self) -> Error {
+        self.misconfigured("the account's password can only be sent over TLS: use ssl-mode=REQUIRED")
+    }
+
+    /// By number only: the server's own words can quote a row.
+    fn from_number(&self, operation: &'static str, number: u16) -> Error {
+        let table = quoted(&self.table);
+        let said = || {
+            let said = words(number);
+            let cause = match said.is_empty() {
+                true => format!("error {number}"),
+                false => format!("{said} (error {number})"),
+            };
+            self.at(&cause)
+        };
+        let wrong = |what: Cow<'static, str>| {
+            self.misconfigured(format!("{what} (error {number})"))
+        };
+        match number {
+            1159 | 1161 | 1317 | 1969 | 3024 => Error::timeout(operation, said()),
+            1044 | 1045 | 1698 | 1820 | 3118 | 4151 => {
+                wrong("the user name, password or database is refused".into())
+            }
+            3159 => wrong("the server takes encrypted connections only: use ssl-mode=REQUIRED".into()),
+            1142 | 1143 | 1227 | 1370 => wrong(
+                format!(
+                    "the user lacks a right on the table {table} for {operation}: a store needs \
+                     SELECT, INSERT, UPDATE and DELETE, and CREATE to migrate"
+                )
+                .into(),
+            ),
+            1049 => wrong("there is no such database: create it first".into()),
+            1146 => self.no_table(),
+            1054 | 1136 | 1364 => {
+                wrong(format!("the table {table} has other columns than sessions need").into())
+            }
+            1264 | 1265 | 1366 | 1406 | 3988 => wrong(
+                format!(
+                    "a column of the table {table} can't hold a session's value; nothing was \
+                     written"
+                )
+                .into(),
+            ),
+            1059 | 1102 | 1103 => wrong(format!("no table can be named {table}").into()),
+            1153 | 1301 => {
+                wrong("max_allowed_packet is smaller than a session: raise it".into())
+            }
+            _ if is_passing(number) => Error::unavailable(operation, said()),
+            _ => Error::store(operation, said()),
+        }
+    }
+}
+
+/// A column that can't be read: damage that costs only its own row.
+pub(crate) fn from_column(error: &sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
-            Error::timeout(operation, error.to_string())
-        }
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
-            Error::unavailable(operation, error.to_string())
-        }
-        sqlx::Error::PoolTimedOut => Error::timeout(operation, error.to_string()),
-        sqlx::Error::PoolClosed => Error::misconfigured("the MySQL pool has been closed"),
-        sqlx::Error::Configuration(_) if error.to_string().contains("rsa") => password_needs_tls(),
-        sqlx::Error::Configuration(_) => {
-            Error::misconfigured("the MySQL URL or its options can't be used")
-        }
-        sqlx::Error::Protocol(text) if text.to_lowercase().contains("rsa") => password_needs_tls(),
-        // What the protocol or a value is said to be wrong about may be quoted.
         sqlx::Error::ColumnDecode { index, .. } => {
             Error::corrupt(format!("the row has no usable column {index}"))
         }
-        _ => Error::store(operation, "the MySQL driver failed"),
+        _ => Error::corrupt("the row has not the columns of a session"),
     }
 }
 
-fn password_needs_tls() -> Error {
-    Error::misconfigured(
-        "this MySQL account's password can only be sent over TLS: use ssl-mode=REQUIRED",
+/// An error and each of its sources that it does not quote itself.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// What passes: the same statement may succeed later, here or on another server.
+fn is_passing(number: u16) -> bool {
+    FULL.contains(&number)
+        || leads_astray(number)
+        || repeats(number)
+        || matches!(
+            number,
+            1021 | 1037
+                | 1038
+                | 1041
+                | 1042
+                | 1043
+                | 1114
+                | 1129
+                | 1135
+                | 1158
+                | 1160
+                | 1184
+                | 2002
+                | 2003
+                | 2006
+                | 2013
+        )
+}
+
+/// What is said on a connection to a server that stops, or is not the one that writes: a new
+/// connection may lead to the right one. Nothing was done.
+fn leads_astray(number: u16) -> bool {
+    matches!(
+        number,
+        // Galera's node is not ready; shutting down; a read lock on all tables; read-only, as an
+        // option, a transaction or an engine's mode.
+        1047 | 1053 | 1077 | 1079 | 1080 | 1223 | 1290 | 1792 | 1836 | 1874
+            // Killed, offline, no member of a group, cut off for inactivity.
+            | 1927 | 3032 | 3100 | 3168 | 3169 | 3572 | 4031
+            // Statements that were prepared on another server behind the same address.
+            | 1243
     )
 }
 
-/// Whether the same statement is worth repeating at once: a deadlock, a lock that took too long,
-/// a row that changed under a snapshot, a connection that had broken.
+/// A deadlock, a lock that took too long, a row that changed under a snapshot or in another member of
+/// a group, a statement to be prepared again.
+fn repeats(number: u16) -> bool {
+    matches!(number, 1020 | 1205 | 1213 | 1615 | 3101 | NO_ROOM_TO_PREPARE)
+}
+
+/// In words, what a server means by a number that passes.
+fn words(number: u16) -> &'static str {
+    match number {
+        1020 => "the row has changed since it was read",
+        1021 | 1114 => "no room is left on the server",
+        1037 | 1038 | 1041 => "the server is out of memory",
+        1040 | 1203 | 1226 => "the server allows no more connections, or no more of this user's",
+        1042 | 1043 | 1158 | 1160 | 1184 => "the connection broke",
+        1047 => "the node is not ready to serve",
+        1053 | 1077 | 1079 | 1080 => "the server is shutting down",
+        1129 => "this host is blocked after too many broken connections",
+        1135 => "the server can't start another thread",
+        1205 => "a lock was not free in time",
+        1213 => "deadlock",
+        1223 => "a read lock on all tables is held",
+        1243 | 1615 => "the statement is not prepared any more",
+        1290 | 1792 | 1836 | 1874 => "the server is read-only",
+        1317 | 1927 | 3168 | 3169 => "the query or its connection was killed",
+        1159 | 1161 => "the server's network time-out",
+        1461 => "max_prepared_stmt_count leaves no room for another statement",
+        1969 | 3024 => "the server's limit for the time of a statement",
+        3032 => "the server is offline",
+        3100 | 3101 => "the group of servers refused the transaction",
+        4031 => "the server has ended the connection for being idle",
+        _ => "",
+    }
+}
+
+/// Whether the same statement is worth repeating at once: after what [passes by](repeats), on another
+/// connection, or because the connection had broken.
 pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     match number(error) {
-        Some(number) => matches!(number, 1213 | 1205 | 1020),
-        None => matches!(error, sqlx::Error::Io(_)),
+        Some(number) => repeats(number) || leads_astray(number),
+        // A certificate that is refused stays so.
+        None => matches!(error, sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidData),
     }
 }
 
 /// Whether the connection is of no more use.
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
+    match number(error) {
+        Some(number) => leads_astray(number) || number == NO_ROOM_TO_PREPARE,
+        None => error.as_database_error().is_none(),
+    }
+}
+
+/// Whether an answer was lost, so that what was sent may have been done. A server that answers with
+/// an error has not done it, or has rolled it back.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     error.as_database_error().is_none()
+}
+
+/// Whether the server gives no connection because there are too many.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    number(error).is_some_and(|number| FULL.contains(&number))
+}
+
+pub(crate) fn has_no_room_to_prepare(error: &sqlx::Error) -> bool {
+    number(error) == Some(NO_ROOM_TO_PREPARE)
 }
 
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
@@ -63,48 +284,28 @@ pub(crate) fn is_syntax(error: &sqlx::Error) -> bool {
     number(error) == Some(SYNTAX)
 }
 
-fn number(error: &sqlx::Error) -> Option<u16> {
+/// Whether the user may not do what was asked.
+pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
+    number(error).is_some_and(|number| matches!(number, 1142 | 1143 | 1227))
+}
+
+pub(crate) fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(error.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
-/// By number only: the server's own words can quote a row.
-fn from_number(operation: &'static str, number: u16) -> Error {
-    let said = format!("MySQL error {number}");
-    match number {
-        // Too many connections, out of memory or disk, shutting down, killed, no handshake, this
-        // host blocked after too many broken handshakes.
-        1021 | 1037 | 1038 | 1040 | 1041 | 1042 | 1043 | 1053 | 1077 | 1114 | 1129 | 1135
-        | 1158 | 1160 | 1184 | 1203 | 1226 | 1927 | 2002 | 2003 | 2006 | 2013 | 3169 | 4031 => {
-            Error::unavailable(operation, said)
-        }
-        // Deadlock, lock wait, snapshot; read-only, switched over, no longer the primary.
-        1020 | 1205 | 1213 | 1290 | 1792 | 1836 | 3572 => Error::unavailable(operation, said),
-        // Network timeouts, an interrupted or overlong statement.
-        1159 | 1161 | 1317 | 1969 | 3024 => Error::timeout(operation, said),
-        1044 | 1045 | 1698 | 1820 | 3118 | 4151 => {
-            Error::misconfigured("MySQL refuses the user name, password or database")
-        }
-        1142 | 1143 | 1227 | 1370 => Error::misconfigured(format!(
-            "the MySQL user may not {operation} sessions ({said})"
-        )),
-        1049 => Error::misconfigured("there is no such MySQL database: create it first"),
-        1146 => Error::misconfigured("there is no such table: migrate the store first"),
-        1054 | 1136 => Error::misconfigured("the table has other columns than sessions need"),
-        1059 | 1102 | 1103 => Error::misconfigured("MySQL can't name a table so"),
-        1153 | 1301 => {
-            Error::misconfigured("MySQL's max_allowed_packet is smaller than a session: raise it")
-        }
-        1243 | 1615 => Error::unavailable(operation, said),
-        _ => Error::store(operation, said),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use session_core::ErrorKind as Kind;
-    use std::io;
+
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            place: "MySQL at h:1".into(),
+            table: "t".into(),
+        }
+    }
 
     #[test]
     fn what_servers_say() {
@@ -142,11 +343,17 @@ mod tests {
                 "packet bigger than max_allowed_packet",
                 Kind::Misconfigured,
             ),
+            (1461, "max_prepared_stmt_count", Kind::Unavailable),
+            (1047, "WSREP has not yet prepared node", Kind::Unavailable),
+            (3572, "locks could not be acquired", Kind::Unavailable),
+            (1406, "data too long", Kind::Misconfigured),
+            (1366, "incorrect string value", Kind::Misconfigured),
             (1062, "duplicate entry", Kind::Store),
             (1064, "syntax", Kind::Store),
         ] {
-            let error = from_number("save", number);
+            let error = target().from_number("save", number);
             assert_eq!(error.kind(), kind, "{number} {name}: {error:?}");
+            assert!(error.to_string().contains("MySQL at h:1: "), "{error}");
             let temporary = matches!(kind, Kind::Unavailable | Kind::Timeout);
             assert_eq!(error.is_temporary(), temporary, "{number} {name}");
         }
@@ -160,15 +367,17 @@ mod tests {
             (io(io::ErrorKind::ConnectionReset), Kind::Unavailable),
             (io(io::ErrorKind::UnexpectedEof), Kind::Unavailable),
             (io(io::ErrorKind::TimedOut), Kind::Timeout),
-            (sqlx::Error::PoolTimedOut, Kind::Timeout),
-            (sqlx::Error::PoolClosed, Kind::Misconfigured),
+            (io(io::ErrorKind::InvalidData), Kind::Misconfigured),
             (
                 sqlx::Error::Tls("a bad certificate".into()),
+                Kind::Misconfigured,
+            ),
+            (
+                sqlx::Error::Protocol("about hunter2".into()),
                 Kind::Unavailable,
             ),
-            (sqlx::Error::Protocol("about hunter2".into()), Kind::Store),
         ] {
-            let mapped = from_sqlx("load", &error);
+            let mapped = target().error("load", &error);
             assert_eq!(mapped.kind(), kind, "{error:?}");
             assert!(!format!("{mapped:?}").contains("hunter2"), "{mapped:?}");
         }

@@ -16,7 +16,8 @@
 //!
 //! # What is stored
 //!
-//! One row a session, in one InnoDB table of the database that the connection uses:
+//! One row a session, in one InnoDB table of the database that the connection uses, by default
+//! `session_store`:
 //!
 //! | column | what |
 //! |---|---|
@@ -30,7 +31,12 @@
 //! | `due` | the minute of the deadline; index. A save within the same minute leaves the index alone |
 //! | `idle`, `absolute` | milliseconds, or null for never |
 //!
-//! [`schema`] gives the statement that creates it, for those who run their own migrations.
+//! [`schema`] gives the statement that creates it, for programs that run their own migrations.
+//!
+//! A table of this name that is not one of a store's (a view, or a table of another program) is
+//! refused by [`connect`](MysqlStoreBuilder::connect), [`migrate`](MysqlStore::migrate) and
+//! [`clear`](SessionDirectory::clear): [`Error::Misconfigured`] names what differs. Columns that may
+//! be null or have a default, and more indexes that are not unique, do no harm and are accepted.
 //!
 //! # Round trips
 //!
@@ -56,9 +62,9 @@
 //!
 //! # Repeats
 //!
-//! The store repeats a statement after a deadlock, a lock wait that timed out, and a lost
-//! connection: up to five times in all within the [`timeout`](MysqlStoreBuilder::timeout), with
-//! growing random pauses. After a lost connection the first sending may have been done. A repeated
+//! The store repeats a statement after a deadlock, a lock wait that timed out, a lost connection,
+//! and an answer of a server that stops or is read-only: up to five times in all within the
+//! [`timeout`](MysqlStoreBuilder::timeout), with growing random pauses. After a lost connection the first sending may have been done. A repeated
 //! save or create then answers [`Saved::Unknown`] where it would answer [`Saved::Conflict`], and a
 //! repeated destroy or reap that finds no row answers [`Ended::unknown`].
 //!
@@ -70,8 +76,24 @@
 //!
 //! # Connections
 //!
-//! The store keeps some of the pool's connections at hand while there is traffic, for a pool of
-//! sqlx pings each one that comes back to it. Those that lie idle for 30 s go back.
+//! The store makes its connections itself, up to
+//! [`connections`](MysqlStoreBuilder::connections), and keeps each for up to 30 minutes while there
+//! is traffic. One that was idle for 30 s is closed by the next operation.
+//!
+//! * Character set, time zone, `sql_mode` (strict), `autocommit` and the like are set on each
+//!   connection, so the server's own settings and `init_connect` change nothing, and a value that
+//!   does not fit its column is an error and never cut off.
+//! * Where the server, or the user's account, allows fewer connections (errors 1040, 1203, 1226),
+//!   operations wait for those there are, in their turn. If it gives none at all, the answer is
+//!   [`Error::Unavailable`] after four fifths of the [`timeout`](MysqlStoreBuilder::timeout).
+//! * After an answer that says that the server is read-only, stops, or is not the one that the
+//!   statement was prepared on (1290, 1792, 1836, 1053, 1047, 1243 and others), no connection is
+//!   used again that was made before it. A load on a server that was demoted is answered by it
+//!   until a write finds out, or 30 minutes have passed.
+//! * After a call without an answer in time, its connection is closed, and so are those that were
+//!   not used since it began.
+//! * Where `max_prepared_stmt_count` leaves no room (1461), statements are not kept prepared for a
+//!   minute, which costs one round trip for each.
 //!
 //! # Logging in
 //!
@@ -89,10 +111,12 @@ mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod location;
 mod removal;
 mod row;
 mod schema;
 mod store;
+mod table;
 
 pub use builder::MysqlStoreBuilder;
 pub use schema::schema;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use session_core::{Ended, Result, Stamp};
 use sqlx::mysql::MySqlRow;
-use sqlx::{Connection, Row};
+use sqlx::{Connection, Executor, Row};
 
 use crate::command::{Bound, Commands, Failure};
 use crate::row::{column, ended, id, parsed_id, stamp};
@@ -62,8 +62,8 @@ struct Removed {
 impl Commands {
     /// Removes what `removal` says, and tells what it was.
     ///
-    /// The transaction runs in a task of its own: were it dropped half-way with its caller, its
-    /// connection would go back to the pool in the middle of it.
+    /// The transaction runs in a task of its own: were it dropped half-way with its caller, sessions
+    /// might end that are told to nobody.
     pub(crate) async fn remove(
         &self,
         operation: &'static str,
@@ -72,8 +72,15 @@ impl Commands {
         let removal = Arc::new(removal);
         let removed = self.run(operation, |before| {
             let (commands, removal) = (self.clone(), Arc::clone(&removal));
-            let task = tokio::spawn(async move { commands.transact(&removal, before).await });
-            async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }
+            // No longer than its caller: a silent server would keep it, and its connection, for good.
+            let task = tokio::spawn(async move {
+                let transaction = commands.transact(&removal, before);
+                tokio::time::timeout(commands.timeout, transaction).await
+            });
+            async {
+                let done = task.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+                done.map_err(|_| sqlx::Error::PoolTimedOut)?
+            }
         });
         let Removed { rows, vanished } = removed.await?;
         // A row whose very id can't be read has gone too; there is nothing to say of it.
@@ -90,29 +97,30 @@ impl Commands {
             ids,
             condition,
         } = removal;
-        let mut connection = self.connections.pool.acquire().await?;
+        let mut in_use = self.connections.acquire().await?;
+        let keeps = in_use.is_persistent;
+        let connection = in_use.get();
         // Otherwise ids that have gone meanwhile would lock the gaps they left.
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            .execute(&mut *connection)
+        connection
+            .execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             .await?;
         let mut transaction = connection.begin().await?;
         let mut removed = Removed::default();
         if before {
-            let present = with_ids(&self.sql.present, ids);
+            let present = with_ids(&self.sql.present, ids).persistent(keeps);
             let present = present.fetch_all(&mut *transaction).await?;
             removed.vanished = absent(ids, &present)?;
         }
-        removed.rows = with_ids(lock, ids).fetch_all(&mut *transaction).await?;
+        let locked = with_ids(lock, ids).persistent(keeps);
+        removed.rows = locked.fetch_all(&mut *transaction).await?;
         removed.rows.retain(|row| condition.holds(row));
         let locked: Vec<&[u8]> = first_columns(&removed.rows)?;
-        if locked.is_empty() {
-            transaction.commit().await?;
-            return Ok(removed);
+        if !locked.is_empty() {
+            let delete = with_ids(&self.sql.delete, &locked).persistent(keeps);
+            delete.execute(&mut *transaction).await?;
         }
-        with_ids(&self.sql.delete, &locked)
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await.map_err(Failure::after_sending)?;
+        in_use.release();
         Ok(removed)
     }
 }

@@ -10,7 +10,7 @@ use session_core::{
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, Row};
 
-use crate::error::from_sqlx;
+use crate::error::from_column;
 use crate::schema::VERSION;
 
 /// A century. Dates beyond the year 9999 would be null, which stands for never.
@@ -89,7 +89,7 @@ impl<'r> Head<'r> {
 
     fn record(self, data: &[u8]) -> Result<Record> {
         check_version(self.version)?;
-        let [idle, absolute] = self.limits.map(limit);
+        let [idle, absolute] = self.limits;
         let owner = match self.owner {
             [] => None,
             owner => Some(readable(owner)?),
@@ -99,7 +99,7 @@ impl<'r> Head<'r> {
             version: self.stamp.into(),
             credential: Credential::from_stored(self.credential)?,
             owner,
-            lifetime: Lifetime::new(idle, absolute),
+            lifetime: Lifetime::new(limit(idle)?, limit(absolute)?),
             ttl: time_left(self.left),
             age: from_micros(self.age),
         })
@@ -148,16 +148,17 @@ fn readable(owner: &[u8]) -> Result<Owner> {
     owner.ok_or_else(|| Error::corrupt("the row has no usable owner"))
 }
 
-fn limit(millis: Option<i64>) -> Timeout {
-    Timeout::from_millis(millis.map(|millis| u64::try_from(millis).unwrap_or(0)))
+fn limit(millis: Option<i64>) -> Result<Timeout> {
+    let millis = millis.map(u64::try_from).transpose();
+    let millis = millis.map_err(|_| Error::corrupt("the row has a negative limit"))?;
+    Ok(Timeout::from_millis(millis))
 }
 
 pub(crate) fn column<'r, T>(row: &'r MySqlRow, index: usize) -> Result<T>
 where
     T: sqlx::Decode<'r, MySql> + sqlx::Type<MySql>,
 {
-    row.try_get(index)
-        .map_err(|error| from_sqlx("read", &error))
+    row.try_get(index).map_err(|error| from_column(&error))
 }
 
 pub(crate) fn stamp(row: &MySqlRow, index: usize) -> Result<Stamp> {
@@ -176,7 +177,7 @@ pub(crate) fn owner(row: &MySqlRow, index: usize) -> Result<Option<Owner>> {
 /// The limits in this column and the next.
 pub(crate) fn lifetime(row: &MySqlRow, index: usize) -> Result<Lifetime> {
     let (idle, absolute) = (column(row, index)?, column(row, index + 1)?);
-    Ok(Lifetime::new(limit(idle), limit(absolute)))
+    Ok(Lifetime::new(limit(idle)?, limit(absolute)?))
 }
 
 pub(crate) fn ttl(row: &MySqlRow, index: usize) -> Result<Ttl> {
@@ -268,6 +269,8 @@ mod tests {
             b"0123456789abcdef1,,,,,0,",
             b"0123456789abcdef1,x,,,0,0,",
             b"0123456789abcdef,,,,0,0,",
+            b"0123456789abcdef1,-1,,,0,0,",
+            b"0123456789abcdef1,,-1,,0,0,",
             b"0123456789abcdef0,,,,0,0,",
             b"0123456789abcdef2,,,,0,0,",
             b"0123456789abcdef1,,,,0,0,\xff\x00\xff",

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn the_table_is_as_it_was() {
         let table = "\
-CREATE TABLE IF NOT EXISTS `sessions` (
+CREATE TABLE IF NOT EXISTS `session_store` (
     `id` VARBINARY(255) NOT NULL PRIMARY KEY,
     `version` TINYINT UNSIGNED NOT NULL COMMENT 'of the layout of the row',
     `stamp` BINARY(16) NOT NULL,
@@ -365,7 +365,7 @@ CREATE TABLE IF NOT EXISTS `sessions` (
     KEY `owner` (`owner`),
     KEY `due` (`due`)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
-        assert_eq!(schema("sessions"), table);
+        assert_eq!(schema("session_store"), table);
         let version = FRAGMENTS.iter().find(|(name, _)| *name == "{version}");
         assert_eq!(version.map(|(_, text)| *text), Some("1"));
         assert_eq!(VERSION, 1);

@@ -8,18 +8,20 @@ use session_core::{
     Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
     SessionStore, Timeout, Ttl, Version, async_trait,
 };
-use sqlx::{MySqlPool, Row};
+use sqlx::Row;
 
 use crate::MysqlStoreBuilder;
 use crate::carrier::{Creates, Destroys, Loads, Saves, Touches, limits};
 use crate::command::Commands;
 use crate::connection::Connections;
+use crate::error::Target;
 use crate::schema::Statements;
+use crate::table::difference;
 
 /// What a statement takes besides the data, at most.
 const STATEMENT_BYTES: usize = 16 * 1024;
 
-/// Sessions in one MySQL or MariaDB table. Clones share the pool.
+/// Sessions in one MySQL or MariaDB table. Clones share its connections.
 #[derive(Clone)]
 pub struct MysqlStore {
     pub(crate) commands: Commands,
@@ -45,12 +47,16 @@ impl MysqlStore {
         MysqlStoreBuilder::default()
     }
 
-    /// A store that keeps at most `at_hand` of the pool's connections to itself.
-    pub(crate) fn new(pool: MySqlPool, at_hand: u32, options: &MysqlStoreBuilder) -> Self {
-        let limits = limits(pool.options().get_max_connections());
+    pub(crate) fn new(
+        connections: Connections,
+        target: Target,
+        options: &MysqlStoreBuilder,
+    ) -> Self {
+        let limits = limits(connections.most());
         let commands = Commands {
-            connections: Connections::new(pool, at_hand as usize),
-            sql: Arc::new(Statements::new(&options.table)),
+            connections,
+            sql: Arc::new(Statements::new(&target.table)),
+            target,
             timeout: options.timeout,
         };
         let limit = options.timeout;
@@ -66,29 +72,38 @@ impl MysqlStore {
     }
 
     /// Creates the table if it is not there. May be called by many processes at once, and again.
-    /// Needs the right to create tables in the database, none to create databases.
+    /// Needs the right `CREATE` on the table if it has to create it.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if a right is missing or the server's `max_allowed_packet` is
-    /// under [`max_data`](MysqlStoreBuilder::max_data); the store's own.
+    /// [`Error::Misconfigured`] if a table of this name is there that is not one of a store's, or
+    /// a right is missing: the message names what differs or which; the store's own.
     pub async fn migrate(&self) -> Result<()> {
         let commands = &self.commands;
-        let packet = commands
-            .run("migrate", |_| async {
-                let ask = sqlx::query("SELECT CAST(@@max_allowed_packet AS SIGNED)");
-                let row = ask.fetch_one(&commands.connections.pool).await?;
-                Ok(row.try_get::<i64, _>(0)?)
-            })
-            .await?;
+        let create = || commands.sql.create_table.query().persistent(false);
+        let table = commands.table_or_create("migrate", create).await?;
+        commands.require(difference(&table))?;
+        commands.check_rights("migrate", "id").await
+    }
+
+    /// Looks whether the server and the table are fit to be used. A table that is not there may be
+    /// made later.
+    pub(crate) async fn check_server(&self) -> Result<()> {
+        let commands = &self.commands;
+        let ask = || sqlx::query("SELECT CAST(@@max_allowed_packet AS SIGNED)").persistent(false);
+        let rows = commands.fetch("connect", ask).await?;
+        let packet = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        let packet = packet.map_err(|error| commands.target.error("connect", &error))?;
         if i64::try_from(self.max_data + STATEMENT_BYTES).unwrap_or(i64::MAX) > packet {
-            return Err(Error::misconfigured(format!(
+            return Err(commands.target.misconfigured(format!(
                 "max_data is {} bytes, but the server's max_allowed_packet is {packet}: lower the \
                  one or raise the other",
                 self.max_data
             )));
         }
-        let create = || commands.sql.create_table.query();
-        commands.execute("migrate", create).await?;
+        if let Some(table) = commands.table("connect").await? {
+            commands.require(difference(&table))?;
+            commands.check_rights("connect", "id").await?;
+        }
         Ok(())
     }
 

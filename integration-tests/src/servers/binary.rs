@@ -240,7 +240,9 @@ fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
     let mut install = if binary == "mariadbd" {
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-        install.args(["--skip-test-db", &data]);
+        // Installations at the same time would take each other's files in the shared one.
+        let temporary = format!("--tmpdir={}", folder.display());
+        install.args(["--skip-test-db", &data, &temporary]);
         install
     } else {
         let mut install = Command::new(binary);

@@ -5,9 +5,8 @@ use std::time::Duration;
 use integration_tests::servers::{self, Kind};
 use session_core::{Draft, Ended, Lifetime, SessionId, SessionStore, Stamp, Version};
 use session_mysql::MysqlStore;
-use session_mysql::sqlx::mysql::MySqlPoolOptions;
-use session_mysql::sqlx::{self, MySqlPool, Row};
 
+use crate::proxy::Proxy;
 use crate::{drop_table, id, is_mariadb, owner, store, table, url};
 
 async fn session(store: &MysqlStore, who: &str) -> (SessionId, Version) {
@@ -24,37 +23,25 @@ fn check(ended: Option<Ended>, id: &SessionId, who: &str) {
     assert!(ended.age.expect("it is known") < Duration::from_secs(60));
 }
 
-/// How often this connection has sent statements of each kind.
-async fn sent(pool: &MySqlPool) -> [u64; 2] {
-    let count = async |name: &str| -> u64 {
-        let ask = sqlx::query("SHOW SESSION STATUS WHERE Variable_name = ?").bind(name);
-        let row = ask.fetch_one(pool).await.expect("up");
-        let count: String = row.try_get(1).expect("text");
-        count.parse().expect("a number")
-    };
-    [count("Com_select").await, count("Com_delete").await]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destroy_tells_owner_and_age_in_one_statement_on_mariadb_and_two_on_mysql() {
     if servers::is_skipped(Kind::Mysql) {
         return;
     }
     let name = table();
-    let one = MySqlPoolOptions::new().max_connections(1);
-    let one = one.connect(url()).await.expect("up");
-    let builder = MysqlStore::builder().table(&name);
-    let store = builder.build(one.clone()).await.expect("set up");
+    let proxy = Proxy::start().await;
+    let store = proxy.store(&name).await;
+    let sent = || ["SELECT `id`, `owner`", "DELETE"].map(|word| proxy.count(word));
     let statements = match is_mariadb().await {
         true => [0, 1],
         false => [1, 1],
     };
     for n in 0..3 {
         let (id, version) = session(&store, "ann").await;
-        let before = sent(&one).await;
+        let before = sent();
         let expected = (n == 2).then_some(&version);
         let ended = store.destroy(&id, expected).await.expect("up");
-        let after = sent(&one).await;
+        let after = sent();
         check(ended, &id, "ann");
         assert_eq!([after[0] - before[0], after[1] - before[1]], statements);
         assert_eq!(store.load(&id).await.expect("up"), None);

@@ -10,8 +10,9 @@ use session_core::{
 use session_mysql::MysqlStore;
 use session_mysql::sqlx::{self, AssertSqlSafe, Connection, MySqlConnection};
 
+use crate::modes::{INIT_CONNECT, init_connect};
 use crate::proxy::Proxy;
-use crate::{drop_table, id, is_mariadb, owner, store, table, url};
+use crate::{User, pool, drop_table, id, is_mariadb, owner, store, table, url};
 
 fn draft() -> Draft {
     Draft::new("{}", Lifetime::default())
@@ -30,7 +31,7 @@ impl Stage {
         let table = table();
         let near = store(&table).await;
         let proxy = Proxy::start().await;
-        let far = proxy.store(&table, "DO 1").await;
+        let far = proxy.store(&table).await;
         Self {
             table,
             proxy,
@@ -185,8 +186,13 @@ async fn a_save_that_waited_too_long_for_a_lock_finds_a_conflict_as_any_other() 
         return;
     }
     let stage = Stage::new().await;
-    let set = "SET SESSION innodb_lock_wait_timeout = 1";
-    let hasty = stage.proxy.store(&stage.table, set).await;
+    let alone = INIT_CONNECT.lock().await;
+    let (admin, user) = (pool().await, User::new("").await);
+    init_connect(&admin, "SET SESSION innodb_lock_wait_timeout = 1").await;
+    let hasty = MysqlStore::builder().table(&stage.table);
+    let hasty = hasty.connect(&user.url()).await.expect("up");
+    init_connect(&admin, "").await;
+    drop(alone);
     let (id, version) = stage.session().await;
     let mut other = MySqlConnection::connect(url()).await.expect("up");
     let mut holds = other.begin().await.expect("begun");
@@ -203,4 +209,5 @@ async fn a_save_that_waited_too_long_for_a_lock_finds_a_conflict_as_any_other() 
     let (saved, ()) = tokio::join!(hasty.save(&id, &draft, &version), release);
     assert_eq!(saved.expect("up"), Saved::Conflict);
     drop_table(&stage.table).await;
+    user.remove().await;
 }

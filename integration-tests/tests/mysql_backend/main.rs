@@ -1,21 +1,30 @@
 //! What only MySQL and MariaDB have: migrations, server modes, time zones, locks, rows.
 
+mod damaged;
 mod destroy;
+mod endings;
+mod few_connections;
+mod foreign_tables;
 mod lost;
+mod modes;
+mod operations;
 mod owners;
 mod proxy;
+mod relay;
 mod rows;
+mod setup;
+mod truncated;
+mod wrong_server;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Draft, ErrorKind, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore,
-    SessionToken, Sessions, Stamp, Timeout, Ttl, Version,
+    Draft, ErrorKind, Lifetime, Owner, SessionDirectory, SessionId, SessionStore, SessionToken,
+    Sessions, Stamp, Timeout,
 };
-use session_mysql::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use session_mysql::sqlx::{self, AssertSqlSafe, Executor, MySqlPool, Row};
+use session_mysql::sqlx::{self, AssertSqlSafe, MySqlPool, Row};
 use session_mysql::{MysqlStore, schema};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,6 +67,57 @@ fn owner(name: &str) -> Owner {
     Owner::new(name).expect("valid")
 }
 
+/// A user of the server that a test has to itself, without the right to administer. Its connections
+/// are limited and counted apart from those of other tests.
+struct User {
+    name: String,
+}
+
+impl User {
+    /// With all rights on the tests' database, and `options` of the account.
+    async fn new(options: &str) -> Self {
+        let user = Self::without_rights(options).await;
+        user.grant("ALL", "test.*").await;
+        user
+    }
+
+    async fn without_rights(options: &str) -> Self {
+        // MySQL allows 32 characters.
+        let user = Self {
+            name: table()[..20].to_owned(),
+        };
+        user.run(&format!("CREATE USER '{}'@'%' {options}", user.name))
+            .await;
+        user
+    }
+
+    async fn grant(&self, rights: &str, on: &str) {
+        self.run(&format!("GRANT {rights} ON {on} TO '{}'@'%'", self.name))
+            .await;
+    }
+
+    async fn remove(self) {
+        self.run(&format!("DROP USER '{}'@'%'", self.name)).await;
+    }
+
+    async fn run(&self, statement: &str) {
+        let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+        let done = done.execute(&pool().await).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    fn url(&self) -> String {
+        format!("mysql://{}@{}/test", self.name, relay::address())
+    }
+
+    /// How many connections it has.
+    async fn connections(&self) -> i64 {
+        let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = ?";
+        let count = sqlx::query_scalar(count).bind(&self.name);
+        count.fetch_one(&pool().await).await.expect("up")
+    }
+}
+
 /// Whether the server is MariaDB.
 async fn is_mariadb() -> bool {
     let ask = sqlx::query_scalar("SELECT VERSION()");
@@ -92,7 +152,7 @@ async fn a_missing_table_says_what_to_do_and_the_schema_makes_it() {
     let without = builder()
         .connect(url())
         .await
-        .expect("nothing was asked yet");
+        .expect("it may be made later");
     let error = without.load(&id()).await.expect_err("no table");
     assert_eq!(error.kind(), ErrorKind::Misconfigured);
     assert!(error.to_string().contains("migrate"), "{error}");
@@ -106,9 +166,9 @@ async fn a_missing_table_says_what_to_do_and_the_schema_makes_it() {
 
 #[tokio::test]
 async fn names_that_mysql_can_not_have_are_refused_before_any_io() {
-    let pool = MySqlPool::connect_lazy("mysql://root@127.0.0.1:1/test").expect("a good URL");
+    let url = "mysql://root@127.0.0.1:1/test";
     for name in ["", "a\0b", "a ", "🍪", &"x".repeat(65), &"*".repeat(64)] {
-        let built = MysqlStore::builder().table(name).build(pool.clone()).await;
+        let built = MysqlStore::builder().table(name).connect(url).await;
         let error = built.expect_err(name);
         assert_eq!(
             error.kind(),
@@ -119,94 +179,15 @@ async fn names_that_mysql_can_not_have_are_refused_before_any_io() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_zones_and_modes_of_a_session_change_nothing() {
-    if servers::is_skipped(Kind::Mysql) {
-        return;
-    }
-    let name = table();
-    let plain = store(&name).await;
-    let id = id();
-    let lifetime = Lifetime::new(100 * SECOND, 200 * SECOND);
-    let first = Draft::new("\"\\", lifetime).with_owner(owner("o'\\\"`"));
-    let created = plain.create(&id, &first).await.expect("up");
-    assert_eq!(created, Saved::done(&first));
-    let mut expected = Version::new(first.stamp);
-    for set in [
-        "SET time_zone = '+05:00'",
-        "SET time_zone = '-11:30'",
-        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
-        "SET sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE'",
-        "SET sql_mode = ''",
-        "SET sql_mode = 'PIPES_AS_CONCAT'",
-    ] {
-        let options: MySqlConnectOptions = url().parse().expect("a good URL");
-        let pool = MySqlPoolOptions::new()
-            .after_connect(move |connection, _| {
-                Box::pin(async move { connection.execute(set).await.map(drop) })
-            })
-            .connect_with(options)
-            .await
-            .expect("it is up");
-        let odd = MysqlStore::builder()
-            .table(&name)
-            .build(pool)
-            .await
-            .expect("set up");
-        let draft = Draft::new("\"\\", lifetime).with_owner(first.owner.clone());
-        let saved = odd.save(&id, &draft, &expected).await.expect("up");
-        assert_eq!(saved, Saved::done(&draft), "{set}");
-        expected = draft.stamp.into();
-        for store in [&plain, &odd] {
-            let record = store.load(&id).await.expect("up").expect("there");
-            assert!(
-                record.ttl > Ttl::Left(95 * SECOND) && record.ttl <= Ttl::Left(100 * SECOND),
-                "{set}: {record:?}"
-            );
-            assert!(record.age < 60 * SECOND, "{set}: {record:?}");
-            assert_eq!(
-                (record.data, record.owner),
-                (draft.data.clone(), draft.owner.clone())
-            );
-        }
-        let touched = odd
-            .touch(&id, Timeout::After(150 * SECOND))
-            .await
-            .expect("up");
-        assert!(
-            touched > Some(Ttl::Left(140 * SECOND)),
-            "{set}: {touched:?}"
-        );
-        assert!(odd.reap(10).await.expect("up").is_empty(), "{set}");
-    }
-    drop_table(&name).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn connections_killed_under_load_lose_nothing() {
     if servers::is_skipped(Kind::Mysql) {
         return;
     }
     let name = table();
-    let made = Arc::new(Mutex::new(Vec::new()));
-    let options: MySqlConnectOptions = url().parse().expect("a good URL");
-    let remember = Arc::clone(&made);
-    let own = MySqlPoolOptions::new()
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let remember = Arc::clone(&remember);
-            Box::pin(async move {
-                let ask = sqlx::query("SELECT CAST(CONNECTION_ID() AS SIGNED)");
-                let id: i64 = ask.fetch_one(connection).await?.try_get(0)?;
-                remember.lock().expect("whole").push(id);
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await
-        .expect("it is up");
+    let user = User::new("").await;
     let store = MysqlStore::builder()
         .table(&name)
-        .build(own)
+        .connect(&user.url())
         .await
         .expect("set up");
     let sessions = Sessions::new(Arc::new(store));
@@ -237,8 +218,9 @@ async fn connections_killed_under_load_lose_nothing() {
     let mut killed = 0;
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        let ids = std::mem::take(&mut *made.lock().expect("whole"));
-        for id in ids {
+        let ids = "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST WHERE USER = ?";
+        let ids = sqlx::query_scalar::<_, i64>(ids).bind(&user.name);
+        for id in ids.fetch_all(&killer).await.expect("up") {
             // It may have ended by itself.
             let kill = sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}")));
             killed += u32::from(kill.execute(&killer).await.is_ok());
@@ -256,6 +238,7 @@ async fn connections_killed_under_load_lose_nothing() {
         "{counted} of 200 and {in_doubt} in doubt"
     );
     drop_table(&name).await;
+    user.remove().await;
 }
 
 /// Reapers and writers on the same few hot rows: nobody deadlocks, nobody loses a session.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use session_mysql::MysqlStore;
-use session_mysql::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
+use session_mysql::sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ struct Shared {
     server: String,
     /// The word whose statement is the next to lose its answer.
     word: Mutex<Option<&'static str>>,
+    /// The statements that were carried out.
+    executed: Mutex<Vec<String>>,
     /// Whether anything gets through.
     open: watch::Sender<bool>,
 }
@@ -37,6 +39,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: format!("{}:{}", options.get_host(), options.get_port()),
             word: Mutex::default(),
+            executed: Mutex::default(),
             open: watch::Sender::new(true),
         });
         let of_all = Arc::clone(&shared);
@@ -52,24 +55,21 @@ impl Proxy {
         Self { port, shared }
     }
 
-    /// A store whose connections come this way; `set` is run on each.
-    pub(crate) async fn store(&self, table: &str, set: &'static str) -> MysqlStore {
+    /// A store whose connections come this way.
+    pub(crate) async fn store(&self, table: &str) -> MysqlStore {
         let options: MySqlConnectOptions = url().parse().expect("a good URL");
         let options = options
             .host("127.0.0.1")
             .port(self.port)
             .ssl_mode(MySqlSslMode::Disabled);
-        let pool = MySqlPoolOptions::new()
-            .test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                use session_mysql::sqlx::Executor;
-                Box::pin(async move { connection.execute(set).await.map(drop) })
-            })
-            .connect_with(options)
-            .await
-            .expect("it is up");
         let builder = MysqlStore::builder().table(table);
-        builder.build(pool).await.expect("set up")
+        builder.connect_with(options).await.expect("set up")
+    }
+
+    /// How often statements with `word` were carried out.
+    pub(crate) fn count(&self, word: &str) -> usize {
+        let executed = self.shared.executed.lock().expect("whole");
+        executed.iter().filter(|text| text.contains(word)).count()
     }
 
     /// Loses the answer to the next statement with `word`: the server carries it out, the
@@ -139,6 +139,8 @@ impl Shared {
     fn loses(&self, text: &[u8]) -> bool {
         let mut word = self.word.lock().expect("whole");
         let text = String::from_utf8_lossy(text);
+        let mut executed = self.executed.lock().expect("whole");
+        executed.push(text.clone().into_owned());
         let loses = word.is_some_and(|word| text.contains(word));
         if loses {
             *word = None;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Error, Result};
-use sqlx::MySqlPool;
+use sqlx::mysql::MySqlConnectOptions;
 
-use super::schema::{Names, Statements, query};
+use super::schema::{Names, Statements};
+use super::table::Shape;
 use super::{Express, ExpressMysqlSession, ExpressStore};
-use crate::builder;
 use crate::command::Commands;
-use crate::connection::Connections;
+use crate::error::Target;
+use crate::{builder, location};
 
 /// Sets an [`ExpressStore`] up.
 #[derive(Clone, Debug)]
@@ -63,7 +64,8 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The most connections of a pool made by [`connect`](Self::connect); default 16.
+    /// The most connections; default 16. Where the server allows fewer, operations wait for those
+    /// there are.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
@@ -75,7 +77,8 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The most bytes of one record; default 8 MiB, at most 16 MiB, for the column holds no more.
+    /// The most bytes of one record; default 8 MiB, and at most what the column of the data holds:
+    /// 16 MiB, or 64 KiB if it is `TEXT`.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
@@ -91,38 +94,40 @@ impl ExpressStoreBuilder {
     /// Connects to the server at `url`, as
     /// [`MysqlStoreBuilder::connect`](crate::MysqlStoreBuilder::connect).
     ///
+    /// A table that is there is checked: it must have the three columns, of types that hold a
+    /// session, a key that is the session's id alone, and no other column that must be given a value.
+    ///
     /// # Errors
     /// As that.
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
         self.check()?;
-        let pool = builder::pool(url, self.connections, self.timeout).await?;
-        let at_hand = self.connections - 1;
-        self.open(pool, at_hand).await
+        self.connect_with(location::parse(url)?).await
     }
 
-    /// Uses a pool of the caller's, as it is set up. It is never closed here.
+    /// As [`connect`](Self::connect), with options that no URL has.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn build(self, pool: MySqlPool) -> Result<ExpressStore> {
+    pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<ExpressStore> {
         self.check()?;
-        let at_hand = pool.options().get_max_connections() / 2;
-        self.open(pool, at_hand).await
-    }
-
-    async fn open(self, pool: MySqlPool, at_hand: u32) -> Result<ExpressStore> {
-        let kv = ExpressMysqlSession {
+        let (connections, place) = builder::connections(options, self.connections, self.timeout)?;
+        let mut kv = ExpressMysqlSession {
             commands: Commands {
-                connections: Connections::new(pool, at_hand as usize),
+                connections,
                 sql: Arc::new(Statements::new(&self.names)),
+                target: Target {
+                    place,
+                    table: self.names.table.as_str().into(),
+                },
                 timeout: self.timeout,
             },
-            table: self.names.table,
+            names: Arc::new(self.names),
+            shape: Shape::default(),
             max_data: self.max_data,
         };
-        if self.migrate {
-            let create = || query(&kv.commands.sql.create_table);
-            kv.commands.execute("migrate", create).await?;
+        if let Some(shape) = kv.prepare(self.migrate).await? {
+            kv.max_data = kv.max_data.min(shape.most);
+            kv.shape = shape;
         }
         ExpressStore::new(kv, self.express)
     }

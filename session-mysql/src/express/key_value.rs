@@ -1,6 +1,7 @@
 //! Values as express-mysql-session keeps them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 use sqlx::mysql::MySqlRow;
 
 use super::ExpressStoreBuilder;
-use super::schema::{Statements, query};
+use super::schema::{Names, Statements, query};
+use super::table::Shape;
 use crate::command::{Bound, Commands};
+use crate::directory::{after_bytes, after_row};
 use crate::row::column;
 
 /// How many rows one statement removes.
@@ -20,7 +23,8 @@ const AT_ONCE: u64 = 1_000;
 #[derive(Clone)]
 pub struct ExpressMysqlSession {
     pub(super) commands: Commands<Statements>,
-    pub(super) table: String,
+    pub(super) names: Arc<Names>,
+    pub(super) shape: Shape,
     pub(super) max_data: usize,
 }
 
@@ -29,6 +33,23 @@ impl Configured for ExpressMysqlSession {
 }
 
 impl ExpressMysqlSession {
+    /// Makes the table if it is not there and may be made, and looks whether it can be worked with;
+    /// `None` if there is none.
+    pub(super) async fn prepare(&self, migrate: bool) -> Result<Option<Shape>> {
+        let commands = &self.commands;
+        let create = || query(&commands.sql.create_table).persistent(false);
+        let table = match migrate {
+            true => Some(commands.table_or_create("connect", create).await?),
+            false => commands.table("connect").await?,
+        };
+        let Some(table) = table else {
+            return Ok(None);
+        };
+        let shape = commands.require(Shape::of(&table, &self.names))?;
+        commands.check_rights("connect", &self.names.sid).await?;
+        Ok(Some(shape))
+    }
+
     /// Puts `new` in the place of `old`, under another id if `to` is one: after an expired row has
     /// made room, if there was one.
     async fn update(
@@ -68,7 +89,7 @@ impl ExpressMysqlSession {
     ) -> Result<Option<u64>> {
         let mut sent = self.commands.write(operation, &statement).await?;
         if sent.answer.is_none() {
-            self.make_room(operation, name).await?;
+            self.make_room(operation, name.as_bytes()).await?;
             let again = self.commands.write(operation, &statement).await?;
             sent.answer = again.answer;
             sent.before |= again.before;
@@ -83,8 +104,8 @@ impl ExpressMysqlSession {
     }
 
     /// Removes the row `name` if it has expired: it stands where a new one shall be.
-    async fn make_room(&self, operation: &'static str, name: &str) -> Result<()> {
-        let remove = || query(&self.commands.sql.remove_expired).bind(name);
+    async fn make_room(&self, operation: &'static str, name: &[u8]) -> Result<()> {
+        let remove = || bind_name(query(&self.commands.sql.remove_expired), name);
         self.commands.execute(operation, remove).await?;
         Ok(())
     }
@@ -101,7 +122,7 @@ impl KeyValue for ExpressMysqlSession {
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
         let get = || query(&self.commands.sql.get).bind(name);
         let rows = self.commands.fetch(operation, get).await?;
-        rows.first().map(found).transpose()
+        rows.first().map(|row| found(row, 0)).transpose()
     }
 
     async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
@@ -157,26 +178,24 @@ impl KeyValue for ExpressMysqlSession {
     }
 
     async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
-        let after = cursor.map_or(Some(""), |cursor| cursor.as_str().strip_prefix("after:"));
-        let after =
-            after.ok_or_else(|| Error::misconfigured("this cursor is not of a MySQL store"))?;
+        let after = cursor.map(after_bytes).transpose()?.unwrap_or_default();
         let limit = limit.clamp(1, 10_000);
-        let page = || {
-            query(&self.commands.sql.page)
-                .bind(after)
-                .bind(limit as u64)
-        };
+        let page = || bind_name(query(&self.commands.sql.page), &after).bind(limit as u64);
         let rows = self.commands.fetch("list", page).await?;
-        let mut values = Vec::with_capacity(rows.len());
-        for row in &rows {
-            values.push((name(row, 2)?, found(row)?));
-        }
-        let last = values.last().filter(|_| rows.len() == limit);
-        let next = last.map(|(name, _)| Cursor::new(format!("after:{name}")));
+        let last = rows.last().filter(|_| rows.len() == limit);
+        let next = last.map(after_row).transpose()?;
+        // A row that can't be read costs only its own reader.
+        let named = |row| Some((name(row)?, found(row, 1).ok()?));
+        let values = rows.iter().filter_map(named).collect();
         Ok(Listed { values, next })
     }
 
+    /// Looks first whether the table is still one that can be worked with.
     async fn clear(&self) -> Result<u64> {
+        let table = self.commands.table("clear").await?;
+        let table = table.ok_or_else(|| self.commands.target.no_table())?;
+        self.commands
+            .require(Shape::of(&table, &self.names).map(drop))?;
         let mut cleared = 0;
         loop {
             let clear = || query(&self.commands.sql.clear).bind(AT_ONCE);
@@ -192,23 +211,43 @@ impl KeyValue for ExpressMysqlSession {
         let expired = || query(&self.commands.sql.expired).bind(limit as u64);
         let rows = self.commands.fetch("reap", expired).await?;
         for row in &rows {
-            self.make_room("reap", &name(row, 0)?).await?;
+            self.make_room("reap", column(row, 0)?).await?;
         }
         Ok(())
     }
+
+    async fn open(&self, value: &Bytes) -> Result<Bytes> {
+        Ok(self.shape.open(value))
+    }
+
+    async fn seal(&self, json: Bytes, _: Option<&Bytes>) -> Result<Bytes> {
+        let value = self.shape.seal(json);
+        Error::check_size("record", value.len(), self.max_data)?;
+        Ok(value)
+    }
 }
 
-fn found(row: &MySqlRow) -> Result<Found> {
-    let left: i64 = column(row, 1)?;
+/// The value in the column `at`, and what is left of its time in the next.
+fn found(row: &MySqlRow, at: usize) -> Result<Found> {
+    let left: i64 = column(row, at + 1)?;
     Ok(Found {
-        value: Bytes::copy_from_slice(column(row, 0)?),
+        value: Bytes::copy_from_slice(column(row, at)?),
         left: Ttl::Left(Duration::from_millis(u64::try_from(left).unwrap_or(0))),
         modified: None,
     })
 }
 
-fn name(row: &MySqlRow, index: usize) -> Result<String> {
-    String::from_utf8(column(row, index)?).map_err(|_| Error::corrupt("the row has no usable id"))
+fn name(row: &MySqlRow) -> Option<String> {
+    String::from_utf8(column(row, 0).ok()?).ok()
+}
+
+/// An id as text, with which a column of characters is looked up by its index; one that is no text
+/// is in a column of bytes.
+fn bind_name(query: Bound, name: &[u8]) -> Bound {
+    match std::str::from_utf8(name) {
+        Ok(text) => query.bind(text.to_owned()),
+        Err(_) => query.bind(name.to_vec()),
+    }
 }
 
 /// A value as text, which a column of type `JSON` needs.
@@ -227,7 +266,7 @@ fn millis(ttl: Ttl) -> i64 {
 impl fmt::Debug for ExpressMysqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExpressMysqlSession")
-            .field("table", &self.table)
+            .field("table", &self.names.table)
             .field("timeout", &self.commands.timeout)
             .finish_non_exhaustive()
     }

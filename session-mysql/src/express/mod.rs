@@ -17,6 +17,10 @@
 //! package does), and the session's JSON, as text or in a column of type `JSON`. What
 //! express-mysql-session writes is read, and the other way round.
 //!
+//! Where the column of the data has not every character (`latin1`, `utf8mb3`), JSON is written in
+//! ASCII, with `\u00e9` for `é`. A record that is larger than the column holds is
+//! [`TooLarge`](session_core::Error::TooLarge).
+//!
 //! One round trip for each operation, and two for a touch; [`session_express::ExpressStore`] names
 //! the exceptions. `reap` removes expired rows a few at a time, by primary key, and reports none; so
 //! does an Express app.
@@ -24,6 +28,7 @@
 mod builder;
 mod key_value;
 mod schema;
+mod table;
 
 pub use builder::ExpressStoreBuilder;
 pub use key_value::ExpressMysqlSession;

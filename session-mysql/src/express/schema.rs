@@ -24,7 +24,7 @@ const GET: &str = "SELECT {value}, {left} FROM {table} WHERE {sid} = ? AND {live
 const ADD: &str = "INSERT INTO {table} ({sid}, {expires}, {data}) VALUES (?, {at}, ?)";
 
 /// Binds: the id.
-const REMOVE_EXPIRED: &str = "DELETE FROM {table} WHERE {sid} = ? AND NOT {live}";
+const REMOVE_EXPIRED: &str = "DELETE FROM {table} WHERE {sid} = ? AND {over}";
 
 /// Binds: the new id, milliseconds to live, the new value, the id, the old value.
 const SWAP: &str = "\
@@ -42,18 +42,23 @@ const COUNT: &str = "SELECT COUNT(*) FROM {table} WHERE {live}";
 
 /// Binds: the id before the page, the most rows.
 const PAGE: &str = "\
-SELECT {value}, {left}, CAST({sid} AS BINARY) FROM {table}
+SELECT {name}, {value}, {left} FROM {table}
 WHERE {sid} > ? AND {live} ORDER BY {sid} LIMIT ?";
 
 /// Binds: the most rows.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY {sid} LIMIT ?";
 
 /// Binds: the most rows. Takes no lock.
-const EXPIRED: &str = "SELECT CAST({sid} AS BINARY) FROM {table} WHERE NOT {live} LIMIT ?";
+const EXPIRED: &str = "SELECT {name} FROM {table} WHERE {over} LIMIT ?";
 
 /// The clock that express-mysql-session has from the app, to the millisecond: here it is the
-/// server's. A row is dead there once `expires` is under the clock's nearest second.
-const FRAGMENTS: [(&str, &str); 4] = [
+/// server's. A row is dead there once `expires` is under the clock's nearest second, or null.
+const FRAGMENTS: [(&str, &str); 6] = [
+    ("{over}", "NOT IFNULL({live}, FALSE)"),
+    (
+        "{name}",
+        "IFNULL(CAST(CAST({sid} AS CHAR CHARACTER SET utf8mb4) AS BINARY), CAST({sid} AS BINARY))",
+    ),
     (
         "{value}",
         "CAST(CAST({data} AS CHAR CHARACTER SET utf8mb4) AS BINARY)",

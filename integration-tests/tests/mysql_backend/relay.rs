@@ -1,0 +1,136 @@
+//! A way to a server that can be led to another one, and that can answer in a server's place.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use session_mysql::sqlx::mysql::MySqlConnectOptions;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::url;
+
+const QUERY: u8 = 0x03;
+const PREPARE: u8 = 0x16;
+const EXECUTE: u8 = 0x17;
+
+pub(crate) struct Relay {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: Mutex<String>,
+    made: AtomicUsize,
+    refusal: Mutex<Refusal>,
+}
+
+/// Connections that were made before `until` get the error `number` as the answer to everything.
+#[derive(Clone, Copy, Default)]
+struct Refusal {
+    until: usize,
+    number: u16,
+}
+
+/// Where the shared server is.
+pub(crate) fn address() -> String {
+    let options: MySqlConnectOptions = url().parse().expect("a good URL");
+    format!("{}:{}", options.get_host(), options.get_port())
+}
+
+impl Relay {
+    pub(crate) async fn to(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let shared = Arc::new(Shared {
+            target: Mutex::new(target.to_owned()),
+            made: AtomicUsize::new(0),
+            refusal: Mutex::default(),
+        });
+        let of_all = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let number = of_all.made.fetch_add(1, Ordering::SeqCst);
+                let shared = Arc::clone(&of_all);
+                tokio::spawn(async move {
+                    // Connections break here.
+                    let _ = shared.pass_on(client, number).await;
+                });
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// A URL that comes this way.
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
+        let port = self.port;
+        format!("mysql://{user}@127.0.0.1:{port}/{database}?ssl-mode=DISABLED")
+    }
+
+    /// New connections lead to `target`. Those there are stay where they are.
+    pub(crate) fn switch(&self, target: &str) {
+        target.clone_into(&mut self.shared.target.lock().expect("whole"));
+    }
+
+    /// The connections there are get an error as the answer to everything; new ones do not.
+    pub(crate) fn refuse(&self, number: u16) {
+        let until = self.made();
+        *self.shared.refusal.lock().expect("whole") = Refusal { until, number };
+    }
+
+    /// How many connections were made.
+    pub(crate) fn made(&self) -> usize {
+        self.shared.made.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn refusal(&self, connection: usize) -> Option<u16> {
+        let refusal = *self.refusal.lock().expect("whole");
+        (connection < refusal.until).then_some(refusal.number)
+    }
+
+    async fn pass_on(&self, mut client: TcpStream, connection: usize) -> std::io::Result<()> {
+        let target = self.target.lock().expect("whole").clone();
+        let mut server = TcpStream::connect(target).await?;
+        let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        loop {
+            tokio::select! {
+                read = client.read(&mut question) => {
+                    let question = &question[..read?];
+                    if question.is_empty() {
+                        return Ok(());
+                    }
+                    match self.refusal(connection) {
+                        None => server.write_all(question).await?,
+                        Some(number) => client.write_all(&refusals(question, number)).await?,
+                    }
+                }
+                read = server.read(&mut answer) => {
+                    let answer = &answer[..read?];
+                    if answer.is_empty() {
+                        return Ok(());
+                    }
+                    client.write_all(answer).await?;
+                }
+            }
+        }
+    }
+}
+
+/// The answer to each of the commands in `packets` that has one.
+fn refusals(packets: &[u8], number: u16) -> Vec<u8> {
+    let (mut answers, mut rest) = (Vec::new(), packets);
+    while let [a, b, c, 0, command, ..] = *rest {
+        if [QUERY, PREPARE, EXECUTE].contains(&command) {
+            let mut body = vec![0xff];
+            body.extend(number.to_le_bytes());
+            body.extend(b"#HY000refused");
+            answers.extend([u8::try_from(body.len()).expect("short"), 0, 0, 1]);
+            answers.extend(body);
+        }
+        let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+        rest = rest.get(4 + length..).unwrap_or_default();
+    }
+    answers
+}

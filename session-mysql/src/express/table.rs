@@ -1,0 +1,220 @@
+//! What of a table of Express' must be as it is, and what a value must be made like to fit.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use bytes::Bytes;
+
+use super::schema::Names;
+use crate::schema::quoted;
+use crate::table::{Column, Difference, Table};
+
+/// An id of express-session has as many characters.
+const ID: u64 = 32;
+/// A column of fewer bytes is not meant for sessions.
+const LEAST: u64 = 4_096;
+/// A `MEDIUMTEXT`, in bytes.
+pub(super) const MEDIUM: usize = (1 << 24) - 1;
+
+/// How values must be made to fit their column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// The most bytes that the column holds.
+    pub(super) most: usize,
+    /// Whether the column's character set has not every character, so that JSON is written in
+    /// ASCII.
+    pub(super) is_ascii: bool,
+}
+
+/// The shape of the table that this crate and express-mysql-session make.
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            most: MEDIUM,
+            is_ascii: false,
+        }
+    }
+}
+
+impl Shape {
+    /// # Errors
+    /// What of the table can't be worked with.
+    pub(super) fn of(table: &Table, names: &Names) -> Result<Self, Difference> {
+        table.check_kind()?;
+        let sid = table.column(&names.sid)?;
+        let is_text = ["char", "varchar", "varbinary"].contains(&kind(sid));
+        if !is_text || sid.characters < Some(ID) {
+            return Err(format!("{}, which can't hold a session id", typed(sid)));
+        }
+        if !table.is_key(&names.sid) {
+            let sid = quoted(&names.sid);
+            return Err(format!("has no primary key or unique index on {sid} alone"));
+        }
+        let expires = table.column(&names.expires)?;
+        if !["int unsigned", "bigint", "bigint unsigned"].contains(&&*expires.kind) {
+            return Err(format!("{}, not INT UNSIGNED", typed(expires)));
+        }
+        let shape = Self::of_data(table.column(&names.data)?)?;
+        table.check_others(&[&names.sid, &names.expires, &names.data])?;
+        Ok(shape)
+    }
+
+    fn of_data(data: &Column) -> Result<Self, Difference> {
+        let holds = match kind(data) {
+            "json" => Some(u64::MAX),
+            "varchar" | "varbinary" => data.characters,
+            "text" | "mediumtext" | "longtext" | "blob" | "mediumblob" | "longblob" => {
+                let width = match &*data.charset {
+                    "ucs2" | "utf16" | "utf16le" => 2,
+                    "utf32" => 4,
+                    _ => 1,
+                };
+                data.bytes.map(|bytes| bytes / width)
+            }
+            _ => None,
+        };
+        match holds.filter(|bytes| *bytes >= LEAST) {
+            None => Err(format!(
+                "{}, which can't hold a session's data: make it MEDIUMTEXT",
+                typed(data)
+            )),
+            Some(bytes) => Ok(Self {
+                most: usize::try_from(bytes).unwrap_or(usize::MAX),
+                is_ascii: !["", "utf8mb4", "binary"].contains(&&*data.charset),
+            }),
+        }
+    }
+
+    /// `json`, as it is to be stored.
+    pub(super) fn seal(self, json: Bytes) -> Bytes {
+        match std::str::from_utf8(&json) {
+            Ok(text) if self.is_ascii && !text.is_ascii() => escaped(text).into(),
+            _ => json,
+        }
+    }
+
+    /// The JSON that is stored as `value`, as it was before it was written in ASCII.
+    pub(super) fn open(self, value: &Bytes) -> Bytes {
+        match std::str::from_utf8(value) {
+            Ok(text) if self.is_ascii => match unescaped(text) {
+                Cow::Borrowed(_) => value.clone(),
+                Cow::Owned(text) => text.into(),
+            },
+            _ => value.clone(),
+        }
+    }
+}
+
+fn kind(column: &Column) -> &str {
+    let kind = column.kind.split('(').next();
+    kind.unwrap_or_default()
+}
+
+fn typed(column: &Column) -> String {
+    let name = quoted(&column.name);
+    format!("has a column {name} of type {}", column.kind)
+}
+
+/// JSON in ASCII: outside of its texts there is nothing else.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a string can't fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
+/// JSON with every character that [`escaped`] would escape as itself.
+fn unescaped(json: &str) -> Cow<'_, str> {
+    if !json.contains("\\u") {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        let (c, length) = match character(escape) {
+            Some(found) => found,
+            None => {
+                // Another escape: the backslash, and what it is of.
+                let length = 1 + escape.chars().nth(1).map_or(0, char::len_utf8);
+                text.push_str(&escape[..length]);
+                rest = &escape[length..];
+                continue;
+            }
+        };
+        text.push(c);
+        rest = &escape[length..];
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// The character that `escape` begins with an escape of, if it is not of ASCII, and how long that
+/// is.
+fn character(escape: &str) -> Option<(char, usize)> {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let first = unit(escape)?;
+    if let Some(c) = char::from_u32(first.into()) {
+        return (!c.is_ascii()).then_some((c, 6));
+    }
+    let second = unit(&escape[6..])?;
+    let c = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((c, 12))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASCII: Shape = Shape {
+        most: MEDIUM,
+        is_ascii: true,
+    };
+
+    #[test]
+    fn json_in_ascii_is_read_as_it_was() {
+        for json in [
+            "{}",
+            r#"{"a":"\\u00e9 \"\u0000\n\\"}"#,
+            r#"{"é":"🦀 漢字","a":"\\é\"é\\\\é"}"#,
+            "\"\u{2028}\u{10ffff}\u{80}\"",
+        ] {
+            let sealed = ASCII.seal(Bytes::from(json));
+            assert!(sealed.is_ascii(), "{sealed:?}");
+            assert_eq!(ASCII.open(&sealed), json);
+            assert_eq!(Shape::default().seal(Bytes::from(json)), json);
+        }
+    }
+
+    #[test]
+    fn lone_surrogates_and_odd_escapes_stay_as_they_are() {
+        for json in [
+            r#""\ud83d""#,
+            r#""\ud83dx""#,
+            r#""\ud83d\u0041""#,
+            r#""\udc00\ud83d""#,
+            r#""\u00""#,
+            r#""\u+0e9""#,
+            r#""\u0041\n""#,
+            "\"\\",
+            "\"\\é",
+        ] {
+            assert_eq!(ASCII.open(&Bytes::from(json)), json);
+        }
+        let open = ASCII.open(&Bytes::from(r#""\u00e9\uD83E\uDD80""#));
+        assert_eq!(open, "\"é🦀\"");
+    }
+}
