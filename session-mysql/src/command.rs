@@ -13,7 +13,8 @@ use sqlx::{Executor, MySql};
 
 use crate::connection::Connections;
 use crate::error::{
-    Target, has_no_room_to_prepare, is_broken, is_duplicate, is_forbidden, is_lost, is_syntax, is_worth_repeating,
+    Target, has_no_room_to_prepare, is_broken, is_duplicate, is_forbidden, is_lost, is_syntax,
+    is_worth_repeating,
 };
 use crate::row::{id_bytes, stamp};
 use crate::schema::Statements;

@@ -177,7 +177,9 @@ pub(crate) fn after_row(row: &MySqlRow) -> Result<Cursor> {
 pub(crate) fn after_bytes(cursor: &Cursor) -> Result<Id> {
     let digits = cursor.as_str().strip_prefix("after:").unwrap_or("odd");
     let pairs = digits.as_bytes().chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2);
+        let pair = std::str::from_utf8(pair)
+            .ok()
+            .filter(|pair| pair.len() == 2);
         pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())
     });
     let bytes: Option<Id> = pairs.collect();

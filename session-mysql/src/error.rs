@@ -59,9 +59,10 @@ impl Target {
             sqlx::Error::Io(io) => self.from_io(operation, io),
             sqlx::Error::Tls(why) => self.misconfigured(format!("TLS: {}", chain(why.as_ref()))),
             sqlx::Error::PoolTimedOut => Error::timeout(operation, self.at("no answer in time")),
-            sqlx::Error::WorkerCrashed => {
-                Error::unavailable(operation, self.at("the task that sent the statements ended"))
-            }
+            sqlx::Error::WorkerCrashed => Error::unavailable(
+                operation,
+                self.at("the task that sent the statements ended"),
+            ),
             sqlx::Error::Configuration(why) if why.to_string().contains("rsa") => {
                 self.password_needs_tls()
             }
@@ -93,7 +94,9 @@ impl Target {
     }
 
     fn password_needs_tls(&self) -> Error {
-        self.misconfigured("the account's password can only be sent over TLS: use ssl-mode=REQUIRED")
+        self.misconfigured(
+            "the account's password can only be sent over TLS: use ssl-mode=REQUIRED",
+        )
     }
 
     /// By number only: the server's own words can quote a row.
@@ -107,15 +110,16 @@ impl Target {
             };
             self.at(&cause)
         };
-        let wrong = |what: Cow<'static, str>| {
-            self.misconfigured(format!("{what} (error {number})"))
-        };
+        let wrong =
+            |what: Cow<'static, str>| self.misconfigured(format!("{what} (error {number})"));
         match number {
             1159 | 1161 | 1317 | 1969 | 3024 => Error::timeout(operation, said()),
             1044 | 1045 | 1698 | 1820 | 3118 | 4151 => {
                 wrong("the user name, password or database is refused".into())
             }
-            3159 => wrong("the server takes encrypted connections only: use ssl-mode=REQUIRED".into()),
+            3159 => {
+                wrong("the server takes encrypted connections only: use ssl-mode=REQUIRED".into())
+            }
             1142 | 1143 | 1227 | 1370 => wrong(
                 format!(
                     "the user lacks a right on the table {table} for {operation}: a store needs \
@@ -136,9 +140,7 @@ impl Target {
                 .into(),
             ),
             1059 | 1102 | 1103 => wrong(format!("no table can be named {table}").into()),
-            1153 | 1301 => {
-                wrong("max_allowed_packet is smaller than a session: raise it".into())
-            }
+            1153 | 1301 => wrong("max_allowed_packet is smaller than a session: raise it".into()),
             _ if is_passing(number) => Error::unavailable(operation, said()),
             _ => Error::store(operation, said()),
         }
@@ -212,7 +214,10 @@ fn leads_astray(number: u16) -> bool {
 /// A deadlock, a lock that took too long, a row that changed under a snapshot or in another member of
 /// a group, a statement to be prepared again.
 fn repeats(number: u16) -> bool {
-    matches!(number, 1020 | 1205 | 1213 | 1615 | 3101 | NO_ROOM_TO_PREPARE)
+    matches!(
+        number,
+        1020 | 1205 | 1213 | 1615 | 3101 | NO_ROOM_TO_PREPARE
+    )
 }
 
 /// In words, what a server means by a number that passes.

@@ -60,7 +60,9 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
         }
     }
     let options: MySqlConnectOptions = url.parse().map_err(|_| {
-        Error::misconfigured("the MySQL URL can't be read: mysql://user:password@host:port/database")
+        Error::misconfigured(
+            "the MySQL URL can't be read: mysql://user:password@host:port/database",
+        )
     })?;
     Ok(options)
 }

@@ -141,7 +141,10 @@ impl Column {
     fn check(&self, kind: &str, nullable: bool, generated: bool) -> Result<(), Difference> {
         let name = quoted(&self.name);
         if self.kind != kind {
-            return Err(format!("has a column {name} of type {}, not {kind}", self.kind));
+            return Err(format!(
+                "has a column {name} of type {}, not {kind}",
+                self.kind
+            ));
         }
         if self.is_nullable != nullable {
             let is = if nullable { "never" } else { "sometimes" };
@@ -166,6 +169,8 @@ impl Index {
 /// What differs from the table that [`schema`](crate::schema) makes, and would matter.
 pub(crate) fn difference(table: &Table) -> Result<(), Difference> {
     table.check_kind()?;
+    table.column("id")?;
+    table.check_engine()?;
     const COLUMNS: [(&str, &str, bool); 11] = [
         ("id", "varbinary(255)", false),
         ("version", "tinyint unsigned", false),
@@ -183,7 +188,6 @@ pub(crate) fn difference(table: &Table) -> Result<(), Difference> {
         table.column(name)?.check(kind, nullable, name == "due")?;
     }
     table.check_others(&COLUMNS.map(|(name, ..)| name))?;
-    table.check_engine()?;
     table.check_indexes("id", &["owner", "due"])
 }
 

@@ -33,7 +33,7 @@ const SCHEMES: [(&str, &str); 12] = [
 /// | `prefix` | Redis | what keys begin with; default `session:` |
 /// | `ca_file` | Redis with TLS | a PEM file: the authority that signs the server's certificate |
 /// | `collection` | MongoDB | default `session_store` |
-/// | `table` | MySQL, MariaDB | default `sessions` |
+/// | `table` | MySQL, MariaDB | default `session_store` |
 /// | `timeout` | all but memory | the longest a store operation may take, such as `500ms` or `5s` (the default) |
 /// | `max_data` | all | the most bytes of one session's data; default 8 MiB |
 /// | `migrate` | all but memory | `false`: the schema is there already, leave it alone |

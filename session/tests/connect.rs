@@ -96,6 +96,21 @@ async fn mongodb_names_what_is_wrong_with_its_url() {
     }
 }
 
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn a_misspelled_option_of_a_mysql_url_is_named_before_anything_is_sent() {
+    for (option, named) in [
+        ("tabel=x", "tabel"),
+        ("table=x&conections=2", "conections"),
+        ("timeout=1s&charset=latin1", "charset"),
+    ] {
+        let url = format!("mysql://u:hunter2@127.0.0.1:1/d?{option}");
+        let message = refused(&url).await;
+        assert!(message.contains(named), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
 #[cfg(any(feature = "redis", feature = "mongo", feature = "mysql"))]
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret() {

@@ -3,6 +3,7 @@
 mod both_ways;
 mod cookies;
 mod moving_mongo;
+mod moving_mysql;
 mod rust_app;
 mod setup;
 mod writers;

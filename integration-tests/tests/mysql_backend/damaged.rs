@@ -26,7 +26,11 @@ async fn pages(
     let (mut ids, mut cursor) = (BTreeSet::new(), None);
     for _ in 0..20 {
         let page = match owned {
-            true => directory.owned_by(&owner("ann"), cursor.as_ref(), limit).await,
+            true => {
+                directory
+                    .owned_by(&owner("ann"), cursor.as_ref(), limit)
+                    .await
+            }
             false => directory.list(cursor.as_ref(), limit).await,
         };
         let page = page.unwrap_or_else(|error| panic!("{damage}: {error}"));
@@ -43,14 +47,17 @@ async fn pages(
 const DAMAGES: [(&str, &str); 24] = [
     ("", "version = 0"),
     ("", "version = 255"),
-    ("MODIFY version TINYINT NULL", "version = NULL"),
+    ("MODIFY version TINYINT UNSIGNED NULL", "version = NULL"),
     ("MODIFY version VARCHAR(9) NULL", "version = 'x'"),
     ("MODIFY stamp VARBINARY(64) NULL", "stamp = NULL"),
     ("MODIFY stamp VARBINARY(64) NULL", "stamp = ''"),
     ("MODIFY stamp VARBINARY(64) NULL", "stamp = REPEAT('x', 15)"),
     ("MODIFY stamp VARBINARY(64) NULL", "stamp = REPEAT('x', 64)"),
     ("MODIFY credential VARBINARY(999) NULL", "credential = NULL"),
-    ("MODIFY credential VARBINARY(999) NULL", "credential = REPEAT('x', 193)"),
+    (
+        "MODIFY credential VARBINARY(999) NULL",
+        "credential = REPEAT('x', 193)",
+    ),
     ("", "owner = X'FF00FF'"),
     ("", "owner = REPEAT('x', 1024)"),
     ("", "owner = ''"),
@@ -102,7 +109,10 @@ async fn damaged_rows_cost_only_their_own_sessions() {
                 Ok(found) => assert!(found.is_some() || id == bad, "{damage}"),
                 Err(error) => {
                     let its_own = id == bad || retyped;
-                    assert!(its_own && error.kind() == ErrorKind::Corrupt, "{damage}: {error}");
+                    assert!(
+                        its_own && error.kind() == ErrorKind::Corrupt,
+                        "{damage}: {error}"
+                    );
                 }
             }
         }
@@ -111,13 +121,18 @@ async fn damaged_rows_cost_only_their_own_sessions() {
         for owned in [false, true] {
             for limit in [1, 5, 100] {
                 let listed = pages(&store, owned, limit, damage).await;
-                assert!(retyped || others.is_subset(&listed), "{damage}: {owned} {limit}");
+                assert!(
+                    retyped || others.is_subset(&listed),
+                    "{damage}: {owned} {limit}"
+                );
             }
         }
         // A sign-out works for each, the damaged one included, and so does "log out everywhere".
         let ended = store.destroy(&bad, None).await;
         ended.unwrap_or_else(|error| panic!("{damage}: {error}"));
-        let ended = store.destroy_owned_by(&owner("ann"), Some(&ids[0]), 100).await;
+        let ended = store
+            .destroy_owned_by(&owner("ann"), Some(&ids[0]), 100)
+            .await;
         let ended = ended.unwrap_or_else(|error| panic!("{damage}: {error}"));
         assert!(ended.len() >= 3, "{damage}: {ended:?}");
         drop_table(&name).await;
@@ -147,14 +162,21 @@ async fn damaged_rows_are_reaped_and_cleared_with_the_others() {
         assert!(reaped.len() >= 2, "{damage}: {reaped:?}");
         let left = format!("SELECT COUNT(*) FROM `{name}`");
         let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe(left));
-        assert_eq!(left.fetch_one(&pool().await).await.expect("up"), 0, "{damage}");
+        assert_eq!(
+            left.fetch_one(&pool().await).await.expect("up"),
+            0,
+            "{damage}"
+        );
         drop_table(&name).await;
     }
     let store = store(&name).await;
     let draft = Draft::new("{}", Lifetime::idle(60 * SECOND)).with_owner(owner("ann"));
     for (_, damage) in DAMAGES.iter().filter(|(alter, _)| alter.is_empty()) {
         assert!(store.create(&id(), &draft).await.expect("up").is_done());
-        run(&format!("UPDATE `{name}` SET {damage} ORDER BY born DESC LIMIT 1")).await;
+        run(&format!(
+            "UPDATE `{name}` SET {damage} ORDER BY born DESC LIMIT 1"
+        ))
+        .await;
     }
     assert!(store.clear().await.expect("up") > 10);
     assert_eq!(store.count().await.expect("up"), 0);
@@ -194,7 +216,10 @@ async fn damaged_records_of_express_cost_only_their_own_sessions() {
             assert!(store.create(id, &draft).await.expect("up").is_done());
         }
         let bad = ids.pop().expect("four");
-        let update = format!("UPDATE `{name}` SET {damage} WHERE session_id = '{}'", bad.as_str());
+        let update = format!(
+            "UPDATE `{name}` SET {damage} WHERE session_id = '{}'",
+            bad.as_str()
+        );
         run(&update).await;
         for id in &ids {
             assert!(store.load(id).await.expect("up").is_some(), "{damage}");
@@ -215,11 +240,18 @@ async fn damaged_records_of_express_cost_only_their_own_sessions() {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
         }
         // Those that have expired, or never end, go with the others.
-        run(&format!("UPDATE `{name}` SET expires = 1 WHERE expires IS NOT NULL")).await;
+        run(&format!(
+            "UPDATE `{name}` SET expires = 1 WHERE expires IS NOT NULL"
+        ))
+        .await;
         directory.reap(100).await.expect("up");
         let left = format!("SELECT COUNT(*) FROM `{name}`");
         let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe(left));
-        assert_eq!(left.fetch_one(&pool().await).await.expect("up"), 0, "{damage}");
+        assert_eq!(
+            left.fetch_one(&pool().await).await.expect("up"),
+            0,
+            "{damage}"
+        );
     }
     drop_table(&name).await;
 }

@@ -68,7 +68,10 @@ async fn a_dropped_table_says_what_to_do() {
         store.create(&id(), &draft).await.map(drop),
         store.load(&id()).await.map(drop),
         store.save(&id(), &draft, &version).await.map(drop),
-        store.touch(&id(), session_core::Timeout::Never).await.map(drop),
+        store
+            .touch(&id(), session_core::Timeout::Never)
+            .await
+            .map(drop),
         store.destroy(&id(), None).await.map(drop),
         store.list(None, 1).await.map(drop),
         store.reap(1).await.map(drop),
@@ -77,7 +80,10 @@ async fn a_dropped_table_says_what_to_do() {
     for error in errors {
         let error = error.expect_err("no table");
         assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
-        assert!(error.to_string().contains("migrate the store first"), "{error}");
+        assert!(
+            error.to_string().contains("migrate the store first"),
+            "{error}"
+        );
         assert!(error.to_string().contains(&name), "{error}");
     }
     store.migrate().await.expect("up");
@@ -97,7 +103,9 @@ async fn a_query_that_is_killed_is_a_timeout_and_the_store_goes_on() {
     let admin = pool().await;
     let mut holder = admin.begin().await.expect("up");
     let lock = format!("SELECT id FROM `{name}` FOR UPDATE");
-    let done = sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *holder).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut *holder)
+        .await;
     done.expect("locked");
     let save = tokio::spawn({
         let (store, id, draft) = (store.clone(), id.clone(), draft.clone());
@@ -135,7 +143,11 @@ async fn a_dropped_store_leaves_no_connection_and_no_task_behind() {
     let user = User::new("").await;
     let name = table();
     let url = user.url();
-    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
     let before = tasks();
     let store = MysqlStore::builder().table(&name).connect(&url).await;
     let store = store.expect("up");
@@ -150,7 +162,11 @@ async fn a_dropped_store_leaves_no_connection_and_no_task_behind() {
     drop(store);
     let began = Instant::now();
     while user.connections().await > 0 || tasks() > before {
-        assert!(began.elapsed() < SECOND, "{} tasks, {before} before", tasks());
+        assert!(
+            began.elapsed() < SECOND,
+            "{} tasks, {before} before",
+            tasks()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop_table(&name).await;

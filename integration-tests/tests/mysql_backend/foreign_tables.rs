@@ -123,7 +123,8 @@ async fn clear_leaves_the_table_of_another_alone() {
     let store = store(&name).await;
     drop_table(&name).await;
     run(RAILS, &name).await;
-    let insert = "INSERT INTO `{t}` (session_id, created_at, updated_at) VALUES ('x', NOW(), NOW())";
+    let insert =
+        "INSERT INTO `{t}` (session_id, created_at, updated_at) VALUES ('x', NOW(), NOW())";
     run(insert, &name).await;
     let error = store.clear().await.expect_err("not ours");
     assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
@@ -223,6 +224,9 @@ async fn both_layouts_have_default_names_of_their_own() {
         assert!(created.is_done());
     }
     assert_eq!(native.clear().await.expect("up"), 1);
-    assert_eq!(express.directory().expect("one").count().await.expect("up"), 1);
+    assert_eq!(
+        express.directory().expect("one").count().await.expect("up"),
+        1
+    );
     run("DROP DATABASE `{t}`", &database).await;
 }

@@ -12,7 +12,7 @@ use session_mysql::sqlx::{self, AssertSqlSafe, Connection, MySqlConnection};
 
 use crate::modes::{INIT_CONNECT, init_connect};
 use crate::proxy::Proxy;
-use crate::{User, pool, drop_table, id, is_mariadb, owner, store, table, url};
+use crate::{User, drop_table, id, is_mariadb, owner, pool, store, table, url};
 
 fn draft() -> Draft {
     Draft::new("{}", Lifetime::default())

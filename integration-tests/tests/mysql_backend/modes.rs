@@ -106,7 +106,10 @@ async fn no_mode_or_setting_of_the_server_changes_what_a_store_does() {
         let id = id();
         let lifetime = Lifetime::new(100 * SECOND, 200 * SECOND);
         let draft = Draft::new("", lifetime).with_owner(owner("o'\\\"`  "));
-        assert!(far.create(&id, &draft).await.expect("up").is_done(), "{set}");
+        assert!(
+            far.create(&id, &draft).await.expect("up").is_done(),
+            "{set}"
+        );
         for store in [&near, &far] {
             let record = store.load(&id).await.expect("up");
             let record = record.unwrap_or_else(|| panic!("{set}: it is not found"));
@@ -138,13 +141,23 @@ async fn tables_are_made_alike_under_every_mode() {
     let user = User::new("").await;
     let admin = pool().await;
     let modes = match is_mariadb().await {
-        true => &["ORACLE", "ANSI", "MYSQL40", "EMPTY_STRING_IS_NULL", "MSSQL", ""][..],
+        true => &[
+            "ORACLE",
+            "ANSI",
+            "MYSQL40",
+            "EMPTY_STRING_IS_NULL",
+            "MSSQL",
+            "",
+        ][..],
         false => &["ANSI", "TRADITIONAL", "NO_DIR_IN_CREATE", ""][..],
     };
     for mode in modes {
         init_connect(&admin, &format!("SET SESSION sql_mode = '{mode}'")).await;
         let name = table();
-        let odd = MysqlStore::builder().table(&name).connect(&user.url()).await;
+        let odd = MysqlStore::builder()
+            .table(&name)
+            .connect(&user.url())
+            .await;
         let odd = odd.unwrap_or_else(|error| panic!("{mode}: {error}"));
         for migrate in [true, false] {
             let plain = MysqlStore::builder().table(&name).migrate(migrate);

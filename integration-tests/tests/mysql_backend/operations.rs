@@ -81,4 +81,3 @@ async fn reap(directory: &dyn SessionDirectory, near: &dyn SessionStore) -> Resu
     tokio::time::sleep(Duration::from_millis(5)).await;
     directory.reap(100).await.map(drop)
 }
-

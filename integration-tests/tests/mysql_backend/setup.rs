@@ -34,13 +34,28 @@ async fn misspelled_and_wrong_options_of_a_url_are_named() {
         (format!("{base}?tabel=x"), "tabel"),
         (format!("{base}?ssl-mode=REQUIRED&ssl_ca=x"), "ssl_ca"),
         (format!("{base}?ssl-mode=perhaps"), "ssl-mode"),
-        (format!("{base}?statement-cache-capacity=many"), "statement-cache-capacity"),
-        (format!("{base}?ssl-mode=DISABLED&sslmode=REQUIRED"), "sslmode"),
+        (
+            format!("{base}?statement-cache-capacity=many"),
+            "statement-cache-capacity",
+        ),
+        (
+            format!("{base}?ssl-mode=DISABLED&sslmode=REQUIRED"),
+            "sslmode",
+        ),
         (format!("{base}?charset=latin1"), "charset"),
         (format!("{base}#part"), "#"),
-        ("mysql://nobody-known:hunter2@127.0.0.1:1".to_owned(), "database"),
-        ("mysql://nobody-known:hunter2@127.0.0.1:1/".to_owned(), "database"),
-        ("mysq://nobody-known:hunter2@127.0.0.1:1/x".to_owned(), "mysql://"),
+        (
+            "mysql://nobody-known:hunter2@127.0.0.1:1".to_owned(),
+            "database",
+        ),
+        (
+            "mysql://nobody-known:hunter2@127.0.0.1:1/".to_owned(),
+            "database",
+        ),
+        (
+            "mysq://nobody-known:hunter2@127.0.0.1:1/x".to_owned(),
+            "mysql://",
+        ),
     ] {
         let (kind, message) = refused(&url).await;
         assert_eq!(kind, ErrorKind::Misconfigured, "{message}");
@@ -137,11 +152,16 @@ async fn a_call_that_is_not_answered_in_time_names_the_place() {
     }
     let name = table();
     let store = MysqlStore::builder().table(&name);
-    let store = store.timeout(Duration::from_millis(500)).connect(url()).await;
+    let store = store
+        .timeout(Duration::from_millis(500))
+        .connect(url())
+        .await;
     let store = store.expect("up");
     let mut holder = pool().await.acquire().await.expect("up");
     let lock = format!("LOCK TABLES `{name}` WRITE");
-    let done = sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *holder).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut *holder)
+        .await;
     done.expect("locked");
     let error = store.load(&id()).await.expect_err("locked");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
@@ -166,10 +186,14 @@ async fn a_right_that_is_missing_is_named_when_connecting() {
     let near_express = express().connect(url()).await.expect("up");
     for missing in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
         let rights = ["SELECT", "INSERT", "UPDATE", "DELETE"].map(str::to_owned);
-        let rights: Vec<_> = rights.into_iter().filter(|right| right != missing).collect();
+        let rights: Vec<_> = rights
+            .into_iter()
+            .filter(|right| right != missing)
+            .collect();
         let user = User::without_rights("").await;
         for table in [&name, &express_name] {
-            user.grant(&rights.join(", "), &format!("test.`{table}`")).await;
+            user.grant(&rights.join(", "), &format!("test.`{table}`"))
+                .await;
         }
         let native = MysqlStore::builder().table(&name);
         let error = native.connect(&user.url()).await.expect_err(missing);
@@ -192,7 +216,9 @@ async fn a_right_that_is_missing_is_named_when_connecting() {
     let far_express = express().connect(&user.url()).await.expect("enough");
     for operation in crate::operations::ANY {
         call(operation, &native, &near).await.expect("enough");
-        call(operation, &far_express, &near_express).await.expect("enough");
+        call(operation, &far_express, &near_express)
+            .await
+            .expect("enough");
     }
     for operation in crate::operations::OWNED {
         call(operation, &native, &near).await.expect("enough");

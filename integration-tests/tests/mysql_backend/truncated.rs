@@ -2,7 +2,7 @@
 //! that cut off silently unless a session is strict.
 
 use integration_tests::servers::{self, Kind};
-use session_core::{Draft, ErrorKind, Lifetime, Sessions, SessionStore};
+use session_core::{Draft, ErrorKind, Lifetime, SessionStore, Sessions};
 use session_mysql::MysqlStore;
 use session_mysql::express::{Express, ExpressStore};
 use session_mysql::sqlx::{self, AssertSqlSafe};
@@ -79,15 +79,29 @@ async fn every_character_survives_in_columns_of_every_character_set() {
         let session = sessions.start();
         session.insert("text", ODD).expect("JSON");
         session.insert(ODD, 1).expect("JSON");
-        session.save().await.unwrap_or_else(|error| panic!("{data}: {error}"));
+        session
+            .save()
+            .await
+            .unwrap_or_else(|error| panic!("{data}: {error}"));
         let found = sessions.open(session.token().as_ref()).await.expect("up");
-        assert_eq!(found.get::<String>("text").expect("JSON").as_deref(), Some(ODD), "{data}");
+        assert_eq!(
+            found.get::<String>("text").expect("JSON").as_deref(),
+            Some(ODD),
+            "{data}"
+        );
         assert_eq!(found.get::<u8>(ODD).expect("JSON"), Some(1), "{data}");
         // And again, over what is there.
         found.insert("more", ODD).expect("JSON");
-        found.save().await.unwrap_or_else(|error| panic!("{data}: {error}"));
+        found
+            .save()
+            .await
+            .unwrap_or_else(|error| panic!("{data}: {error}"));
         let found = sessions.open(session.token().as_ref()).await.expect("up");
-        assert_eq!(found.get::<String>("more").expect("JSON").as_deref(), Some(ODD), "{data}");
+        assert_eq!(
+            found.get::<String>("more").expect("JSON").as_deref(),
+            Some(ODD),
+            "{data}"
+        );
         drop_table(&name).await;
     }
     lenient.remove().await;
@@ -107,15 +121,22 @@ async fn a_record_that_its_column_can_not_hold_is_too_large_and_nothing_is_cut_o
     ] {
         let name = made(data).await;
         let store = lenient.express(&name).await;
-        let draft = |text: String| Draft::new(format!("{{\"a\":\"{text}\"}}"), Lifetime::idle(60 * SECOND));
-        for text in ["x".repeat(limit), "é".repeat(limit / 2), "🦀".repeat(limit / 4)] {
+        let draft =
+            |text: String| Draft::new(format!("{{\"a\":\"{text}\"}}"), Lifetime::idle(60 * SECOND));
+        for text in [
+            "x".repeat(limit),
+            "é".repeat(limit / 2),
+            "🦀".repeat(limit / 4),
+        ] {
             let error = store.create(&id(), &draft(text)).await.expect_err(data);
             assert_eq!(error.kind(), ErrorKind::TooLarge, "{data}: {error}");
         }
         let (id, small) = (id(), draft("x".repeat(limit / 2)));
         assert!(store.create(&id, &small).await.expect("up").is_done());
         let found = store.load(&id).await.expect("up").expect("there");
-        let error = store.save(&id, &draft("y".repeat(limit)), &found.version).await;
+        let error = store
+            .save(&id, &draft("y".repeat(limit)), &found.version)
+            .await;
         assert_eq!(error.expect_err(data).kind(), ErrorKind::TooLarge);
         let again = store.load(&id).await.expect("up").expect("there");
         assert_eq!(again.data, found.data, "{data}");
@@ -153,7 +174,10 @@ async fn a_column_that_has_shrunk_since_is_an_error_and_never_a_success() {
         let id = id();
         assert!(store.create(&id, &short).await.expect("up").is_done());
         let found = store.load(&id).await.expect("up").expect("there");
-        store.save(&id, &long, &found.version).await.expect_err("cut off");
+        store
+            .save(&id, &long, &found.version)
+            .await
+            .expect_err("cut off");
         let again = store.load(&id).await.expect("up").expect("there");
         assert_eq!(again.data, found.data);
     }

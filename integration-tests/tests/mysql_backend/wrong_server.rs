@@ -106,7 +106,9 @@ async fn stores_follow_an_address_from_a_read_only_server_to_the_writable_one() 
         let pairs: [(&dyn SessionStore, &dyn SessionStore); 2] =
             [(&native, &near), (&express, &near_express)];
         for (far, near) in pairs {
-            if operation == "destroy_owned_by" && far.capabilities().plain_ids {
+            // The others of Express' layout read first, which the old server does: it is not known
+            // to be the wrong one until something is written.
+            if far.capabilities().plain_ids && !["create", "save"].contains(&operation) {
                 continue;
             }
             // A connection to the old one, which is told to be read-only afterwards.

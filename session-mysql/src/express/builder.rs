@@ -114,7 +114,7 @@ impl ExpressStoreBuilder {
         let mut kv = ExpressMysqlSession {
             commands: Commands {
                 connections,
-                sql: Arc::new(Statements::new(&self.names)),
+                sql: Arc::new(Statements::new(&self.names, false)),
                 target: Target {
                     place,
                     table: self.names.table.as_str().into(),
@@ -127,6 +127,7 @@ impl ExpressStoreBuilder {
         };
         if let Some(shape) = kv.prepare(self.migrate).await? {
             kv.max_data = kv.max_data.min(shape.most);
+            kv.commands.sql = Arc::new(Statements::new(&kv.names, shape.is_bytes));
             kv.shape = shape;
         }
         ExpressStore::new(kv, self.express)

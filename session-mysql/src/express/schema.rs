@@ -53,12 +53,8 @@ const EXPIRED: &str = "SELECT {name} FROM {table} WHERE {over} LIMIT ?";
 
 /// The clock that express-mysql-session has from the app, to the millisecond: here it is the
 /// server's. A row is dead there once `expires` is under the clock's nearest second, or null.
-const FRAGMENTS: [(&str, &str); 6] = [
+const FRAGMENTS: [(&str, &str); 5] = [
     ("{over}", "NOT IFNULL({live}, FALSE)"),
-    (
-        "{name}",
-        "IFNULL(CAST(CAST({sid} AS CHAR CHARACTER SET utf8mb4) AS BINARY), CAST({sid} AS BINARY))",
-    ),
     (
         "{value}",
         "CAST(CAST({data} AS CHAR CHARACTER SET utf8mb4) AS BINARY)",
@@ -72,6 +68,12 @@ const FRAGMENTS: [(&str, &str); 6] = [
         "{at}",
         "LEAST(ROUND(UNIX_TIMESTAMP(NOW(3)) + ? / 1000), 4294967295)",
     ),
+];
+
+/// An id, as UTF-8: from a column of characters, and from one of bytes.
+const NAME: [&str; 2] = [
+    "CAST(CAST({sid} AS CHAR CHARACTER SET utf8mb4) AS BINARY)",
+    "CAST({sid} AS BINARY)",
 ];
 
 /// What the table and its columns are called.
@@ -99,9 +101,10 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(names: &Names) -> Self {
+    /// `is_bytes` says whether ids are in a column of bytes.
+    pub(super) fn new(names: &Names, is_bytes: bool) -> Self {
         let statement = |text: &str| {
-            let mut text = text.to_owned();
+            let mut text = text.replace("{name}", NAME[usize::from(is_bytes)]);
             for (name, fragment) in FRAGMENTS {
                 text = text.replace(name, fragment);
             }
@@ -155,7 +158,7 @@ mod tests {
             expires: "e".to_owned(),
             data: "d".to_owned(),
         };
-        let sql = Statements::new(&odd);
+        let sql = Statements::new(&odd, false);
         assert_eq!(
             &*sql.remove,
             "DELETE FROM `a``; DROP TABLE b; --{data}` WHERE `{live}` = ? \

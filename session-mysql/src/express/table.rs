@@ -24,6 +24,8 @@ pub(super) struct Shape {
     /// Whether the column's character set has not every character, so that JSON is written in
     /// ASCII.
     pub(super) is_ascii: bool,
+    /// Whether ids are in a column of bytes.
+    pub(super) is_bytes: bool,
 }
 
 /// The shape of the table that this crate and express-mysql-session make.
@@ -32,6 +34,7 @@ impl Default for Shape {
         Self {
             most: MEDIUM,
             is_ascii: false,
+            is_bytes: false,
         }
     }
 }
@@ -54,7 +57,8 @@ impl Shape {
         if !["int unsigned", "bigint", "bigint unsigned"].contains(&&*expires.kind) {
             return Err(format!("{}, not INT UNSIGNED", typed(expires)));
         }
-        let shape = Self::of_data(table.column(&names.data)?)?;
+        let mut shape = Self::of_data(table.column(&names.data)?)?;
+        shape.is_bytes = sid.charset.is_empty();
         table.check_others(&[&names.sid, &names.expires, &names.data])?;
         Ok(shape)
     }
@@ -81,6 +85,7 @@ impl Shape {
             Some(bytes) => Ok(Self {
                 most: usize::try_from(bytes).unwrap_or(usize::MAX),
                 is_ascii: !["", "utf8mb4", "binary"].contains(&&*data.charset),
+                is_bytes: false,
             }),
         }
     }
@@ -182,6 +187,7 @@ mod tests {
     const ASCII: Shape = Shape {
         most: MEDIUM,
         is_ascii: true,
+        is_bytes: false,
     };
 
     #[test]
