@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use session_core::{Error, Result};
-use sqlx::mysql::MySqlConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 /// The options that a URL takes, by all their names. The driver's others (`charset`, `collation`,
 /// `timezone`) are the store's own to set.
@@ -35,9 +35,8 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     }
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let mut seen = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let name = pair.split('=').next().unwrap_or_default();
-        let Some(known) = OPTIONS.iter().find(|names| names.contains(&name)) else {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let Some(known) = OPTIONS.iter().find(|names| names.contains(&&*name)) else {
             return Err(Error::misconfigured(format!(
                 "a MySQL URL takes no option {name:?}: it takes {}. What is not the driver's is set \
                  on the builder, or in a URL for the crate `session`",
@@ -50,14 +49,7 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
             )));
         }
         seen.push(known);
-        if format!("mysql://h/d?{pair}")
-            .parse::<MySqlConnectOptions>()
-            .is_err()
-        {
-            return Err(Error::misconfigured(format!(
-                "the MySQL URL's option {name} has a value that can't be read"
-            )));
-        }
+        check(known[0], &value)?;
     }
     let options: MySqlConnectOptions = url.parse().map_err(|_| {
         Error::misconfigured(
@@ -65,6 +57,30 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
         )
     })?;
     Ok(options)
+}
+
+/// Refuses a value that the driver can't read, and a file that is not there: the driver would say no
+/// more than that.
+fn check(name: &str, value: &str) -> Result<()> {
+    let wrong = |why: &str| {
+        let message = format!("the MySQL URL's option {name} {why}");
+        Err(Error::misconfigured(message))
+    };
+    match name {
+        "ssl-mode" if value.parse::<MySqlSslMode>().is_err() => {
+            wrong("is none of DISABLED, PREFERRED, REQUIRED, VERIFY_CA and VERIFY_IDENTITY")
+        }
+        "statement-cache-capacity" if value.parse::<usize>().is_err() => {
+            wrong("is not a number of statements")
+        }
+        "ssl-ca" | "ssl-cert" | "ssl-key" if !value.starts_with("-----BEGIN") => {
+            match std::fs::metadata(value) {
+                Ok(_) => Ok(()),
+                Err(error) => wrong(&format!("names the file {value:?}: {error}")),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 fn known_options() -> String {

@@ -82,7 +82,7 @@ impl MysqlStore {
         let create = || commands.sql.create_table.query().persistent(false);
         let table = commands.table_or_create("migrate", create).await?;
         commands.require(difference(&table))?;
-        commands.check_rights("migrate", "id").await
+        commands.check_own_rights("migrate").await
     }
 
     /// Looks whether the server and the table are fit to be used. A table that is not there may be
@@ -102,7 +102,7 @@ impl MysqlStore {
         }
         if let Some(table) = commands.table("connect").await? {
             commands.require(difference(&table))?;
-            commands.check_rights("connect", "id").await?;
+            commands.check_own_rights("connect").await?;
         }
         Ok(())
     }

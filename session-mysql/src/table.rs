@@ -28,6 +28,21 @@ const INDEXES: &str = "\
 SELECT CAST(INDEX_NAME AS BINARY), CAST(NON_UNIQUE AS BINARY), CAST(COLUMN_NAME AS BINARY)
 FROM information_schema.STATISTICS WHERE {named} ORDER BY INDEX_NAME, SEQ_IN_INDEX";
 
+/// Name, type, and whether it may be null.
+const OURS: [(&str, &str, bool); 11] = [
+    ("id", "varbinary(255)", false),
+    ("version", "tinyint unsigned", false),
+    ("stamp", "binary(16)", false),
+    ("credential", "varbinary(192)", false),
+    ("owner", "varbinary(1024)", true),
+    ("born", "datetime(6)", false),
+    ("idle", "bigint", true),
+    ("absolute", "bigint", true),
+    ("deadline", "datetime(6)", true),
+    ("due", "bigint", true),
+    ("data", "longblob", false),
+];
+
 #[derive(Debug)]
 pub(crate) struct Table {
     is_view: bool,
@@ -171,27 +186,21 @@ pub(crate) fn difference(table: &Table) -> Result<(), Difference> {
     table.check_kind()?;
     table.column("id")?;
     table.check_engine()?;
-    const COLUMNS: [(&str, &str, bool); 11] = [
-        ("id", "varbinary(255)", false),
-        ("version", "tinyint unsigned", false),
-        ("stamp", "binary(16)", false),
-        ("credential", "varbinary(192)", false),
-        ("owner", "varbinary(1024)", true),
-        ("born", "datetime(6)", false),
-        ("idle", "bigint", true),
-        ("absolute", "bigint", true),
-        ("deadline", "datetime(6)", true),
-        ("due", "bigint", true),
-        ("data", "longblob", false),
-    ];
-    for (name, kind, nullable) in COLUMNS {
+    for (name, kind, nullable) in OURS {
         table.column(name)?.check(kind, nullable, name == "due")?;
     }
-    table.check_others(&COLUMNS.map(|(name, ..)| name))?;
+    table.check_others(&OURS.map(|(name, ..)| name))?;
     table.check_indexes("id", &["owner", "due"])
 }
 
 impl Commands {
+    /// Looks whether the user has the rights that the statements of a store need.
+    pub(crate) async fn check_own_rights(&self, operation: &'static str) -> Result<()> {
+        let written = OURS.map(|(name, ..)| name);
+        let written: Vec<&str> = written.into_iter().filter(|name| *name != "due").collect();
+        self.check_rights(operation, &written).await
+    }
+
     /// Refuses a table that is not there or not one of a store's.
     pub(crate) async fn check_table(&self, operation: &'static str) -> Result<()> {
         let table = self.table(operation).await?;
@@ -256,15 +265,23 @@ impl<S> Commands<S> {
         table.ok_or_else(|| self.lacks("SELECT"))
     }
 
-    /// Looks whether the user has the rights to work on the table, whose key is `key`. Nothing is
-    /// written, nor anything that a read-only server would refuse.
-    pub(crate) async fn check_rights(&self, operation: &'static str, key: &str) -> Result<()> {
-        let (table, key) = (quoted(&self.target.table), quoted(key));
+    /// Looks whether the user has the rights to work on `columns` of the table, the first of which is
+    /// its key. Nothing is written, nor anything that a read-only server would refuse.
+    pub(crate) async fn check_rights(
+        &self,
+        operation: &'static str,
+        columns: &[&str],
+    ) -> Result<()> {
+        let table = quoted(&self.target.table);
+        let columns: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+        let (key, all) = (&columns[0], columns.join(", "));
         for (right, statement) in [
-            ("SELECT", format!("SELECT {key} FROM {table} LIMIT 0")),
+            ("SELECT", format!("SELECT {all} FROM {table} LIMIT 0")),
             (
                 "INSERT",
-                format!("EXPLAIN INSERT INTO {table} SELECT * FROM {table} WHERE FALSE"),
+                format!(
+                    "EXPLAIN INSERT INTO {table} ({all}) SELECT {all} FROM {table} WHERE FALSE"
+                ),
             ),
             (
                 "UPDATE",

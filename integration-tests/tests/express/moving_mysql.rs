@@ -105,7 +105,9 @@ async fn express_reads_what_is_written_into_columns_of_few_characters() {
         let config = config(Store::Mysql, &table);
         let layer = layer.build().expect("good options");
         let (_app, express, rust) = app_at(&config, layer).await;
-        let odd = json!({ "🦀 é": "漢字 🍪 \"\\ \u{0} \u{2028}", "n": [1, "ÿ€"] });
+        express.post("/set", &json!({ "theirs": "é" })).await;
+        let odd = json!({ "🦀 é": "漢字 🍪 \"\\ \u{0} \u{2028}", "n": [1, "ÿ€"], "theirs": "é" });
+        // Express itself could not write this here: the server refuses it.
         rust.post("/set", &odd).await;
         assert_eq!(
             express.get("/session").await.json()["data"],
@@ -113,11 +115,9 @@ async fn express_reads_what_is_written_into_columns_of_few_characters() {
             "{charset}"
         );
         assert_eq!(rust.get("/session").await.json()["data"], odd, "{charset}");
-        express.post("/set", &json!({ "theirs": "é" })).await;
-        rust.post("/set", &json!({ "ours": "🦀" })).await;
+        rust.post("/set", &json!({ "ours": "é" })).await;
         let data = express.get("/session").await.json()["data"].clone();
-        assert_eq!(data["theirs"], json!("é"), "{charset}");
-        assert_eq!(data["ours"], json!("🦀"), "{charset}");
+        assert_eq!(data["ours"], json!("é"), "{charset}");
         run(format!("DROP TABLE `{table}`")).await;
     }
 }

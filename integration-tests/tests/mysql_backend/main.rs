@@ -24,6 +24,7 @@ use session_core::{
     Draft, ErrorKind, Lifetime, Owner, SessionDirectory, SessionId, SessionStore, SessionToken,
     Sessions, Stamp, Timeout,
 };
+use session_mysql::sqlx::mysql::MySqlRow;
 use session_mysql::sqlx::{self, AssertSqlSafe, MySqlPool, Row};
 use session_mysql::{MysqlStore, schema};
 
@@ -110,12 +111,37 @@ impl User {
         format!("mysql://{}@{}/test", self.name, relay::address())
     }
 
-    /// How many connections it has.
-    async fn connections(&self) -> i64 {
-        let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = ?";
-        let count = sqlx::query_scalar(count).bind(&self.name);
-        count.fetch_one(&pool().await).await.expect("up")
+    /// Its connections.
+    async fn connections(&self) -> Vec<i64> {
+        let mut connections = processes().await;
+        connections.retain(|process| process.user == self.name);
+        connections.into_iter().map(|process| process.id).collect()
     }
+}
+
+/// A connection, as the server shows it.
+struct Process {
+    id: i64,
+    user: String,
+    /// How its statement begins.
+    statement: String,
+}
+
+async fn processes() -> Vec<Process> {
+    // The view of the same name can't show statements with bytes in them.
+    let ask = sqlx::raw_sql("SHOW PROCESSLIST");
+    let rows = ask.fetch_all(&pool().await).await.expect("up");
+    let bytes = |row: &MySqlRow, index| -> Vec<u8> {
+        let bytes: Option<Vec<u8>> = row.try_get_unchecked(index).expect("bytes");
+        bytes.unwrap_or_default()
+    };
+    let text = |row, index| String::from_utf8_lossy(&bytes(row, index)).into_owned();
+    let process = |row: &MySqlRow| Process {
+        id: text(row, 0).parse().expect("a number"),
+        user: text(row, 1),
+        statement: text(row, 7),
+    };
+    rows.iter().map(process).collect()
 }
 
 /// Whether the server is MariaDB.
@@ -218,9 +244,7 @@ async fn connections_killed_under_load_lose_nothing() {
     let mut killed = 0;
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        let ids = "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST WHERE USER = ?";
-        let ids = sqlx::query_scalar::<_, i64>(ids).bind(&user.name);
-        for id in ids.fetch_all(&killer).await.expect("up") {
+        for id in user.connections().await {
             // It may have ended by itself.
             let kill = sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}")));
             killed += u32::from(kill.execute(&killer).await.is_ok());

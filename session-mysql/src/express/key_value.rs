@@ -46,7 +46,11 @@ impl ExpressMysqlSession {
             return Ok(None);
         };
         let shape = commands.require(Shape::of(&table, &self.names))?;
-        commands.check_rights("connect", &self.names.sid).await?;
+        let Names {
+            sid, expires, data, ..
+        } = &*self.names;
+        let columns = [sid.as_str(), expires, data];
+        commands.check_rights("connect", &columns).await?;
         Ok(Some(shape))
     }
 
