@@ -17,6 +17,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 
 use crate::error::is_full;
 
@@ -77,11 +78,18 @@ struct Open {
     made: Instant,
     generation: u64,
     /// The runtime whose end is the connection's.
-    runtime: Option<runtime::Id>,
+    runtime: Runtime,
     _counted: Counted,
 }
 
 struct Counted(Arc<AtomicUsize>);
+
+/// The runtime that something was made in.
+struct Runtime {
+    id: runtime::Id,
+    /// A task that does nothing, and ends with its runtime.
+    ends: AbortHandle,
+}
 
 /// A connection in use. Dropped without [`release`](Self::release) it is closed: an answer may
 /// still be under way on it.
@@ -185,6 +193,18 @@ impl Connections {
     }
 }
 
+impl State {
+    /// The connection that was used last, of this runtime's if there is one: another one may be
+    /// busy.
+    fn pop(&mut self) -> Option<Open> {
+        let here = Handle::try_current().ok()?.id();
+        let is_here = |parked: &Parked| parked.connection.runtime.id == here;
+        let last = self.parked.len().checked_sub(1)?;
+        let at = self.parked.iter().rposition(is_here).unwrap_or(last);
+        Some(self.parked.remove(at).connection)
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -201,19 +221,19 @@ impl Shared {
         if state.no_room.is_some_and(|at| at.elapsed() > UNPREPARED) {
             state.no_room = None;
         }
-        let runtime = present_runtime();
-        let mut of_no_use = Vec::new();
-        let mut found = None;
-        while let Some(parked) = state.parked.pop() {
-            if parked.since.elapsed() < IDLE && parked.connection.runtime == runtime {
-                found = Some(parked.connection);
-                break;
-            }
-            of_no_use.push(parked.connection);
-        }
+        let now = Instant::now();
+        let is_of_use = |parked: &mut Parked| {
+            now.duration_since(parked.since) < IDLE && !parked.connection.runtime.has_ended()
+        };
+        let of_no_use: Vec<Parked> = (state.parked)
+            .extract_if(.., |parked| !is_of_use(parked))
+            .collect();
+        let found = state.pop();
         let answer = (found, state.generation, state.no_room.is_none());
         drop(state);
-        of_no_use.into_iter().for_each(Open::close);
+        of_no_use
+            .into_iter()
+            .for_each(|parked| parked.connection.close());
         answer
     }
 
@@ -225,7 +245,7 @@ impl Shared {
             connection,
             made: Instant::now(),
             generation,
-            runtime: present_runtime(),
+            runtime: Runtime::present(),
             _counted: counted,
         })
     }
@@ -253,13 +273,6 @@ impl Shared {
             connection,
             since: now,
         });
-        // The first was used longest ago, and the last is taken first.
-        let is_idle = state.parked[0].since + IDLE < now;
-        let idle = is_idle.then(|| state.parked.remove(0));
-        drop(state);
-        if let Some(idle) = idle {
-            idle.connection.close();
-        }
     }
 }
 
@@ -315,6 +328,22 @@ impl Drop for Counted {
     }
 }
 
-fn present_runtime() -> Option<runtime::Id> {
-    Handle::try_current().ok().map(|runtime| runtime.id())
+impl Runtime {
+    fn present() -> Self {
+        let task = tokio::spawn(std::future::pending::<()>());
+        Self {
+            id: Handle::current().id(),
+            ends: task.abort_handle(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ends.is_finished()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.ends.abort();
+    }
 }

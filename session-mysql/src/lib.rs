@@ -1,4 +1,5 @@
-//! Sessions in MySQL (8.0 or later) or MariaDB (10.6 or later).
+//! Sessions in MySQL (8.0 or later) or MariaDB (10.11 or later). The tests run on MySQL 9.7 and MariaDB
+//! 10.11.
 //!
 //! ```no_run
 //! # async fn example() -> session_mysql::Result<()> {

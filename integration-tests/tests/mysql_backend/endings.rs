@@ -9,6 +9,7 @@ use session_mysql::express::{Express, ExpressStore};
 use session_mysql::sqlx::{self, AssertSqlSafe};
 
 use crate::operations::{ANY, OWNED, call};
+use crate::relay::{Relay, address};
 use crate::{SECOND, User, drop_table, id, pool, processes, store, table, url};
 
 /// As where a program makes a runtime for its set-up and another one for its work.
@@ -52,6 +53,44 @@ fn a_store_works_after_the_end_of_the_runtime_it_was_made_in() {
         assert!(began.elapsed() < Duration::from_secs(3));
         drop_table(&name).await;
     });
+}
+
+/// As in a server with a runtime for each of its threads.
+#[tokio::test(flavor = "multi_thread")]
+async fn runtimes_that_share_a_store_do_not_close_each_others_connections() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let name = table();
+    let relay = Relay::to(&address()).await;
+    let store = MysqlStore::builder().table(&name);
+    let store = store.connect(&relay.url("root", "test")).await;
+    let store = store.expect("up");
+    let runs = (0..4).map(|_| {
+        let store = store.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(async {
+                for _ in 0..50 {
+                    store.load(&id()).await.expect("up");
+                }
+                // Its connections are there until all are done.
+                tokio::time::sleep(SECOND).await;
+            });
+        })
+    });
+    let runs: Vec<_> = runs.collect();
+    tokio::task::spawn_blocking(|| {
+        runs.into_iter()
+            .for_each(|run| run.join().expect("no panic"))
+    })
+    .await
+    .expect("no panic");
+    assert!(relay.made() <= 8, "{} connections", relay.made());
+    assert_eq!(store.load(&id()).await.expect("up"), None);
+    drop_table(&name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,15 +127,15 @@ struct Process {
     statement: String,
 }
 
+fn text(row: &MySqlRow, index: usize) -> String {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(index).expect("bytes");
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
 async fn processes() -> Vec<Process> {
     // The view of the same name can't show statements with bytes in them.
     let ask = sqlx::raw_sql("SHOW PROCESSLIST");
     let rows = ask.fetch_all(&pool().await).await.expect("up");
-    let bytes = |row: &MySqlRow, index| -> Vec<u8> {
-        let bytes: Option<Vec<u8>> = row.try_get_unchecked(index).expect("bytes");
-        bytes.unwrap_or_default()
-    };
-    let text = |row, index| String::from_utf8_lossy(&bytes(row, index)).into_owned();
     let process = |row: &MySqlRow| Process {
         id: text(row, 0).parse().expect("a number"),
         user: text(row, 1),

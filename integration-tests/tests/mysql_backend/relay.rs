@@ -14,6 +14,9 @@ const QUERY: u8 = 0x03;
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 
+/// In the place of an error: no answer.
+const SWALLOW: u16 = 0;
+
 pub(crate) struct Relay {
     port: u16,
     shared: Arc<Shared>,
@@ -78,6 +81,11 @@ impl Relay {
         *self.shared.refusal.lock().expect("whole") = Refusal { until, number };
     }
 
+    /// The connections there are swallow everything; new ones do not.
+    pub(crate) fn swallow(&self) {
+        self.refuse(SWALLOW);
+    }
+
     /// How many connections were made.
     pub(crate) fn made(&self) -> usize {
         self.shared.made.load(Ordering::SeqCst)
@@ -103,6 +111,7 @@ impl Shared {
                     }
                     match self.refusal(connection) {
                         None => server.write_all(question).await?,
+                        Some(SWALLOW) => {}
                         Some(number) => client.write_all(&refusals(question, number)).await?,
                     }
                 }

@@ -1,6 +1,8 @@
 //! Connections that lead to a server which is not the right one any more: demoted, read-only or
 //! shutting down. The store drops them and goes on with new ones.
 
+use std::time::Duration;
+
 use integration_tests::servers::{self, Kind, Private};
 use session_core::{ErrorKind, SessionStore};
 use session_mysql::express::{Express, ExpressStore};
@@ -9,7 +11,7 @@ use session_mysql::{MysqlStore, schema};
 
 use crate::operations::{ANY, OWNED, call};
 use crate::relay::{Relay, address};
-use crate::{drop_table, store, table, url};
+use crate::{drop_table, id, store, table, url};
 
 /// What servers say that stop, serve no writes or are not ready to.
 const WRONG: [u16; 12] = [
@@ -135,4 +137,35 @@ async fn set_read_only(admin: &MySqlPool, is_read_only: bool) {
     let set = format!("SET GLOBAL read_only = {}", u8::from(is_read_only));
     let done = sqlx::raw_sql(AssertSqlSafe(set)).execute(admin).await;
     done.expect("root may");
+}
+
+/// As behind a firewall that has forgotten the connections there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_one_time_out_no_call_waits_for_a_silent_connection_again() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let name = table();
+    let near = store(&name).await;
+    let relay = Relay::to(&address()).await;
+    let far = MysqlStore::builder().table(&name);
+    let far = far.timeout(Duration::from_millis(500));
+    let far = far.connect(&relay.url("root", "test")).await.expect("up");
+    for operation in ["load", "save", "destroy_owned_by"] {
+        let loads = (0..8).map(|_| {
+            let far = far.clone();
+            tokio::spawn(async move { far.load(&id()).await })
+        });
+        for load in loads.collect::<Vec<_>>() {
+            load.await.expect("no panic").expect("up");
+        }
+        relay.swallow();
+        let error = call(operation, &far, &near).await.expect_err("no answer");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{operation}: {error}");
+        for _ in 0..3 {
+            let done = call(operation, &far, &near).await;
+            done.unwrap_or_else(|error| panic!("{operation}: {error}"));
+        }
+    }
+    drop_table(&name).await;
 }
