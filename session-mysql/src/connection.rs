@@ -257,7 +257,9 @@ impl Shared {
         state.refused = Some(Instant::now());
         if state.withheld + 1 < self.most && self.open.load(Ordering::Acquire) > 0 {
             state.withheld += 1;
-            permit.map(OwnedSemaphorePermit::forget);
+            if let Some(permit) = permit {
+                permit.forget();
+            }
         }
     }
 

@@ -53,10 +53,10 @@ impl Target {
     /// What a driver's error during `operation` means to a caller.
     pub(crate) fn error(&self, operation: &'static str, error: &sqlx::Error) -> Error {
         if let Some(number) = number(error) {
-            return self.from_number(operation, number);
+            return self.of_number(operation, number);
         }
         match error {
-            sqlx::Error::Io(io) => self.from_io(operation, io),
+            sqlx::Error::Io(io) => self.of_io(operation, io),
             sqlx::Error::Tls(why) => self.misconfigured(format!("TLS: {}", chain(why.as_ref()))),
             sqlx::Error::PoolTimedOut => Error::timeout(operation, self.at("no answer in time")),
             sqlx::Error::WorkerCrashed => Error::unavailable(
@@ -81,7 +81,7 @@ impl Target {
         }
     }
 
-    fn from_io(&self, operation: &'static str, error: &io::Error) -> Error {
+    fn of_io(&self, operation: &'static str, error: &io::Error) -> Error {
         let cause = self.at(&error.to_string());
         match error.kind() {
             io::ErrorKind::TimedOut => Error::timeout(operation, cause),
@@ -100,7 +100,7 @@ impl Target {
     }
 
     /// By number only: the server's own words can quote a row.
-    fn from_number(&self, operation: &'static str, number: u16) -> Error {
+    fn of_number(&self, operation: &'static str, number: u16) -> Error {
         let table = quoted(&self.table);
         let said = || {
             let said = words(number);
@@ -356,7 +356,7 @@ mod tests {
             (1062, "duplicate entry", Kind::Store),
             (1064, "syntax", Kind::Store),
         ] {
-            let error = target().from_number("save", number);
+            let error = target().of_number("save", number);
             assert_eq!(error.kind(), kind, "{number} {name}: {error:?}");
             assert!(error.to_string().contains("MySQL at h:1: "), "{error}");
             let temporary = matches!(kind, Kind::Unavailable | Kind::Timeout);
