@@ -1,5 +1,6 @@
 //! What only MySQL and MariaDB have: migrations, server modes, time zones, locks, rows.
 
+mod certificates;
 mod damaged;
 mod destroy;
 mod endings;
