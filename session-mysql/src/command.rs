@@ -216,7 +216,8 @@ impl<S> Commands<S> {
         statement: impl Fn() -> Bound,
     ) -> Result<Sent<u64>> {
         let Sent { answer, before } = self.write(operation, statement).await?;
-        let answer = answer.ok_or_else(|| Error::store(operation, "MySQL found a duplicate"))?;
+        let duplicate = || Error::store(operation, self.target.at("it found a duplicate key"));
+        let answer = answer.ok_or_else(duplicate)?;
         Ok(Sent { answer, before })
     }
 }

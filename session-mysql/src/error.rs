@@ -35,7 +35,7 @@ impl Target {
         Error::misconfigured(format!("{}: {}", self.place, what.as_ref()))
     }
 
-    fn at(&self, cause: &str) -> String {
+    pub(crate) fn at(&self, cause: &str) -> String {
         format!("{}: {cause}", self.place)
     }
 

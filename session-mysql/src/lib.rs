@@ -1,5 +1,6 @@
-//! Sessions in MySQL (8.0 or later) or MariaDB (10.11 or later). The tests run on MySQL 9.7 and MariaDB
-//! 10.11.
+//! Sessions in MySQL (8.0 or later) or MariaDB (10.11 or later).
+//!
+//! The tests run on MySQL 9.7 and MariaDB 10.11.
 //!
 //! ```no_run
 //! # async fn example() -> session_mysql::Result<()> {
@@ -65,9 +66,10 @@
 //!
 //! The store repeats a statement after a deadlock, a lock wait that timed out, a lost connection,
 //! and an answer of a server that stops or is read-only: up to five times in all within the
-//! [`timeout`](MysqlStoreBuilder::timeout), with growing random pauses. After a lost connection the first sending may have been done. A repeated
-//! save or create then answers [`Saved::Unknown`] where it would answer [`Saved::Conflict`], and a
-//! repeated destroy or reap that finds no row answers [`Ended::unknown`].
+//! [`timeout`](MysqlStoreBuilder::timeout), with growing random pauses. After a lost connection the
+//! first sending may have been done. A repeated save or create then answers [`Saved::Unknown`]
+//! where it would answer [`Saved::Conflict`], and a repeated destroy or reap that finds no row
+//! answers [`Ended::unknown`].
 //!
 //! # Who removes expired rows
 //!

@@ -125,6 +125,22 @@ async fn a_dropped_table_says_what_to_do() {
         );
         assert!(error.to_string().contains(&name), "{error}");
     }
+    let express_name = table();
+    let express = ExpressStore::builder(Express::new("secret")).table(&express_name);
+    let express = express.connect(url()).await.expect("up");
+    drop_table(&express_name).await;
+    for error in [
+        express.create(&id(), &draft).await.map(drop),
+        express.load(&id()).await.map(drop),
+        express.destroy(&id(), None).await.map(drop),
+    ] {
+        let error = error.expect_err("no table");
+        assert!(
+            error.to_string().contains("migrate the store first"),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&express_name), "{error}");
+    }
     store.migrate().await.expect("up");
     assert!(store.create(&id(), &draft).await.expect("up").is_done());
     drop_table(&name).await;
