@@ -119,6 +119,10 @@ mod removal;
 mod row;
 mod schema;
 mod store;
+#[cfg_attr(
+    not(feature = "express"),
+    allow(dead_code, reason = "what the layout of Express asks of a table")
+)]
 mod table;
 
 pub use builder::MysqlStoreBuilder;
