@@ -56,7 +56,7 @@ pub(crate) enum Goal {
 
 impl Goal {
     /// Whether the session gets a token of a new lineage by it.
-    fn is_new_lineage(&self) -> bool {
+    pub(crate) fn is_new_lineage(&self) -> bool {
         matches!(self, Self::Cycle | Self::Reauthenticate | Self::SignIn(_))
     }
 

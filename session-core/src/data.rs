@@ -4,14 +4,12 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use indexmap::IndexMap;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde::{Deserializer, Serialize};
+use serde::Deserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::value::{DUPLICATE, describe};
 use crate::{Error, Result};
-
-/// How deeply a value may be nested: what `serde_json` reads without overflowing a stack.
-const MAX_DEPTH: usize = 127;
 
 /// One value, as JSON text. Shares the bytes of the record it was read from.
 pub(crate) type Raw = Bytes;
@@ -20,40 +18,61 @@ pub(crate) type Raw = Bytes;
 /// top level is taken apart.
 ///
 /// Numbers of any size survive, and a value that nobody read is written back byte for byte,
-/// because values are cut out of the record and not parsed.
+/// because values are cut out of the record and not parsed. So is a value that is nested too deeply
+/// to be read.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Data(IndexMap<Box<str>, Raw>);
+pub struct Data {
+    named: IndexMap<Box<str>, Raw>,
+    /// Keys that are no text (JavaScript may write half a surrogate pair) and their values, as they
+    /// were written. They can be carried and not named.
+    unnamed: Vec<(Raw, Raw)>,
+}
+
+/// What a key that is there twice means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Twice {
+    Corrupt,
+    /// The last value counts, at the place of the first.
+    Replaced,
+}
 
 impl Data {
     /// Splits a record into its variables.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for what is no JSON object, has a key twice, or is nested over 127 deep.
+    /// [`Error::Corrupt`] for what is no JSON object or has a key twice.
     pub fn decode(record: &Bytes) -> Result<Self> {
+        Self::split(record, Twice::Corrupt)
+    }
+
+    /// As [`decode`](Self::decode), for what JavaScript has written: of a key that is there twice,
+    /// the last value counts, as `JSON.parse` reads it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for what is no JSON object.
+    pub fn decode_as_javascript(record: &Bytes) -> Result<Self> {
+        Self::split(record, Twice::Replaced)
+    }
+
+    fn split(record: &Bytes, twice: Twice) -> Result<Self> {
         let mut json = serde_json::Deserializer::from_slice(record);
-        let data = json
-            .deserialize_map(Split { record })
+        json.deserialize_map(Split { record, twice })
             .and_then(|data| json.end().map(|()| data))
-            .map_err(|error| Error::corrupt(describe(&error)))?;
-        if data.0.values().any(|raw| is_too_deep(raw)) {
-            return Err(Error::corrupt(format!(
-                "a value is nested over {MAX_DEPTH} deep"
-            )));
-        }
-        Ok(data)
+            .map_err(|error| Error::corrupt(describe(&error)))
     }
 
     /// The record that [`decode`](Self::decode) reads back.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let size: usize = self
-            .0
-            .iter()
+        let named = self.named.iter();
+        let unnamed = self.unnamed.iter();
+        let size: usize = named
             .map(|(key, raw)| key.len() + raw.len() + 6)
+            .chain(unnamed.map(|(key, raw)| key.len() + raw.len() + 2))
             .sum();
         let mut out = BytesMut::with_capacity(size + 2).writer();
         let mut separator = b"{".as_slice();
-        for (key, raw) in &self.0 {
+        for (key, raw) in &self.named {
             out.get_mut().put_slice(separator);
             // Writing a string into memory can't fail.
             let _ = serde_json::to_writer(&mut out, &**key);
@@ -62,97 +81,84 @@ impl Data {
             separator = b",";
         }
         let mut out = out.into_inner();
-        out.put_slice(if self.0.is_empty() { b"{}" } else { b"}" });
+        for (key, raw) in &self.unnamed {
+            out.put_slice(separator);
+            out.put_slice(key);
+            out.put_u8(b':');
+            out.put_slice(raw);
+            separator = b",";
+        }
+        out.put_slice(if self.is_empty() { b"{}" } else { b"}" });
         out.freeze()
     }
 
     /// The JSON text of the value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Bytes> {
-        self.0.get(key)
+        self.named.get(key)
     }
 
     /// Sets `key` to a value of this JSON text, which is not checked, in its place or at the end.
     pub fn set(&mut self, key: &str, value: Bytes) {
-        match self.0.get_mut(key) {
+        match self.named.get_mut(key) {
             Some(old) => *old = value,
             None => {
-                self.0.insert(key.into(), value);
+                self.named.insert(key.into(), value);
             }
         }
     }
 
+    /// Sets `key` as [`set`](Self::set) does, before all others.
+    pub fn set_first(&mut self, key: &str, value: Bytes) {
+        self.named.shift_remove(key);
+        self.named.shift_insert(0, key.into(), value);
+    }
+
     /// Removes `key`, and gives what its value was.
     pub fn remove(&mut self, key: &str) -> Option<Bytes> {
-        self.0.shift_remove(key)
+        self.named.shift_remove(key)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.named.clear();
+        self.unnamed.clear();
     }
 
     /// The keys and values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.0.iter().map(|(key, value)| (&**key, value))
+        self.named.iter().map(|(key, value)| (&**key, value))
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
-        self.0.keys().map(|key| String::from(&**key)).collect()
+        self.named.keys().map(|key| String::from(&**key)).collect()
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.named.len()
+    }
+
+    pub(crate) fn unnamed(&self) -> &[(Raw, Raw)] {
+        &self.unnamed
     }
 
     /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.named.is_empty() && self.unnamed.is_empty()
     }
 }
 
 /// Shows the keys only: values are the visitors' affair.
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.named.keys()).finish()
     }
 }
-
-/// The JSON text of `value`, to be stored under `key`.
-pub(crate) fn to_raw<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Raw> {
-    let raw = serde_json::to_vec(value)
-        .map(Raw::from)
-        .map_err(|error| Error::value::<T>(key, describe(&error)))?;
-    if is_too_deep(&raw) {
-        return Err(Error::value::<T>(
-            key,
-            format!("is nested over {MAX_DEPTH} deep"),
-        ));
-    }
-    Ok(raw)
-}
-
-/// The value that `raw`, stored under `key`, stands for.
-pub(crate) fn from_raw<T: DeserializeOwned>(key: &str, raw: &Raw) -> Result<T> {
-    serde_json::from_slice(raw).map_err(|error| Error::value::<T>(key, describe(&error)))
-}
-
-/// What is wrong and where, without the parser's own words: those quote the data.
-fn describe(error: &serde_json::Error) -> String {
-    use serde_json::error::Category;
-    let what = match error.classify() {
-        Category::Io => "it can't be written",
-        Category::Syntax => "it is not valid JSON",
-        Category::Data if error.to_string().starts_with(DUPLICATE) => DUPLICATE,
-        Category::Data => "it has another type",
-        Category::Eof => "it ends too early",
-    };
-    match (error.line(), error.column()) {
-        (0, _) => what.to_owned(),
-        (line, column) => format!("{what} (line {line}, column {column})"),
-    }
-}
-
-const DUPLICATE: &str = "it has a key twice";
 
 struct Split<'a> {
     record: &'a Bytes,
+    twice: Twice,
 }
 
 impl<'de> Visitor<'de> for Split<'_> {
@@ -163,44 +169,37 @@ impl<'de> Visitor<'de> for Split<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Data, A::Error> {
-        let mut values = IndexMap::new();
-        while let Some(key) = map.next_key::<Box<str>>()? {
-            let raw: &'de RawValue = map.next_value()?;
-            let raw = self.record.slice_ref(raw.get().as_bytes());
-            if values.insert(key, raw).is_some() {
-                return Err(A::Error::custom(DUPLICATE));
+        let mut data = Data::default();
+        let cut = |raw: &'de RawValue| self.record.slice_ref(raw.get().as_bytes());
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
+            let value = cut(map.next_value()?);
+            match name(key.get()) {
+                Some(name) => {
+                    let was = data.named.insert(name, value);
+                    if was.is_some() && self.twice == Twice::Corrupt {
+                        return Err(A::Error::custom(DUPLICATE));
+                    }
+                }
+                None => data.unnamed.push((cut(key), value)),
             }
         }
-        Ok(Data(values))
+        Ok(data)
     }
 }
 
-/// Whether valid JSON is nested deeper than [`MAX_DEPTH`].
-fn is_too_deep(json: &[u8]) -> bool {
-    let opening = |byte: &&u8| matches!(byte, b'[' | b'{');
-    // Nearly every value has too few brackets to be deep, and counting them is far cheaper.
-    if json.iter().filter(opening).count() <= MAX_DEPTH {
-        return false;
+/// The key that this JSON string, which is well-formed, stands for; `None` if it is no text.
+fn name(json: &str) -> Option<Box<str>> {
+    match json.contains('\\') {
+        false => Some(json.get(1..json.len().checked_sub(1)?)?.into()),
+        true => serde_json::from_str(json).ok(),
     }
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest > MAX_DEPTH
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::value::{from_raw, to_raw};
     use proptest::prelude::*;
 
     fn decode(json: impl Into<Bytes>) -> Result<Data> {
@@ -213,17 +212,16 @@ mod tests {
         let data = decode(json).expect("valid");
         assert_eq!(data.encode(), json.as_bytes());
         let read = |key: &str| data.get(key).cloned().expect("there");
-        assert_eq!(from_raw::<u64>("u64", &read("u64")).ok(), Some(u64::MAX));
+        assert_eq!(from_raw::<u64>("u64", &read("u64")).ok(), Some(Some(u64::MAX)));
         assert_eq!(
             from_raw::<i128>("i128", &read("i128")).ok(),
-            Some(i128::MIN)
+            Some(Some(i128::MIN))
         );
         assert_eq!(read("odd"), r#"{ "a" : 1.0E+2 }"#);
     }
 
     #[test]
     fn what_is_no_object_is_corrupt_and_says_so_without_showing_it() {
-        let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(400_000), "]".repeat(400_000));
         for json in [
             b"".as_slice(),
             b"null",
@@ -240,7 +238,6 @@ mod tests {
             b"{\"a\":\"\xff\"}",
             b"{a:1}",
             b"\0\0\0",
-            deep.as_bytes(),
         ] {
             let error = decode(Bytes::copy_from_slice(json)).expect_err("corrupt");
             assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -249,18 +246,38 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_limited_alike_when_reading_and_writing() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        let at = nested(MAX_DEPTH);
-        let data = decode(format!(r#"{{"a":{at}}}"#)).expect("just allowed");
-        let raw = data.get("a").expect("there");
-        let value: serde_json::Value = from_raw("a", raw).expect("readable at the limit");
-        to_raw("a", &value).expect("writable at the limit");
-        assert!(decode(format!(r#"{{"a":{}}}"#, nested(MAX_DEPTH + 1))).is_err());
-        let over = serde_json::Value::Array(vec![value]);
-        assert!(to_raw("a", &over).is_err());
-        let quoted = format!(r#"{{"a":"{}\"{}"}}"#, "[".repeat(500), "[".repeat(500));
-        decode(quoted).expect("brackets in strings are text");
+    fn a_value_of_any_depth_is_carried() {
+        for depth in [1, 127, 128, 400_000] {
+            let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let json = format!(r#"{{"user":"u","deep":{nested}}}"#);
+            let data = decode(json.clone()).expect("valid");
+            assert_eq!(data.encode(), json.as_bytes());
+            let user = data.get("user").expect("there");
+            assert_eq!(from_raw("user", user).ok(), Some(Some("u".to_owned())));
+            let deep = data.get("deep").expect("there");
+            let read = from_raw::<serde_json::Value>("deep", deep);
+            match depth <= 127 {
+                true => drop(read.expect("readable")),
+                false => {
+                    let error = read.expect_err("too deep").to_string();
+                    assert!(error.contains("recursion limit exceeded"), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn javascript_takes_the_last_of_a_key_and_has_keys_that_are_no_text() {
+        let json = br#"{"a":1,"b":2,"\ud800":{"x":1},"\u0061":3,"\ud83e\udd80":4}"#;
+        let data = Data::decode_as_javascript(&Bytes::from_static(json)).expect("valid");
+        let kept = r#"{"a":3,"b":2,"🦀":4,"\ud800":{"x":1}}"#;
+        assert_eq!(data.encode(), kept.as_bytes());
+        assert_eq!(data.keys(), ["a", "b", "🦀"]);
+        let again = decode(kept).expect("valid");
+        assert_eq!(again, data);
+        let alone = decode(r#"{"\udfff":1}"#).expect("valid");
+        assert!(!alone.is_empty() && alone.keys().is_empty());
+        assert_eq!(alone.encode(), br#"{"\udfff":1}"#.as_slice());
     }
 
     #[test]
@@ -295,7 +312,7 @@ mod tests {
             prop_assert_eq!(&back, &data);
             for (key, value) in &entries {
                 let raw = back.get(key).expect("there");
-                prop_assert_eq!(&from_raw::<String>(key, raw).expect("a string"), value);
+                prop_assert_eq!(&from_raw::<String>(key, raw).expect("a string").expect("one"), value);
             }
         }
     }

@@ -78,14 +78,23 @@ pub enum Error {
         reason: String,
     },
     /// A value can't be written as, or read from, the JSON of a session key.
-    #[error("the session key {key:?} is no {expected}: {reason}")]
+    #[error("cannot {action} session key {key:?} as {expected}: {reason}")]
     Value {
+        /// `read` or `write`.
+        action: &'static str,
         /// The session key.
         key: String,
         /// The Rust type that was asked for or given.
         expected: &'static str,
-        /// What is wrong and where, without showing the value.
+        /// What is wrong and where, in the library's words, without showing the value.
         reason: String,
+    },
+    /// The client can't be told any more what it would have to know, because its response has
+    /// begun. Nothing was written.
+    #[error("cannot {what}: the response has begun; do it before the handler returns its response")]
+    TooLate {
+        /// What could not be done.
+        what: &'static str,
     },
     /// The session ended while it was in use: it was destroyed, it expired, or another request gave
     /// it a new token, by a sign-in for example. Nothing may bring it back for this request.
@@ -144,6 +153,7 @@ pub enum ErrorKind {
     InvalidLifetime,
     Corrupt,
     Value,
+    TooLate,
     Gone,
     OutcomeUnknown,
     Contention,
@@ -232,6 +242,7 @@ impl Error {
             Self::InvalidLifetime { .. } => ErrorKind::InvalidLifetime,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Value { .. } => ErrorKind::Value,
+            Self::TooLate { .. } => ErrorKind::TooLate,
             Self::Gone { .. } => ErrorKind::Gone,
             Self::OutcomeUnknown => ErrorKind::OutcomeUnknown,
             Self::Contention { .. } => ErrorKind::Contention,
@@ -323,11 +334,22 @@ impl Error {
         Ok(())
     }
 
-    pub(crate) fn value<T: ?Sized>(key: &str, reason: impl Into<String>) -> Self {
+    /// [`Error::Value`] for a `T` that is to be stored under `key`.
+    pub(crate) fn unwritable<T: ?Sized>(key: &str, reason: impl Into<String>) -> Self {
+        Self::value::<T>("write", key, reason.into())
+    }
+
+    /// [`Error::Value`] for what is stored under `key` and is no `T`.
+    pub(crate) fn unreadable<T: ?Sized>(key: &str, reason: impl Into<String>) -> Self {
+        Self::value::<T>("read", key, reason.into())
+    }
+
+    fn value<T: ?Sized>(action: &'static str, key: &str, reason: String) -> Self {
         Self::Value {
+            action,
             key: key.to_owned(),
             expected: std::any::type_name::<T>(),
-            reason: reason.into(),
+            reason,
         }
     }
 

@@ -182,10 +182,12 @@ impl Session {
     /// # Errors
     /// The store's: the session may then still be there. [`Error::Gone`] if the token that it was
     /// opened with had just been replaced: the session may live under another one.
+    /// [`Error::TooLate`] for a session in a cookie that can't be changed any more.
     pub async fn destroy(&self) -> Result<()> {
         let _lock = self.0.write_lock.lock().await;
         let (ids, owner, age) = {
             let state = self.state();
+            state.check_late_end()?;
             let mut ids = Vec::with_capacity(1);
             ids.extend(match &state.lifecycle {
                 Lifecycle::Stored(held, _) => Some(held.id.clone()),

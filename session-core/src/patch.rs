@@ -1,25 +1,40 @@
-//! What a handler changed: replayed on a fresh load when somebody else was faster.
+//! What a handler changed: replayed on a fresh load when another request was faster.
 
+use bytes::{BufMut, BytesMut};
 use indexmap::IndexMap;
 
 use crate::Lifetime;
 use crate::data::{Data, Raw};
+use crate::value::is_null;
 
 /// Changes to a session, not a new whole. Of several changes to one key the last counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Patch {
     cleared: bool,
-    values: IndexMap<Box<str>, Option<Raw>>,
+    values: IndexMap<Box<str>, Change>,
     lifetime: Option<Lifetime>,
 }
 
-impl Patch {
-    pub(crate) fn set(&mut self, key: &str, value: Raw) {
-        self.values.insert(key.into(), Some(value));
-    }
+/// What is done to one key, whatever it has by then.
+#[derive(Clone)]
+pub(crate) enum Change {
+    Set(Raw),
+    Remove,
+    /// Set if it has no value.
+    Offer(Raw),
+    /// These elements are added to its list: a JSON array that has some.
+    Push(Raw),
+    /// One after the other.
+    Both(Box<Self>, Box<Self>),
+}
 
-    pub(crate) fn remove(&mut self, key: &str) {
-        self.values.insert(key.into(), None);
+impl Patch {
+    pub(crate) fn put(&mut self, key: &str, change: Change) {
+        let change = match self.values.get(key) {
+            Some(earlier) => change.after(earlier),
+            None => change,
+        };
+        self.values.insert(key.into(), change);
     }
 
     pub(crate) fn clear(&mut self) {
@@ -35,12 +50,19 @@ impl Patch {
         !self.cleared && self.values.is_empty() && self.lifetime.is_none()
     }
 
+    /// The keys that are changed.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(|key| &**key)
+    }
+
     /// Adds `later`'s changes to these.
     pub(crate) fn append(&mut self, later: Self) {
         if later.cleared {
             self.clear();
         }
-        self.values.extend(later.values);
+        for (key, change) in later.values {
+            self.put(&key, change);
+        }
         self.lifetime = later.lifetime.or(self.lifetime);
     }
 
@@ -49,11 +71,8 @@ impl Patch {
         if self.cleared {
             data.clear();
         }
-        for (key, value) in &self.values {
-            match value {
-                Some(value) => data.set(key, value.clone()),
-                None => drop(data.remove(key)),
-            }
+        for (key, change) in &self.values {
+            change.apply(key, data);
         }
         if let Some(changed) = self.lifetime {
             *lifetime = changed;
@@ -61,13 +80,94 @@ impl Patch {
     }
 }
 
+impl Change {
+    /// One change that does what `earlier` and then this one do.
+    fn after(self, earlier: &Self) -> Self {
+        match (earlier, self) {
+            (Self::Remove, Self::Offer(value) | Self::Push(value)) => Self::Set(value),
+            (Self::Set(value), Self::Offer(offered)) if is_null(value) => Self::Set(offered),
+            (earlier, Self::Offer(_)) => earlier.clone(),
+            (Self::Push(first), Self::Push(more)) => Self::Push(joined(first, &more)),
+            (Self::Set(value), Self::Push(more)) => Self::Set(joined(value, &more)),
+            (Self::Both(first, second), more @ Self::Push(_)) => {
+                Self::Both(first.clone(), Box::new(more.after(second)))
+            }
+            (Self::Offer(_), more @ Self::Push(_)) => {
+                Self::Both(Box::new(earlier.clone()), Box::new(more))
+            }
+            (_, change) => change,
+        }
+    }
+
+    fn apply(&self, key: &str, data: &mut Data) {
+        match self {
+            Self::Set(value) => data.set(key, value.clone()),
+            Self::Remove => drop(data.remove(key)),
+            Self::Offer(value) => {
+                if !has_value(data, key) {
+                    data.set(key, value.clone());
+                }
+            }
+            Self::Push(elements) => {
+                let there = data.get(key);
+                let list = there.map_or_else(|| elements.clone(), |there| joined(there, elements));
+                data.set(key, list);
+            }
+            Self::Both(first, second) => {
+                first.apply(key, data);
+                second.apply(key, data);
+            }
+        }
+    }
+}
+
+/// Whether `key` has a value: `null` is none.
+pub(crate) fn has_value(data: &Data, key: &str) -> bool {
+    data.get(key).is_some_and(|value| !is_null(value))
+}
+
+/// The list of one element.
+pub(crate) fn list_of(element: &Raw) -> Raw {
+    let mut list = BytesMut::with_capacity(element.len() + 2);
+    list.put_u8(b'[');
+    list.put_slice(element);
+    list.put_u8(b']');
+    list.freeze()
+}
+
+/// Whether it is a list, or none yet.
+pub(crate) fn is_list(value: Option<&Raw>) -> bool {
+    value.is_none_or(|value| is_null(value) || elements(value).is_some())
+}
+
+/// The text between the brackets of a list.
+fn elements(list: &[u8]) -> Option<&[u8]> {
+    let list = list.trim_ascii().strip_prefix(b"[")?;
+    Some(list.strip_suffix(b"]")?.trim_ascii())
+}
+
+/// The list `first` with the elements of the list `more`; those alone if `first` is no list.
+pub(crate) fn joined(first: &Raw, more: &Raw) -> Raw {
+    let there = elements(first).filter(|there| !there.is_empty());
+    let (Some(there), Some(added)) = (there, elements(more)) else {
+        return more.clone();
+    };
+    let mut list = BytesMut::with_capacity(there.len() + added.len() + 3);
+    list.put_u8(b'[');
+    list.put_slice(there);
+    list.put_u8(b',');
+    list.put_slice(added);
+    list.put_u8(b']');
+    list.freeze()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::to_raw;
+    use Change::{Offer, Push, Remove, Set};
 
-    fn raw(value: u32) -> Raw {
-        to_raw("", &value).expect("a number")
+    fn raw(json: &str) -> Raw {
+        json.to_owned().into()
     }
 
     fn applied(patch: &Patch, to: &str) -> String {
@@ -79,8 +179,8 @@ mod tests {
     #[test]
     fn changes_replay_on_what_others_wrote() {
         let mut patch = Patch::default();
-        patch.set("mine", raw(1));
-        patch.remove("old");
+        patch.put("mine", Set(raw("1")));
+        patch.put("old", Remove);
         assert_eq!(
             applied(&patch, r#"{"old":0,"theirs":2}"#),
             r#"{"theirs":2,"mine":1}"#
@@ -90,19 +190,64 @@ mod tests {
     #[test]
     fn a_clear_takes_what_others_wrote_and_what_was_set_before_it() {
         let mut patch = Patch::default();
-        patch.set("before", raw(1));
+        patch.put("before", Set(raw("1")));
         patch.clear();
-        patch.set("after", raw(2));
+        patch.put("after", Set(raw("2")));
         assert_eq!(applied(&patch, r#"{"theirs":3}"#), r#"{"after":2}"#);
+    }
+
+    #[test]
+    fn what_is_offered_or_added_leaves_what_others_have_put_there() {
+        let mut patch = Patch::default();
+        patch.put("a", Offer(raw("1")));
+        patch.put("b", Push(raw("[1]")));
+        assert_eq!(applied(&patch, "{}"), r#"{"a":1,"b":[1]}"#);
+        for (theirs, both) in [
+            (r#"{"a":2,"b":[2,3]}"#, r#"{"a":2,"b":[2,3,1]}"#),
+            (r#"{"a":null,"b":null}"#, r#"{"a":1,"b":[1]}"#),
+            (r#"{"a":false,"b":[ ]}"#, r#"{"a":false,"b":[1]}"#),
+            (r#"{"b":[ [ "]" ] ]}"#, r#"{"b":[[ "]" ],1],"a":1}"#),
+            (r#"{"b":"no list"}"#, r#"{"b":[1],"a":1}"#),
+        ] {
+            assert_eq!(applied(&patch, theirs), both);
+        }
+    }
+
+    /// Two changes of one key are one that does the same as both, on whatever is there.
+    #[test]
+    fn appended_changes_do_what_both_do() {
+        let changes = || {
+            [
+                Set(raw("[7]")),
+                Set(raw("null")),
+                Remove,
+                Offer(raw("[8]")),
+                Push(raw("[9]")),
+                Push(raw("[10,11]")),
+            ]
+        };
+        for (at, first) in changes().into_iter().enumerate() {
+            for (then, second) in changes().into_iter().enumerate() {
+                let (mut one, mut other) = (Patch::default(), Patch::default());
+                one.put("a", first.clone());
+                other.put("a", second);
+                for theirs in ["{}", r#"{"a":null}"#, r#"{"a":[1,2]}"#, r#"{"a":[]}"#] {
+                    let apart = applied(&other, &applied(&one, theirs));
+                    let mut both = one.clone();
+                    both.append(other.clone());
+                    assert_eq!(applied(&both, theirs), apart, "{at} {then} {theirs}");
+                }
+            }
+        }
     }
 
     #[test]
     fn appended_changes_come_later() {
         let mut first = Patch::default();
-        first.set("a", raw(1));
-        first.set("b", raw(1));
+        first.put("a", Set(raw("1")));
+        first.put("b", Set(raw("1")));
         let mut second = Patch::default();
-        second.remove("a");
+        second.put("a", Remove);
         first.append(second);
         assert_eq!(applied(&first, "{}"), r#"{"b":1}"#);
 

@@ -8,20 +8,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::attempt::Attempt;
-use crate::data::{Data, Raw, from_raw, to_raw};
+use crate::data::{Data, Raw};
 use crate::held::Held;
-use crate::patch::Patch;
+use crate::patch::{Change, Patch, has_value, is_list, joined, list_of};
+use crate::same::is_same;
 use crate::sessions::Manager;
-use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
+use crate::unsaved::{Base, Late};
+use crate::value::{from_raw, is_null, to_raw};
+use crate::{Error, Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
 
 /// One opened session.
 ///
 /// Reading and changing variables is plain memory; only the `async` methods talk to the store.
-/// What is changed is kept as a patch: when somebody else has written the session meanwhile, the
-/// patch is replayed on theirs, so neither loses anything.
+/// What is changed is kept as a patch: when another request has written the session meanwhile, the
+/// patch is replayed on its version, so neither loses anything.
 ///
 /// A `Session` is a handle: clones are the same session, in one place after the other or on
-/// several tasks at once.
+/// several tasks at once. When the last one is dropped with changes that were not saved, a warning
+/// names their keys; [`discard`](Self::discard) is for changes that are not to be saved.
 #[derive(Clone)]
 pub struct Session(pub(crate) Arc<Opened>);
 
@@ -61,6 +65,11 @@ pub(crate) struct State {
     /// Writes that were sent and are not known to have been done.
     pub(crate) pending: Vec<Pending>,
     pub(crate) clock: Clock,
+    /// What is stored for all that is known.
+    pub(crate) base: Base,
+    /// Whether an error has told its user that the changes are not saved.
+    pub(crate) is_told: bool,
+    pub(crate) late: Late,
 }
 
 /// A write that was sent and is not known to have been done.
@@ -103,12 +112,16 @@ impl Session {
         let view = View::read(record)?;
         let lifecycle = Lifecycle::Stored(held, record.version.clone());
         let session = Self::from_parts(manager, lifecycle, view);
-        session.state().clock = Clock::read(record);
+        let mut state = session.state();
+        state.clock = Clock::read(record);
+        state.base = Base::read(record);
+        drop(state);
         Ok(session)
     }
 
     fn from_parts(manager: Arc<Manager>, lifecycle: Lifecycle, view: View) -> Self {
         let clock = Clock::starting(view.lifetime);
+        let base = Base::new(view.lifetime);
         Self(Arc::new(Opened {
             manager,
             state: Mutex::new(State {
@@ -118,32 +131,82 @@ impl Session {
                 patch: Patch::default(),
                 pending: Vec::new(),
                 clock,
+                base,
+                is_told: false,
+                late: Late::default(),
             }),
             write_lock: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// The value of `key`, or `None` if there is no such key.
+    /// The value of `key`, or `None` if there is no such key or `null` is there.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) if what is there is no `T`.
+    /// [`Error::Value`] if what is there is no `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let raw = self.state().view.data.get(key).cloned();
-        raw.map(|raw| from_raw(key, &raw)).transpose()
+        raw.map_or(Ok(None), |raw| from_raw(key, &raw))
     }
 
     /// Sets `key` to `value`, replacing what was there. Nothing is written until
-    /// [`save`](Self::save).
+    /// [`save`](Self::save). A value that equals the one there, whatever the order of its keys, is no
+    /// change.
+    ///
+    /// `None` is stored as `null`, as Express does it: the key is there, and has no value.
+    /// [`remove`](Self::remove) leaves no key.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) if `value` can't be written as JSON,
-    /// [`Error::TooLarge`](crate::Error::TooLarge) if the key is longer than
-    /// [`Limits::key_bytes`](crate::Limits::key_bytes).
+    /// [`Error::Value`] if `value` can't be written as JSON, or would not be read again: it has a
+    /// number that is NaN or infinite, or is nested over 127 deep. [`Error::TooLarge`] if the key is
+    /// longer than [`Limits::key_bytes`](crate::Limits::key_bytes).
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<()> {
-        self.0.manager.limits.check_key(key)?;
-        let raw = to_raw(key, &value)?;
+        let raw = self.raw(key, &value)?;
         self.state().set(key, raw);
         Ok(())
+    }
+
+    /// Sets `key` to `value` if it has no value; whether it did. For what is made at its first use.
+    ///
+    /// If another request has set it meanwhile, its value stays: [`get`](Self::get) gives that once
+    /// this session is saved.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_if_absent(&self, key: &str, value: impl Serialize) -> Result<bool> {
+        let raw = self.raw(key, &value)?;
+        Ok(self.state().offer(key, raw))
+    }
+
+    /// Adds `value` to the end of the list that `key` has; a list of that alone if it has no value.
+    ///
+    /// If another request adds to it meanwhile, the list gets the values of both. A list that was
+    /// read, changed and [inserted](Self::insert) would replace the other's.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), and [`Error::Value`] if what is there is no list.
+    pub fn push(&self, key: &str, value: impl Serialize) -> Result<()> {
+        let raw = self.raw(key, &value)?;
+        self.state().push(key, &raw)
+    }
+
+    /// As [`push`](Self::push) if `key` has no value, or an empty list; whether it did. If another
+    /// request does so meanwhile, the list gets the values of both.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_if_absent(&self, key: &str, value: impl Serialize) -> Result<bool> {
+        let raw = self.raw(key, &value)?;
+        let mut state = self.state();
+        let is_absent = state.view.data.get(key).is_none_or(is_nothing);
+        if is_absent {
+            state.push(key, &raw)?;
+        }
+        Ok(is_absent)
+    }
+
+    fn raw<T: Serialize>(&self, key: &str, value: &T) -> Result<Raw> {
+        self.0.manager.limits.check_key(key)?;
+        to_raw(key, value)
     }
 
     /// Removes `key`. `false` if there was no such key.
@@ -161,7 +224,7 @@ impl Session {
         Ok(value)
     }
 
-    /// Whether there is a key `key`.
+    /// Whether there is a key `key`, with a value or `null`.
     #[must_use]
     pub fn contains_key(&self, key: &str) -> bool {
         self.state().view.data.get(key).is_some()
@@ -293,25 +356,58 @@ impl Session {
     }
 }
 
+/// Whether it is `null` or a list of nothing.
+fn is_nothing(value: &Raw) -> bool {
+    is_null(value) || (is_list(Some(value)) && value.iter().all(|byte| b"[] \t\r\n".contains(byte)))
+}
+
 impl State {
     fn set(&mut self, key: &str, raw: Raw) {
-        // Setting what is there already is no change, and shall cost no write.
-        if self.view.data.get(key) != Some(&raw) {
+        // Setting what is there already is no change, and costs no write.
+        let there = self.view.data.get(key);
+        if !there.is_some_and(|there| is_same(there, &raw)) {
             self.view.data.set(key, raw.clone());
-            self.patch.set(key, raw);
+            self.change(key, Change::Set(raw));
         }
+    }
+
+    fn offer(&mut self, key: &str, raw: Raw) -> bool {
+        let is_set = !is_null(&raw) && !has_value(&self.view.data, key);
+        if is_set {
+            self.view.data.set(key, raw.clone());
+            self.change(key, Change::Offer(raw));
+        }
+        is_set
+    }
+
+    fn push(&mut self, key: &str, element: &Raw) -> Result<()> {
+        let there = self.view.data.get(key);
+        if !is_list(there) {
+            return Err(Error::unreadable::<Vec<()>>(key, "it is no list to add to"));
+        }
+        let added = list_of(element);
+        let list = there.map_or_else(|| added.clone(), |there| joined(there, &added));
+        self.view.data.set(key, list);
+        self.change(key, Change::Push(added));
+        Ok(())
     }
 
     fn remove(&mut self, key: &str) -> Option<Raw> {
         let removed = self.view.data.remove(key)?;
-        self.patch.remove(key);
+        self.change(key, Change::Remove);
         Some(removed)
+    }
+
+    fn change(&mut self, key: &str, change: Change) {
+        self.patch.put(key, change);
+        self.is_told = false;
     }
 
     fn clear(&mut self) {
         if !self.view.data.is_empty() {
             self.view.data.clear();
             self.patch.clear();
+            self.is_told = false;
         }
     }
 
@@ -319,6 +415,7 @@ impl State {
         if self.view.lifetime != lifetime {
             self.view.lifetime = lifetime;
             self.patch.set_lifetime(lifetime);
+            self.is_told = false;
         }
     }
 
@@ -337,6 +434,7 @@ impl State {
         view.apply(&self.patch);
         self.view = view;
         self.clock = Clock::read(record);
+        self.base = Base::read(record);
         self.lifecycle = Lifecycle::Stored(held, record.version.clone());
         Ok(())
     }
@@ -352,6 +450,7 @@ impl State {
         self.view.owner = None;
         self.pending.clear();
         self.clock = Clock::starting(self.view.lifetime);
+        self.base = Base::new(lifetime);
         self.lifecycle = Lifecycle::New;
     }
 
@@ -363,6 +462,7 @@ impl State {
         self.patch = Patch::default();
         self.pending.clear();
         self.clock = Clock::starting(lifetime);
+        self.base = Base::new(lifetime);
     }
 }
 

@@ -8,12 +8,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::attempt::{Attempt, Goal, Step};
-use crate::data::{from_raw, to_raw};
 use crate::held::Held;
 use crate::identity::TokenState;
 use crate::observer::Event;
 use crate::pending::{Finding, Found, Sent, resolve};
 use crate::session::{Clock, Lifecycle, Pending, State, View};
+use crate::unsaved::Base;
+use crate::value::{from_raw, to_raw};
 use crate::{Anchor, Error, Record, Result, Saved, Session, Version};
 
 pub(crate) type Edit<'a> = dyn FnMut(&mut View) -> Result<()> + Send + 'a;
@@ -73,19 +74,33 @@ impl Session {
         T: Serialize + DeserializeOwned + Send,
         F: FnMut(Option<T>) -> T + Send,
     {
+        let mut change = |old: Result<Option<T>>| old.map(&mut change);
+        self.update_with(key, &mut change).await
+    }
+
+    /// As [`update`](Self::update), with a `change` that is given the error of a value that is no
+    /// `T`, and may fail: nothing is written then, and its error is given back.
+    ///
+    /// One round trip, and two more for each conflict.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), and those of `change`.
+    pub async fn update_with<T, F>(&self, key: &str, mut change: F) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: FnMut(Result<Option<T>>) -> Result<T> + Send,
+    {
         self.0.manager.limits.check_key(key)?;
-        let _lock = self.0.write_lock.lock().await;
-        self.resolve_unanswered().await?;
         // One for each plan, for an earlier attempt may turn out to have happened.
         let mut updated = Vec::with_capacity(1);
         let mut edit = |view: &mut View| {
             let old = view.data.get(key).map(|raw| from_raw(key, raw));
-            let new = change(old.transpose()?);
+            let new = change(old.unwrap_or(Ok(None)))?;
             view.data.set(key, to_raw(key, &new)?);
             updated.push(new);
             Ok(())
         };
-        let round = self.write(&Goal::Edit, &mut edit).await?;
+        let round = self.write_with(&Goal::Edit, &mut edit).await?;
         let round = round.filter(|round| *round < updated.len());
         round
             .map(|round| updated.swap_remove(round))
@@ -95,9 +110,19 @@ impl Session {
     /// Writes for `goal`, after learning what became of earlier writes; `None` if there was nothing
     /// to write.
     pub(crate) async fn write_for(&self, goal: Goal) -> Result<Option<usize>> {
+        self.write_with(&goal, &mut unedited).await
+    }
+
+    async fn write_with(&self, goal: &Goal, edit: &mut Edit<'_>) -> Result<Option<usize>> {
         let _lock = self.0.write_lock.lock().await;
-        self.resolve_unanswered().await?;
-        self.write(&goal, &mut unedited).await
+        let written = match self.resolve_unanswered().await {
+            Ok(()) => self.write(goal, edit).await,
+            Err(error) => Err(error),
+        };
+        if written.is_err() {
+            self.state().is_told = true;
+        }
+        written
     }
 
     /// Writes until it is done, and says by the attempt of which round.
@@ -160,6 +185,7 @@ impl Session {
                 }
                 state.begin_anew(manager.lifetime, false);
             }
+            state.check_late(goal)?;
             state.send_changes();
             (
                 state.lifecycle.clone(),
@@ -317,6 +343,7 @@ impl Session {
         } else {
             // It happened, and then somebody signed in: what is stored is not for this handle.
             state.view = attempt.view.clone();
+            state.base = Base::written(attempt.draft.data.clone(), attempt.view.lifetime);
             state.lifecycle = Lifecycle::Gone(Some(id));
         }
         drop(state);
@@ -336,6 +363,7 @@ impl Session {
             (Step::Save(_), Anchor::Keep) => state.clock.age_now(),
         };
         state.clock = Clock::written(attempt.view.lifetime, age);
+        state.base = Base::written(attempt.draft.data.clone(), attempt.view.lifetime);
         let mut view = std::mem::take(&mut attempt.view);
         view.apply(&state.sent);
         view.apply(&state.patch);

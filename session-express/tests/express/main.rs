@@ -6,6 +6,7 @@ mod moving;
 mod moving_races;
 mod new_tokens;
 mod odd;
+mod odd_records;
 mod races;
 mod slow;
 mod store;

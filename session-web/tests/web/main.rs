@@ -21,3 +21,5 @@ mod secrets;
 mod sign_in;
 mod sign_out;
 mod site;
+#[cfg(feature = "express")]
+mod values;

@@ -1,0 +1,148 @@
+//! Changes that are never saved: discarded, made too late, or dropped.
+
+use bytes::Bytes;
+
+use crate::attempt::Goal;
+use crate::data::Data;
+use crate::patch::Patch;
+use crate::session::{Lifecycle, Opened, State};
+use crate::{Error, Lifetime, Record, Result, Session};
+
+/// How many keys a warning names.
+const MOST_NAMED: usize = 16;
+
+/// What is stored of a session, for all that is known.
+pub(crate) struct Base {
+    /// `None` if nothing is.
+    data: Option<Bytes>,
+    lifetime: Lifetime,
+}
+
+/// What a session's client can't be told any more.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Late {
+    #[default]
+    Nothing,
+    /// Of a token.
+    NewToken,
+    /// Of any change.
+    Change,
+}
+
+impl Base {
+    pub(crate) const fn new(lifetime: Lifetime) -> Self {
+        let data = None;
+        Self { data, lifetime }
+    }
+
+    pub(crate) const fn written(data: Bytes, lifetime: Lifetime) -> Self {
+        let data = Some(data);
+        Self { data, lifetime }
+    }
+
+    pub(crate) fn read(record: &Record) -> Self {
+        Self::written(record.data.clone(), record.lifetime)
+    }
+
+    fn data(&self) -> Data {
+        let decoded = self.data.as_ref().map(Data::decode);
+        // It was decoded before, or is an encoding.
+        decoded.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Session {
+    /// Takes back the changes that were not saved: the session is again as it was read or last
+    /// saved. For what turns out not to be wanted, and so that a drop of it is no loss to warn of.
+    ///
+    /// A change whose [`save`](Self::save) has failed may have been written all the same.
+    pub fn discard(&self) {
+        let mut state = self.state();
+        state.view.data = state.base.data();
+        state.view.lifetime = state.base.lifetime;
+        state.patch = Patch::default();
+        state.sent = Patch::default();
+        state.pending.clear();
+    }
+
+    /// Says that the client can be told of no new token from now on, because its response has begun.
+    /// What would make one is then [`Error::TooLate`]: the first save of a new session, which nobody
+    /// could open, and [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
+    /// [`cycle_id`](Self::cycle_id), after which the client's token would open nothing.
+    ///
+    /// For whoever puts tokens into responses, as `session-web` does.
+    pub fn forbid_new_token(&self) {
+        self.state().late = Late::NewToken;
+    }
+
+    /// Says that the client can be told of no change from now on, for a session that is kept in its
+    /// cookie: each write and [`destroy`](Self::destroy) is then [`Error::TooLate`].
+    pub fn forbid_change(&self) {
+        self.state().late = Late::Change;
+    }
+}
+
+impl State {
+    /// Refuses a write for `goal` that its client would have to be told of and can't be.
+    pub(crate) fn check_late(&self, goal: &Goal) -> Result<()> {
+        let what = match (self.late, &self.lifecycle) {
+            (Late::Nothing, _) => return Ok(()),
+            (Late::Change, _) => CHANGE_IN_COOKIE,
+            (Late::NewToken, Lifecycle::New) => {
+                "save the new session, whose client has no token for it"
+            }
+            (Late::NewToken, _) if goal.is_new_lineage() => "give the session a new token",
+            (Late::NewToken, _) => return Ok(()),
+        };
+        Err(Error::TooLate { what })
+    }
+
+    /// Refuses to end a session whose client could not be told.
+    pub(crate) fn check_late_end(&self) -> Result<()> {
+        match self.late {
+            Late::Change => Err(Error::TooLate {
+                what: CHANGE_IN_COOKIE,
+            }),
+            Late::Nothing | Late::NewToken => Ok(()),
+        }
+    }
+
+    /// The keys of changes that are not known to be saved.
+    fn unsaved(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = match self.lifecycle {
+            Lifecycle::New => self.view.data.iter().map(|(key, _)| key).collect(),
+            _ => self.sent.keys().chain(self.patch.keys()).collect(),
+        };
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+const CHANGE_IN_COOKIE: &str = "change the session, which is kept in the client's cookie";
+
+/// The last handle of a session has gone.
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let Ok(state) = self.state.get_mut() else {
+            return;
+        };
+        if state.is_told || !state.is_changed() {
+            return;
+        }
+        let id = match &state.lifecycle {
+            Lifecycle::Stored(held, _) => Some(&held.id),
+            Lifecycle::Gone(id) => id.as_ref(),
+            Lifecycle::New | Lifecycle::Barred => None,
+        };
+        let keys = state.unsaved();
+        let more = keys.len().saturating_sub(MOST_NAMED);
+        tracing::warn!(
+            session = ?id,
+            keys = ?&keys[..keys.len() - more],
+            more,
+            "changes of a session were dropped and not saved: save it after changes that are made \
+             once the response has begun, and call `discard` for those that are not wanted"
+        );
+    }
+}
