@@ -26,7 +26,7 @@ impl<K: KeyValue> SessionDirectory for ExpressStore<K> {
         let listed = self.inner().kv.page(cursor, limit).await?;
         let mut sessions = Vec::with_capacity(listed.values.len());
         for (name, found) in listed.values {
-            let decoded = self.decode(&found.value).await;
+            let decoded = self.decode_listed(&name, &found.value).await;
             let (Ok(id), Ok(session)) = (SessionId::plain(&name), decoded) else {
                 continue;
             };

@@ -1,6 +1,7 @@
 //! What a database must do to keep Express' records.
 
-use std::fmt::Debug;
+use std::borrow::Cow;
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use session_core::{Cursor, Error, Result, Ttl};
 use crate::options::Express;
 
 /// A stored value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Found {
     /// The value, as it is stored.
     pub value: Bytes,
@@ -20,13 +21,34 @@ pub struct Found {
     pub modified: Option<Duration>,
 }
 
+/// Shows the size of the value, which is the visitors' data.
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("value", &format_args!("{} bytes", self.value.len()))
+            .field("left", &self.left)
+            .field("modified", &self.modified)
+            .finish()
+    }
+}
+
 /// A page of a listing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Listed {
     /// Names and values. Where names are transformed, as they are stored.
     pub values: Vec<(String, Found)>,
     /// Where the next page starts.
     pub next: Option<Cursor>,
+}
+
+/// Shows how many there are: names are the clients' secrets.
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listed")
+            .field("values", &self.values.len())
+            .field("next", &self.next)
+            .finish()
+    }
 }
 
 /// How a [`rename`](KeyValue::rename) ended.
@@ -69,6 +91,12 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
     /// A touch that comes sooner than this after the last write is left out.
     fn touch_after(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// The name that [`page`](Self::page) gives for what is filed under `name`: where names are
+    /// transformed, another one.
+    fn listed_as<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        Cow::Borrowed(name)
     }
 
     /// The value of `name`.

@@ -20,7 +20,8 @@
 //!
 //! What Express has no room for is kept under one more key, [`EXTRA_KEY`], and only if it is used:
 //! the owner, the absolute limit, and when the session began. Express keeps that as a variable it
-//! doesn't know.
+//! doesn't know. It is authenticated by Express' secret: what an app's own code puts there sets no
+//! owner.
 //!
 //! # Compare and set, by the value
 //!
@@ -40,6 +41,7 @@ mod cookie_session;
 mod cookie_text;
 mod directory;
 mod expiry;
+mod extra;
 mod key_value;
 mod moving;
 mod options;
@@ -52,9 +54,9 @@ mod tombstone;
 
 pub use connect_sess::ConnectSess;
 pub use cookie_session::{CookieSession, KeygripHash};
+pub use extra::EXTRA_KEY;
 pub use key_value::{Configured, Found, KeyValue, Listed, Renamed};
 pub use moving::MovingStore;
 pub use options::{CookieOptions, Express, Priority, SameSite};
-pub use record::EXTRA_KEY;
 pub use session_core;
 pub use store::{ExpressLayout, ExpressStore};

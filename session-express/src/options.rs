@@ -196,6 +196,10 @@ impl Express {
         self
     }
 
+    pub(crate) const fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// The options of the cookie.
     #[must_use]
     pub fn cookie(&self) -> &CookieOptions {

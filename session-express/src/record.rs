@@ -3,28 +3,25 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use session_core::{
     Anchor, Data, Draft, Error, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl, Version,
 };
 use sha2::{Digest, Sha256};
 
 use crate::expiry::{iso, millis};
+use crate::extra::{EXTRA_KEY, Extra, Seal};
 use crate::options::CookieOptions;
-
-/// The key under which is kept what Express has no room for: `{"owner": text, "began": Unix
-/// milliseconds, "absolute": milliseconds}`, each only if there is one.
-pub const EXTRA_KEY: &str = "_session";
 
 const COOKIE: &str = "cookie";
 const ORIGINAL_MAX_AGE: &str = "originalMaxAge";
 const EXPIRES: &str = "expires";
 const NULL: Bytes = Bytes::from_static(b"null");
 
-/// Keys that a session can't have in Express: members of its `Session` object, which it drops when
-/// it loads a record.
-const RESERVED: [&str; 18] = [
-    COOKIE,
+/// Keys that a session can't have in Express: members of its `Session` object and of every object in
+/// JavaScript, which it drops when it makes a session of a record (`session/session.js`: `if (!(prop
+/// in this))`).
+const DROPPED: [&str; 20] = [
     "id",
     "req",
     "touch",
@@ -40,11 +37,12 @@ const RESERVED: [&str; 18] = [
     "hasOwnProperty",
     "isPrototypeOf",
     "propertyIsEnumerable",
-    PROTO,
-    EXTRA_KEY,
+    "__proto__",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
 ];
-/// Whoever puts that into a record means harm to a program in JavaScript.
-const PROTO: &str = "__proto__";
 
 /// A session as Express keeps it.
 #[derive(Clone, Debug)]
@@ -55,45 +53,22 @@ pub(crate) struct SessionJson {
     extra: Extra,
 }
 
-/// What Express has no room for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Extra {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    began: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    absolute: Option<u64>,
-}
-
-impl Extra {
-    /// When a session began matters to its absolute limit, and to the age that is shown with an
-    /// owner.
-    fn is_needed(&self) -> bool {
-        self.owner.is_some() || self.absolute.is_some()
-    }
-}
-
 impl SessionJson {
-    /// Takes a record apart.
+    /// Takes a record apart. What Express drops, or another hand has put under [`EXTRA_KEY`], is
+    /// dropped by the next write.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for what Express would not read as a session either.
-    pub(crate) fn decode(json: &Bytes) -> Result<Self> {
-        let mut rest = Data::decode(json)?;
-        if rest.get(PROTO).is_some() {
-            return Err(Error::corrupt("it has a key \"__proto__\""));
-        }
+    pub(crate) fn decode(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
+        let mut rest = Data::decode_as_javascript(json)?;
         let cookie = rest.remove(COOKIE);
-        let cookie = cookie.and_then(|cookie| Data::decode(&cookie).ok());
+        let cookie = cookie.and_then(|cookie| Data::decode_as_javascript(&cookie).ok());
         let cookie = cookie.ok_or_else(|| Error::corrupt("it has no object \"cookie\""))?;
-        let extra = rest.get(EXTRA_KEY);
-        // Anything else under this key is a variable of the app's.
-        let extra = extra.and_then(|extra| serde_json::from_slice(extra).ok());
-        if extra.is_some() {
-            rest.remove(EXTRA_KEY);
+        for key in DROPPED {
+            rest.remove(key);
         }
+        let extra = rest.remove(EXTRA_KEY);
+        let extra = extra.and_then(|extra| Extra::read(&extra, seal));
         Ok(Self {
             cookie,
             rest,
@@ -111,25 +86,28 @@ impl SessionJson {
     }
 
     /// The record. The cookie comes first, as express-session writes it.
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut all = Data::default();
-        all.set(COOKIE, self.cookie.encode());
-        for (key, value) in self.rest.iter() {
-            all.set(key, value.clone());
-        }
-        if self.extra.is_needed() {
-            all.set(EXTRA_KEY, text_of(&self.extra));
+    pub(crate) fn encode(&self, seal: Seal<'_>) -> Bytes {
+        let extra = self.extra.is_needed().then(|| self.extra.write(seal));
+        self.encode_with(extra.flatten())
+    }
+
+    fn encode_with(&self, extra: Option<Bytes>) -> Bytes {
+        let mut all = self.rest.clone();
+        all.set_first(COOKIE, self.cookie.encode());
+        if let Some(extra) = extra {
+            all.set(EXTRA_KEY, extra);
         }
         all.encode()
     }
 
-    /// A hash of all but what a touch changes, and when it began: two writers who both say "now"
-    /// would differ by that.
+    /// A hash of all but what a touch changes, when it began (two writers who both say "now" would
+    /// differ by that), and the id.
     pub(crate) fn stamp(&self) -> Stamp {
         let mut still = self.clone();
         still.cookie.remove(EXPIRES);
-        still.extra.began = None;
-        let hash = Sha256::digest(still.encode());
+        let (owner, absolute) = (&self.extra.owner, self.extra.absolute);
+        let extra = text_of(&(owner, absolute));
+        let hash = Sha256::digest(still.encode_with(self.extra.is_needed().then_some(extra)));
         Stamp::from_bytes(hash.first_chunk().copied().unwrap_or_default())
     }
 
@@ -193,11 +171,7 @@ impl SessionJson {
     /// [`Error::Misconfigured`] for a variable that Express would drop.
     pub(crate) fn written(&self, draft: &Draft, ttl: Timeout, now: u64) -> Result<(Self, Ttl)> {
         let rest = Data::decode(&draft.data)?;
-        if let Some((key, _)) = rest.iter().find(|(key, _)| RESERVED.contains(key)) {
-            return Err(Error::misconfigured(format!(
-                "Express drops the session key {key:?} when it loads a session: choose another"
-            )));
-        }
+        check_keys(&rest)?;
         let mut new = self.clone();
         new.rest = rest;
         new.extra = Extra {
@@ -249,6 +223,22 @@ impl SessionJson {
     }
 }
 
+/// Refuses keys that would not come back.
+fn check_keys(rest: &Data) -> Result<()> {
+    for (key, _) in rest.iter() {
+        let why = match key {
+            COOKIE => "is where Express keeps the cookie",
+            EXTRA_KEY => "is where the owner is kept",
+            key if DROPPED.contains(&key) => "is dropped by Express when it loads a session",
+            _ => continue,
+        };
+        return Err(Error::misconfigured(format!(
+            "the session key {key:?} {why}: choose another"
+        )));
+    }
+    Ok(())
+}
+
 /// The cookie of a new session, with the keys that express-session writes, in its order.
 fn fresh_cookie(options: &CookieOptions) -> Data {
     let mut cookie = Data::default();
@@ -284,18 +274,30 @@ fn text_of<T: Serialize + ?Sized>(value: &T) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secrets;
     use proptest::prelude::*;
     use session_core::ErrorKind;
+    use std::sync::LazyLock;
 
     const DAY: Timeout = Timeout::After(Duration::from_secs(86_400));
     const NOW: u64 = 1_795_542_986_092;
 
+    static SECRETS: LazyLock<Secrets> = LazyLock::new(|| Secrets::new("s"));
+
+    fn seal() -> Seal<'static> {
+        Seal::new(&SECRETS, "sid")
+    }
+
+    fn read(json: impl Into<Bytes>) -> Result<SessionJson> {
+        SessionJson::decode(&json.into(), seal())
+    }
+
     fn decode(json: &str) -> SessionJson {
-        SessionJson::decode(&Bytes::copy_from_slice(json.as_bytes())).expect("a session")
+        read(json.to_owned()).expect("a session")
     }
 
     fn text(session: &SessionJson) -> String {
-        String::from_utf8(session.encode().to_vec()).expect("JSON")
+        String::from_utf8(session.encode(seal()).to_vec()).expect("JSON")
     }
 
     fn plain() -> CookieOptions {
@@ -406,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_key_that_express_would_drop_is_refused_by_name() {
-        for key in RESERVED {
+        for key in DROPPED.into_iter().chain([COOKIE, EXTRA_KEY]) {
             let draft = Draft::new(format!(r#"{{"{key}":1}}"#), Lifetime::idle(DAY));
             let error = SessionJson::new(&plain()).written(&draft, DAY, NOW);
             let error = error.expect_err("must be refused");
@@ -427,11 +429,8 @@ mod tests {
             r#"{"cookie":[]}"#,
             r#"{"cookie":{}"#,
             r#"{"cookie":{},"n":"#,
-            r#"{"cookie":{},"__proto__":{"admin":true}}"#,
-            r#"{"cookie":{},"\u005f_proto__":{"admin":true}}"#,
         ] {
-            let error = SessionJson::decode(&Bytes::copy_from_slice(json.as_bytes()));
-            let error = error.expect_err(json);
+            let error = read(json).expect_err(json);
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{json}");
         }
     }
@@ -459,14 +458,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = SessionJson::decode(&Bytes::from(bytes));
+            let _ = read(bytes);
         }
 
         #[test]
         fn no_cookie_makes_it_panic(cookie in "\\{(\"(originalMaxAge|expires)\":[-0-9eE.]{1,12},?)*\\}") {
-            if let Ok(session) = SessionJson::decode(&Bytes::from(format!("{{\"cookie\":{cookie}}}"))) {
+            if let Ok(session) = read(format!("{{\"cookie\":{cookie}}}")) {
                 let (touched, _) = session.touched(session.lifetime(DAY).idle, DAY, NOW);
-                prop_assert!(SessionJson::decode(&touched.encode()).is_ok());
+                prop_assert!(read(touched.encode(seal())).is_ok());
             }
         }
     }

@@ -12,6 +12,7 @@ use session_core::{
 };
 
 use crate::expiry::now;
+use crate::extra::Seal;
 use crate::key_value::{Configured, Found, KeyValue, Renamed, check};
 use crate::options::Express;
 use crate::record::SessionJson;
@@ -107,12 +108,25 @@ impl<K: KeyValue> ExpressStore<K> {
         &self.0
     }
 
-    pub(crate) async fn decode(&self, value: &Bytes) -> Result<SessionJson> {
-        SessionJson::decode(&self.0.kv.open(value).await?)
+    async fn decode(&self, id: &SessionId, value: &Bytes) -> Result<SessionJson> {
+        let name = self.0.kv.listed_as(id.as_str());
+        self.decode_listed(&name, value).await
     }
 
-    async fn encode(&self, session: &SessionJson, old: Option<&Bytes>) -> Result<Bytes> {
-        let json = session.encode();
+    /// The session that is listed under this name.
+    pub(crate) async fn decode_listed(&self, name: &str, value: &Bytes) -> Result<SessionJson> {
+        let json = self.0.kv.open(value).await?;
+        SessionJson::decode(&json, Seal::new(self.0.express.secrets(), name))
+    }
+
+    async fn encode(
+        &self,
+        id: &SessionId,
+        session: &SessionJson,
+        old: Option<&Bytes>,
+    ) -> Result<Bytes> {
+        let name = self.0.kv.listed_as(id.as_str());
+        let json = session.encode(Seal::new(self.0.express.secrets(), &name));
         check(&self.0.kv, &json)?;
         self.0.kv.seal(json, old).await
     }
@@ -126,7 +140,7 @@ impl<K: KeyValue> ExpressStore<K> {
         let Some(mut found) = self.0.kv.get(operation, id.as_str()).await? else {
             return Ok(None);
         };
-        let session = self.decode(&found.value).await?;
+        let session = self.decode(id, &found.value).await?;
         // Express and its stores do not know the absolute limit.
         found.left = found.left.min(session.absolute_left(now()));
         Ok((!is_over(found.left)).then_some((found, session)))
@@ -142,7 +156,7 @@ impl<K: KeyValue> ExpressStore<K> {
         known: Option<&Bytes>,
     ) -> Result<Seen> {
         if let Some(value) = known
-            && let Ok(session) = self.decode(value).await
+            && let Ok(session) = self.decode(id, value).await
             && session.stamp() == expected.stamp()
             && !is_over(session.absolute_left(now()))
         {
@@ -161,12 +175,13 @@ impl<K: KeyValue> ExpressStore<K> {
     /// long.
     async fn written(
         &self,
+        id: &SessionId,
         session: &SessionJson,
         draft: &Draft,
         old: Option<&Bytes>,
     ) -> Result<(SessionJson, Bytes, Ttl)> {
         let (new, ttl) = session.written(draft, self.0.ttl, now())?;
-        let value = self.encode(&new, old).await?;
+        let value = self.encode(id, &new, old).await?;
         // A session whose time is over is ended by this, within the shortest time there is.
         Ok((new, value, ttl.max(SHORTEST)))
     }
@@ -221,7 +236,7 @@ impl<K: KeyValue> ExpressStore<K> {
                 }
                 Seen::Nothing => return Ok(Saved::Gone),
             };
-            let (new, value, ttl) = self.written(&session, draft, Some(&old)).await?;
+            let (new, value, ttl) = self.written(id, &session, draft, Some(&old)).await?;
             let swap = self.0.kv.swap(id.as_str(), &old, &value, ttl);
             if self.send(draft.stamp, &value, swap).await? {
                 return Ok(self.done(draft.stamp, &new, value));
@@ -244,7 +259,7 @@ impl<K: KeyValue> ExpressStore<K> {
                     break;
                 }
             };
-            let (new, value, ttl) = self.written(&session, draft, Some(&old)).await?;
+            let (new, value, ttl) = self.written(&to, &session, draft, Some(&old)).await?;
             let rename = self
                 .0
                 .kv
@@ -350,7 +365,7 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let fresh = SessionJson::new(self.0.express.cookie());
-        let (session, value, ttl) = self.written(&fresh, draft, None).await?;
+        let (session, value, ttl) = self.written(id, &fresh, draft, None).await?;
         let add = self.0.kv.add(id.as_str(), &value, ttl);
         if self.send(draft.stamp, &value, add).await? {
             return Ok(self.done(draft.stamp, &session, value));
@@ -393,7 +408,7 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
             let touched = match session.has_expires() {
                 // What Express would do by itself leaves `cookie.expires` as it was.
                 true => {
-                    let value = self.encode(&new, Some(&found.value)).await?;
+                    let value = self.encode(id, &new, Some(&found.value)).await?;
                     kv.swap(id.as_str(), &found.value, &value, ttl).await?
                 }
                 false => kv.extend(id.as_str(), ttl).await?,

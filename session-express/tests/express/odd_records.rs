@@ -100,7 +100,7 @@ async fn a_variable_of_the_apps_sets_no_owner() {
 #[tokio::test]
 async fn what_javascript_reads_signs_nobody_out() {
     let site = Site::new();
-    let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
+    let deep = format!("{}{}", "[".repeat(1_500), "]".repeat(1_500));
     for (rest, kept) in [
         (format!(r#""user":"u","deep":{deep}"#), None),
         (r#""user":"u","huge":1e400"#.to_owned(), None),

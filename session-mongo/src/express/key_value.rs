@@ -1,5 +1,6 @@
 //! Values as connect-mongo keeps them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -165,6 +166,13 @@ impl KeyValue for ConnectMongo {
 
     fn touch_after(&self) -> Duration {
         self.options.touch_after
+    }
+
+    fn listed_as<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match &self.options.transform_id {
+            Some(transform) => Cow::Owned(transform(name)),
+            None => Cow::Borrowed(name),
+        }
     }
 
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
