@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::{Credential, Lifetime, Owner, Result, SessionId, Stamp, Ttl};
 
-/// One stored session, as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One stored session, as it was read. `Debug` shows the size of its data.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The session's data: bytes that the store neither reads nor changes.
     pub data: Bytes,
@@ -30,8 +30,8 @@ pub struct Record {
 ///
 /// The draft carries the [`Stamp`] that the write will leave, chosen by the writer. Sending the
 /// same draft again is therefore harmless: a store that finds the draft's own stamp in place
-/// answers as it did the first time.
-#[derive(Clone, Debug)]
+/// answers as it did the first time. `Debug` shows the size of its data.
+#[derive(Clone)]
 pub struct Draft {
     /// The session's data.
     pub data: Bytes,
@@ -91,6 +91,43 @@ impl Draft {
     pub fn with_token(mut self, token: TokenChange) -> Self {
         self.token = token;
         self
+    }
+}
+
+/// Data that is not shown.
+struct Hidden<'a>(&'a Bytes);
+
+impl fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("data", &Hidden(&self.data))
+            .field("version", &self.version)
+            .field("credential", &self.credential)
+            .field("owner", &self.owner)
+            .field("lifetime", &self.lifetime)
+            .field("ttl", &self.ttl)
+            .field("age", &self.age)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("data", &Hidden(&self.data))
+            .field("credential", &self.credential)
+            .field("owner", &self.owner)
+            .field("lifetime", &self.lifetime)
+            .field("anchor", &self.anchor)
+            .field("stamp", &self.stamp)
+            .field("token", &self.token)
+            .finish()
     }
 }
 

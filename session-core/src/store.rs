@@ -1,6 +1,6 @@
 //! The two traits that a backend implements.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -168,8 +168,15 @@ impl Capabilities {
 }
 
 /// Where a listing goes on. Opaque: it means something to the store that gave it only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cursor(String);
+
+/// Shows the size: where ids are the tokens, a cursor may be one.
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({} bytes)", self.0.len())
+    }
+}
 
 impl Cursor {
     /// A cursor that a store writes as `text`.

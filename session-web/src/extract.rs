@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use session_core::Error;
+use session_core::{Error, ErrorKind};
 
 use crate::Session;
 use crate::handle::SessionHandle;
@@ -24,7 +24,7 @@ pub enum SessionRejection {
     /// The session could not be loaded, or written by [`Typed::update`]: status 503 if the store is
     /// unavailable, 409 if the session has ended, 500 otherwise.
     Load(Error),
-    /// A value in the session is not what the handler expects: status 500.
+    /// A value in the session is not what the handler expects: status 500. See [`OnMismatch`].
     Value(Error),
 }
 
@@ -32,8 +32,7 @@ impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoLayer => f.write_str("there is no SessionLayer around this handler"),
-            Self::Load(_) => f.write_str("the session could not be loaded"),
-            Self::Value(_) => f.write_str("a value in the session could not be read"),
+            Self::Load(error) | Self::Value(error) => error.fmt(f),
         }
     }
 }
@@ -42,7 +41,8 @@ impl std::error::Error for SessionRejection {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NoLayer => None,
-            Self::Load(error) | Self::Value(error) => Some(error),
+            // It says itself what the error says.
+            Self::Load(error) | Self::Value(error) => error.source(),
         }
     }
 }
@@ -120,13 +120,54 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 pub trait SessionValue: Default + Serialize + DeserializeOwned + Send {
     /// The key.
     const KEY: &'static str;
+
+    /// What happens to a stored value that is no `Self`, such as one from before a field was added.
+    /// Default: [`OnMismatch::Refuse`].
+    const ON_MISMATCH: OnMismatch = OnMismatch::Refuse;
 }
 
-/// An extractor for one value of the session: what is there, or the default.
-#[derive(Clone, Debug)]
+/// What [`Typed`] does with a stored value that is not of its type. In each case the log has the
+/// key, the type and the reason, and nothing of the value. `docs/changing-values.md` says how to
+/// change a type so that this does not happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnMismatch {
+    /// The request is refused with status 500, until the session ends or other code sets the key.
+    /// Nothing is lost.
+    #[default]
+    Refuse,
+    /// The handler gets the default. What is stored stays until the handler changes the value, so
+    /// servers of another version can still read it.
+    Default,
+    /// The handler gets the default, and the key is removed when the session is saved.
+    Discard,
+}
+
+/// An extractor for one value of the session: what is there, or the default. `null` is nothing.
+#[derive(Clone)]
 pub struct Typed<T> {
     session: Session,
     value: T,
+}
+
+/// Shows the session, and not the value.
+impl<T> fmt::Debug for Typed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Typed")
+            .field("session", &self.session)
+            .field("type", &std::any::type_name::<T>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What stands in for a value that is no `T`.
+fn replacement<T: SessionValue>(error: Error) -> Result<T, Error> {
+    match T::ON_MISMATCH {
+        OnMismatch::Refuse => return Err(error),
+        OnMismatch::Default => tracing::warn!(%error, "the default is used in its place"),
+        OnMismatch::Discard => tracing::warn!(%error, "the value is discarded"),
+    }
+    Ok(T::default())
 }
 
 impl<T: SessionValue> Typed<T> {
@@ -152,18 +193,25 @@ impl<T: SessionValue> Typed<T> {
     /// two more for each time that somebody else was faster. `change` runs again then.
     ///
     /// # Errors
-    /// [`SessionRejection::Load`], with the store's error.
+    /// [`SessionRejection::Load`], with the store's error; [`SessionRejection::Value`] for a value
+    /// that is no `T`, unless [`SessionValue::ON_MISMATCH`] says otherwise.
     pub async fn update(
         &mut self,
         mut change: impl FnMut(&mut T) + Send,
     ) -> Result<(), SessionRejection> {
-        let change = |value: Option<T>| {
-            let mut value = value.unwrap_or_default();
+        let change = |stored: Result<Option<T>, Error>| {
+            let mut value = match stored {
+                Ok(stored) => stored.unwrap_or_default(),
+                Err(error) => replacement(error)?,
+            };
             change(&mut value);
-            value
+            Ok(value)
         };
-        let updated = self.session.update(T::KEY, change).await;
-        self.value = updated.map_err(SessionRejection::Load)?;
+        let updated = self.session.update_with(T::KEY, change).await;
+        self.value = updated.map_err(|error| match error.kind() {
+            ErrorKind::Value => SessionRejection::Value(error),
+            _ => SessionRejection::Load(error),
+        })?;
         Ok(())
     }
 }
@@ -181,8 +229,16 @@ impl<S: Sync, T: SessionValue> FromRequestParts<S> for Typed<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let session = session(parts).await?;
-        let value = session.get(T::KEY).map_err(SessionRejection::Value)?;
-        let value = value.unwrap_or_default();
+        let value = match session.get(T::KEY) {
+            Ok(stored) => stored.unwrap_or_default(),
+            Err(error) => {
+                let value = replacement(error).map_err(SessionRejection::Value)?;
+                if T::ON_MISMATCH == OnMismatch::Discard {
+                    session.remove(T::KEY);
+                }
+                value
+            }
+        };
         Ok(Self { session, value })
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -36,6 +37,8 @@ pub(crate) struct Inner {
     /// Whether a handler has asked for the session, got or not.
     is_asked: AtomicBool,
     pub(crate) opened: OnceCell<Opened>,
+    /// Whether the response's headers are made, so that the client can be told nothing any more.
+    is_answered: AtomicBool,
     outer: Option<SessionHandle>,
 }
 
@@ -90,6 +93,7 @@ impl SessionHandle {
             is_asked: AtomicBool::new(false),
             config,
             opened: OnceCell::new(),
+            is_answered: AtomicBool::new(false),
             outer: parts.extensions.get().cloned(),
         }))
     }
@@ -102,11 +106,18 @@ impl SessionHandle {
     /// ([`is_gone`](session_core::Session::is_gone)), and its response sets no cookie unless the
     /// handler signs in.
     ///
+    /// Once the response has begun (in a stream, a socket, a spawned task) nothing saves by itself,
+    /// and what the client would have to be told is
+    /// [`Error::TooLate`](session_core::Error::TooLate).
+    ///
     /// # Errors
     /// The store's; [`Error::Misconfigured`] if the request's path is not below the cookie's.
     pub async fn session(&self) -> Result<session_core::Session> {
-        self.0.is_asked.store(true, Ordering::Relaxed);
+        self.0.is_asked.store(true, Relaxed);
         let opened = self.0.opened.get_or_try_init(|| self.0.open()).await?;
+        if self.0.is_answered.load(SeqCst) {
+            opened.close();
+        }
         Ok(opened.session.clone())
     }
 
@@ -122,6 +133,14 @@ impl SessionHandle {
 }
 
 impl Inner {
+    /// The headers of the response are made.
+    pub(crate) fn answered(&self) {
+        self.is_answered.store(true, SeqCst);
+        if let Some(opened) = self.opened.get() {
+            opened.close();
+        }
+    }
+
     async fn open(&self) -> Result<Opened> {
         if !self.is_served {
             let served = self.config.served_path.as_ref();
@@ -178,7 +197,7 @@ impl Inner {
     /// The session of a request whose handler did not ask for it, if it has one.
     pub(crate) async fn open_unasked(&self) -> Option<&Opened> {
         let is_presented = matches!(self.presented, Presented::Tokens(_) | Presented::Values(_));
-        if !is_presented || !self.is_served || self.is_asked.load(Ordering::Relaxed) {
+        if !is_presented || !self.is_served || self.is_asked.load(Relaxed) {
             return None;
         }
         let opened = self.opened.get_or_try_init(|| self.load()).await;
@@ -190,6 +209,14 @@ impl Inner {
 }
 
 impl Opened {
+    /// Refuses from now on what its client would have to be told.
+    fn close(&self) {
+        match self.in_cookie {
+            Some(_) => self.session.forbid_change(),
+            None => self.session.forbid_new_token(),
+        }
+    }
+
     fn new(
         session: session_core::Session,
         presented: Option<&SessionToken>,

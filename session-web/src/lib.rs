@@ -93,7 +93,7 @@ mod signature;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{MAX_COOKIE_BYTES, NamePrefix, Priority, SameSite};
 #[cfg(feature = "axum")]
-pub use extract::{SessionRejection, SessionValue, Typed};
+pub use extract::{OnMismatch, SessionRejection, SessionValue, Typed};
 pub use handle::SessionHandle;
 pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};

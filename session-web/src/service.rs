@@ -61,7 +61,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             let response = inner.call(Request::from_parts(parts, body)).await?;
-            Ok(conclude(&handle.0, response).await)
+            let response = conclude(&handle.0, response).await;
+            handle.0.answered();
+            Ok(response)
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What a handler gets: a session, with what web pages need besides.
 
+use std::fmt;
 use std::ops::Deref;
 
 use base64::Engine;
@@ -10,9 +11,10 @@ use subtle::ConstantTimeEq;
 
 /// The key under which messages for the next page are kept.
 const FLASH: &str = "_flash";
-/// The key under which the secret against forged requests is kept. A session's manager drops what
-/// is under it with each new token but a renewed one: whoever has planted a session on a visitor
-/// may have read its form tokens.
+/// The key under which the secrets against forged requests are kept: one, or as many as requests
+/// made their first form at the same time. A session's manager drops what is under it with each new
+/// token but a renewed one: whoever has planted a session on a visitor may have read its form
+/// tokens.
 const CSRF: &str = "_csrf";
 /// Bytes of that secret.
 const CSRF_BYTES: usize = 32;
@@ -38,7 +40,7 @@ impl From<session_core::Session> for Session {
 }
 
 /// A message for the next page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flash {
     /// What kind it is, such as `error`: the page decides what that looks like.
     pub kind: String,
@@ -46,18 +48,25 @@ pub struct Flash {
     pub text: String,
 }
 
+/// Shows the kind and the size of the text, which is for its reader.
+impl fmt::Debug for Flash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flash")
+            .field("kind", &self.kind)
+            .field("text", &format_args!("{} bytes", self.text.len()))
+            .finish()
+    }
+}
+
 impl Session {
-    /// Leaves a message for the next page that asks for them.
+    /// Leaves a message for the next page that asks for them. Messages that requests leave at the
+    /// same time are all kept.
     ///
     /// # Errors
     /// None but those of reading what other code has put under the key `_flash`.
     pub fn flash(&self, kind: impl Into<String>, text: impl Into<String>) -> Result<()> {
-        let mut flashes: Vec<Flash> = self.get(FLASH)?.unwrap_or_default();
-        flashes.push(Flash {
-            kind: kind.into(),
-            text: text.into(),
-        });
-        self.insert(FLASH, flashes)
+        let (kind, text) = (kind.into(), text.into());
+        self.push(FLASH, Flash { kind, text })
     }
 
     /// Takes the messages that were left.
@@ -74,7 +83,8 @@ impl Session {
     /// A token for the forms of this session's pages, against requests forged by other sites
     /// (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Synchronizer Token Pattern").
     ///
-    /// The secret behind it is kept in the session, so it is a change to save the first time. The
+    /// The secret behind it is kept in the session, so it is a change to save the first time. Tokens
+    /// that two requests make at the same time are both good. The
     /// text is another one each time, so that compressing a page does not betray it (BREACH). Tokens
     /// from before a sign-in, [`cycle_id`](session_core::Session::cycle_id) or
     /// [`reauthenticated`](session_core::Session::reauthenticated) are refused after it; a renewal
@@ -83,14 +93,7 @@ impl Session {
     /// # Errors
     /// Those of reading what other code has put under the key `_csrf`.
     pub fn csrf_token(&self) -> Result<String> {
-        let secret = match self.csrf_secret()? {
-            Some(secret) => secret,
-            None => {
-                let secret = random();
-                self.insert(CSRF, URL_SAFE_NO_PAD.encode(secret))?;
-                secret
-            }
-        };
+        let secret = self.csrf_secret()?;
         let mask = random();
         let masked: Vec<u8> = mask.iter().zip(secret).map(|(a, b)| a ^ b).collect();
         Ok(URL_SAFE_NO_PAD.encode([mask.as_slice(), &masked].concat()))
@@ -100,7 +103,7 @@ impl Session {
     /// constant time.
     #[must_use]
     pub fn is_csrf_token(&self, presented: &str) -> bool {
-        let Ok(Some(secret)) = self.csrf_secret() else {
+        let Ok(secrets) = self.csrf_secrets() else {
             return false;
         };
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(presented) else {
@@ -110,14 +113,30 @@ impl Session {
             return false;
         };
         let unmasked: Vec<u8> = mask.iter().zip(masked).map(|(a, b)| a ^ b).collect();
-        masked.len() == CSRF_BYTES && bool::from(unmasked.ct_eq(&secret))
+        let is_by = |secret: &[u8; CSRF_BYTES]| bool::from(unmasked.ct_eq(secret));
+        masked.len() == CSRF_BYTES && secrets.iter().any(is_by)
     }
 
-    fn csrf_secret(&self) -> Result<Option<[u8; CSRF_BYTES]>> {
-        let secret: Option<String> = self.get(CSRF)?;
-        Ok(secret
-            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-            .and_then(|bytes| bytes.try_into().ok()))
+    /// The secret, which is made now if there is none.
+    fn csrf_secret(&self) -> Result<[u8; CSRF_BYTES]> {
+        if let Some(secret) = self.csrf_secrets()?.first() {
+            return Ok(*secret);
+        }
+        let secret = random();
+        let text = URL_SAFE_NO_PAD.encode(secret);
+        // Another request may be doing the same: its secret and this one are then both kept.
+        self.push_if_absent(CSRF, &text)?;
+        match self.csrf_secrets()?.first() {
+            Some(first) => Ok(*first),
+            // What was there is none of ours.
+            None => self.push(CSRF, &text).map(|()| secret),
+        }
+    }
+
+    fn csrf_secrets(&self) -> Result<Vec<[u8; CSRF_BYTES]>> {
+        let texts: Vec<String> = self.get(CSRF)?.unwrap_or_default();
+        let secret = |text: String| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok();
+        Ok(texts.into_iter().filter_map(secret).collect())
     }
 }
 

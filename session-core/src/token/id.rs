@@ -115,7 +115,8 @@ impl Hash for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_secret {
-            return write!(f, "SessionId({})", self.text);
+            // A store may hold what no session id of this library is: line ends, terminal codes.
+            return write!(f, "SessionId({})", self.text.escape_debug());
         }
         let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text.as_bytes())[..9]);
         write!(f, "SessionId(plain, sha256 {digest}…)")
@@ -133,6 +134,15 @@ mod tests {
         assert_ne!(id("a"), id("a "));
         assert!(SessionId::from_stored("").is_err());
         assert!(SessionId::from_stored(&"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn an_id_of_a_store_that_is_no_text_of_one_line_is_shown_escaped() {
+        let id = SessionId::from_stored("a\nWARN b\u{1b}[2J\u{202e}\0").expect("valid");
+        assert_eq!(
+            format!("{id:?}"),
+            "SessionId(a\\nWARN b\\u{1b}[2J\\u{202e}\\0)"
+        );
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod express;
 #[cfg(feature = "express")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
+mod late;
 mod layer;
+#[path = "../../../session-core/tests/support/log.rs"]
 mod log;
 mod pages;
 mod plain_http;

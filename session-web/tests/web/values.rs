@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Query;
+use axum::response::IntoResponse;
 use axum::routing::get;
+use serde::{Deserialize, Serialize};
 use session_express::{Express, ExpressStore};
 use session_memory::MemoryStore;
-use session_web::{Session, SessionLayer};
+use session_web::{OnMismatch, Session, SessionLayer, SessionRejection, SessionValue, Typed};
 use tokio::sync::Barrier;
 
 use crate::browser::Browser;
 use crate::express_records::Memory;
+use crate::log::Log;
 
 /// Pages whose two first forms are made at once.
 fn forms(layer: SessionLayer) -> Router {
@@ -86,4 +89,138 @@ async fn messages_that_two_requests_leave_at_once_are_both_shown() {
         assert!(shown == "one,two" || shown == "two,one", "{shown}");
         assert_eq!(browser.get(&app, "/show").await.text, "");
     }
+}
+
+/// What an earlier version of the site has stored.
+#[derive(Serialize)]
+struct Before {
+    name: &'static str,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Item<const POLICY: u8> {
+    name: String,
+    qty: u32,
+}
+
+impl<const POLICY: u8> SessionValue for Item<POLICY> {
+    const KEY: &'static str = "item";
+    const ON_MISMATCH: OnMismatch = match POLICY {
+        0 => OnMismatch::Refuse,
+        1 => OnMismatch::Default,
+        _ => OnMismatch::Discard,
+    };
+}
+
+fn items<const POLICY: u8>() -> Router {
+    let before = |session: Session| async move {
+        let item = Before { name: "hunter2" };
+        session.insert("item", item).expect("JSON");
+    };
+    let null = |session: Session| async move { session.insert("item", None::<u8>).expect("JSON") };
+    let look = |item: Typed<Item<POLICY>>| async move { format!("{}{}", item.name, item.qty) };
+    let modify = |mut item: Typed<Item<POLICY>>| async move {
+        item.modify(|item| item.qty += 1)?;
+        Ok::<_, SessionRejection>(item.qty.to_string())
+    };
+    // Its own loading does not read the value.
+    let update = |session: Session| async move {
+        session.insert("item", 0).expect("JSON");
+        session.remove("item");
+        session.insert("item", Before { name: "hunter2" }).expect("JSON");
+    };
+    Router::new()
+        .route("/before", get(before))
+        .route("/null", get(null))
+        .route("/look", get(look))
+        .route("/modify", get(modify))
+        .route("/spoil", get(update))
+        .route(
+            "/update",
+            get(|mut item: Typed<Item<POLICY>>| async move {
+                let updated = item.update(|item| item.qty += 1).await;
+                updated.map(|()| item.qty.to_string())
+            }),
+        )
+        .route(
+            "/keys",
+            get(|session: Session| async move { session.keys().join(",") }),
+        )
+        .layer(SessionLayer::new(MemoryStore::new()))
+}
+
+/// The reason, which is in each line of the log.
+const REASON: &str = "cannot read session key \"item\" as web::values::Item<";
+const MISSING: &str = ">: missing field \"qty\"";
+
+fn check(log: &Log, level: &str, lines: usize) {
+    let logged = log.take();
+    assert_eq!(logged.len(), lines, "{logged:?}");
+    for line in logged {
+        assert!(line.starts_with(level), "{line}");
+        assert!(line.contains(REASON) && line.contains(MISSING), "{line}");
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_from_before_a_new_field_is_what_the_site_chooses() {
+    let log = Log::start();
+    let (browser, app) = (Browser::new(), items::<0>());
+    browser.get(&app, "/before").await;
+    for page in ["/look", "/modify", "/update"] {
+        assert_eq!(browser.get(&app, page).await.status, 500);
+        check(&log, "ERROR", 1);
+    }
+    assert_eq!(browser.get(&app, "/keys").await.text, "item");
+
+    let (browser, app) = (Browser::new(), items::<1>());
+    browser.get(&app, "/before").await;
+    for _ in 0..2 {
+        assert_eq!(browser.get(&app, "/look").await.text, "0");
+        check(&log, "WARN", 1);
+    }
+    assert_eq!(browser.get(&app, "/keys").await.text, "item", "it is there");
+    assert_eq!(browser.get(&app, "/modify").await.text, "1");
+    check(&log, "WARN", 1);
+    assert_eq!(browser.get(&app, "/look").await.text, "1", "replaced");
+    browser.get(&app, "/spoil").await;
+    assert_eq!(browser.get(&app, "/update").await.text, "1");
+    // Once to get the value, and once to change it.
+    check(&log, "WARN", 2);
+
+    let (browser, app) = (Browser::new(), items::<2>());
+    browser.get(&app, "/before").await;
+    assert_eq!(browser.get(&app, "/look").await.text, "0");
+    check(&log, "WARN", 1);
+    assert_eq!(browser.get(&app, "/keys").await.text, "", "it is gone");
+    assert_eq!(browser.get(&app, "/look").await.text, "0");
+    browser.get(&app, "/spoil").await;
+    assert_eq!(browser.get(&app, "/update").await.text, "1");
+    check(&log, "WARN", 1);
+    assert_eq!(browser.get(&app, "/look").await.text, "1");
+    check(&log, "WARN", 0);
+}
+
+#[tokio::test]
+async fn null_is_the_default() {
+    let log = Log::start();
+    for app in [items::<0>(), items::<1>()] {
+        let browser = Browser::new();
+        browser.get(&app, "/null").await;
+        assert_eq!(browser.get(&app, "/look").await.text, "0");
+        assert_eq!(browser.get(&app, "/update").await.text, "1");
+        browser.get(&app, "/null").await;
+        assert_eq!(browser.get(&app, "/modify").await.text, "1");
+    }
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_rejection_says_why() {
+    let error = session_core::Error::corrupt("it is cut");
+    let rejection = SessionRejection::Load(error);
+    let text = rejection.to_string();
+    assert_eq!(text, "the stored session is corrupt: it is cut");
+    assert_eq!(rejection.into_response().status(), 500);
 }

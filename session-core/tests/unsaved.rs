@@ -1,0 +1,288 @@
+//! Changes that are never saved: warned of once, or taken back, or refused because their client
+//! can't be told.
+
+mod support;
+#[path = "support/log.rs"]
+mod log;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::Log;
+use session_core::{ErrorKind, Lifetime, Session, SessionDirectory, Sessions};
+use support::{Call, Faulty};
+
+fn sessions() -> (Sessions, Arc<Faulty>) {
+    let store = Arc::new(Faulty::default());
+    (Sessions::new(store.clone()), store)
+}
+
+/// A stored session, opened again.
+async fn stored(sessions: &Sessions) -> Session {
+    let session = sessions.start();
+    session.insert("kept", "as it was").expect("JSON");
+    session.insert("removed", 1).expect("JSON");
+    session.save().await.expect("saved");
+    sessions.open(session.token().as_ref()).await.expect("up")
+}
+
+/// The one line that was logged.
+fn warning(log: &Log) -> String {
+    let lines = log.take();
+    let [line] = &lines[..] else {
+        panic!("one warning: {lines:?}");
+    };
+    assert!(line.starts_with("WARN"), "{line}");
+    assert!(line.contains("dropped and not saved"), "{line}");
+    assert!(!line.contains("hunter2"), "{line}");
+    line.clone()
+}
+
+#[tokio::test]
+async fn changes_that_are_dropped_are_named_once_without_their_values() {
+    let log = Log::start();
+    let (sessions, _) = sessions();
+    let session = stored(&sessions).await;
+    let id = session.id().expect("stored");
+    session.insert("password", "hunter2").expect("JSON");
+    session.push("list", "hunter2").expect("JSON");
+    session.insert_if_absent("first", "hunter2").expect("JSON");
+    session.remove("removed");
+    // A closure and a task have clones: the last one counts.
+    let clone = session.clone();
+    let other = session.clone();
+    let closure = move || other.keys();
+    drop(session);
+    tokio::spawn(async move { drop(clone) }).await.expect("no panic");
+    assert_eq!(log.take(), [""; 0]);
+    drop(closure);
+    let line = warning(&log);
+    let keys = r#"keys=["first", "list", "password", "removed"]"#;
+    assert!(line.contains(keys), "{line}");
+    assert!(line.contains(id.as_str()), "{line}");
+
+    let session = sessions.start();
+    session.insert("new", "hunter2").expect("JSON");
+    drop(session);
+    assert!(warning(&log).contains(r#"keys=["new"]"#));
+
+    let session = stored(&sessions).await;
+    session.clear();
+    drop(session);
+    warning(&log);
+    let session = stored(&sessions).await;
+    let longer = Lifetime::fixed(Duration::from_secs(60));
+    session.set_lifetime(longer).expect("allowed");
+    drop(session);
+    warning(&log);
+
+    let session = stored(&sessions).await;
+    for n in 0..100 {
+        session.insert(&format!("key{n:02}\n"), n).expect("JSON");
+    }
+    drop(session);
+    let line = warning(&log);
+    assert!(line.contains("more=84") && !line.contains("key16"), "{line}");
+    assert!(line.contains(r#""key00\n""#), "a key is escaped: {line}");
+}
+
+#[tokio::test]
+async fn what_is_saved_unchanged_discarded_or_ended_is_not_warned_of() {
+    let log = Log::start();
+    let (sessions, store) = sessions();
+    let session = stored(&sessions).await;
+    session.insert("kept", "as it was").expect("JSON");
+    session.get::<String>("kept").expect("a text");
+    drop(session);
+
+    let session = stored(&sessions).await;
+    session.insert("a", 1).expect("JSON");
+    session.save().await.expect("saved");
+    session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).await.expect("saved");
+    drop(session);
+
+    let session = stored(&sessions).await;
+    session.insert("a", 1).expect("JSON");
+    session.sign_in("u").await.expect("saved");
+    drop(session);
+
+    let session = stored(&sessions).await;
+    session.insert("a", 1).expect("JSON");
+    session.destroy().await.expect("ended");
+    drop(session);
+
+    for session in [stored(&sessions).await, sessions.start()] {
+        session.insert("a", 1).expect("JSON");
+        session.discard();
+        drop(session);
+    }
+
+    let session = sessions.start();
+    session.insert("a", 1).expect("JSON");
+    session.remove("a");
+    drop(session);
+
+    // An error has told its caller.
+    let session = stored(&sessions).await;
+    session.insert("a", 1).expect("JSON");
+    store.fail_next(2);
+    session.save().await.expect_err("it is down");
+    drop(session);
+    let session = stored(&sessions).await;
+    let other = sessions.open(session.token().as_ref()).await.expect("up");
+    other.destroy().await.expect("ended");
+    session.insert("a", 1).expect("JSON");
+    session.save().await.expect_err("it has ended");
+    drop(session);
+    let session = stored(&sessions).await;
+    let update = session.update_with("kept", |_: session_core::Result<Option<u32>>| {
+        Err(session_core::Error::misconfigured("no"))
+    });
+    update.await.expect_err("its own");
+    drop(session);
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_change_after_a_failed_save_and_a_save_that_was_given_up_are_warned_of() {
+    let log = Log::start();
+    let (sessions, store) = sessions();
+    let session = stored(&sessions).await;
+    session.insert("a", 1).expect("JSON");
+    store.fail_next(2);
+    session.save().await.expect_err("it is down");
+    session.insert("b", 1).expect("JSON");
+    drop(session);
+    assert!(warning(&log).contains(r#"keys=["a", "b"]"#));
+
+    let session = stored(&sessions).await;
+    session.insert("a", 1).expect("JSON");
+    store.delay_next(Duration::from_secs(60));
+    let given_up = tokio::time::timeout(Duration::from_millis(5), session.save()).await;
+    given_up.expect_err("it takes long");
+    drop(session);
+    assert!(warning(&log).contains(r#"keys=["a"]"#));
+}
+
+#[tokio::test]
+async fn discarded_changes_are_in_no_later_write() {
+    let (sessions, store) = sessions();
+    let session = stored(&sessions).await;
+    let lifetime = session.lifetime();
+    session.insert("kept", "changed").expect("JSON");
+    session.remove("removed");
+    session.push("list", 1).expect("JSON");
+    let other = Lifetime::fixed(Duration::from_secs(60));
+    session.set_lifetime(other).expect("allowed");
+    session.discard();
+    assert!(!session.is_changed());
+    assert_eq!(session.keys(), ["kept", "removed"]);
+    assert_eq!(session.lifetime(), lifetime);
+    store.take_calls();
+    session.save().await.expect("nothing to do");
+    assert_eq!(store.take_calls(), []);
+    session.save_unchanged().await.expect("saved");
+    let again = sessions.open(session.token().as_ref()).await.expect("up");
+    assert_eq!(again.get("kept").ok(), Some(Some("as it was".to_owned())));
+    assert_eq!(again.keys(), ["kept", "removed"]);
+
+    // Back to the last save, and to what others had written then.
+    again.insert("theirs", 1).expect("JSON");
+    again.save().await.expect("saved");
+    session.insert("mine", 1).expect("JSON");
+    session.save().await.expect("saved after a conflict");
+    session.clear();
+    session.discard();
+    assert_eq!(session.keys(), ["kept", "removed", "theirs", "mine"]);
+
+    let new = sessions.start();
+    new.insert("a", 1).expect("JSON");
+    new.discard();
+    assert!(new.is_empty() && new.is_new());
+    new.save().await.expect("nothing to do");
+    assert_eq!(new.token(), None);
+}
+
+#[tokio::test]
+async fn once_the_response_has_begun_no_token_is_made_that_its_client_cant_get() {
+    let (sessions, store) = sessions();
+    let new = sessions.start();
+    new.forbid_new_token();
+    new.insert("a", 1).expect("JSON");
+    let refused = |done: session_core::Result<()>| {
+        let error = done.expect_err("too late");
+        assert_eq!(error.kind(), ErrorKind::TooLate);
+        assert!(!error.is_temporary());
+        error.to_string()
+    };
+    let text = refused(new.save().await);
+    assert!(text.starts_with("cannot save the new session, whose client has no token"), "{text}");
+    refused(new.save_unchanged().await);
+    refused(new.sign_in("u").await);
+    refused(new.update("n", |_: Option<u32>| 1).await.map(drop));
+    assert_eq!(store.calls(), [], "nothing was stored");
+    assert_eq!(store.count().await.expect("up"), 0);
+
+    let session = stored(&sessions).await;
+    let token = session.token();
+    session.forbid_new_token();
+    refused(session.sign_in("u").await);
+    refused(session.cycle_id().await);
+    refused(session.reauthenticated().await);
+    session.insert("a", 1).expect("JSON");
+    session.save().await.expect("its client has the token");
+    session.update("n", |_: Option<u32>| 1).await.expect("saved");
+    assert_eq!(session.token(), token);
+    session.destroy().await.expect("the store knows");
+    // What comes then is a new one.
+    session.insert("a", 1).expect("JSON");
+    refused(session.save().await);
+
+    let in_cookie = stored(&sessions).await;
+    in_cookie.forbid_change();
+    in_cookie.insert("a", 1).expect("JSON");
+    store.take_calls();
+    let text = refused(in_cookie.save().await);
+    assert!(text.contains("kept in the client's cookie"), "{text}");
+    refused(in_cookie.destroy().await);
+    assert_eq!(store.take_calls(), []);
+}
+
+#[tokio::test]
+async fn what_two_requests_make_at_first_use_is_one_or_both_and_none_is_lost() {
+    let (sessions, store) = sessions();
+    let first = stored(&sessions).await;
+    let open = async || sessions.open(first.token().as_ref()).await.expect("up");
+    let (one, two) = (open().await, open().await);
+    for (session, name) in [(&one, "one"), (&two, "two")] {
+        assert!(session.insert_if_absent("device", name).expect("JSON"));
+        assert!(!session.insert_if_absent("device", "again").expect("JSON"));
+        assert!(session.push_if_absent("secrets", name).expect("JSON"));
+        assert!(!session.push_if_absent("secrets", "again").expect("JSON"));
+        session.push("list", name).expect("JSON");
+        session.push("list", 2).expect("JSON");
+    }
+    one.save().await.expect("saved");
+    two.save().await.expect("saved after a conflict");
+    for session in [&two, &open().await] {
+        let text = |key| session.get::<serde_json::Value>(key).expect("JSON").expect("there");
+        assert_eq!(text("device"), "one", "the first one's stays");
+        assert_eq!(text("secrets"), serde_json::json!(["one", "two"]));
+        assert_eq!(text("list"), serde_json::json!(["one", 2, "two", 2]));
+    }
+    store.take_calls();
+    let third = open().await;
+    assert!(!third.insert_if_absent("device", "three").expect("JSON"));
+    assert!(!third.push_if_absent("secrets", "three").expect("JSON"));
+    assert!(!third.insert_if_absent("nothing", None::<u8>).expect("JSON"));
+    third.save().await.expect("nothing to do");
+    assert_eq!(store.take_calls(), [Call::Load]);
+    let error = third.push("kept", 1).expect_err("it is a text").to_string();
+    assert!(error.contains("\"kept\"") && error.contains("no list"), "{error}");
+    // A lost answer does not add twice.
+    third.push("list", 3).expect("JSON");
+    store.lose_next_answer();
+    third.save().await.expect("found to be done");
+    let list: Option<Vec<serde_json::Value>> = open().await.get("list").expect("a list");
+    assert_eq!(list.map(|list| list.len()), Some(5));
+}
