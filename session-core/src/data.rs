@@ -212,7 +212,10 @@ mod tests {
         let data = decode(json).expect("valid");
         assert_eq!(data.encode(), json.as_bytes());
         let read = |key: &str| data.get(key).cloned().expect("there");
-        assert_eq!(from_raw::<u64>("u64", &read("u64")).ok(), Some(Some(u64::MAX)));
+        assert_eq!(
+            from_raw::<u64>("u64", &read("u64")).ok(),
+            Some(Some(u64::MAX))
+        );
         assert_eq!(
             from_raw::<i128>("i128", &read("i128")).ok(),
             Some(Some(i128::MIN))

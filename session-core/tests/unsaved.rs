@@ -1,9 +1,9 @@
 //! Changes that are never saved: warned of once, or taken back, or refused because their client
 //! can't be told.
 
-mod support;
 #[path = "support/log.rs"]
 mod log;
+mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,9 @@ async fn changes_that_are_dropped_are_named_once_without_their_values() {
     let other = session.clone();
     let closure = move || other.keys();
     drop(session);
-    tokio::spawn(async move { drop(clone) }).await.expect("no panic");
+    tokio::spawn(async move { drop(clone) })
+        .await
+        .expect("no panic");
     assert_eq!(log.take(), [""; 0]);
     drop(closure);
     let line = warning(&log);
@@ -82,7 +84,10 @@ async fn changes_that_are_dropped_are_named_once_without_their_values() {
     }
     drop(session);
     let line = warning(&log);
-    assert!(line.contains("more=84") && !line.contains("key16"), "{line}");
+    assert!(
+        line.contains("more=84") && !line.contains("key16"),
+        "{line}"
+    );
     assert!(line.contains(r#""key00\n""#), "a key is escaped: {line}");
 }
 
@@ -98,7 +103,10 @@ async fn what_is_saved_unchanged_discarded_or_ended_is_not_warned_of() {
     let session = stored(&sessions).await;
     session.insert("a", 1).expect("JSON");
     session.save().await.expect("saved");
-    session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).await.expect("saved");
+    session
+        .update("n", |n: Option<u32>| n.unwrap_or(0) + 1)
+        .await
+        .expect("saved");
     drop(session);
 
     let session = stored(&sessions).await;
@@ -216,7 +224,10 @@ async fn once_the_response_has_begun_no_token_is_made_that_its_client_cant_get()
         error.to_string()
     };
     let text = refused(new.save().await);
-    assert!(text.starts_with("cannot save the new session, whose client has no token"), "{text}");
+    assert!(
+        text.starts_with("cannot save the new session, whose client has no token"),
+        "{text}"
+    );
     refused(new.save_unchanged().await);
     refused(new.sign_in("u").await);
     refused(new.update("n", |_: Option<u32>| 1).await.map(drop));
@@ -231,7 +242,10 @@ async fn once_the_response_has_begun_no_token_is_made_that_its_client_cant_get()
     refused(session.reauthenticated().await);
     session.insert("a", 1).expect("JSON");
     session.save().await.expect("its client has the token");
-    session.update("n", |_: Option<u32>| 1).await.expect("saved");
+    session
+        .update("n", |_: Option<u32>| 1)
+        .await
+        .expect("saved");
     assert_eq!(session.token(), token);
     session.destroy().await.expect("the store knows");
     // What comes then is a new one.
@@ -265,7 +279,12 @@ async fn what_two_requests_make_at_first_use_is_one_or_both_and_none_is_lost() {
     one.save().await.expect("saved");
     two.save().await.expect("saved after a conflict");
     for session in [&two, &open().await] {
-        let text = |key| session.get::<serde_json::Value>(key).expect("JSON").expect("there");
+        let text = |key| {
+            session
+                .get::<serde_json::Value>(key)
+                .expect("JSON")
+                .expect("there")
+        };
         assert_eq!(text("device"), "one", "the first one's stays");
         assert_eq!(text("secrets"), serde_json::json!(["one", "two"]));
         assert_eq!(text("list"), serde_json::json!(["one", 2, "two", 2]));
@@ -278,7 +297,10 @@ async fn what_two_requests_make_at_first_use_is_one_or_both_and_none_is_lost() {
     third.save().await.expect("nothing to do");
     assert_eq!(store.take_calls(), [Call::Load]);
     let error = third.push("kept", 1).expect_err("it is a text").to_string();
-    assert!(error.contains("\"kept\"") && error.contains("no list"), "{error}");
+    assert!(
+        error.contains("\"kept\"") && error.contains("no list"),
+        "{error}"
+    );
     // A lost answer does not add twice.
     third.push("list", 3).expect("JSON");
     store.lose_next_answer();

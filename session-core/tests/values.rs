@@ -75,7 +75,13 @@ async fn numbers_at_the_edges_come_back() {
     ] {
         comes_back(&sessions, number).await;
     }
-    for number in [0.1_f32, f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1), -0.0] {
+    for number in [
+        0.1_f32,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        f32::from_bits(1),
+        -0.0,
+    ] {
         let session = stored(&sessions, number).await;
         let read: Option<f32> = session.get("x").expect("a number");
         assert_eq!(read.map(f32::to_bits), Some(number.to_bits()));
@@ -208,7 +214,10 @@ async fn an_equal_value_in_another_order_is_no_change() {
     assert_eq!(store.take_calls(), []);
 
     let same = [
-        (r#"{"a":1,"b":{"c":[1,2],"d":null}}"#, r#"{"b":{"d":null,"c":[1,2]},"a":1}"#),
+        (
+            r#"{"a":1,"b":{"c":[1,2],"d":null}}"#,
+            r#"{"b":{"d":null,"c":[1,2]},"a":1}"#,
+        ),
         (r#"{"a": 1, "b": [1, 2]}"#, r#"{"a":1,"b":[1,2]}"#),
         (r#"["\u00e9","\/"]"#, r#"["é","/"]"#),
         (r#""\u00e9""#, r#""é""#),
@@ -228,7 +237,10 @@ async fn an_equal_value_in_another_order_is_no_change() {
         ("1", "1.0"),
         ("[1]", "[1.0]"),
         ("[-0.0]", "[0.0]"),
-        ("[340282366920938463463374607431768211455]", "[340282366920938463463374607431768211454]"),
+        (
+            "[340282366920938463463374607431768211455]",
+            "[340282366920938463463374607431768211454]",
+        ),
         (r#"{"a":1}"#, r#"{"a":1,"b":null}"#),
         (r#"{"a":1}"#, r#"{"a":1,"a":1}"#),
         ("\"1\"", "1"),
@@ -266,29 +278,74 @@ async fn errors_say_what_the_library_says_and_show_no_data() {
         assert!(!error.contains("hunter"), "{error}");
     };
     fn read<T: serde::de::DeserializeOwned + std::fmt::Debug>(session: &Session) -> String {
-        session.get::<T>("x").expect_err("no such value").to_string()
+        session
+            .get::<T>("x")
+            .expect_err("no such value")
+            .to_string()
     }
     let item = read::<Item>;
     check(r#"{"name":"hunter2"}"#, item, "missing field \"qty\"").await;
-    check(r#"{"name":"hunter2","qty":"hunter2, expected hunter3"}"#, item, "invalid type: string, expected u32").await;
-    check(r#"{"name":"hunter2","qty":-71}"#, item, "invalid value: integer, expected u32").await;
-    check(r#"{"name":"a","qty":1,"qty":2}"#, item, "duplicate field \"qty\"").await;
-    check(r#""hunter2""#, read::<Color>, "unknown variant, expected \"Red\"").await;
-    check(r#""hunter2""#, read::<u32>, "invalid type: string, expected u32").await;
+    check(
+        r#"{"name":"hunter2","qty":"hunter2, expected hunter3"}"#,
+        item,
+        "invalid type: string, expected u32",
+    )
+    .await;
+    check(
+        r#"{"name":"hunter2","qty":-71}"#,
+        item,
+        "invalid value: integer, expected u32",
+    )
+    .await;
+    check(
+        r#"{"name":"a","qty":1,"qty":2}"#,
+        item,
+        "duplicate field \"qty\"",
+    )
+    .await;
+    check(
+        r#""hunter2""#,
+        read::<Color>,
+        "unknown variant, expected \"Red\"",
+    )
+    .await;
+    check(
+        r#""hunter2""#,
+        read::<u32>,
+        "invalid type: string, expected u32",
+    )
+    .await;
     check(r#"[1]"#, read::<(u8, u8)>, "invalid length 1, expected ").await;
-    check(r#"["hunter2"]"#, read::<[u8; 1]>, "invalid type: string, expected u8").await;
+    check(
+        r#"["hunter2"]"#,
+        read::<[u8; 1]>,
+        "invalid type: string, expected u8",
+    )
+    .await;
     check("1e400", read::<f64>, "number out of range").await;
     check(r#""\ud800""#, read::<String>, "").await;
     check(r#""hunter2""#, read::<std::net::IpAddr>, "").await;
-    check(&format!("{}{}", "[".repeat(127), "]".repeat(127)), read::<u32>, "invalid type: sequence, expected u32").await;
+    check(
+        &format!("{}{}", "[".repeat(127), "]".repeat(127)),
+        read::<u32>,
+        "invalid type: sequence, expected u32",
+    )
+    .await;
     // 71 is data too.
     let session = stored(&sessions, raw("-71")).await;
     assert!(!read::<u32>(&session).contains("71"));
-    assert!(read::<u32>(&session).starts_with("cannot read session key \"x\" as u32: invalid value: integer, expected u32"));
+    assert!(
+        read::<u32>(&session).starts_with(
+            "cannot read session key \"x\" as u32: invalid value: integer, expected u32"
+        )
+    );
     // Keys of a map are data; it can't be written with such ones.
     let odd = BTreeMap::from([(vec![1], 1)]);
     let error = session.insert("y", odd).expect_err("no text").to_string();
-    assert!(error.starts_with("cannot write session key \"y\" as "), "{error}");
+    assert!(
+        error.starts_with("cannot write session key \"y\" as "),
+        "{error}"
+    );
     assert!(error.contains("key must be a string"), "{error}");
 }
 

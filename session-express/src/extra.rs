@@ -57,7 +57,8 @@ impl<'a> Seal<'a> {
     }
 
     fn mac(&self, secret: &[u8], extra: &Extra) -> String {
-        let mut mac = Hmac::<Sha512>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha512>::new_from_slice(secret).expect("HMAC takes keys of any length");
         mac.update(LABEL);
         let mut text = |text: Option<&str>| {
             let length = text.map_or(u64::MAX, |text| text.len() as u64);
@@ -128,7 +129,10 @@ mod tests {
         let json = ours().write(seal).expect("JSON");
         assert_eq!(Extra::read(&json, seal), Some(ours()));
         assert_eq!(Extra::read(&json, Seal::new(&secrets, "sie")), None);
-        assert_eq!(Extra::read(&json, Seal::new(&Secrets::new("t"), "sid")), None);
+        assert_eq!(
+            Extra::read(&json, Seal::new(&Secrets::new("t"), "sid")),
+            None
+        );
         let mut rotated = Secrets::new("t");
         rotated.push("s");
         assert_eq!(Extra::read(&json, Seal::new(&rotated, "sid")), Some(ours()));

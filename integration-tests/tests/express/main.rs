@@ -4,6 +4,7 @@ mod both_ways;
 mod cookies;
 mod moving_mongo;
 mod moving_mysql;
+mod odd_values;
 mod rust_app;
 mod setup;
 mod writers;
@@ -48,6 +49,10 @@ mod tests {
             neither_shortens_the_others_sessions,
             a_session_in_use_here_is_not_ended_by_a_save_there,
             secrets_and_ids_of_other_kinds_are_shared,
+        }
+        odd_values::{
+            what_only_javascript_writes_is_carried_and_stops_no_write,
+            a_variable_of_the_apps_sets_no_owner,
         }
         writers::{
             writers_here_lose_nothing_and_bring_nothing_back,

@@ -30,6 +30,7 @@ pub(crate) async fn serve(layer: SessionLayer) -> u16 {
         .route("/maxage", post(max_age))
         .route("/regenerate", post(regenerate))
         .route("/login", post(login))
+        .route("/sign-in", post(sign_in))
         .route("/destroy", post(destroy))
         .layer(middleware::from_fn(wait))
         .layer(layer);
@@ -42,8 +43,8 @@ fn view(session: &Session) -> Response {
     let keys = session.keys();
     let pairs = keys.iter().map(|key| {
         let value: Option<Box<RawValue>> = session.get(key).expect("JSON");
-        let value = value.expect("it has this key");
-        format!("{}:{}", Value::from(key.as_str()), value.get())
+        let value = value.as_ref().map_or("null", |value| value.get());
+        format!("{}:{value}", Value::from(key.as_str()))
     });
     let data: Vec<String> = pairs.collect();
     let id = session.token().map(|token| token.expose().to_owned());
@@ -53,8 +54,9 @@ fn view(session: &Session) -> Response {
         .left()
         .map(|left| left.as_millis() as u64);
     let text = format!(
-        r#"{{"id":{},"idle":{},"ttl":{},"data":{{{}}}}}"#,
+        r#"{{"id":{},"owner":{},"idle":{},"ttl":{},"data":{{{}}}}}"#,
         json!(id),
+        json!(session.owner().map(|owner| owner.to_string())),
         json!(idle),
         json!(ttl),
         data.join(",")
@@ -105,6 +107,12 @@ async fn regenerate(session: Session, body: Json<Body>) -> Response {
 async fn login(session: Session, Json(body): Json<BTreeMap<String, String>>) -> Response {
     session.insert("user", &body["user"]).expect("JSON");
     session.cycle_id().await.expect("saved");
+    view(&session)
+}
+
+async fn sign_in(session: Session, Json(body): Json<BTreeMap<String, String>>) -> Response {
+    let owner = body["user"].as_str();
+    session.sign_in(owner).await.expect("saved");
     view(&session)
 }
 

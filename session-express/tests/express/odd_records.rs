@@ -9,7 +9,8 @@ use session_express::{Express, ExpressLayout, ExpressStore};
 use crate::fixture::HOUR;
 use crate::support::Memory;
 
-const COOKIE: &str = r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
+const COOKIE: &str =
+    r#""cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 
 struct Site {
     memory: Memory,
@@ -30,7 +31,8 @@ impl Site {
     /// The session of this record, whose variables are `rest`.
     async fn open(&self, rest: &str) -> Session {
         let comma = if rest.is_empty() { "" } else { "," };
-        self.memory.put("sid", &format!("{{{COOKIE}{comma}{rest}}}"), HOUR);
+        self.memory
+            .put("sid", &format!("{{{COOKIE}{comma}{rest}}}"), HOUR);
         self.again().await
     }
 
@@ -43,23 +45,42 @@ impl Site {
         let text = self.memory.text("sid").expect("there");
         let rest = text.strip_prefix(&format!("{{{COOKIE}"));
         let rest = rest.and_then(|rest| rest.strip_suffix('}'));
-        rest.unwrap_or_else(|| panic!("{text}")).trim_start_matches(',').to_owned()
+        rest.unwrap_or_else(|| panic!("{text}"))
+            .trim_start_matches(',')
+            .to_owned()
     }
 }
 
 /// What express-session 1.19 leaves out when it makes a `Session` of a record, by its
 /// `session/session.js`; a save of its own then drops them from the record.
 const MEMBERS: [&str; 18] = [
-    "id", "req", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate", "constructor",
-    "toString", "toLocaleString", "valueOf", "hasOwnProperty", "isPrototypeOf",
-    "propertyIsEnumerable", "__proto__", "__defineGetter__", "__lookupSetter__",
+    "id",
+    "req",
+    "touch",
+    "resetMaxAge",
+    "save",
+    "reload",
+    "destroy",
+    "regenerate",
+    "constructor",
+    "toString",
+    "toLocaleString",
+    "valueOf",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "__proto__",
+    "__defineGetter__",
+    "__lookupSetter__",
 ];
 
 #[tokio::test]
 async fn members_of_javascript_objects_are_dropped_and_stop_no_write() {
     let site = Site::new();
     for member in MEMBERS {
-        let session = site.open(&format!(r#""user":"u","{member}":{{"admin":true}}"#)).await;
+        let session = site
+            .open(&format!(r#""user":"u","{member}":{{"admin":true}}"#))
+            .await;
         assert_eq!(session.keys(), ["user"], "{member}");
         session.insert("seen", true).expect("JSON");
         session.save().await.expect("saved");
@@ -92,7 +113,10 @@ async fn a_variable_of_the_apps_sets_no_owner() {
         assert_eq!(session.keys(), [key, "seen"]);
         let token = session.token();
         let again = site.sessions.open(token.as_ref()).await.expect("read");
-        assert_eq!(again.owner().map(|owner| owner.to_string()).as_deref(), Some("ann"));
+        assert_eq!(
+            again.owner().map(|owner| owner.to_string()).as_deref(),
+            Some("ann")
+        );
         assert_eq!(again.keys(), [key, "seen"]);
     }
 }
@@ -144,7 +168,9 @@ async fn null_of_express_is_no_value() {
     let site = Site::new();
     let session = site.open(r#""user":null"#).await;
     assert_eq!(session.get::<String>("user").expect("no error"), None);
-    let updated = session.update("user", |user: Option<String>| user.unwrap_or("u".to_owned()));
+    let updated = session.update("user", |user: Option<String>| {
+        user.unwrap_or("u".to_owned())
+    });
     assert_eq!(updated.await.expect("saved"), "u");
     let session = site.open(r#""user":null"#).await;
     assert_eq!(session.take::<String>("user").expect("no error"), None);
@@ -187,5 +213,12 @@ async fn what_is_dropped_is_no_conflict() {
     session.save().await.expect("saved");
     assert_eq!(site.rest(), r#""user":"u","seen":true"#);
     let id = session.id().expect("stored");
-    assert!(site.sessions.store().load(&id).await.expect("read").is_some());
+    assert!(
+        site.sessions
+            .store()
+            .load(&id)
+            .await
+            .expect("read")
+            .is_some()
+    );
 }

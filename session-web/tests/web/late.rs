@@ -128,8 +128,15 @@ async fn a_change_after_the_response_has_begun_is_warned_of_once() {
     }
     assert_eq!(browser.get(&app, "/stream").await.text, "chunkchunkchunk");
     warned_once(&log, "late");
-    assert_eq!(browser.get(&app, "/keys").await.text, "n", "it is not saved");
-    assert_eq!(Browser::new().get(&app, "/stream").await.text, "chunkchunkchunk");
+    assert_eq!(
+        browser.get(&app, "/keys").await.text,
+        "n",
+        "it is not saved"
+    );
+    assert_eq!(
+        Browser::new().get(&app, "/stream").await.text,
+        "chunkchunkchunk"
+    );
     warned_once(&log, "late");
 
     // Whoever saves it is not warned.
@@ -155,7 +162,11 @@ async fn a_visitor_without_a_token_gets_none_once_the_headers_are_gone() {
     browser.get(&app, "/").await;
     browser.get(&app, "/sign-in").await;
     assert_eq!(tasks.finish().await, Some(ErrorKind::TooLate));
-    assert_eq!(browser.get(&app, "/keys").await.text, "n", "it is not signed out");
+    assert_eq!(
+        browser.get(&app, "/keys").await.text,
+        "n",
+        "it is not signed out"
+    );
     browser.get(&app, "/destroy").await;
     assert_eq!(tasks.finish().await, None, "the store can do that");
     assert_eq!(browser.get(&app, "/keys").await.text, "");

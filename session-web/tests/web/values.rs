@@ -38,7 +38,10 @@ fn forms(layer: SessionLayer) -> Router {
         texts.join(",")
     };
     Router::new()
-        .route("/", get(|session: Session| async move { session.insert("n", 1).expect("JSON") }))
+        .route(
+            "/",
+            get(|session: Session| async move { session.insert("n", 1).expect("JSON") }),
+        )
         .route("/form", get(form))
         .route("/post", get(post))
         .route("/flash", get(flash))
@@ -69,7 +72,9 @@ async fn forms_that_two_requests_make_at_once_are_both_accepted() {
                 assert_eq!(page.text, "true");
             }
             // A stranger's is none of them.
-            let page = Browser::new().get(&app, &format!("/post?token={}", one.text)).await;
+            let page = Browser::new()
+                .get(&app, &format!("/post?token={}", one.text))
+                .await;
             assert_eq!(page.text, "false");
         }
     }
@@ -127,7 +132,9 @@ fn items<const POLICY: u8>() -> Router {
     let update = |session: Session| async move {
         session.insert("item", 0).expect("JSON");
         session.remove("item");
-        session.insert("item", Before { name: "hunter2" }).expect("JSON");
+        session
+            .insert("item", Before { name: "hunter2" })
+            .expect("JSON");
     };
     Router::new()
         .route("/before", get(before))
