@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use indexmap::IndexMap;
+use serde_json::value::RawValue;
 
 use crate::Lifetime;
 use crate::data::{Data, Raw};
@@ -24,6 +25,8 @@ pub(crate) enum Change {
     Offer(Raw),
     /// These elements are added to its list: a JSON array that has some.
     Push(Raw),
+    /// These elements, which its list begins with, are removed from it, and it with the last one.
+    Drain(Raw),
     /// One after the other.
     Both(Box<Self>, Box<Self>),
 }
@@ -84,18 +87,16 @@ impl Change {
     /// One change that does what `earlier` and then this one do.
     fn after(self, earlier: &Self) -> Self {
         match (earlier, self) {
+            (_, change @ (Self::Set(_) | Self::Remove)) => change,
             (Self::Remove, Self::Offer(value) | Self::Push(value)) => Self::Set(value),
             (Self::Set(value), Self::Offer(offered)) if is_null(value) => Self::Set(offered),
-            (earlier, Self::Offer(_)) => earlier.clone(),
-            (Self::Push(first), Self::Push(more)) => Self::Push(joined(first, &more)),
+            (Self::Set(_) | Self::Offer(_) | Self::Push(_), Self::Offer(_)) => earlier.clone(),
             (Self::Set(value), Self::Push(more)) => Self::Set(joined(value, &more)),
-            (Self::Both(first, second), more @ Self::Push(_)) => {
-                Self::Both(first.clone(), Box::new(more.after(second)))
+            (Self::Push(first), Self::Push(more)) => Self::Push(joined(first, &more)),
+            (Self::Both(first, second), change) => {
+                Self::Both(first.clone(), Box::new(change.after(second)))
             }
-            (Self::Offer(_), more @ Self::Push(_)) => {
-                Self::Both(Box::new(earlier.clone()), Box::new(more))
-            }
-            (_, change) => change,
+            (_, change) => Self::Both(Box::new(earlier.clone()), Box::new(change)),
         }
     }
 
@@ -112,6 +113,14 @@ impl Change {
                 let there = data.get(key);
                 let list = there.map_or_else(|| elements.clone(), |there| joined(there, elements));
                 data.set(key, list);
+            }
+            Self::Drain(elements) => {
+                let there = data.get(key).and_then(|there| without(there, elements));
+                match there {
+                    Some(rest) if is_empty_list(&rest) => drop(data.remove(key)),
+                    Some(rest) => data.set(key, rest),
+                    None => {}
+                }
             }
             Self::Both(first, second) => {
                 first.apply(key, data);
@@ -133,6 +142,23 @@ pub(crate) fn list_of(element: &Raw) -> Raw {
     list.put_slice(element);
     list.put_u8(b']');
     list.freeze()
+}
+
+/// The list `list` without the elements of the list `taken`, if it begins with those.
+fn without(list: &Raw, taken: &Raw) -> Option<Raw> {
+    let split = |list| serde_json::from_slice::<Vec<&RawValue>>(list).ok();
+    let (there, taken) = (split(list)?, split(taken)?);
+    let (begin, rest) = there.split_at_checked(taken.len())?;
+    let is_there = |(a, b): (&&RawValue, &&RawValue)| a.get() == b.get();
+    if !begin.iter().zip(&taken).all(is_there) {
+        return None;
+    }
+    serde_json::to_vec(rest).ok().map(Raw::from)
+}
+
+/// Whether it is a list of nothing.
+pub(crate) fn is_empty_list(value: &Raw) -> bool {
+    elements(value).is_some_and(<[u8]>::is_empty)
 }
 
 /// Whether it is a list, or none yet.
@@ -164,7 +190,7 @@ pub(crate) fn joined(first: &Raw, more: &Raw) -> Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Change::{Offer, Push, Remove, Set};
+    use Change::{Drain, Offer, Push, Remove, Set};
 
     fn raw(json: &str) -> Raw {
         json.to_owned().into()
@@ -224,6 +250,8 @@ mod tests {
                 Offer(raw("[8]")),
                 Push(raw("[9]")),
                 Push(raw("[10,11]")),
+                Drain(raw("[1]")),
+                Drain(raw("[1,2]")),
             ]
         };
         for (at, first) in changes().into_iter().enumerate() {
@@ -236,6 +264,17 @@ mod tests {
                     let mut both = one.clone();
                     both.append(other.clone());
                     assert_eq!(applied(&both, theirs), apart, "{at} {then} {theirs}");
+                    for last in changes() {
+                        let mut third = Patch::default();
+                        third.put("a", last);
+                        let mut three = both.clone();
+                        three.append(third.clone());
+                        assert_eq!(
+                            applied(&three, theirs),
+                            applied(&third, &apart),
+                            "{at} {then}"
+                        );
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::attempt::Attempt;
 use crate::data::{Data, Raw};
 use crate::held::Held;
-use crate::patch::{Change, Patch, has_value, is_list, joined, list_of};
+use crate::patch::{Change, Patch, has_value, is_empty_list, is_list, joined, list_of};
 use crate::same::is_same;
 use crate::sessions::Manager;
 use crate::unsaved::{Base, Late};
@@ -204,6 +204,25 @@ impl Session {
         Ok(is_absent)
     }
 
+    /// Takes the elements of the list that `key` has: messages shown once, for example. If another
+    /// request [adds](Self::push) to the list meanwhile, what it adds stays there.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if what is there is no list of `T`; it stays there.
+    pub fn drain<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>> {
+        let mut state = self.state();
+        let Some(list) = state.view.data.get(key).cloned() else {
+            return Ok(Vec::new());
+        };
+        let elements: Option<Vec<T>> = from_raw(key, &list)?;
+        state.view.data.remove(key);
+        let change = elements
+            .as_ref()
+            .map_or(Change::Remove, |_| Change::Drain(list));
+        state.change(key, change);
+        Ok(elements.unwrap_or_default())
+    }
+
     fn raw<T: Serialize>(&self, key: &str, value: &T) -> Result<Raw> {
         self.0.manager.limits.check_key(key)?;
         to_raw(key, value)
@@ -358,7 +377,7 @@ impl Session {
 
 /// Whether it is `null` or a list of nothing.
 fn is_nothing(value: &Raw) -> bool {
-    is_null(value) || (is_list(Some(value)) && value.iter().all(|byte| b"[] \t\r\n".contains(byte)))
+    is_null(value) || is_empty_list(value)
 }
 
 impl State {

@@ -308,3 +308,42 @@ async fn what_two_requests_make_at_first_use_is_one_or_both_and_none_is_lost() {
     let list: Option<Vec<serde_json::Value>> = open().await.get("list").expect("a list");
     assert_eq!(list.map(|list| list.len()), Some(5));
 }
+
+#[tokio::test]
+async fn what_is_added_while_a_list_is_taken_stays() {
+    let (sessions, _) = sessions();
+    let first = stored(&sessions).await;
+    first.push("list", "one").expect("JSON");
+    first.push("list", "two").expect("JSON");
+    first.save().await.expect("saved");
+    let open = async || sessions.open(first.token().as_ref()).await.expect("up");
+    let list = |session: &Session| session.get::<Vec<String>>("list").expect("a list");
+    let (taker, too, adder) = (open().await, open().await, open().await);
+    adder.push("list", "three").expect("JSON");
+    adder.save().await.expect("saved");
+    assert_eq!(
+        taker.drain::<String>("list").expect("a list"),
+        ["one", "two"]
+    );
+    assert!(!taker.contains_key("list"));
+    taker.save().await.expect("saved after a conflict");
+    assert_eq!(list(&taker), Some(vec!["three".to_owned()]));
+    // Who takes the same at the same time takes no more than that.
+    assert_eq!(too.drain::<String>("list").expect("a list"), ["one", "two"]);
+    too.push("list", "four").expect("JSON");
+    too.save().await.expect("saved after a conflict");
+    let left = open().await;
+    assert_eq!(
+        list(&left),
+        Some(vec!["three".to_owned(), "four".to_owned()])
+    );
+    left.drain::<u32>("list").expect_err("they are texts");
+    assert_eq!(left.drain::<String>("list").expect("a list").len(), 2);
+    left.save().await.expect("saved");
+    assert!(!open().await.contains_key("list"));
+    assert_eq!(left.drain::<String>("none").expect("no list"), [""; 0]);
+    assert!(!left.is_changed());
+    left.insert("null", None::<u8>).expect("JSON");
+    assert_eq!(left.drain::<String>("null").expect("nothing"), [""; 0]);
+    assert!(!left.contains_key("null"));
+}

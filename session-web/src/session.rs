@@ -69,15 +69,13 @@ impl Session {
         self.push(FLASH, Flash { kind, text })
     }
 
-    /// Takes the messages that were left.
+    /// Takes the messages that were left. One that another request leaves meanwhile stays for the
+    /// next page.
     ///
     /// # Errors
     /// As [`flash`](Self::flash).
     pub fn take_flashes(&self) -> Result<Vec<Flash>> {
-        if !self.contains_key(FLASH) {
-            return Ok(Vec::new());
-        }
-        Ok(self.take(FLASH)?.unwrap_or_default())
+        self.drain(FLASH)
     }
 
     /// A token for the forms of this session's pages, against requests forged by other sites

@@ -21,7 +21,10 @@ type Done = Option<ErrorKind>;
 
 /// Tasks that handlers have spawned: each begins when it is let on, after the response.
 #[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<Vec<(oneshot::Sender<()>, JoinHandle<Done>)>>>);
+struct Tasks(Arc<Mutex<Vec<Task>>>);
+
+/// A task, and what lets it on.
+type Task = (oneshot::Sender<()>, JoinHandle<Done>);
 
 impl Tasks {
     fn spawn<F>(&self, work: F)
