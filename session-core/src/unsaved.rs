@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// Says that the client can be told of no new token from now on, because its response has begun.
-    /// What would make one is then [`Error::TooLate`]: the first save of a new session, which nobody
+    /// What would make one is then [`Error::TooLate`]: the first save of a new session, which no client
     /// could open, and [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
     /// [`cycle_id`](Self::cycle_id), after which the client's token would open nothing.
     ///

@@ -200,6 +200,18 @@ fn what_is_no_number_is_refused_where_it_is_inserted() {
 }
 
 #[tokio::test]
+async fn an_update_to_what_is_no_number_writes_nothing() {
+    let (sessions, store) = sessions();
+    let session = stored(&sessions, 1.5).await;
+    store.take_calls();
+    let update = session.update("x", |old: Option<f64>| old.unwrap_or(0.0) / 0.0);
+    let error = update.await.expect_err("JSON has no text for it");
+    assert_eq!(error.kind(), ErrorKind::Value);
+    assert_eq!(store.take_calls(), []);
+    assert_eq!(session.get::<f64>("x").ok(), Some(Some(1.5)));
+}
+
+#[tokio::test]
 async fn an_equal_value_in_another_order_is_no_change() {
     let (sessions, store) = sessions();
     let map: HashMap<u32, String> = (0..40).map(|n| (n, format!("n{n}"))).collect();
