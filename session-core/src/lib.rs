@@ -34,6 +34,7 @@ mod store;
 mod token;
 mod unsaved;
 mod value;
+mod variables;
 mod write;
 
 pub use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! Changes that are never saved: discarded, made too late, or dropped.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 
 use crate::attempt::Goal;
@@ -124,9 +126,8 @@ const CHANGE_IN_COOKIE: &str = "change the session, which is kept in the client'
 /// The last handle of a session has gone.
 impl Drop for Opened {
     fn drop(&mut self) {
-        let Ok(state) = self.state.get_mut() else {
-            return;
-        };
+        let state = self.state.get_mut();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
         if state.is_told || !state.is_changed() {
             return;
         }

@@ -1,0 +1,210 @@
+//! A session's variables, as a handler reads and changes them: plain memory.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::data::Raw;
+use crate::patch::{Change, has_value, is_empty_list, is_list, joined, list_of};
+use crate::same::is_same;
+use crate::session::State;
+use crate::value::{from_raw, is_null, to_raw};
+use crate::{Error, Result, Session};
+
+impl Session {
+    /// The value of `key`, or `None` if there is no such key or `null` is there.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if what is there is no `T`.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let raw = self.state().view.data.get(key).cloned();
+        raw.map_or(Ok(None), |raw| from_raw(key, &raw))
+    }
+
+    /// Sets `key` to `value`, replacing what was there. Nothing is written until
+    /// [`save`](Self::save). A value that equals the one there, whatever the order of its keys, is no
+    /// change.
+    ///
+    /// `None` is stored as `null`, as Express does it: the key is there, and has no value.
+    /// [`remove`](Self::remove) leaves no key.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if `value` can't be written as JSON, or would not be read again: it has a
+    /// number that is NaN or infinite, or is nested over 127 deep. [`Error::TooLarge`] if the key is
+    /// longer than [`Limits::key_bytes`](crate::Limits::key_bytes).
+    pub fn insert(&self, key: &str, value: impl Serialize) -> Result<()> {
+        let raw = self.raw(key, &value)?;
+        self.state().set(key, raw);
+        Ok(())
+    }
+
+    /// Sets `key` to `value` if it has no value; whether it did. For what is made at its first use.
+    ///
+    /// If another request has set it meanwhile, its value stays: [`get`](Self::get) gives that once
+    /// this session is saved.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_if_absent(&self, key: &str, value: impl Serialize) -> Result<bool> {
+        let raw = self.raw(key, &value)?;
+        Ok(self.state().offer(key, raw))
+    }
+
+    /// Adds `value` to the end of the list that `key` has; a list of that alone if it has no value.
+    ///
+    /// If another request adds to it meanwhile, the list gets the values of both. A list that was
+    /// read, changed and [inserted](Self::insert) would replace the other's.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert), and [`Error::Value`] if what is there is no list.
+    pub fn push(&self, key: &str, value: impl Serialize) -> Result<()> {
+        let raw = self.raw(key, &value)?;
+        self.state().push(key, &raw)
+    }
+
+    /// As [`push`](Self::push) if `key` has no value, or an empty list; whether it did. If another
+    /// request does so meanwhile, the list gets the values of both.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_if_absent(&self, key: &str, value: impl Serialize) -> Result<bool> {
+        let raw = self.raw(key, &value)?;
+        let mut state = self.state();
+        let is_absent = state.view.data.get(key).is_none_or(is_nothing);
+        if is_absent {
+            state.push(key, &raw)?;
+        }
+        Ok(is_absent)
+    }
+
+    /// Takes the elements of the list that `key` has: messages shown once, for example. If another
+    /// request [adds](Self::push) to the list meanwhile, what it adds stays there.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if what is there is no list of `T`; it stays there.
+    pub fn drain<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>> {
+        loop {
+            let list = self.state().view.data.get(key).cloned();
+            let Some(list) = list else {
+                return Ok(Vec::new());
+            };
+            // Its type's own code runs without the lock.
+            let elements: Option<Vec<T>> = from_raw(key, &list)?;
+            if self.state().drain(key, &list) {
+                return Ok(elements.unwrap_or_default());
+            }
+        }
+    }
+
+    fn raw<T: Serialize>(&self, key: &str, value: &T) -> Result<Raw> {
+        self.0.manager.limits.check_key(key)?;
+        to_raw(key, value)
+    }
+
+    /// Removes `key`. `false` if there was no such key.
+    pub fn remove(&self, key: &str) -> bool {
+        self.state().remove(key).is_some()
+    }
+
+    /// Removes `key` and gives its value: a message shown once, for example.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) if what was there is no `T`; it stays there.
+    pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let value = self.get(key)?;
+        self.remove(key);
+        Ok(value)
+    }
+
+    /// Whether there is a key `key`, with a value or `null`.
+    #[must_use]
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.state().view.data.get(key).is_some()
+    }
+
+    /// The keys, in the order they were first set.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.state().view.data.keys()
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state().view.data.is_empty()
+    }
+
+    /// Removes all keys. The session lives on; [`destroy`](Self::destroy) ends it.
+    pub fn clear(&self) {
+        self.state().clear();
+    }
+}
+
+/// Whether it is `null` or a list of nothing.
+fn is_nothing(value: &Raw) -> bool {
+    is_null(value) || is_empty_list(value)
+}
+
+impl State {
+    fn set(&mut self, key: &str, raw: Raw) {
+        // Setting what is there already is no change, and costs no write.
+        let there = self.view.data.get(key);
+        if !there.is_some_and(|there| is_same(there, &raw)) {
+            self.view.data.set(key, raw.clone());
+            self.change(key, Change::Set(raw));
+        }
+    }
+
+    fn offer(&mut self, key: &str, raw: Raw) -> bool {
+        let is_set = !is_null(&raw) && !has_value(&self.view.data, key);
+        if is_set {
+            self.view.data.set(key, raw.clone());
+            self.change(key, Change::Offer(raw));
+        }
+        is_set
+    }
+
+    fn push(&mut self, key: &str, element: &Raw) -> Result<()> {
+        let there = self.view.data.get(key);
+        if !is_list(there) {
+            return Err(Error::unreadable::<Vec<()>>(key, "it is no list to add to"));
+        }
+        let added = list_of(element);
+        let list = there.map_or_else(|| added.clone(), |there| joined(there, &added));
+        self.view.data.set(key, list);
+        self.change(key, Change::Push(added));
+        Ok(())
+    }
+
+    /// Takes the elements of `list` if that is what is there; whether it was.
+    fn drain(&mut self, key: &str, list: &Raw) -> bool {
+        let is_there = self.view.data.get(key) == Some(list);
+        if is_there {
+            self.view.data.remove(key);
+            let change = match is_null(list) {
+                true => Change::Remove,
+                false => Change::Drain(list.clone()),
+            };
+            self.change(key, change);
+        }
+        is_there
+    }
+
+    fn remove(&mut self, key: &str) -> Option<Raw> {
+        let removed = self.view.data.remove(key)?;
+        self.change(key, Change::Remove);
+        Some(removed)
+    }
+
+    fn change(&mut self, key: &str, change: Change) {
+        self.patch.put(key, change);
+        self.is_told = false;
+    }
+
+    fn clear(&mut self) {
+        if !self.view.data.is_empty() {
+            self.view.data.clear();
+            self.patch.clear();
+            self.is_told = false;
+        }
+    }
+}
