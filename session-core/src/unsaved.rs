@@ -55,7 +55,7 @@ impl Base {
 
 impl Session {
     /// Takes back the changes that were not saved: the session is again as it was read or last
-    /// saved. For what turns out not to be wanted, and so that a drop of it is no loss to warn of.
+    /// saved, and no warning follows when it is dropped.
     ///
     /// A change whose [`save`](Self::save) has failed may have been written all the same.
     pub fn discard(&self) {
@@ -67,18 +67,18 @@ impl Session {
         state.pending.clear();
     }
 
-    /// Says that the client can be told of no new token from now on, because its response has begun.
-    /// What would make one is then [`Error::TooLate`]: the first save of a new session, which no client
-    /// could open, and [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
+    /// Refuses new tokens from now on, because the response has begun and can't carry one to the client.
+    /// [`Error::TooLate`] is then the answer to the first save of a new session, which no client could
+    /// open, and to [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
     /// [`cycle_id`](Self::cycle_id), after which the client's token would open nothing.
     ///
-    /// For whoever puts tokens into responses, as `session-web` does.
+    /// A program that puts tokens into responses itself calls it, as `session-web` does.
     pub fn forbid_new_token(&self) {
         self.state().late = Late::NewToken;
     }
 
-    /// Says that the client can be told of no change from now on, for a session that is kept in its
-    /// cookie: each write and [`destroy`](Self::destroy) is then [`Error::TooLate`].
+    /// Refuses every change from now on, because the session is kept in the client's cookie and the
+    /// response has begun: each write and [`destroy`](Self::destroy) is then [`Error::TooLate`].
     pub fn forbid_change(&self) {
         self.state().late = Late::Change;
     }
@@ -142,8 +142,8 @@ impl Drop for Opened {
             session = ?id,
             keys = ?&keys[..keys.len() - more],
             more,
-            "changes of a session were dropped and not saved: save it after changes that are made \
-             once the response has begun, and call `discard` for those that are not wanted"
+            "session changes were dropped unsaved: call `save` after changes that a handler makes once \
+             its response has begun, and `discard` for changes that are not wanted"
         );
     }
 }

@@ -33,7 +33,7 @@ fn warning(log: &Log) -> String {
         panic!("one warning: {lines:?}");
     };
     assert!(line.starts_with("WARN"), "{line}");
-    assert!(line.contains("dropped and not saved"), "{line}");
+    assert!(line.contains("dropped unsaved"), "{line}");
     assert!(!line.contains("hunter2"), "{line}");
     line.clone()
 }

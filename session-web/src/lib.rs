@@ -42,12 +42,12 @@
 //! * **If it can't be saved, the client is told**: [`OnFailure`] says how. A response says 200
 //!   only if what its handler did to the session is stored.
 //! * A body that streams is not held back; it starts once the session is saved, and what it does
-//!   to the session from then on must call [`save`](session_core::Session::save) itself. Changes
-//!   that are dropped unsaved are warned of, once a request, with their keys' names. A new token
-//!   can't be sent any more: what would make one is
+//!   to the session from then on must call [`save`](session_core::Session::save) itself. A
+//!   warning, one a request, names the keys of changes that are dropped unsaved. A new token can't
+//!   be sent any more: a write that would make one is
 //!   [`Error::TooLate`](session_core::Error::TooLate).
-//! * A handler that panics, or whose client goes away, saves nothing, and its changes are warned
-//!   of. One that calls `save` itself has saved; the layer then sets the cookie.
+//! * A handler that panics, or whose client goes away, saves nothing, and the same warning names
+//!   its changes. One that calls `save` itself has saved; the layer then sets the cookie.
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may
 //!   be counted in it.
 //! * If there are several cookies of the layer's name, at most four are loaded, at the same time, and
