@@ -67,6 +67,7 @@ fn merged(json: &Bytes, old: Option<&Document>, variable: Option<&str>) -> Resul
 /// The error for a variable that has no BSON, for a reason that does not show its value.
 fn refused(key: &str, reason: &str) -> Error {
     Error::Value {
+        action: "write",
         key: key.to_owned(),
         expected: "BSON value",
         reason: reason.to_owned(),
