@@ -55,8 +55,13 @@ impl MemoryStoreBuilder {
     /// The file that [`MemoryStore::save_snapshot`] writes. If it exists when the store is built,
     /// its sessions are restored, less the time that has passed since.
     ///
-    /// It holds the sessions' data: it is written with mode 0600, and refused if others may read
-    /// it. A clock that was set back meanwhile extends no session beyond what it had left.
+    /// It holds the sessions' data, and whoever writes it can make sessions. So it is written with
+    /// mode 0600, and on Unix it is restored only if it is a regular file, no symbolic link, that
+    /// belongs to the effective user of this process and has no rights for anybody else. Its folder
+    /// must belong to that user or to root, and not be writable by everybody unless it is sticky:
+    /// another user could put an older snapshot there, in which sessions live that have ended.
+    ///
+    /// A clock that was set back meanwhile extends no session beyond what it had left.
     pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
         self.snapshot = Some(path.into());
         self
@@ -65,22 +70,20 @@ impl MemoryStoreBuilder {
     /// The store. Reads the snapshot's file, if one was named, so it blocks for that long.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if a limit is zero or others may read the snapshot,
-    /// [`Error::Corrupt`] if the snapshot is cut off or changed, [`Error::Store`] if it can't be
-    /// read.
+    /// [`Error::Misconfigured`] if a limit is zero, or the snapshot may be another user's work (the
+    /// message names file, owner and mode); [`Error::Corrupt`] if the snapshot is cut off or
+    /// changed; [`Error::Store`] if it can't be read.
     pub fn build(self) -> Result<MemoryStore> {
         if self.max_sessions == Some(0) || self.max_data == 0 {
             return Err(Error::misconfigured(
                 "max_sessions and max_data must be over zero",
             ));
         }
-        let snapshot = match &self.snapshot {
-            Some(path) => Snapshot::read(path)?,
-            None => None,
-        };
+        let path = self.snapshot.clone();
+        let snapshot = path.as_deref().map(Snapshot::read).transpose()?.flatten();
         let store = MemoryStore::empty(self);
-        if let Some(snapshot) = snapshot {
-            store.restore(snapshot)?;
+        if let (Some(path), Some(snapshot)) = (path, snapshot) {
+            store.restore(&path, snapshot)?;
         }
         Ok(store)
     }

@@ -48,6 +48,7 @@ mod entry;
 mod key;
 mod list;
 mod owners;
+mod private_file;
 mod shard;
 mod slab;
 mod snapshot;

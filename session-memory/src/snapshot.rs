@@ -4,9 +4,7 @@
 //! number of sessions, the sessions, and the SHA-256 of all that. A session is its fields in order,
 //! those of varying length after their length. Numbers are 64 bits in little-endian.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -17,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::MemoryStore;
 use crate::entry::Entry;
+use crate::private_file;
 use crate::store::STEPS;
 use crate::wheel::Micros;
 
@@ -57,21 +56,21 @@ impl MemoryStore {
         let store = self.clone();
         let write = move || {
             let (count, bytes) = take(&store);
-            write_atomically(&path, &bytes)?;
+            private_file::write(&path, &bytes)?;
             Ok(count)
         };
         tokio::task::spawn_blocking(write)
             .await
             .map_err(|error| Error::store("snapshot", error))?
-            .map_err(|error: std::io::Error| Error::store("snapshot", error))
     }
 
-    pub(crate) fn restore(&self, mut snapshot: Snapshot) -> Result<()> {
+    pub(crate) fn restore(&self, path: &Path, mut snapshot: Snapshot) -> Result<()> {
         let down = SystemTime::now().duration_since(snapshot.taken);
         // A clock that was set back must not give sessions more time than they had.
         let down = down.unwrap_or_default();
         for _ in 0..snapshot.count {
-            let stored = Stored::decode(&mut snapshot.sessions).ok_or_else(corrupt)?;
+            let stored = Stored::decode(&mut snapshot.sessions);
+            let stored = stored.ok_or_else(|| corrupt(path))?;
             let left = match stored.left {
                 Ttl::Left(left) => Ttl::Left(left.saturating_sub(down)),
                 Ttl::Never => Ttl::Never,
@@ -136,26 +135,25 @@ impl Unfinished {
 impl Snapshot {
     /// The snapshot at `path`, if there is one.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::store("snapshot", error)),
-        };
-        check_private(&file)?;
-        let bytes = std::fs::read(path).map_err(|error| Error::store("snapshot", error))?;
-        Self::decode(bytes.into()).map(Some)
+        match private_file::read(path)? {
+            Some(bytes) => Self::decode(bytes.into())
+                .map(Some)
+                .ok_or_else(|| corrupt(path)),
+            None => Ok(None),
+        }
     }
 
-    fn decode(mut bytes: Bytes) -> Result<Self> {
-        let body = bytes.len().checked_sub(32).ok_or_else(corrupt)?;
+    /// None if the file was cut off or changed.
+    fn decode(mut bytes: Bytes) -> Option<Self> {
+        let body = bytes.len().checked_sub(32)?;
         let checksum = bytes.split_off(body);
         if Sha256::digest(&bytes)[..] != checksum[..] || !bytes.starts_with(MAGIC) {
-            return Err(corrupt());
+            return None;
         }
         bytes.advance(MAGIC.len());
-        let taken = bytes.try_get_u64_le().map_err(|_| corrupt())?;
-        let count = bytes.try_get_u64_le().map_err(|_| corrupt())?;
-        Ok(Self {
+        let taken = bytes.try_get_u64_le().ok()?;
+        let count = bytes.try_get_u64_le().ok()?;
+        Some(Self {
             taken: UNIX_EPOCH + Duration::from_millis(taken),
             count,
             sessions: bytes,
@@ -163,8 +161,11 @@ impl Snapshot {
     }
 }
 
-fn corrupt() -> Error {
-    Error::corrupt("the snapshot file is cut off or was changed")
+fn corrupt(path: &Path) -> Error {
+    Error::corrupt(format!(
+        "the snapshot file {} is cut off or was changed: remove it, or put a copy of it back",
+        path.display()
+    ))
 }
 
 impl Stored {
@@ -245,51 +246,6 @@ fn take_field(bytes: &mut Bytes) -> Option<Bytes> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(NEVER - 1)
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let unfinished = unfinished_beside(path);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&unfinished).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)
-    });
-    if written.is_err() {
-        // Best effort: what is left behind is private and never read.
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    written
-}
-
-/// A new name in the same folder: a rename is atomic only within one file system.
-fn unfinished_beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    let unique = u128::from_le_bytes(*Stamp::generate().as_bytes());
-    name.push(format!(".{unique:032x}.tmp"));
-    path.with_file_name(name)
-}
-
-#[cfg(unix)]
-fn check_private(file: &File) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = file
-        .metadata()
-        .map_err(|error| Error::store("snapshot", error))?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(Error::misconfigured(
-            "others may read or change the snapshot file: set its mode to 0600",
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_private(_file: &File) -> Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

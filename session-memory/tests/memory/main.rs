@@ -3,5 +3,7 @@
 
 mod directory;
 mod snapshot;
+#[cfg(unix)]
+mod snapshot_file;
 mod store;
 mod support;
