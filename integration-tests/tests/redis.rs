@@ -56,8 +56,8 @@ async fn overwrite(connection: &mut impl ConnectionLike, namespace: &str, id: &S
         .expect("overwritten");
 }
 
-conformance_tests!(Redis(servers::redis()));
-conformance_tests!(valkey, Redis(servers::valkey()));
+conformance_tests!(Redis(servers::redis()), without = [ExpiryReports]);
+conformance_tests!(valkey, Redis(servers::valkey()), without = [ExpiryReports]);
 
 /// Three nodes, started from binaries whatever else is tested; the servers end with the process.
 struct Cluster(Option<&'static RedisCluster>);
@@ -98,4 +98,4 @@ impl StoreFactory for Cluster {
     }
 }
 
-conformance_tests!(cluster, Cluster::find());
+conformance_tests!(cluster, Cluster::find(), without = [ExpiryReports]);

@@ -13,7 +13,7 @@ use session_core::{Draft, Owner, SessionId};
 use super::Stage;
 use super::compare::check_same;
 use super::crowd::in_parallel;
-use super::fixture::{credential, draft, draft_living, fixed, hours, id, ms, owner, random_below};
+use super::fixture::{credential, draft, draft_living, fixed, hours, id, ms, owner};
 use super::subject::Subject;
 
 /// How long any call may take beside dropped ones. Without them it takes milliseconds.
@@ -229,16 +229,16 @@ pub(super) async fn many_dropped_requests_keep_nobody_waiting(stage: Stage) {
         Operation::DestroyVersion,
     ];
     let store = stage.store();
-    let scene = Scene::set(&store, false).await;
+    let (scene, chance) = (Scene::set(&store, false).await, stage.chance());
     in_parallel(24, move |n| {
-        let (store, scene) = (store.clone(), scene.clone());
+        let (store, scene, mut chance) = (store.clone(), scene.clone(), chance.part(n));
         async move {
             for _ in 0..40 {
                 if n < 16 {
                     // They drop operations on one session, …
-                    let operation = HOT[random_below(HOT.len())];
-                    let run = operation.run(&store, &scene);
-                    dropped_after(1 + random_below(6), Drop::Waiting, run).await;
+                    let run = chance.one_of(&HOT).run(&store, &scene);
+                    let polls = 1 + chance.below(6) as usize;
+                    dropped_after(polls, Drop::Waiting, run).await;
                     tokio::task::yield_now().await;
                 } else {
                     // … and these use their own at the same time.

@@ -1,10 +1,6 @@
-//! Random numbers from a seed that a failing case prints.
+//! Random numbers from a seed, which the message of a failing case ends with.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
 
 use session_core::Stamp;
 
@@ -35,6 +31,16 @@ impl Chance {
         Self(mixed(self.0 ^ mixed(n as u64 + 1)))
     }
 
+    /// True half of the time.
+    pub(super) fn coin(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    /// One of these.
+    pub(super) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len() as u64) as usize]
+    }
+
     /// The next number below `limit`.
     pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(Self::STEP);
@@ -48,24 +54,16 @@ const fn mixed(mut bits: u64) -> u64 {
     bits ^ bits >> 31
 }
 
-/// Runs `case` with the seed from the environment, or with a random one. If the case panics, the
-/// text of the panic ends with the seed.
+/// The seed from the environment, or a random one.
+pub(super) fn seed() -> u64 {
+    from_environment(SEED).unwrap_or_else(random)
+}
+
+/// How to run a case with this seed again.
 ///
 /// The seed decides what is tried and in which order. It does not decide how threads are scheduled.
-pub(super) async fn seeded<R: Future<Output = ()>>(case: impl FnOnce(u64) -> R) {
-    let seed = from_environment(SEED).unwrap_or_else(random);
-    let mut running = pin!(case(seed));
-    let ended = poll_fn(|context| {
-        let poll = || running.as_mut().poll(context);
-        match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    });
-    if let Err(panic) = ended.await {
-        let text = panic_text(panic.as_ref());
-        panic!("{text} [{SEED}={seed} tries the same again]");
-    }
+pub(super) fn again(seed: u64) -> String {
+    format!("{SEED}={seed} tries the same again")
 }
 
 /// How many rounds to run: `usual`, unless the environment says otherwise.

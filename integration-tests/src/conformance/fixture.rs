@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Credential, Draft, Ended, Lifetime, Owner, SessionId, SessionToken, Stamp};
+use session_core::{Credential, Draft, Ended, Lifetime, Owner, SessionId, SessionToken};
 
 /// A new id.
 pub(super) fn id() -> SessionId {
@@ -80,10 +80,4 @@ pub(super) fn noise(size: usize) -> Bytes {
             (state >> 32) as u8
         })
         .collect()
-}
-
-/// A random number below `limit`.
-pub(super) fn random_below(limit: usize) -> usize {
-    let random = u128::from_be_bytes(*Stamp::generate().as_bytes());
-    (random % limit as u128) as usize
 }

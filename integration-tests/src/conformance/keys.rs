@@ -6,7 +6,7 @@ use session_core::{Draft, Error, Saved, SessionId};
 
 use super::Stage;
 use super::crowd::together;
-use super::fixture::{draft, ended_ids, id, id_of, owner, random_below};
+use super::fixture::{draft, ended_ids, id, id_of, owner};
 use super::subject::{Subject, ids_of};
 
 /// Texts that are easily taken for each other or for something else than text: they differ by
@@ -330,7 +330,7 @@ pub(super) async fn odd_namespaces_work_or_are_refused(stage: Stage) {
 
 pub(super) async fn the_shortest_namespace_works_or_is_refused(stage: Stage) {
     // It may be in use by another run on the same database, so the case leaves it as it was.
-    let letter = char::from(b'a' + random_below(26) as u8).to_string();
+    let letter = char::from(b'a' + stage.chance().below(26) as u8).to_string();
     let Some(store) = open_odd(&stage, &letter).await else {
         return;
     };

@@ -49,5 +49,5 @@ pub use case::{Case, Invariant, Need};
 pub use cases::CASES;
 pub use factory::{StoreFactory, TestStore};
 pub use report::{CaseReport, Outcome, Report};
-pub use runner::{CASE_LIMIT, run_all, run_case, run_test};
+pub use runner::{CASE_LIMIT, check_left_out, run_all, run_case, run_test};
 pub use stage::Stage;

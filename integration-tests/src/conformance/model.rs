@@ -13,7 +13,6 @@ use session_core::{
 use tokio::runtime::Handle;
 
 use super::Stage;
-use super::chance::seeded;
 use super::fixture::{credential, ended_ids, fixed, hours, id, ids, ms, noise};
 use super::subject::{Subject, ids_of};
 use crate::reference::ReferenceStore;
@@ -328,17 +327,14 @@ fn try_all(seed: u64, store: &Subject, runtime: &Handle) -> Result<(), TestError
 }
 
 pub(super) async fn random_sequences_match_a_model(stage: Stage) {
-    seeded(async |seed| {
-        let (store, runtime) = (stage.store(), Handle::current());
-        let tried = tokio::task::spawn_blocking(move || try_all(seed, &store, &runtime));
-        match tried.await {
-            Ok(Ok(())) => {}
-            Ok(Err(TestError::Fail(reason, steps))) => {
-                panic!("the store differs from the model: {reason}, after the steps {steps:#?}")
-            }
-            Ok(Err(error)) => panic!("{error}"),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    let (seed, store, runtime) = (stage.seed(), stage.store(), Handle::current());
+    let tried = tokio::task::spawn_blocking(move || try_all(seed, &store, &runtime));
+    match tried.await {
+        Ok(Ok(())) => {}
+        Ok(Err(TestError::Fail(reason, steps))) => {
+            panic!("the store differs from the model: {reason}, after the steps {steps:#?}")
         }
-    })
-    .await;
+        Ok(Err(error)) => panic!("{error}"),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }

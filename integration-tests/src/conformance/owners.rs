@@ -8,7 +8,7 @@ use session_core::{Owner, SessionId};
 
 use super::Stage;
 use super::busy::Busy;
-use super::chance::{Chance, rounds, seeded};
+use super::chance::{Chance, rounds};
 use super::changing::{Changing, crowd};
 use super::crowd::together;
 use super::fixture::{draft, draft_living, ended_ids, fixed, id, ms, owner};
@@ -293,12 +293,9 @@ pub(super) async fn logging_out_2000_sessions_is_done_in_time(stage: Stage) {
 /// "Log out everywhere" also ends sessions that change all the time, such as a thief's.
 pub(super) async fn logging_out_everywhere_is_final(stage: Stage) {
     let stores = [stage.store(), stage.instance().await];
-    seeded(async |seed| {
-        for round in 0..rounds(20) {
-            race_logout(&stores, Chance::of(seed).part(round), round).await;
-        }
-    })
-    .await;
+    for round in 0..rounds(20) {
+        race_logout(&stores, stage.chance().part(round), round).await;
+    }
 }
 
 async fn race_logout(stores: &[Subject; 2], mut chance: Chance, round: usize) {

@@ -7,9 +7,9 @@ use session_core::{Ended, Saved, SessionId, Version};
 
 use super::Stage;
 use super::busy::Busy;
-use super::chance::{Chance, rounds, seeded};
+use super::chance::{Chance, rounds};
 use super::crowd::in_parallel;
-use super::fixture::{draft, draft_living, hours, id, ids, ms, random_below, secs};
+use super::fixture::{draft, draft_living, hours, id, ids, ms, secs};
 use super::subject::Subject;
 
 /// How often destroy races save.
@@ -23,16 +23,16 @@ const LANES: usize = 25;
 async fn repeat<R>(
     stage: &Stage,
     count: usize,
-    race: impl Fn([Subject; 2]) -> R + Clone + Send + Sync + 'static,
+    race: impl Fn([Subject; 2], Chance) -> R + Clone + Send + Sync + 'static,
 ) where
     R: Future<Output = ()> + Send + 'static,
 {
-    let stores = [stage.store(), stage.instance().await];
-    in_parallel(LANES, move |_| {
-        let (stores, race) = (stores.clone(), race.clone());
+    let (stores, chance) = ([stage.store(), stage.instance().await], stage.chance());
+    in_parallel(LANES, move |lane| {
+        let (stores, race, chance) = (stores.clone(), race.clone(), chance.part(lane));
         async move {
-            for _ in 0..count / LANES {
-                race(stores.clone()).await;
+            for round in 0..count / LANES {
+                race(stores.clone(), chance.part(round)).await;
             }
         }
     })
@@ -41,6 +41,7 @@ async fn repeat<R>(
 
 /// Awaits both at once, each in a task of its own and either one first.
 async fn both<A, B>(
+    mut chance: Chance,
     a: impl Future<Output = A> + Send + 'static,
     b: impl Future<Output = B> + Send + 'static,
 ) -> (A, B)
@@ -48,8 +49,7 @@ where
     A: Send + 'static,
     B: Send + 'static,
 {
-    let swapped = random_below(2) == 0;
-    let (a, b) = if swapped {
+    let (a, b) = if chance.coin() {
         let b = tokio::spawn(b);
         (tokio::spawn(a), b)
     } else {
@@ -64,62 +64,70 @@ fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
 }
 
 pub(super) async fn destroy_racing_save_is_final(stage: Stage) {
-    repeat(&stage, DESTROYS, async |[one, other]: [Subject; 2]| {
-        let (id, first, second) = (id(), draft("first"), draft("second"));
-        one.must_create(&id, &first).await;
-        let (store, saved, next) = (other.clone(), id.clone(), second.clone());
-        let save = async move { store.must_save(&saved, &next, first.stamp).await };
-        let (store, ended) = (one.clone(), id.clone());
-        let destroy = async move {
-            let destroyed = store.must_destroy(&ended).await;
-            // The save may still be under way here.
-            store.must_lack(&ended, "destroy has returned").await;
-            destroyed
-        };
-        let (saved, destroyed) = both(save, destroy).await;
-        assert!(
-            destroyed.is_some(),
-            "destroy ends a live session, whoever saves it"
-        );
-        assert!(
-            saved == Saved::Gone || saved.is_done(),
-            "a save racing destroy is done before it, or gone, and was {saved:?}"
-        );
-        one.must_lack(&id, "it was destroyed while a save was under way")
-            .await;
-        let late = one.must_save(&id, &draft("late"), second.stamp).await;
-        assert_eq!(late, Saved::Gone, "a save after destroy");
-    })
+    repeat(
+        &stage,
+        DESTROYS,
+        async |[one, other]: [Subject; 2], chance| {
+            let (id, first, second) = (id(), draft("first"), draft("second"));
+            one.must_create(&id, &first).await;
+            let (store, saved, next) = (other.clone(), id.clone(), second.clone());
+            let save = async move { store.must_save(&saved, &next, first.stamp).await };
+            let (store, ended) = (one.clone(), id.clone());
+            let destroy = async move {
+                let destroyed = store.must_destroy(&ended).await;
+                // The save may still be under way here.
+                store.must_lack(&ended, "destroy has returned").await;
+                destroyed
+            };
+            let (saved, destroyed) = both(chance, save, destroy).await;
+            assert!(
+                destroyed.is_some(),
+                "destroy ends a live session, whoever saves it"
+            );
+            assert!(
+                saved == Saved::Gone || saved.is_done(),
+                "a save racing destroy is done before it, or gone, and was {saved:?}"
+            );
+            one.must_lack(&id, "it was destroyed while a save was under way")
+                .await;
+            let late = one.must_save(&id, &draft("late"), second.stamp).await;
+            assert_eq!(late, Saved::Gone, "a save after destroy");
+        },
+    )
     .await;
 }
 
 pub(super) async fn destroy_racing_touch_is_final(stage: Stage) {
-    repeat(&stage, ROUNDS, async |[one, other]: [Subject; 2]| {
-        let id = id();
-        let created = one.must_create(&id, &draft("in use")).await;
-        let (store, touched) = (other.clone(), id.clone());
-        let touch = async move { store.must_touch(&touched, hours(3).idle).await };
-        // To touch is no write, so the version is still the same.
-        let destroy = destroying(&one, &id, by_chance(&created));
-        let (_, destroyed) = both(touch, destroy).await;
-        assert!(
-            destroyed.is_some(),
-            "destroy ends a live session, whoever touches it"
-        );
-        one.must_lack(&id, "it was destroyed while a touch was under way")
-            .await;
-        assert_eq!(
-            other.must_touch(&id, hours(1).idle).await,
-            None,
-            "a touch after destroy"
-        );
-    })
+    repeat(
+        &stage,
+        ROUNDS,
+        async |[one, other]: [Subject; 2], mut chance: Chance| {
+            let id = id();
+            let created = one.must_create(&id, &draft("in use")).await;
+            let (store, touched) = (other.clone(), id.clone());
+            let touch = async move { store.must_touch(&touched, hours(3).idle).await };
+            // To touch is no write, so the version is still the same.
+            let destroy = destroying(&one, &id, by_chance(&mut chance, &created));
+            let (_, destroyed) = both(chance, touch, destroy).await;
+            assert!(
+                destroyed.is_some(),
+                "destroy ends a live session, whoever touches it"
+            );
+            one.must_lack(&id, "it was destroyed while a touch was under way")
+                .await;
+            assert_eq!(
+                other.must_touch(&id, hours(1).idle).await,
+                None,
+                "a touch after destroy"
+            );
+        },
+    )
     .await;
 }
 
 /// The version to name, or none.
-fn by_chance(version: &Version) -> Option<Version> {
-    (random_below(2) == 0).then(|| version.clone())
+fn by_chance(chance: &mut Chance, version: &Version) -> Option<Version> {
+    chance.coin().then(|| version.clone())
 }
 
 /// Destroys the session, only as this version of it if one is given.
@@ -138,30 +146,34 @@ fn destroying(
 }
 
 pub(super) async fn destroy_racing_destroy_ends_it_once(stage: Stage) {
-    repeat(&stage, ROUNDS, async |[one, other]: [Subject; 2]| {
-        let id = id();
-        let created = one.must_create(&id, &draft("to be ended")).await;
-        let first = destroying(&one, &id, by_chance(&created));
-        let second = destroying(&other, &id, by_chance(&created));
-        let (first, second) = both(first, second).await;
-        assert!(
-            first.is_some() != second.is_some(),
-            "of two destroys one ends it, were {first:?} and {second:?}"
-        );
-        one.must_lack(&id, "it was destroyed twice").await;
-    })
+    repeat(
+        &stage,
+        ROUNDS,
+        async |[one, other]: [Subject; 2], mut chance: Chance| {
+            let id = id();
+            let created = one.must_create(&id, &draft("to be ended")).await;
+            let first = destroying(&one, &id, by_chance(&mut chance, &created));
+            let second = destroying(&other, &id, by_chance(&mut chance, &created));
+            let (first, second) = both(chance, first, second).await;
+            assert!(
+                first.is_some() != second.is_some(),
+                "of two destroys one ends it, were {first:?} and {second:?}"
+            );
+            one.must_lack(&id, "it was destroyed twice").await;
+        },
+    )
     .await;
 }
 
 pub(super) async fn of_a_save_and_a_destroy_of_its_version_one_wins(stage: Stage) {
-    repeat(&stage, 200, async |[one, other]: [Subject; 2]| {
+    repeat(&stage, 200, async |[one, other]: [Subject; 2], chance| {
         let (id, first, second) = (id(), draft("first"), draft("second"));
         let created = one.must_create(&id, &first).await;
         let (store, saved) = (other.clone(), id.clone());
         let (next, version) = (second.clone(), created.clone());
         let save = async move { store.must_save(&saved, &next, version).await };
         let destroy = destroying(&one, &id, Some(created));
-        match both(save, destroy).await {
+        match both(chance, save, destroy).await {
             (Saved::Done(_), None) => one.must_be(&id, &second, "saved first").await,
             (Saved::Gone, Some(_)) => one.must_lack(&id, "it was destroyed first").await,
             (saved, destroyed) => panic!(
@@ -175,20 +187,17 @@ pub(super) async fn of_a_save_and_a_destroy_of_its_version_one_wins(stage: Stage
 
 pub(super) async fn destroy_ends_a_session_that_keeps_changing(stage: Stage) {
     let stores = [stage.store(), stage.instance().await];
-    seeded(async |seed| {
-        for round in 0..rounds(20) {
-            let (id, mut chance) = (id(), Chance::of(seed).part(round));
-            stores[0].must_create(&id, &draft("in use")).await;
-            let busy = Busy::begin(&stores, std::slice::from_ref(&id), &chance);
-            tokio::time::sleep(Duration::from_micros(chance.below(3_000))).await;
-            stores[1].must_end(&id).await;
-            let why = "it was destroyed while it changed";
-            stores[0].must_lack(&id, why).await;
-            busy.end().await;
-            stores[0].must_lack(&id, why).await;
-        }
-    })
-    .await;
+    for round in 0..rounds(20) {
+        let (id, mut chance) = (id(), stage.chance().part(round));
+        stores[0].must_create(&id, &draft("in use")).await;
+        let busy = Busy::begin(&stores, std::slice::from_ref(&id), &chance);
+        tokio::time::sleep(Duration::from_micros(chance.below(3_000))).await;
+        stores[1].must_end(&id).await;
+        let why = "it was destroyed while it changed";
+        stores[0].must_lack(&id, why).await;
+        busy.end().await;
+        stores[0].must_lack(&id, why).await;
+    }
 }
 
 pub(super) async fn save_at_the_deadline_is_done_or_gone(stage: Stage) {
@@ -240,13 +249,13 @@ pub(super) async fn everything_at_once_ends_well(stage: Stage) {
         stage.instance().await,
     ];
     let (ids, until) = (ids::<8>(), Instant::now() + secs(1));
-    let busy = stores.clone();
-    let shared = ids.clone();
+    let (busy, shared, chance) = (stores.clone(), ids.clone(), stage.chance());
     in_parallel(48, move |n| {
-        let (store, ids) = (busy[n % 3].clone(), shared.clone());
+        let (store, ids, mut chance) = (busy[n % 3].clone(), shared.clone(), chance.part(n));
         async move {
             while Instant::now() < until {
-                act(&store, &ids[random_below(8)]).await;
+                let id = chance.one_of(&ids);
+                act(&store, id, chance.below(10)).await;
             }
         }
     })
@@ -262,9 +271,9 @@ pub(super) async fn everything_at_once_ends_well(stage: Stage) {
     }
 }
 
-/// Does something with `id`; whatever others do meanwhile, it is no error.
-async fn act(store: &Subject, id: &SessionId) {
-    match random_below(10) {
+/// Does what `number` says with `id`; whatever others do meanwhile, it is no error.
+async fn act(store: &Subject, id: &SessionId, number: u64) {
+    match number {
         0 | 1 => {
             let created = store.create(id, &draft("new")).await;
             let created = created.expect("among many callers a create failed");

@@ -8,7 +8,7 @@ use session_core::{Session, SessionToken, Sessions};
 use tokio::task::JoinSet;
 
 use super::Stage;
-use super::chance::{Chance, rounds, seeded};
+use super::chance::rounds;
 use super::crowd::in_parallel;
 use super::fixture::ms;
 use super::people::{
@@ -132,27 +132,24 @@ impl Thief {
 }
 
 pub(super) async fn logging_out_everywhere_beats_a_thief_who_keeps_asking_for_tokens(stage: Stage) {
-    seeded(async |seed| {
-        let (managers, mut chance) = (two_managers(&stage).await, Chance::of(seed));
-        for round in 0..rounds(ROUNDS) {
-            let user = user(&stage, round);
-            let mut stolen = Vec::new();
-            for n in 0..3 {
-                let token = signed_in(&managers[0], &user).await;
-                stolen.push(opened(&managers[n % 2], &token).await);
-            }
-            let thief = Thief::begin(stolen.clone());
-            tokio::time::sleep(Duration::from_micros(chance.below(4_000))).await;
-            let ended = managers[1].destroy_owned_by(&user, None).await;
-            assert_eq!(ended.expect("destroy_owned_by failed"), 3, "round {round}");
-            let left = managers[0].owned_by(&user).await.expect("owned_by failed");
-            assert!(left.is_empty(), "round {round}: {left:?} is left");
-            thief.end().await;
-            let tokens: Vec<SessionToken> = stolen.iter().filter_map(Session::token).collect();
-            must_open_nothing(&managers[0], &tokens, "logged out everywhere").await;
+    let (managers, mut chance) = (two_managers(&stage).await, stage.chance());
+    for round in 0..rounds(ROUNDS) {
+        let user = user(&stage, round);
+        let mut stolen = Vec::new();
+        for n in 0..3 {
+            let token = signed_in(&managers[0], &user).await;
+            stolen.push(opened(&managers[n % 2], &token).await);
         }
-    })
-    .await;
+        let thief = Thief::begin(stolen.clone());
+        tokio::time::sleep(Duration::from_micros(chance.below(4_000))).await;
+        let ended = managers[1].destroy_owned_by(&user, None).await;
+        assert_eq!(ended.expect("destroy_owned_by failed"), 3, "round {round}");
+        let left = managers[0].owned_by(&user).await.expect("owned_by failed");
+        assert!(left.is_empty(), "round {round}: {left:?} is left");
+        thief.end().await;
+        let tokens: Vec<SessionToken> = stolen.iter().filter_map(Session::token).collect();
+        must_open_nothing(&managers[0], &tokens, "logged out everywhere").await;
+    }
 }
 
 pub(super) async fn a_limit_on_sessions_is_not_evaded_by_asking_for_tokens(stage: Stage) {

@@ -1,11 +1,13 @@
 //! What one case runs on: a namespace of its own, and the stores opened for it.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, Result, SessionId, SessionStore, Stamp};
 
+use super::chance::{self, Chance};
 use super::subject::Subject;
 use super::{Need, StoreFactory, TestStore};
 
@@ -21,6 +23,9 @@ struct Inner {
     namespace: String,
     first: Subject,
     opened: Mutex<Vec<Opened>>,
+    seed: u64,
+    /// Whether the case has asked for the seed.
+    is_random: AtomicBool,
 }
 
 /// One store, and what must be dropped after it.
@@ -45,6 +50,8 @@ impl Stage {
             namespace,
             first: Subject::new(store),
             opened: Mutex::new(vec![first]),
+            seed: chance::seed(),
+            is_random: AtomicBool::new(false),
         })))
     }
 
@@ -89,6 +96,25 @@ impl Stage {
             done.expect("corrupting a session failed"),
             "the factory could corrupt a session before, and now says it can't"
         );
+    }
+
+    /// The seed of what the case draws at random.
+    pub(super) fn seed(&self) -> u64 {
+        self.0.is_random.store(true, SeqCst);
+        self.0.seed
+    }
+
+    /// Random numbers of that seed.
+    pub(super) fn chance(&self) -> Chance {
+        Chance::of(self.seed())
+    }
+
+    /// The text of a failure, with the seed if the case has used it.
+    pub(super) fn failure(&self, text: String) -> String {
+        match self.0.is_random.load(SeqCst) {
+            true => format!("{text} [{}]", chance::again(self.0.seed)),
+            false => text,
+        }
     }
 
     /// The texts that must not show.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use session_core::{Bytes, Draft, Lifetime, Saved, SessionId};
 
 use super::Stage;
+use super::chance::Chance;
 use super::crowd::in_parallel;
-use super::fixture::{credential, draft, hours, id, ms, owner, random_below, secs};
+use super::fixture::{credential, draft, hours, id, ms, owner, secs};
 use super::subject::Subject;
 
 /// Writers of one session at the same time.
@@ -20,13 +21,18 @@ const COUNTING: Duration = Duration::from_millis(1_500);
 const CREATORS: usize = 200;
 
 /// Changes the session's data as `change` says, over and over until nobody else was faster.
-async fn update(store: &Subject, id: &SessionId, change: impl Fn(&[u8]) -> Vec<u8>) {
+async fn update(
+    store: &Subject,
+    id: &SessionId,
+    chance: &mut Chance,
+    change: impl Fn(&[u8]) -> Vec<u8>,
+) {
     loop {
         let found = store.must_find(id).await;
         let draft = Draft::new(change(&found.data), hours(1));
         match store.must_save(id, &draft, found.version).await {
             Saved::Done(_) => return,
-            Saved::Conflict => tokio::time::sleep(ms(random_below(8) as u64)).await,
+            Saved::Conflict => tokio::time::sleep(ms(chance.below(8))).await,
             saved => panic!("nobody has ended the session, and its save was {saved:?}"),
         }
     }
@@ -40,11 +46,11 @@ pub(super) async fn of_64_writers_at_once_none_is_lost(stage: Stage) {
     ];
     let id = id();
     stores[0].must_create(&id, &draft("")).await;
-    let (writers, written) = (stores.clone(), id.clone());
+    let (writers, written, chance) = (stores.clone(), id.clone(), stage.chance());
     in_parallel(WRITERS, move |n| {
-        let (store, id) = (writers[n % 3].clone(), written.clone());
+        let (store, id, mut chance) = (writers[n % 3].clone(), written.clone(), chance.part(n));
         async move {
-            update(&store, &id, |data| [data, &[n as u8]].concat()).await;
+            update(&store, &id, &mut chance, |data| [data, &[n as u8]].concat()).await;
         }
     })
     .await;
@@ -61,14 +67,14 @@ pub(super) async fn counting_by_many_tasks_adds_up(stage: Stage) {
     let stores = [stage.store(), stage.instance().await];
     let id = id();
     stores[0].must_create(&id, &draft("0")).await;
-    let (counters, counted) = (stores.clone(), id.clone());
+    let (counters, counted, chance) = (stores.clone(), id.clone(), stage.chance());
     let until = Instant::now() + COUNTING;
     let counts = in_parallel(COUNTERS, move |n| {
-        let (store, id) = (counters[n % 2].clone(), counted.clone());
+        let (store, id, mut chance) = (counters[n % 2].clone(), counted.clone(), chance.part(n));
         async move {
             let mut count = 0;
             while count < COUNTS && Instant::now() < until {
-                update(&store, &id, |data| {
+                update(&store, &id, &mut chance, |data| {
                     (number(data) + 1).to_string().into_bytes()
                 })
                 .await;
