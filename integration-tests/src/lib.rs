@@ -10,3 +10,8 @@ pub mod servers;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles the steps from Express to this library.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/express.md")]
+struct ExpressGuide;
