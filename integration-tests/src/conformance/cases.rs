@@ -175,6 +175,8 @@ corruption {
     a_corrupt_session_can_be_destroyed I8 [Corruption]
     writes_to_a_corrupt_session_harm_nobody I8 [Corruption]
     a_corrupt_session_hides_no_others I8 [Directory Corruption]
+    corrupt_sessions_do_not_stop_logging_out_in_steps I8 [Directory Corruption]
+    corrupt_sessions_do_not_stop_a_limit_on_sessions I8 [Directory Corruption]
 }
 cancellation {
     a_dropped_create_harms_nobody I9 []

@@ -1,9 +1,9 @@
 //! A record that can't be read costs nobody but its own client (I8).
 
-use session_core::{Error, SessionId};
+use session_core::{Error, SessionId, Sessions};
 
 use super::Stage;
-use super::fixture::{draft, hours, id, owner};
+use super::fixture::{draft, ended_ids, hours, id, ms, owner};
 use super::subject::Subject;
 
 /// Three sessions of one owner, of which the second is corrupt.
@@ -75,4 +75,59 @@ pub(super) async fn a_corrupt_session_hides_no_others(stage: Stage) {
     }
     store.must_clear().await;
     store.must_lack(&corrupt, "all were cleared").await;
+}
+
+/// Sessions of one owner, the oldest first, of which those at odd places are corrupt.
+async fn every_other(stage: &Stage, store: &Subject, name: &str) -> [SessionId; 7] {
+    let ids: [SessionId; 7] = super::fixture::ids();
+    for id in &ids {
+        let draft = draft("readable").with_owner(owner(name));
+        store.must_create(id, &draft).await;
+        // Each has another age.
+        tokio::time::sleep(ms(3)).await;
+    }
+    for id in ids.iter().skip(1).step_by(2) {
+        stage.corrupt(id).await;
+    }
+    ids
+}
+
+/// Those of them that can be read.
+fn readable(ids: &[SessionId]) -> impl DoubleEndedIterator<Item = &SessionId> {
+    ids.iter().step_by(2)
+}
+
+pub(super) async fn corrupt_sessions_do_not_stop_logging_out_in_steps(stage: Stage) {
+    let store = stage.store();
+    for limit in [1, 2, 100] {
+        let name = format!("ann {limit}");
+        let ids = every_other(&stage, &store, &name).await;
+        let but = &ids[2];
+        let ended = store
+            .must_destroy_owned_by_steps(&owner(&name), Some(but), limit)
+            .await;
+        let ended = ended_ids(&ended);
+        for id in readable(&ids).filter(|&id| id != but) {
+            let told = ended.iter().filter(|&one| one == id).count();
+            assert_eq!(told, 1, "each that can be read is ended, by {limit}");
+            store.must_lack(id, "its owner logged out").await;
+        }
+        store.must_find(but).await;
+        store.must_end(but).await;
+    }
+}
+
+pub(super) async fn corrupt_sessions_do_not_stop_a_limit_on_sessions(stage: Stage) {
+    let store = stage.store();
+    let ids = every_other(&stage, &store, "ann").await;
+    let sessions = Sessions::new(store.shared());
+    let ended = sessions.keep_newest(&owner("ann"), 2).await;
+    ended.expect("keep_newest failed");
+    // Whether those that can't be read count is the store's affair.
+    let mut newest_first = readable(&ids).rev();
+    let newest = newest_first.next().expect("there are four");
+    store.must_find(newest).await;
+    for id in newest_first.skip(1) {
+        store.must_lack(id, "two were newer").await;
+    }
 }

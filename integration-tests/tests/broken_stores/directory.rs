@@ -7,6 +7,8 @@ use session_core::{
     SessionStore, async_trait, within,
 };
 
+use integration_tests::reference::Row;
+
 use crate::factory::locked;
 use crate::fault::Fault;
 use crate::store::Broken;
@@ -141,6 +143,14 @@ impl SessionDirectory for Broken {
             page.sessions.extend(theirs.cloned());
         }
         page.sessions.retain(|info| !self.is_lost(owner, &info.id));
+        if self.has(Fault::CorruptEndsPages) {
+            let rows = self.inner.rows();
+            let is_corrupt = |info: &SessionInfo| rows[&info.id].data.is_none();
+            if let Some(at) = page.sessions.iter().position(is_corrupt) {
+                page.sessions.truncate(at);
+                page.next = None;
+            }
+        }
         Ok(page)
     }
 
@@ -160,6 +170,14 @@ impl SessionDirectory for Broken {
                     Some(first) if Some(&first.id) == except && limit == 1 => Ok(Vec::new()),
                     _ => self.inner.destroy_owned_by(owner, except, limit).await,
                 }
+            }
+            Fault::CorruptStopsLogout => {
+                let is_corrupt =
+                    |row: &Row| row.data.is_none() && row.owner.as_ref() == Some(owner);
+                if self.inner.rows().values().any(is_corrupt) {
+                    return Err(Error::corrupt("one of the owner's"));
+                }
+                self.inner.destroy_owned_by(owner, except, limit).await
             }
             Fault::LogoutTellsTwice => {
                 let mut ended = self.inner.destroy_owned_by(owner, except, limit).await?;

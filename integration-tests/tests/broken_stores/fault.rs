@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     // Listings and owners.
     OffsetCursor,
     CorruptStopsListing,
+    CorruptStopsLogout,
+    CorruptEndsPages,
     StaleOwners,
     OwnerOffset,
     OwnerPagesOverlap,

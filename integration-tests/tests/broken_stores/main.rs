@@ -165,6 +165,10 @@ found_by! {
         => a_listing_under_change_misses_nobody says "was not listed";
     a_listing_that_a_corrupt_session_stops: CorruptStopsListing
         => a_corrupt_session_hides_no_others says "list failed";
+    a_logout_that_a_corrupt_session_stops: CorruptStopsLogout
+        => corrupt_sessions_do_not_stop_logging_out_in_steps says "destroy_owned_by failed";
+    an_owners_listing_that_a_corrupt_session_ends: CorruptEndsPages
+        => corrupt_sessions_do_not_stop_a_limit_on_sessions says "two were newer";
     a_destroy_that_forgets_the_owners_index: StaleOwners
         => an_owner_is_not_shown_what_has_ended says "ann's";
     an_owners_listing_by_offset: OwnerOffset

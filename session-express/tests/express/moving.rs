@@ -358,6 +358,76 @@ async fn a_corrupt_native_record_can_be_destroyed() {
     assert!(has_tombstone(&native, &id).await);
 }
 
+/// What an Express app or a hand has left that is no session.
+const DAMAGED: [&str; 5] = ["", "{", "[]", r#"{"n":1}"#, r#"{"cookie":1}"#];
+
+#[tokio::test]
+async fn a_damaged_record_of_express_costs_only_its_own_client() {
+    let setup = setup();
+    let store = &setup.store;
+    let whole = setup.left_by_express();
+    let idle = Timeout::After(2 * HOUR);
+    for (n, damaged) in DAMAGED.into_iter().enumerate() {
+        let sid = format!("damaged {n}");
+        setup.memory.put(&sid, damaged, HOUR);
+        let token = SessionToken::foreign(&sid).expect("any text");
+        let id = token.id();
+        let is_corrupt = |error: &Error| matches!(error, Error::Corrupt { .. });
+        let loaded = store.load(&id).await;
+        assert!(
+            loaded.as_ref().is_err_and(is_corrupt),
+            "{damaged}: {loaded:?}"
+        );
+        let touched = store.touch(&id, idle).await;
+        assert!(
+            touched.as_ref().is_err_and(is_corrupt),
+            "{damaged}: {touched:?}"
+        );
+        let any = Version::new(Stamp::generate());
+        let saved = store.save(&id, &draft("late"), &any).await;
+        assert!(
+            saved.as_ref().is_err_and(is_corrupt),
+            "{damaged}: {saved:?}"
+        );
+        // Its client gets a fresh session, under another id.
+        let session = setup.sessions.open(Some(&token)).await.expect("read");
+        assert!(session.is_new());
+        session.insert("n", n).expect("JSON");
+        session.save().await.expect("saved");
+        assert_ne!(session.id(), Some(id.clone()));
+        // And whoever presents it can be signed out.
+        let ended = store.destroy(&id, None).await.expect("answered");
+        assert!(ended.is_some(), "{damaged}");
+        assert_eq!(setup.memory.text(&sid), None);
+        assert!(!lives(store, &id).await);
+    }
+    let read = store.load(&whole).await.expect("read").expect("there");
+    done(store.save(&whole, &draft("moved"), &read.version).await);
+}
+
+#[tokio::test]
+async fn a_damaged_native_record_does_not_bring_back_what_express_has_left() {
+    let (memory, native, store) = odd(Wrong::Corrupt);
+    memory.put(SID, r#"{"cookie":{}}"#, HOUR);
+    let id = token().id();
+    done(
+        native
+            .create(&id, &Draft::new(CORRUPT, Lifetime::idle(HOUR)))
+            .await,
+    );
+    let loaded = store.load(&id).await;
+    assert!(matches!(loaded, Err(Error::Corrupt { .. })), "{loaded:?}");
+    let touched = store.touch(&id, Timeout::After(HOUR)).await;
+    assert!(matches!(touched, Err(Error::Corrupt { .. })), "{touched:?}");
+    let any = Version::new(Stamp::generate());
+    let saved = store.save(&id, &draft("late"), &any).await;
+    assert!(!saved.as_ref().is_ok_and(Saved::is_done), "{saved:?}");
+    assert!(memory.text(SID).is_some(), "nothing has moved");
+    store.destroy(&id, None).await.expect("answered");
+    assert!(!lives(&store, &id).await);
+    assert_eq!(memory.text(SID), None);
+}
+
 #[tokio::test]
 async fn a_sign_out_ends_a_session_that_another_writer_always_writes_first() {
     let (memory, native, store) = odd(Wrong::Contended);
