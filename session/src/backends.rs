@@ -44,8 +44,9 @@ pub(crate) async fn memory(mut location: Location<'_>) -> Result<Arc<dyn Session
         max_data = location.take_parsed("max_data", "1048576")?,
         expiry_grace = location.take_duration("expiry_grace")?,
     );
-    location.finish(&["max_sessions", "max_data", "expiry_grace"])?;
-    location.refuse_others()?;
+    let ours = ["max_sessions", "max_data", "expiry_grace"];
+    location.finish(&ours)?;
+    location.refuse_others(&ours)?;
     Ok(Arc::new(builder.build()?))
 }
 missing!("memory", memory);

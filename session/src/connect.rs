@@ -56,6 +56,7 @@ const SCHEMES: [(&str, &str); 12] = [
 /// can't be reached. No error shows a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
     let location = Location::parse(url)?;
+    location.check_names()?;
     let Some((_, feature)) = SCHEMES
         .iter()
         .find(|(scheme, _)| *scheme == location.scheme())
@@ -71,15 +72,36 @@ pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
 }
 
 fn unknown(scheme: &str) -> Error {
-    let known: Vec<String> = SCHEMES
-        .iter()
-        .map(|(scheme, _)| match *scheme {
+    let all = SCHEMES.iter().map(|(scheme, feature)| {
+        let url = match *scheme {
             "memory" | "unix" | "redis+unix" | "valkey+unix" => format!("{scheme}:"),
             scheme => format!("{scheme}://"),
-        })
+        };
+        (url, *feature)
+    });
+    let (known, off): (Vec<_>, Vec<_>) = all.partition(|(_, feature)| is_on(feature));
+    let known: Vec<String> = known.into_iter().map(|(url, _)| url).collect();
+    let off: Vec<String> = off
+        .into_iter()
+        .map(|(url, feature)| format!("{url} (feature {feature:?})"))
         .collect();
-    Error::misconfigured(format!(
-        "there is no session store for {scheme:?} URLs; known are {}",
-        known.join(", ")
-    ))
+    let mut message = format!("no session store takes {scheme:?} URLs");
+    let lists = [
+        ("this program has", known),
+        ("the crate `session` also knows", off),
+    ];
+    for (what, list) in lists.iter().filter(|(_, list)| !list.is_empty()) {
+        message += &format!("; {what} {}", list.join(", "));
+    }
+    Error::misconfigured(message)
+}
+
+/// Whether the feature of a backend is on.
+fn is_on(feature: &str) -> bool {
+    match feature {
+        "memory" => cfg!(feature = "memory"),
+        "redis" => cfg!(feature = "redis"),
+        "mongo" => cfg!(feature = "mongo"),
+        _ => cfg!(feature = "mysql"),
+    }
 }

@@ -72,6 +72,20 @@ impl<'a> Location<'a> {
         format!("{}?{theirs}{}", self.base, self.fragment)
     }
 
+    /// Fails if what looks like an option's name can't be one: it may be a part of a password.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let mut names = self.theirs.iter().map(|pair| pair.split('=').next());
+        if names.all(|name| name.is_some_and(|name| name.chars().all(is_name))) {
+            return Ok(());
+        }
+        Err(Error::misconfigured(format!(
+            "the {} URL has an option whose name can't be right. It is not shown, for it may be a \
+             part of a password: there, a ? is written %3F and a & %26",
+            self.scheme
+        )))
+    }
+
     /// Takes the option `name` out, as text.
     pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
         let at = self.ours.iter().position(|(ours, _)| ours == name)?;
@@ -107,7 +121,7 @@ impl<'a> Location<'a> {
         match self.ours.first() {
             None => Ok(()),
             Some((name, _)) => Err(Error::misconfigured(format!(
-                "{}: URLs take no {name} option, or only one; they take {}",
+                "invalid option {name:?} in the URL: {} URLs take {}, each once",
                 self.scheme,
                 known.join(", ")
             ))),
@@ -131,14 +145,15 @@ impl<'a> Location<'a> {
     }
 
     /// Fails if the driver's part has options: for a backend without a driver.
-    pub(crate) fn refuse_others(&self) -> Result<()> {
+    pub(crate) fn refuse_others(&self, known: &[&str]) -> Result<()> {
         match self.theirs.first() {
             None => Ok(()),
             Some(pair) => {
                 let name = pair.split('=').next().unwrap_or_default();
                 Err(Error::misconfigured(format!(
-                    "{}: URLs take no {name:?} option",
-                    self.scheme
+                    "invalid option {name:?} in the URL: {} URLs take {}",
+                    self.scheme,
+                    known.join(", ")
                 )))
             }
         }

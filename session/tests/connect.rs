@@ -28,6 +28,36 @@ async fn an_unknown_scheme_lists_the_known_ones() {
     assert!(!message.contains("hunter2"), "{message}");
 }
 
+/// Those compiled in are told apart from those whose feature is off.
+#[tokio::test]
+async fn an_unknown_scheme_names_the_features_that_are_off() {
+    let message = refused("postgres://localhost/").await;
+    for (is_on, feature) in [
+        (cfg!(feature = "memory"), "memory"),
+        (cfg!(feature = "redis"), "redis"),
+        (cfg!(feature = "mongo"), "mongo"),
+        (cfg!(feature = "mysql"), "mysql"),
+    ] {
+        let is_named_off = message.contains(&format!("feature \"{feature}\""))
+            || message.contains(&format!("feature \\\"{feature}\\\""));
+        assert_eq!(is_named_off, !is_on, "{feature}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_a_part_of_a_password_is_not_shown() {
+    for url in [
+        "memory://:hun?ter2@h/",
+        "redis://:hun?ter2@h/",
+        "mongodb://u:hun?ter2@h/d",
+        "mysql://u:hun?ter2@h/d",
+        "mysql://u:hun?table=x&ter2@h/d",
+    ] {
+        let message = refused(url).await;
+        assert!(!message.contains("ter2"), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_url_says_what_one_looks_like() {
     for text in ["", "localhost", "/var/lib/sessions"] {
@@ -69,6 +99,16 @@ async fn a_wrong_option_is_named() {
             .await
             .contains("max_sessions")
     );
+    for url in [
+        "memory:?table=x",
+        "memory:?tabel=x",
+        "memory:?max_data=1&max_data=2",
+    ] {
+        let message = refused(url).await;
+        for known in ["max_sessions", "max_data", "expiry_grace"] {
+            assert!(message.contains(known), "{message} lists {known}");
+        }
+    }
     session::connect("memory:?max_sessions=5&max_data=100&expiry_grace=5s")
         .await
         .expect("all of memory's options");
@@ -111,33 +151,78 @@ async fn a_misspelled_option_of_a_mysql_url_is_named_before_anything_is_sent() {
     }
 }
 
-#[cfg(any(feature = "redis", feature = "mongo", feature = "mysql"))]
+/// A URL for each backend that is on, with `hunter2` as its password and these options.
+fn urls(place: &str, options: &str) -> Vec<String> {
+    let all = [
+        (cfg!(feature = "redis"), "redis", "/"),
+        (cfg!(feature = "mongo"), "mongodb", "/d"),
+        (cfg!(feature = "mysql"), "mysql", "/d"),
+    ];
+    let on = all.into_iter().filter(|(is_on, ..)| *is_on);
+    on.map(|(_, scheme, path)| format!("{scheme}://u:hunter2@{place}{path}?{options}"))
+        .collect()
+}
+
+/// Everything that an error shows, and that its causes show.
+fn shown(error: &session::Error) -> Vec<String> {
+    let mut shown = vec![format!("{error} {error:?}")];
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        shown.push(format!("{error}"));
+        shown.push(format!("{error:?}"));
+        source = error.source();
+    }
+    shown
+}
+
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable_and_the_password_stays_secret() {
-    for (on, url) in [
-        (
-            cfg!(feature = "redis"),
-            "redis://u:hunter2@127.0.0.1:1/?timeout=2s",
-        ),
-        (
-            cfg!(feature = "mongo"),
-            "mongodb://u:hunter2@127.0.0.1:1/d?timeout=2s",
-        ),
-        (
-            cfg!(feature = "mysql"),
-            "mysql://u:hunter2@127.0.0.1:1/d?timeout=2s",
-        ),
+async fn an_option_that_can_not_be_right_is_named_by_every_backend() {
+    for (option, named) in [
+        ("timeout=soon", "soon"),
+        ("max_data=many", "many"),
+        ("migrate=perhaps", "perhaps"),
+        ("timeout=1s&timeout=2s", "timeout"),
+        ("max_sessions=5", "max_sessions"),
     ] {
-        if on {
-            let error = session::connect(url).await.expect_err(url);
+        for url in urls("127.0.0.1:1", option) {
+            let message = refused(&url).await;
+            assert!(message.contains(named), "{url}: {message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+    // An option of another backend lists those of this one.
+    for url in urls("127.0.0.1:1", "max_sessions=5") {
+        let message = refused(&url).await;
+        for known in ["timeout", "max_data", "migrate"] {
+            assert!(message.contains(known), "{message} lists {known}");
+        }
+    }
+}
+
+/// What happens to a connection, and what the error says of it.
+#[tokio::test]
+async fn a_server_that_fails_is_told_with_its_cause_and_without_the_password() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let refusing = closed.local_addr().expect("bound").to_string();
+    drop(closed);
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent_at = silent.local_addr().expect("bound").to_string();
+    for (place, causes) in [
+        (refusing.as_str(), &["refused"][..]),
+        (silent_at.as_str(), &["time", "no answer", "deadline"][..]),
+        // Reserved for names that are never there (RFC 2606).
+        ("nowhere.invalid:1", &["lookup", "resolve", "nowhere"][..]),
+    ] {
+        for url in urls(place, "timeout=1s") {
+            let error = session::connect(&url).await.expect_err(&url);
             assert!(error.is_temporary(), "{url}: {error:?}");
-            let mut shown = format!("{error} {error:?}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(error) = source {
-                shown += &format!(" {error} {error:?}");
-                source = error.source();
+            let message = error.to_string().to_lowercase();
+            let is_told = causes.iter().any(|cause| message.contains(cause));
+            assert!(is_told, "{url}: {message} tells one of {causes:?}");
+            for text in shown(&error) {
+                assert!(!text.contains("hunter2"), "{url}: {text}");
             }
-            assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
 }
