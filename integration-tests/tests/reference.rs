@@ -1,4 +1,5 @@
-//! The suite on its own reference store.
+//! The suite's list of cases, and a store that can do little. The reference store itself runs the
+//! suite in `own_store`, as the README shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,6 @@ use session_core::{
     Capabilities, Draft, Ended, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
     Timeout, Ttl, Version, async_trait,
 };
-
-conformance_tests!(ReferenceFactory::default());
 
 /// The table of groups in the README is the list of cases, and its rules are theirs.
 #[test]

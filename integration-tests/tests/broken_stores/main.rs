@@ -245,6 +245,19 @@ fn failing_steps(seed: &str) -> String {
     steps.to_owned()
 }
 
+/// Not the model alone: every case that draws something does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_race_that_fails_tells_its_seed() {
+    for _ in 0..5 {
+        let outcome = outcome(Fault::SaveCreates, "destroy_racing_save_is_final").await;
+        if let Outcome::Failed(why) = outcome {
+            assert!(why.contains("[CONFORMANCE_SEED="), "{why}");
+            return;
+        }
+    }
+    panic!("a save that creates is not found");
+}
+
 #[test]
 fn a_seed_tries_the_same_again() {
     let first = failing_steps("1769");
