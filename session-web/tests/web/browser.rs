@@ -6,18 +6,28 @@ use axum::Router;
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE};
 use http::{Method, Request, Response, StatusCode};
+use session_web::Https;
 use tower::ServiceExt;
 
 /// A browser with one cookie jar, at `https://example.org` behind no proxy.
 #[derive(Clone, Default)]
 pub(crate) struct Browser {
     jar: Arc<Mutex<Vec<(String, String)>>>,
+    is_plain: bool,
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Browser {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// One at `http://example.org`.
+    pub(crate) fn by_http() -> Self {
+        Self {
+            is_plain: true,
+            ..Self::default()
+        }
     }
 
     /// One that has got this cookie, a name and a value, somehow.
@@ -51,6 +61,7 @@ impl Browser {
         let jar = self.jar.lock().expect("whole").clone();
         Self {
             jar: Arc::new(Mutex::new(jar)),
+            is_plain: self.is_plain,
             headers: self.headers.clone(),
         }
     }
@@ -80,6 +91,9 @@ impl Browser {
         let cookies = self.cookies();
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies);
+        }
+        if !self.is_plain {
+            request = request.extension(Https);
         }
         let request = request.body(body).expect("a good request");
         let response = app.clone().oneshot(request).await.expect("infallible");

@@ -96,7 +96,7 @@ async fn a_session_that_express_began_goes_on_under_its_cookie() {
 #[tokio::test]
 async fn a_new_session_has_the_cookie_and_record_that_express_reads() {
     let (memory, app) = app(Express::new(SECRET));
-    let browser = Browser::new();
+    let browser = Browser::by_http();
     let page = browser.get(&app, "/set/n").await;
     assert_eq!(page.attributes(), "Path=/; HttpOnly; SameSite=Lax");
     let cookie = browser.cookies();

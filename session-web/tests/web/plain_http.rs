@@ -28,7 +28,7 @@ fn from(peer: &str, app: Router) -> Router {
 
 async fn get_with(app: &Router, headers: &[(&'static str, &str)]) -> Page {
     let with = |browser: Browser, (name, value): &(&'static str, &str)| browser.with(name, value);
-    let browser = headers.iter().fold(Browser::new(), with);
+    let browser = headers.iter().fold(Browser::by_http(), with);
     browser.get(app, "/").await
 }
 
