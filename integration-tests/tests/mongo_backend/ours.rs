@@ -1,6 +1,6 @@
 //! Whose collection it is, and what a user may do with it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use integration_tests::servers::{self, Kind};
 use session_core::{
@@ -13,9 +13,9 @@ use session_mongo::mongodb::bson::{DateTime, Document, doc};
 use session_mongo::mongodb::options::{
     ClusteredIndex, Collation, IndexOptions, TimeseriesGranularity, TimeseriesOptions,
 };
-use tracing::field::{Field, Visit};
 
 use crate::guarded::guarded;
+use crate::log::Log;
 use crate::{HOUR, database, drop_collection, must_create, name, store, url};
 
 fn index(keys: Document, options: IndexOptions) -> IndexModel {
@@ -281,37 +281,6 @@ async fn both_layouts_have_collections_of_their_own_by_default() {
     database.expect("named").drop().await.expect("dropped");
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = self.0.lock().expect("whole");
-        text.push_str(event.metadata().level().as_str());
-        event.record(&mut Line(&mut text));
-        text.push('\n');
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-struct Line<'l>(&'l mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.push_str(&format!(" {}={value:?}", field.name()));
-    }
-}
-
 #[tokio::test]
 async fn a_grace_that_the_user_may_not_change_stays_and_the_log_says_so() {
     if servers::is_skipped(Kind::Mongo) {
@@ -328,9 +297,8 @@ async fn a_grace_that_the_user_may_not_change_stays_and_the_log_says_so() {
         let url = guarded.url(user, source);
         async move { builder.connect(&url).await }
     };
-    let log = Log::default();
-    let _logging = tracing::subscriber::set_default(log.clone());
-    let logged = || std::mem::take(&mut *log.0.lock().expect("whole"));
+    let log = Log::start();
+    let logged = || log.take().join("\n");
     let warned = |text: &str| {
         text.lines()
             .any(|line| line.starts_with("WARN") && line.contains("expiry_grace"))
