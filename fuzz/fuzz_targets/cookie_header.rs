@@ -59,7 +59,9 @@ fn world() -> &'static World {
             .build()
             .expect("a runtime");
         let app = |layer| {
-            let routes = Router::new().route("/", get(is_new)).route("/begin", get(begin));
+            let routes = Router::new()
+                .route("/", get(is_new))
+                .route("/begin", get(begin));
             let app = routes.layer(layer);
             let begun = runtime.block_on(answer(&app, "/begin", HeaderValue::from_static("")));
             let cookie = begun.headers()[SET_COOKIE].as_bytes();
@@ -94,9 +96,15 @@ fuzz_target!(|data: &[u8]| {
         if cookies.windows(2).any(|name| name == b"id") {
             return;
         }
-        for beside in [[cookies, b";", own].concat(), [own, &b";"[..], cookies].concat()] {
+        for beside in [
+            [cookies, b";", own].concat(),
+            [own, &b";"[..], cookies].concat(),
+        ] {
             let beside = HeaderValue::from_bytes(&beside).expect("both are good");
-            assert!(!finds_nothing(app, beside).await, "its own session is found");
+            assert!(
+                !finds_nothing(app, beside).await,
+                "its own session is found"
+            );
         }
     });
 });
