@@ -96,12 +96,15 @@ fn unknown(scheme: &str) -> Error {
     Error::misconfigured(message)
 }
 
+/// The features that are on.
+const ON: [(&str, bool); 4] = [
+    ("memory", cfg!(feature = "memory")),
+    ("redis", cfg!(feature = "redis")),
+    ("mongo", cfg!(feature = "mongo")),
+    ("mysql", cfg!(feature = "mysql")),
+];
+
 /// Whether the feature of a backend is on.
 fn is_on(feature: &str) -> bool {
-    match feature {
-        "memory" => cfg!(feature = "memory"),
-        "redis" => cfg!(feature = "redis"),
-        "mongo" => cfg!(feature = "mongo"),
-        _ => cfg!(feature = "mysql"),
-    }
+    ON.contains(&(feature, true))
 }
