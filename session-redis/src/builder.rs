@@ -95,7 +95,8 @@ impl RedisStoreBuilder {
 
     /// Uses a client or connection of the caller's: a [`redis::Client`], or a `ClusterClient` for
     /// Redis Cluster, over which it connects; or a `ConnectionManager` or `ClusterConnection`, which
-    /// is never closed here and [can't be replaced](Connection).
+    /// is never closed here and [can't be replaced](Connection). A `Client` gets TCP keep-alive and
+    /// user time-out where it has none; a `ClusterClient` has what its builder was given.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

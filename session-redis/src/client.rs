@@ -8,9 +8,21 @@ use crate::command::unexpected;
 use crate::connection::DriverConnection;
 use crate::link::Link;
 
-/// How often a command is sent again, within the time that its operation has. A server that has
-/// restarted takes two: the connection was lost, and then the scripts are missing.
+/// How often a command is sent again for each cause, within the time that its operation has. Causes
+/// come together: a server that restarts loses the connection, refuses it, loads its data, and then
+/// lacks the scripts.
 const RESENDINGS: u32 = 3;
+
+/// How often a command was sent again, by why.
+#[derive(Default)]
+struct Resendings {
+    /// The connection was lost.
+    dropped: u32,
+    /// It led to the wrong server, and another has taken its place.
+    elsewhere: u32,
+    /// The server lacked a script.
+    untaught: u32,
+}
 
 /// What the server has answered, and whether it may have done the same before: the command was sent,
 /// its answer was lost with the connection, and it was sent again.
@@ -129,7 +141,7 @@ impl Link {
     where
         W: Future<Output = RedisResult<T>>,
     {
-        let (mut before, mut left, mut elsewhere) = (false, RESENDINGS, false);
+        let (mut before, mut again) = (false, Resendings::default());
         loop {
             let (call, open) = self.connection.call();
             let error = match send(open).await {
@@ -140,39 +152,37 @@ impl Link {
                 Err(error) => error,
             };
             let is_replaced = call.failed(&error);
-            if left == 0 {
-                return Err(error);
-            }
-            left -= 1;
-            if lacks_script(&error) {
-                before |= !is_none_done(&error, commands);
-                match self.teach(scripts).await {
-                    Err(error) if !error.is_connection_dropped() => return Err(error),
-                    // Without the connection they are missing still, which the next answer tells.
-                    _ => {}
-                }
-            } else if is_replaced && !elsewhere {
-                before |= !is_none_done(&error, commands);
-                elsewhere = true;
+            let is_untaught = lacks_script(&error);
+            let (times, is_done) = if is_untaught {
+                (&mut again.untaught, !is_none_done(&error, commands))
+            } else if is_replaced {
+                (&mut again.elsewhere, !is_none_done(&error, commands))
             } else if error.is_connection_dropped() {
                 // Without a connection nothing was sent.
-                before |= !error.is_connection_refusal();
+                (&mut again.dropped, !error.is_connection_refusal())
             } else {
                 return Err(error);
+            };
+            if *times == RESENDINGS {
+                return Err(error);
+            }
+            *times += 1;
+            before |= is_done;
+            if is_untaught {
+                self.teach(scripts).await?;
             }
         }
     }
 
-    /// Teaches the server the scripts; in a cluster, every node.
+    /// Teaches the server the scripts; in a cluster, every node. Where the connection was lost or
+    /// replaced meanwhile they are missing still, which the next answer tells.
     async fn teach(&self, scripts: &[&Script]) -> RedisResult<()> {
         for script in scripts {
             let (call, mut open) = self.connection.call();
             match script.load_async(&mut open).await {
                 Ok(_) => call.answered(),
-                Err(error) => {
-                    call.failed(&error);
-                    return Err(error);
-                }
+                Err(error) if call.failed(&error) || error.is_connection_dropped() => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
         Ok(())

@@ -45,7 +45,9 @@ impl SessionDirectory for RedisStore {
     /// for that, and one for each session it names, 64 at a time.
     async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
         let place = cursor.map_or(Ok(Place::default()), Place::read)?;
-        let (ids, next) = self.index_page("owned_by", owner, &place, limit).await?;
+        let (ids, next) = self
+            .index_page("owned_by", owner, &place, limit, false)
+            .await?;
         let mut sessions = self.look_at("owned_by", ids).await?;
         sessions.retain(|session| session.owner.as_ref() == Some(owner));
         let next = next.as_ref().map(Place::cursor);
@@ -70,6 +72,11 @@ impl SessionDirectory for RedisStore {
     }
 
     async fn clear(&self) -> Result<u64> {
+        if !self.link.is_cluster() {
+            // What the primary lacks, and not another server, is cleared.
+            self.send("clear", &self.inner.keys.harmless_write())
+                .await?;
+        }
         let mut cleared = HashSet::new();
         let mut keys = pin!(self.link.walk("clear", self.inner.keys.pattern()));
         while let Some(mut keys) = keys.try_next().await? {
@@ -110,7 +117,7 @@ impl RedisStore {
         let (operation, limit) = ("destroy_owned_by", limit.max(1));
         let mut place = Some(Place::default());
         while let Some(at) = place {
-            let (mut ids, next) = self.index_page(operation, owner, &at, STEP).await?;
+            let (mut ids, next) = self.index_page(operation, owner, &at, STEP, true).await?;
             ids.retain(|id| Some(id) != except);
             let mut ids = &ids[..];
             while !ids.is_empty() {

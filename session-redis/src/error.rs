@@ -8,8 +8,9 @@ use std::sync::Arc;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use session_core::Error;
 
-/// Codes of refusals that pass: the server is full, busy, or not in a state to serve.
-const PASSING: [&str; 10] = [
+/// Codes of refusals that pass: the server is full, busy, not in a state to serve, or forgets the
+/// scripts as fast as it is taught them.
+const PASSING: [&str; 11] = [
     "OOM",
     "BUSY",
     "LOADING",
@@ -20,6 +21,7 @@ const PASSING: [&str; 10] = [
     "CLUSTERDOWN",
     "TRYAGAIN",
     "UNBLOCKED",
+    "NOSCRIPT",
 ];
 /// Codes that say that the connection leads to a server which is no primary, or none any more, or
 /// is not ready: perhaps its address leads to another by now.
@@ -99,11 +101,15 @@ pub(crate) fn refuses_connection(error: &RedisError) -> bool {
         ErrorKind::AuthenticationFailed | ErrorKind::RESP3NotSupported
     ) || any_code(&error, &["NOAUTH", "WRONGPASS"])
         || is_full(&error)
+        || refuses_database(&error)
 }
 
-/// Whether the user lacks a right.
-pub(crate) fn forbids(error: &RedisError) -> bool {
-    is_forbidden(&said(&first_of(error.clone())))
+/// Whether the server did not let the driver choose the database, with which it ends a connection
+/// that it has just opened. It is the one command then that a user may lack the right for.
+fn refuses_database(error: &RedisError) -> bool {
+    error
+        .to_string()
+        .starts_with("Redis server refused to switch database")
 }
 
 /// Whether the server has too many clients. Each that is refused hears so in place of its first
@@ -174,6 +180,10 @@ fn from_server(server: &Arc<str>, operation: &'static str, error: &RedisError) -
     }
     if any_code(error, &["NOAUTH", "WRONGPASS"]) {
         return refused_login(server, error);
+    }
+    if refuses_database(error) {
+        let said = said(error);
+        return Error::misconfigured(format!("{server} refuses the database of the URL: {said}"));
     }
     if is_forbidden(&said(error)) {
         return Error::misconfigured(format!(
@@ -270,6 +280,7 @@ mod tests {
                 Kind::Unavailable,
             ),
             ("BUSY Redis is busy running a script.", Kind::Unavailable),
+            ("NOSCRIPT No matching script.", Kind::Unavailable),
             (
                 "MISCONF Redis is configured to save RDB snapshots",
                 Kind::Unavailable,

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use redis::Cmd;
 use session_core::{Owner, SessionId, SessionToken};
 use sha2::{Digest, Sha256};
 
@@ -65,6 +66,15 @@ impl Keys {
     pub(crate) fn scratch(&self) -> String {
         let id = SessionToken::generate().id();
         format!("{}scratch:{}", self.prefix, id.as_str())
+    }
+
+    /// A write that changes nothing, for what would be answered without one: a server that is no
+    /// primary any more refuses it, and nothing that it lacks passes for gone. Only of use on a single
+    /// server: in a cluster the nodes know whose keys they have.
+    pub(crate) fn harmless_write(&self) -> Cmd {
+        let mut write = redis::cmd("UNLINK");
+        write.arg(format!("{}scratch:", self.prefix));
+        write
     }
 
     /// A glob that matches all keys of this store, and perhaps others': see

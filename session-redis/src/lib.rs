@@ -124,6 +124,7 @@ mod owners;
 mod probe;
 mod reconnect;
 mod script;
+mod socket;
 mod store;
 mod url;
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use redis::Cmd;
+use redis::{Cmd, Pipeline, Value};
 use session_core::{Cursor, Draft, Error, Owner, Result, SessionId, Timeout, Ttl};
 
 use crate::RedisStore;
@@ -149,12 +149,15 @@ impl RedisStore {
 
     /// About `limit` ids of sessions that may be of `owner`, dead ones and others' among them, and
     /// where the next are. From the index or, where its key holds something else, of all sessions.
+    ///
+    /// If it `ends` them, the primary has to answer: an index that an old one has may lack some.
     pub(crate) async fn index_page(
         &self,
         operation: &'static str,
         owner: &Owner,
         place: &Place,
         limit: usize,
+        ends: bool,
     ) -> Result<(Vec<SessionId>, Option<Place>)> {
         let limit = limit.clamp(1, STEP);
         let (at, after) = match place {
@@ -164,8 +167,8 @@ impl RedisStore {
         let key = self.inner.keys.owner(owner);
         let mut command = redis::cmd("ZSCAN");
         command.arg(&key).arg(at).arg("COUNT").arg(limit);
-        let sent = match self.send(operation, &command).await {
-            Ok(sent) => sent,
+        let found = match self.ask(operation, command, ends).await {
+            Ok(found) => found,
             Err(Error::Corrupt { .. }) => {
                 tracing::warn!(
                     key,
@@ -175,13 +178,30 @@ impl RedisStore {
             }
             Err(error) => return Err(error),
         };
-        let (next, entries): (u64, Vec<Vec<u8>>) = convert(Some(sent.answer))?;
+        let (next, entries): (u64, Vec<Vec<u8>>) = convert(found)?;
         // Ids and scores in turns.
         let ids = entries.iter().step_by(2).filter_map(|id| {
             let id = std::str::from_utf8(id).ok()?;
             SessionId::from_stored(id).ok()
         });
         Ok(Place::cut(at, after, ids.collect(), next, limit))
+    }
+
+    /// The answer to `command`; if it has to be the primary's, with a write in front.
+    async fn ask(
+        &self,
+        operation: &'static str,
+        command: Cmd,
+        has_to_be_primary: bool,
+    ) -> Result<Option<Value>> {
+        if !has_to_be_primary || self.link.is_cluster() {
+            let sent = self.send(operation, &command).await?;
+            return Ok(Some(sent.answer));
+        }
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(self.inner.keys.harmless_write());
+        commands.add_command(command);
+        Ok(self.send_all(operation, &commands).await?.answer.pop())
     }
 
     /// About `limit` ids of all sessions, and where the next are.

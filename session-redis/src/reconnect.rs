@@ -16,7 +16,8 @@ use redis::cluster::ClusterConfig;
 use redis::{RedisError, RedisResult};
 
 use crate::connection::{DriverConnection, Origin};
-use crate::error::{forbids, leads_elsewhere, refuses_connection};
+use crate::error::{leads_elsewhere, refuses_connection};
+use crate::socket::watched;
 
 /// A connection that took another's place less long ago than this leads to where its address leads
 /// now: yet another one helps nothing.
@@ -39,7 +40,8 @@ struct Current {
     made: Instant,
     /// Since when calls that were given up have waited.
     silent_since: Option<Instant>,
-    /// Whether they have waited so long that the next call needs another connection.
+    /// Whether they have waited so long that the next call needs another connection. One in a
+    /// cluster stays suspect: each node has a socket of its own.
     is_suspect: bool,
 }
 
@@ -54,6 +56,10 @@ pub(crate) struct Call<'a> {
 impl Reconnecting {
     /// Connects.
     pub(crate) async fn connect(origin: Origin, timeout: Duration) -> RedisResult<Self> {
+        let origin = match origin {
+            Origin::Client(client) => Origin::Client(Box::new(watched(*client, timeout))),
+            other => other,
+        };
         let open = match &origin {
             Origin::Client(client) => {
                 let config = manager_config(timeout);
@@ -153,15 +159,19 @@ impl fmt::Debug for Reconnecting {
 }
 
 impl Call<'_> {
-    /// An answer has come.
+    /// An answer has come: the connection is not silent, if it came over this one. In a cluster it
+    /// came from one node, and proves nothing of another that a caller has waited for.
     pub(crate) fn answered(mut self) {
         self.is_over = true;
         let connection = self.connection;
-        if connection.is_silent.load(Relaxed) {
+        if !connection.is_silent.load(Relaxed) {
+            return;
+        }
+        let mut current = connection.current();
+        if current.number == self.number {
             connection.is_silent.store(false, Relaxed);
-            let mut current = connection.current();
             current.silent_since = None;
-            current.is_suspect = false;
+            current.is_suspect &= connection.origin.is_cluster();
         }
     }
 
@@ -173,26 +183,24 @@ impl Call<'_> {
             return false;
         }
         self.is_over = true;
-        let nothing_done = leads_elsewhere(error) || refuses_connection(error);
-        // The same may have been said when the driver connected again by itself.
-        if !nothing_done && !forbids(error) {
+        if !leads_elsewhere(error) && !refuses_connection(error) {
             return false;
         }
         let mut current = self.connection.current();
         if current.number != self.number {
-            return nothing_done;
+            return true;
         }
         if current.number > 0 && current.made.elapsed() < RECENT {
             return false;
         }
         tracing::debug!(%error, "another Redis connection takes the place of one that does not serve");
-        self.connection.replace(&mut current) && nothing_done
+        self.connection.replace(&mut current)
     }
 }
 
 impl Drop for Call<'_> {
     /// Its caller has given up or gone away. One who gave up early proves nothing; several do who
-    /// have waited for long together.
+    /// have waited for long together, without an answer in between.
     fn drop(&mut self) {
         if self.is_over {
             return;
@@ -201,7 +209,8 @@ impl Drop for Call<'_> {
         if current.number != self.number {
             return;
         }
-        let since = *current.silent_since.get_or_insert(self.began);
+        let since = current.silent_since.unwrap_or(self.began).min(self.began);
+        current.silent_since = Some(since);
         self.connection.is_silent.store(true, Relaxed);
         // The next call makes another: here there may be no runtime any more.
         current.is_suspect |= since.elapsed() >= self.connection.timeout / 2;

@@ -56,6 +56,16 @@ local function last(deadline)
     return string.format('%.0f', deadline - 1)
 end
 
+-- Writes what changes nothing: that key has no end, or this one already. A script that ends without
+-- a write ends with this, for a replica refuses it, and its answer never passes for the primary's.
+local function keep(key, h)
+    if h and h.deadline ~= 0 then
+        redis.call('PEXPIREAT', key, last(h.deadline))
+    elseif h ~= false then
+        redis.call('PERSIST', key)
+    end
+end
+
 local function write(key, now, born, idle, absolute, tail)
     local deadline = earlier(after(now, idle), after(born, absolute))
     if deadline ~= 0 and deadline <= now then
@@ -74,8 +84,10 @@ end
 /// KEYS: session. ARGV: idle, absolute, tail.
 const CREATE: &str = r"
 local h = read(KEYS[1])
-if h and h.stamp == ARGV[3]:sub(1, 16) then return {DONE} end
-if h ~= nil then return {CONFLICT} end
+if h ~= nil then
+    keep(KEYS[1], h)
+    return {h and h.stamp == ARGV[3]:sub(1, 16) and DONE or CONFLICT}
+end
 local now = time()
 write(KEYS[1], now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {DONE}
@@ -91,7 +103,10 @@ return {DONE}
 /// are none in calls.
 ///
 /// A `PXAT` of this very millisecond removes the key at once on Valkey, and writing over it would
-/// make another without an end: then the new is put together.
+/// make another without an end: then the new is put together. So it is where the user may not write
+/// over it, for what a script has written stays when it fails.
+///
+/// If it has written nothing, it writes what changes nothing, as `keep` does for the others.
 const SAVE: &str = r"
 local GONE, DONE, CONFLICT, CORRUPT = 0, 1, 2, 4
 local call, pcall, unpack, byte, sub = redis.call, redis.pcall, struct.unpack, string.byte, string.sub
@@ -103,19 +118,21 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Of the latest write: most have the same.
 local deadline, packed, last = nil, nil, nil
-local answers, plain = {}, true
+local answers, plain, wrote = {}, true, false
+-- A key that is as it was, and its end (0 for none).
+local kept, kept_until = nil, 0
 for n, key in ipairs(KEYS) do
     local head, tail, answer = pcall('GETRANGE', key, '0', '32'), args[2 * n + 4], DONE
     if type(head) == 'table' and not head.err:find('WRONGTYPE', 1, true) then
         call('GETRANGE', key, '0', '32')
     end
     if head == '' then
-        answer = GONE
+        answer, kept, kept_until = GONE, key, 0
     elseif #head < 33 or byte(head) ~= 3 then
         answer = CORRUPT
     else
-        local born, _, stamp = unpack('>I8I8c16', head, 2)
-        if born == 0 or born > 2^53 then
+        local born, old, stamp = unpack('>I8I8c16', head, 2)
+        if born == 0 or born > 2^53 or old > 2^53 then
             answer = CORRUPT
         elseif stamp == args[2 * n + 3] then
             local start = sub(head, 1, 9)
@@ -144,13 +161,27 @@ for n, key in ipairs(KEYS) do
                 call('DEL', key)
                 fill = false
             end
-            if fill then call('SETRANGE', key, '0', front) end
-        elseif stamp ~= sub(tail, room + 1, room + 16) then
-            answer = CONFLICT
+            wrote = true
+            if fill and type(pcall('SETRANGE', key, '0', front)) == 'table' then
+                value = front .. sub(tail, room + 1)
+                if ends == 0 then
+                    call('SET', key, value)
+                else
+                    call('SET', key, value, 'PXAT', last)
+                end
+            end
+        else
+            kept, kept_until = key, old
+            if stamp ~= sub(tail, room + 1, room + 16) then answer = CONFLICT end
         end
     end
     if answer ~= DONE then plain = false end
     answers[n] = answer
+end
+if not wrote and kept_until ~= 0 then
+    call('PEXPIREAT', kept, string.format('%.0f', kept_until - 1))
+elseif not wrote and kept then
+    call('PERSIST', kept)
 end
 if plain then return DONE end
 return answers
@@ -165,20 +196,32 @@ local function left(deadline, now)
 end
 
 local h = read(KEYS[1])
-if h == nil then return {GONE} end
 if h == false then return {CORRUPT} end
+if h == nil then
+    keep(KEYS[1], h)
+    return {GONE}
+end
 local now = time()
 local moved = earlier(after(now, tonumber(ARGV[1])), after(h.born, h.absolute))
 if h.deadline == 0 or (moved ~= 0 and moved <= h.deadline) then
+    keep(KEYS[1], h)
     return {DONE, left(h.deadline, now)}
 end
 local whose = owner(KEYS[1], h)
-if whose ~= ARGV[2] then return {OWNED, left(moved, now), whose} end
-redis.call('SETRANGE', KEYS[1], 9, struct.pack('>I8', moved))
+if whose ~= ARGV[2] then
+    keep(KEYS[1], h)
+    return {OWNED, left(moved, now), whose}
+end
+-- A key that goes before its session's end would cost the session, one that stays costs nothing.
 if moved == 0 then
     redis.call('PERSIST', KEYS[1])
 else
     redis.call('PEXPIREAT', KEYS[1], last(moved))
+end
+local refused = redis.pcall('SETRANGE', KEYS[1], 9, struct.pack('>I8', moved))
+if type(refused) == 'table' then
+    keep(KEYS[1], h)
+    return refused
 end
 return {DONE, left(moved, now)}
 ";
@@ -202,12 +245,14 @@ local function destroy(key, now)
     return {whose, age}
 end
 
-local now, most, answers = time(), tonumber(ARGV[3]), {}
+local now, room, answers = time(), tonumber(ARGV[3]), {}
+local most = room
 for n, key in ipairs(KEYS) do
     answers[n] = destroy(key, now)
     if type(answers[n]) == 'table' then most = most - 1 end
     if most == 0 then break end
 end
+if most == room then keep(KEYS[1], read(KEYS[1])) end
 return answers
 ";
 

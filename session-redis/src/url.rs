@@ -19,6 +19,7 @@ const OPTIONS: [(bool, &[&str]); 2] = [
 /// names a protocol. `ca` is the certificate, in PEM, of the authority that signs the server's.
 pub(crate) fn client(url: &str, timeout: Duration, ca: Option<Vec<u8>>) -> Result<Client> {
     let scheme = url.split(':').next().unwrap_or_default();
+    check_question_mark(url)?;
     let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
     let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
     check_options(scheme, query)?;
@@ -82,6 +83,17 @@ fn is_tls(scheme: &str) -> bool {
 fn options(query: &str) -> impl Iterator<Item = &str> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split('=').next().unwrap_or_default())
+}
+
+/// What seems to be an option may be a part of a password, if an `@` follows.
+fn check_question_mark(url: &str) -> Result<()> {
+    match url.split_once('?') {
+        Some((_, rest)) if rest.contains('@') => Err(Error::misconfigured(
+            "the Redis URL has an @ after the first ?. What is there is not shown, for it may be a \
+             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_options(scheme: &str, query: &str) -> Result<()> {
@@ -174,6 +186,11 @@ mod tests {
             ("rediss://:hunter2@h/?protocol=resp3#x", "#fragment"),
             ("redis://:hunter2@h/x", "database number"),
             ("nonsense://u:hunter2@h", "did not parse"),
+            ("redis://:ab?hunter2=x@h/", "part of a password"),
+            ("redis://:ab?protocol=hunter2@h/", "part of a password"),
+            ("redis://:a#b?c&hunter2@h/", "part of a password"),
+            ("redis://:a?b#hunter2@h/", "part of a password"),
+            ("unix:/s?user=u&pass=hunter2@x", "%40"),
         ] {
             let text = refused(url);
             assert!(text.contains(named), "{url}: {text}");

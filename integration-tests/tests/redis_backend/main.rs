@@ -1,12 +1,16 @@
 //! What only Redis has: a cluster, scripts that are forgotten, keys that expire by themselves.
 
+mod causes;
 mod damage;
+mod demoted;
+mod half_open;
 mod lost;
 mod owners;
 mod proxy;
 mod reconnect;
 mod refusals;
 mod rights;
+mod withdrawn;
 
 use std::time::{Duration, Instant};
 

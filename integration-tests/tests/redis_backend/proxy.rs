@@ -1,5 +1,6 @@
 //! A way to the server on which answers are lost, held back or replaced.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +22,8 @@ struct Shared {
     connections: AtomicUsize,
     /// What happens on the first so many connections.
     fault: Mutex<(usize, Fault)>,
+    /// What becomes of the next new connections.
+    next: Mutex<VecDeque<Next>>,
     /// The command whose answer is the next to be lost.
     command: Mutex<Option<&'static str>>,
     /// Whether connections get through.
@@ -35,6 +38,19 @@ enum Fault {
     Silence,
     /// Each command is answered with this line, and does not reach the server.
     Refusal(&'static str),
+    /// The same for what has this word only.
+    RefusalOf(&'static str, &'static str),
+}
+
+/// What becomes of a new connection.
+#[derive(Clone, Copy)]
+pub(crate) enum Next {
+    /// It is closed at once.
+    Close,
+    /// Each command is answered with this line.
+    Refuse(&'static str),
+    /// It leads to the server at this port.
+    LeadTo(u16),
 }
 
 impl Proxy {
@@ -45,6 +61,7 @@ impl Proxy {
             server: AtomicU16::new(server),
             connections: AtomicUsize::new(0),
             fault: Mutex::new((0, Fault::None)),
+            next: Mutex::default(),
             command: Mutex::default(),
             open: watch::Sender::new(true),
         });
@@ -94,6 +111,16 @@ impl Proxy {
         self.strike(Fault::Refusal(line));
     }
 
+    /// Over the connections that are open, each command with this word is answered with this line.
+    pub(crate) fn refuse_only(&self, word: &'static str, line: &'static str) {
+        self.strike(Fault::RefusalOf(word, line));
+    }
+
+    /// What becomes of the next new connections, in turn.
+    pub(crate) fn next(&self, next: impl IntoIterator<Item = Next>) {
+        self.shared.next.lock().expect("whole").extend(next);
+    }
+
     fn strike(&self, fault: Fault) {
         *self.shared.fault.lock().expect("whole") = (self.connections(), fault);
     }
@@ -120,7 +147,13 @@ impl Shared {
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.expect("still there");
         let number = self.connections.fetch_add(1, Ordering::SeqCst);
-        let port = self.server.load(Ordering::SeqCst);
+        let (mut port, mut refusal) = (self.server.load(Ordering::SeqCst), None);
+        match self.next.lock().expect("whole").pop_front() {
+            None => {}
+            Some(Next::Close) => return Ok(()),
+            Some(Next::Refuse(line)) => refusal = Some(Fault::Refusal(line)),
+            Some(Next::LeadTo(other)) => port = other,
+        }
         let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
         let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
         loop {
@@ -130,8 +163,14 @@ impl Shared {
                     if question.is_empty() {
                         return Ok(());
                     }
-                    match self.fault(number) {
-                        Fault::None => server.write_all(question).await?,
+                    let has = |word| String::from_utf8_lossy(question).contains(word);
+                    match refusal.unwrap_or_else(|| self.fault(number)) {
+                        Fault::RefusalOf(word, line) if has(word) => {
+                            let lines = format!("-{line}\r\n").repeat(commands(question));
+                            client.write_all(lines.as_bytes()).await?;
+                            continue;
+                        }
+                        Fault::None | Fault::RefusalOf(..) => server.write_all(question).await?,
                         Fault::Silence => continue,
                         Fault::Refusal(line) => {
                             let lines = format!("-{line}\r\n").repeat(commands(question));

@@ -12,13 +12,13 @@ use crate::proxy::Proxy;
 use crate::{SECOND, ask, draft, id, number, owner};
 
 /// The limit of operations here.
-const LIMIT: Duration = SECOND;
+pub(crate) const LIMIT: Duration = SECOND;
 /// Far more than any of these tests needs to come back.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What every store does.
 #[derive(Clone, Copy, Debug)]
-enum Operation {
+pub(crate) enum Operation {
     Load,
     Create,
     Save,
@@ -28,7 +28,7 @@ enum Operation {
     Count,
 }
 
-const OPERATIONS: [Operation; 7] = [
+pub(crate) const OPERATIONS: [Operation; 7] = [
     Operation::Load,
     Operation::Create,
     Operation::Save,
@@ -40,13 +40,13 @@ const OPERATIONS: [Operation; 7] = [
 
 /// A store with sessions that operations can be tried on.
 #[async_trait]
-trait Tried: Send + Sync {
+pub(crate) trait Tried: Send + Sync {
     async fn session(&self) -> (SessionId, Version);
     async fn run(&self, on: &(SessionId, Version), what: Operation) -> Result<(), Error>;
 }
 
 /// The native layout, with an owner, and Express'.
-struct Of<S>(S);
+pub(crate) struct Of<S>(pub(crate) S);
 
 #[async_trait]
 impl<S: SessionStore> Tried for Of<S> {
@@ -109,7 +109,7 @@ impl<S: SessionStore> Of<S> {
 }
 
 /// Both layouts, over this way.
-async fn stores(url: &str) -> [Box<dyn Tried>; 2] {
+pub(crate) async fn stores(url: &str) -> [Box<dyn Tried>; 2] {
     let native = RedisStore::builder().timeout(LIMIT).connect(url).await;
     let express = ExpressStore::builder(Express::new("keyboard cat"));
     let express = express.timeout(LIMIT).connect(url).await;

@@ -36,7 +36,7 @@ async fn errors(store: &RedisStore) -> Vec<(&'static str, Error)> {
                 tokio::spawn(async move { store.save(&id(), &draft, &expected).await })
             });
             for save in saves.collect::<Vec<_>>() {
-                // Where there is no session, a guest's save writes nothing that could be refused.
+                // Where there is no session, a guest's save writes nothing that takes memory.
                 if let Err(error) = save.await.expect("no panic") {
                     errors.push(("save", error));
                 }

@@ -157,11 +157,18 @@ impl KeyValue for ConnectRedis {
 
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
         let key = self.key(name);
-        let mut commands = Pipeline::with_capacity(2);
+        let mut commands = Pipeline::with_capacity(3);
+        // For a change the primary has to say what there is.
+        if !matches!(operation, "load" | "list") && !self.link.is_cluster() {
+            let write = Keys::new(&self.prefix).harmless_write();
+            commands.add_command(write).ignore();
+        }
         commands.get(&key).pttl(&key);
-        let commands = &commands;
+        let (commands, count) = (&commands, commands.len());
         let ask = |mut open: DriverConnection| async move { commands.query_async(&mut open).await };
-        let sent = self.link.limited(operation, self.link.repeat(2, &[], ask));
+        let sent = self
+            .link
+            .limited(operation, self.link.repeat(count, &[], ask));
         let (value, left): (Option<Vec<u8>>, i64) = sent.await?.answer;
         let left = match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
@@ -254,6 +261,11 @@ impl KeyValue for ConnectRedis {
     }
 
     async fn clear(&self) -> Result<u64> {
+        if !self.link.is_cluster() {
+            // What the primary lacks, and not another server, is cleared.
+            let write = Keys::new(&self.prefix).harmless_write();
+            self.send::<u64>("clear", &write).await?;
+        }
         let names = self.names("clear").await?;
         let removed: Vec<bool> = stream::iter(names)
             .map(|name| async move { self.remove(&name).await })

@@ -1,10 +1,16 @@
 //! The scripts. Each is one atomic step.
+//!
+//! One that finds no record writes what changes nothing all the same: a replica refuses that, and so
+//! its answer never passes for the primary's. Where one leaves a record as it is, the store reads it
+//! next, with such a write.
 
 use redis::Script;
 
 /// KEYS: the record. ARGV: the value it must have, the new one, seconds to live (0 for ever).
 const SWAP: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local found = redis.call('GET', KEYS[1])
+if not found then redis.call('DEL', KEYS[1]) end
+if found ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then
     redis.call('SET', KEYS[1], ARGV[2])
 else
@@ -16,7 +22,10 @@ return 1
 /// KEYS: the record. ARGV: seconds to live (0 for ever). Never shortens.
 const EXTEND: &str = r"
 local left = redis.call('PTTL', KEYS[1])
-if left == -2 then return 0 end
+if left == -2 then
+    redis.call('PERSIST', KEYS[1])
+    return 0
+end
 if left >= 0 and ARGV[1] == '0' then
     redis.call('PERSIST', KEYS[1])
 elseif left >= 0 and left < ARGV[1] * 1000 then
@@ -27,21 +36,29 @@ return 1
 
 /// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever). Answers
 /// with -1 if there is something under the new name.
+///
+/// What a script has written stays when it fails. So each command that the user may not run fails
+/// before the record is gone: the first `DEL` finds nothing.
 const RENAME: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local found = redis.call('GET', KEYS[1])
+if not found then redis.call('DEL', KEYS[1]) end
+if found ~= ARGV[1] then return 0 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return -1 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[2])
 if ARGV[3] == '0' then
     redis.call('SET', KEYS[2], ARGV[2])
 else
     redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 end
+redis.call('DEL', KEYS[1])
 return 1
 ";
 
 /// KEYS: the record. ARGV: the value it must have.
 const TAKE: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local found = redis.call('GET', KEYS[1])
+if not found then redis.call('DEL', KEYS[1]) end
+if found ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 ";
 
