@@ -125,7 +125,8 @@ impl Carrier for Saves {
         }
         let ids: Vec<SessionId> = items.iter().map(|item| item.id.clone()).collect();
         let stamps = || commands.sql.stamps(&ids);
-        let rows = commands.fetch("save", stamps).await?;
+        let rows = commands.fetch_from_writable("save", ids.len(), stamps);
+        let rows = rows.await?;
         let found = in_order(ids.iter(), &rows, |row| stamp(row, 1));
         let drafts = items.iter().map(|item| &item.draft);
         Ok(Saved::of_batch(drafts, found, matched, before))
@@ -149,7 +150,8 @@ impl Carrier for Touches {
             return Ok(items.iter().map(|_| Ok(None)).collect());
         }
         let ids: Vec<SessionId> = items.iter().map(|item| item.id.clone()).collect();
-        let rows = commands.fetch("touch", || commands.sql.ttls(&ids)).await?;
+        let (ttls, wanted) = (|| commands.sql.ttls(&ids), matched as usize);
+        let rows = commands.fetch_from_writable("touch", wanted, ttls).await?;
         Ok(in_order(ids.iter(), &rows, |row| ttl(row, 1)))
     }
 }
@@ -209,7 +211,7 @@ impl Destroys {
             self.returning.store(false, Ordering::Relaxed);
         }
         let find = || sql.destroy(&sql.find, item);
-        let rows = commands.fetch("destroy", find).await?;
+        let rows = commands.fetch_from_writable("destroy", 1, find).await?;
         if let Some(row) = rows.first() {
             let statement = || sql.destroy(&sql.destroy, item);
             let sent = commands.execute("destroy", statement).await?;

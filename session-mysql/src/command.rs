@@ -11,13 +11,13 @@ use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Executor, MySql};
 
-use crate::connection::Connections;
+use crate::connection::{Connections, InUse};
 use crate::error::{
     Target, has_no_room_to_prepare, is_broken, is_duplicate, is_forbidden, is_lost, is_syntax,
     is_worth_repeating,
 };
 use crate::row::{id_bytes, stamp};
-use crate::schema::Statements;
+use crate::schema::{Statements, probe};
 
 /// How often a statement is tried that fails for a reason that passes.
 const ATTEMPTS: u32 = 5;
@@ -46,14 +46,26 @@ pub(crate) struct Failure {
     error: sqlx::Error,
     /// Whether what was sent may have been done.
     may_be_done: bool,
+    /// Whether there was no connection to send anything on. That says nothing of others.
+    is_unconnected: bool,
 }
 
 impl Failure {
     /// What was sent has failed, or its answer is lost. A server that answers with an error (a
     /// deadlock, a lock that took too long) has rolled the statement back.
     pub(crate) fn after_sending(error: sqlx::Error) -> Self {
-        let may_be_done = is_lost(&error);
-        Self { error, may_be_done }
+        Self {
+            may_be_done: is_lost(&error),
+            ..Self::from(error)
+        }
+    }
+
+    /// No connection could be made.
+    pub(crate) fn unconnected(error: sqlx::Error) -> Self {
+        Self {
+            is_unconnected: true,
+            ..Self::from(error)
+        }
     }
 }
 
@@ -63,6 +75,7 @@ impl From<sqlx::Error> for Failure {
         Self {
             error,
             may_be_done: false,
+            is_unconnected: false,
         }
     }
 }
@@ -92,19 +105,15 @@ impl<S> Commands<S> {
             let mut attempt = 1;
             let mut before = false;
             loop {
-                let Failure { error, may_be_done } = match work(before).await {
+                let failure = match work(before).await {
                     Ok(done) => return Ok(done),
                     Err(failure) => failure,
                 };
-                if has_no_room_to_prepare(&error) {
-                    self.connections.keep_nothing_prepared();
-                } else if is_broken(&error) {
-                    self.connections.discard();
+                self.drop_connections_after(&failure);
+                if attempt >= ATTEMPTS || !is_worth_repeating(&failure.error) {
+                    return Err(self.target.error(operation, &failure.error));
                 }
-                if attempt >= ATTEMPTS || !is_worth_repeating(&error) {
-                    return Err(self.target.error(operation, &error));
-                }
-                before |= may_be_done;
+                before |= failure.may_be_done;
                 BACKOFF.wait(attempt).await;
                 attempt += 1;
             }
@@ -120,6 +129,19 @@ impl<S> Commands<S> {
         }
     }
 
+    fn drop_connections_after(&self, failure: &Failure) {
+        if has_no_room_to_prepare(&failure.error) {
+            self.connections.keep_nothing_prepared();
+        } else if is_broken(&failure.error) && !failure.is_unconnected {
+            self.connections.discard();
+        }
+    }
+
+    pub(crate) async fn connection(&self) -> Result<InUse, Failure> {
+        let connection = self.connections.acquire().await;
+        connection.map_err(Failure::unconnected)
+    }
+
     /// Sends a statement. `None` is the server's refusal, if it is the `expected` one.
     async fn send<T>(
         &self,
@@ -128,14 +150,12 @@ impl<S> Commands<S> {
         exchange: Exchange<T>,
         expected: fn(&sqlx::Error) -> bool,
     ) -> Result<Sent<Option<T>>> {
-        let (statement, connections) = (&statement, &self.connections);
+        let statement = &statement;
         self.run(operation, |before| async move {
-            let mut connection = connections.acquire().await?;
+            let mut connection = self.connection().await?;
             let statement = statement().persistent(connection.is_persistent);
             let done = exchange(connection.get(), statement).await;
-            if !done.as_ref().is_err_and(is_broken) {
-                connection.release();
-            }
+            put_back(connection, &done);
             let answer = match done {
                 Ok(answer) => Some(answer),
                 Err(error) if expected(&error) => None,
@@ -159,6 +179,46 @@ impl<S> Commands<S> {
             |_| false,
         );
         Ok(sent.await?.answer.unwrap_or_default())
+    }
+
+    /// The rows that a statement gives which changes nothing, from a server that takes writes if they
+    /// are fewer than `wanted`.
+    ///
+    /// A server that was demoted goes on answering reads, and lacks what was written since. So where
+    /// rows are missing it is told to write on the same connection: it refuses, and another is asked.
+    pub(crate) async fn fetch_from_writable(
+        &self,
+        operation: &'static str,
+        wanted: usize,
+        statement: impl Fn() -> Bound,
+    ) -> Result<Vec<MySqlRow>> {
+        let statement = &statement;
+        let fetch = self.run(operation, |_| async move {
+            let mut connection = self.connection().await?;
+            let keeps = connection.is_persistent;
+            let statement = statement().persistent(keeps);
+            let asked = async {
+                let rows = connection.get().fetch_all(statement).await?;
+                if rows.len() < wanted {
+                    self.probe(connection.get(), keeps).await?;
+                }
+                Ok(rows)
+            };
+            let rows = asked.await;
+            put_back(connection, &rows);
+            Ok(rows?)
+        });
+        fetch.await
+    }
+
+    /// Fails if the server at the end of `connection` takes no writes.
+    pub(crate) async fn probe(
+        &self,
+        connection: &mut MySqlConnection,
+        keeps: bool,
+    ) -> sqlx::Result<()> {
+        let probe = probe(&self.target.table).persistent(keeps);
+        connection.execute(probe).await.map(drop)
     }
 
     /// The rows that a statement has deleted; `None` if the server can't parse it.
@@ -222,6 +282,14 @@ impl<S> Commands<S> {
     }
 }
 
+/// Lets others use a connection that has given an answer, if there is more to be expected of it.
+pub(crate) fn put_back<T>(connection: InUse, answer: &sqlx::Result<T>) {
+    match answer {
+        Err(error) if is_broken(error) => connection.close(),
+        _ => connection.release(),
+    }
+}
+
 /// What is left of the time of a call for this layer: a little less than for those above it, so that
 /// this one says where the answer was missing.
 pub(crate) fn limit(timeout: Duration) -> Duration {
@@ -235,9 +303,8 @@ impl Commands {
         operation: &'static str,
         id: &SessionId,
     ) -> Result<Option<Stamp>> {
-        let rows = self
-            .fetch(operation, || self.sql.stamps(std::slice::from_ref(id)))
-            .await?;
+        let stamps = || self.sql.stamps(std::slice::from_ref(id));
+        let rows = self.fetch_from_writable(operation, 1, stamps).await?;
         rows.first().map(|row| stamp(row, 1)).transpose()
     }
 

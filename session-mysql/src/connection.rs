@@ -61,6 +61,9 @@ struct State {
     parked: Vec<Parked>,
     /// Connections that were made before the last one of another generation are of no use.
     generation: u64,
+    /// When the first call began that was given up unanswered, of those that nothing was done about
+    /// yet.
+    silent_since: Option<Instant>,
     /// How many permits are withheld, for the server has refused so many connections.
     withheld: usize,
     refused: Option<Instant>,
@@ -97,8 +100,15 @@ pub(crate) struct InUse {
     connection: Open,
     /// Whether the server may keep prepared statements of it.
     pub(crate) is_persistent: bool,
-    shared: Arc<Shared>,
+    call: Call,
     permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a connection is in use for. Dropped before it is over, its caller has given up.
+struct Call {
+    shared: Arc<Shared>,
+    began: Instant,
+    is_over: bool,
 }
 
 impl Connections {
@@ -153,7 +163,7 @@ impl Connections {
             return Ok(InUse {
                 connection,
                 is_persistent,
-                shared: Arc::clone(shared),
+                call: Call::begin(shared),
                 permit,
             });
         }
@@ -174,15 +184,7 @@ impl Connections {
     /// Closes those that were not used since `began`, when something was sent that was not answered:
     /// they may be as silent.
     pub(crate) fn discard_unused_since(&self, began: Instant) {
-        let mut state = self.0.state();
-        let silent: Vec<Parked> = state
-            .parked
-            .extract_if(.., |parked| parked.since < began)
-            .collect();
-        drop(state);
-        silent
-            .into_iter()
-            .for_each(|parked| parked.connection.close());
+        self.0.discard_unused_since(began);
     }
 
     /// The server has no room for another prepared statement: those of this store go, with their
@@ -235,6 +237,31 @@ impl Shared {
             .into_iter()
             .for_each(|parked| parked.connection.close());
         answer
+    }
+
+    fn discard_unused_since(&self, began: Instant) {
+        let mut state = self.state();
+        let silent: Vec<Parked> = state
+            .parked
+            .extract_if(.., |parked| parked.since < began)
+            .collect();
+        drop(state);
+        silent
+            .into_iter()
+            .for_each(|parked| parked.connection.close());
+    }
+
+    /// A caller has gone away without an answer. One who gave up early proves nothing; several do
+    /// who have waited for long together.
+    fn gave_up(&self, began: Instant) {
+        let mut state = self.state();
+        let since = *state.silent_since.get_or_insert(began);
+        if since.elapsed() < self.patience / 2 {
+            return;
+        }
+        state.silent_since = None;
+        drop(state);
+        self.discard_unused_since(since);
     }
 
     async fn connect(&self, generation: u64) -> sqlx::Result<Open> {
@@ -296,13 +323,37 @@ impl InUse {
     pub(crate) fn release(self) {
         let Self {
             connection,
-            shared,
+            mut call,
             permit,
             ..
         } = self;
-        shared.put(connection);
+        call.is_over = true;
+        call.shared.put(connection);
         // Now the next caller finds it.
         drop(permit);
+    }
+
+    /// It can serve nobody else, but has answered or has broken: of others that says nothing.
+    pub(crate) fn close(mut self) {
+        self.call.is_over = true;
+    }
+}
+
+impl Call {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            began: Instant::now(),
+            is_over: false,
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.shared.gave_up(self.began);
+        }
     }
 }
 

@@ -114,8 +114,9 @@ impl SessionDirectory for MysqlStore {
 }
 
 impl Commands {
+    /// The ids that `statement` gives. That there is none is the word of a server that takes writes.
     async fn ids(&self, operation: &'static str, statement: impl Fn() -> Bound) -> Result<Vec<Id>> {
-        let rows = self.fetch(operation, statement).await?;
+        let rows = self.fetch_from_writable(operation, 1, statement).await?;
         rows.iter().map(|row| column(row, 0)).collect()
     }
 

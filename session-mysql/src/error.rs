@@ -132,7 +132,8 @@ impl Target {
             1054 | 1136 | 1364 => {
                 wrong(format!("the table {table} has other columns than sessions need").into())
             }
-            1264 | 1265 | 1366 | 1406 | 3988 => wrong(
+            // From 3140 on, what the parser of a JSON column refuses, or a check.
+            1264 | 1265 | 1366 | 1406 | 3988 | 3140 | 3141 | 3151 | 3157 | 3819 | 4025 => wrong(
                 format!(
                     "a column of the table {table} can't hold a session's value; nothing was \
                      written"
@@ -352,6 +353,8 @@ mod tests {
             (1047, "WSREP has not yet prepared node", Kind::Unavailable),
             (3572, "locks could not be acquired", Kind::Unavailable),
             (1406, "data too long", Kind::Misconfigured),
+            (3140, "invalid JSON text", Kind::Misconfigured),
+            (4025, "MariaDB: a check failed", Kind::Misconfigured),
             (1366, "incorrect string value", Kind::Misconfigured),
             (1062, "duplicate entry", Kind::Store),
             (1064, "syntax", Kind::Store),

@@ -46,12 +46,12 @@
 //! |---|---|
 //! | load | 1 |
 //! | create | 1; 3 if the id is taken, by a live session or an expired one |
-//! | save | 1; 2 if nothing was written, to say why |
+//! | save | 1; 2 if nothing was written, to say why; 3 if there is no such session |
 //! | touch | 2; 1 if there is no such session |
-//! | destroy | 1 on MariaDB, by `DELETE … RETURNING`; 2 on MySQL, which can't return what it deletes |
+//! | destroy | 1 on MariaDB, by `DELETE … RETURNING`; 2 on MySQL, which can't return what it deletes, or if there is no such session |
 //! | `owned_by`, `list` | 1 a page |
-//! | `reap` | 1 to find sessions, and a transaction of 5 for each 128 of them |
-//! | `destroy_owned_by` | 6 for each 128 sessions; 1 if there are none |
+//! | `reap` | 1 to find sessions, and a transaction of 5 for each 128 of them; 2 if there are none |
+//! | `destroy_owned_by` | 6 for each 128 sessions, and 2 to find that there are no more |
 //!
 //! When there are many callers, operations of one kind that queue while others are in flight are
 //! sent as one statement of up to 128 sessions, or for destroys one transaction of 5 round trips;
@@ -92,9 +92,10 @@
 //! * After an answer that says that the server is read-only, stops, or is not the one that the
 //!   statement was prepared on (1290, 1792, 1836, 1053, 1047, 1243 and others), no connection is
 //!   used again that was made before it. A load on a server that was demoted is answered by it
-//!   until a write finds out, or 30 minutes have passed.
+//!   until a write finds out, or 30 minutes have passed. Other operations that find no row send a
+//!   `DELETE` that matches nothing on the same connection: a server that was demoted refuses it.
 //! * After a call without an answer in time, its connection is closed, and so are those that were
-//!   not used since it began.
+//!   not used since it began; so too after two fifths of the time if its caller gives up earlier.
 //! * Where `max_prepared_stmt_count` leaves no room (1461), statements are not kept prepared for a
 //!   minute, which costs one round trip for each.
 //!

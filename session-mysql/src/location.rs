@@ -28,12 +28,18 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
             "a MySQL URL begins with mysql:// or mariadb://",
         ));
     }
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    if query.contains('@') {
+        return Err(Error::misconfigured(
+            "the MySQL URL has an @ after the first ?. What is there is not shown, for it may be a \
+             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+        ));
+    }
     if url.contains('#') {
         return Err(Error::misconfigured(
             "a MySQL URL has no part after a #: in a user name, password or path it is written %23",
         ));
     }
-    let query = url.split_once('?').map_or("", |(_, query)| query);
     let mut seen = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let Some(known) = OPTIONS.iter().find(|names| names.contains(&&*name)) else {

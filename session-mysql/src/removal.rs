@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use session_core::{Ended, Result, Stamp};
 use sqlx::mysql::MySqlRow;
-use sqlx::{Connection, Executor, Row};
+use sqlx::{Connection, Executor, MySqlConnection, Row};
 
 use crate::command::{Bound, Commands, Failure};
 use crate::row::{column, ended, id, parsed_id, stamp};
@@ -92,14 +92,29 @@ impl Commands {
     }
 
     async fn transact(&self, removal: &Removal, before: bool) -> Result<Removed, Failure> {
+        let mut in_use = self.connection().await?;
+        let keeps = in_use.is_persistent;
+        let removed = self.transact_on(in_use.get(), keeps, removal, before).await;
+        match removed {
+            Ok(_) => in_use.release(),
+            // Its transaction may not be over.
+            Err(_) => in_use.close(),
+        }
+        removed
+    }
+
+    async fn transact_on(
+        &self,
+        connection: &mut MySqlConnection,
+        keeps: bool,
+        removal: &Removal,
+        before: bool,
+    ) -> Result<Removed, Failure> {
         let Removal {
             lock,
             ids,
             condition,
         } = removal;
-        let mut in_use = self.connections.acquire().await?;
-        let keeps = in_use.is_persistent;
-        let connection = in_use.get();
         // Otherwise ids that have gone meanwhile would lock the gaps they left.
         connection
             .execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -115,12 +130,14 @@ impl Commands {
         removed.rows = locked.fetch_all(&mut *transaction).await?;
         removed.rows.retain(|row| condition.holds(row));
         let locked: Vec<&[u8]> = first_columns(&removed.rows)?;
-        if !locked.is_empty() {
+        if locked.is_empty() {
+            // A server that was demoted finds nothing of what was written since.
+            self.probe(&mut transaction, keeps).await?;
+        } else {
             let delete = with_ids(&self.sql.delete, &locked).persistent(keeps);
             delete.execute(&mut *transaction).await?;
         }
         transaction.commit().await.map_err(Failure::after_sending)?;
-        in_use.release();
         Ok(removed)
     }
 }

@@ -163,6 +163,9 @@ const PRESENT: &str = "SELECT `id` FROM {table} WHERE `id` IN ({ids})";
 /// Binds: the ids.
 const DELETE: &str = "DELETE FROM {table} WHERE `id` IN ({ids})";
 
+/// Changes nothing. A server that takes no writes refuses it before it looks for rows.
+const PROBE: &str = "DELETE FROM {table} WHERE FALSE";
+
 /// Binds: the most rows. `TRUNCATE` would need the right to drop the table.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
 
@@ -330,6 +333,11 @@ impl Statements {
     }
 }
 
+/// A statement on `table` that changes nothing, and that only a server which takes writes carries out.
+pub(crate) fn probe(table: &str) -> Bound {
+    sqlx::query(AssertSqlSafe(PROBE.replace("{table}", &quoted(table))))
+}
+
 /// An identifier in quotes, whatever it is made of.
 pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -337,6 +345,8 @@ pub(crate) fn quoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{Execute, MySql};
+
     use super::*;
 
     #[test]
@@ -344,6 +354,11 @@ mod tests {
         assert_eq!(quoted("a`; DROP TABLE b; --"), "`a``; DROP TABLE b; --`");
         let odd = Statements::new("{ids}{live}");
         assert!(odd.count.0.contains("`{ids}{live}`"), "{}", odd.count.0);
+        let probe = probe("a`b");
+        assert_eq!(
+            Execute::<MySql>::sql(probe).as_str(),
+            "DELETE FROM `a``b` WHERE FALSE"
+        );
     }
 
     /// The layout, to the letter: whoever changes it gives it another version.

@@ -6,6 +6,7 @@ mod destroy;
 mod endings;
 mod few_connections;
 mod foreign_tables;
+mod json_column;
 mod lost;
 mod modes;
 mod operations;

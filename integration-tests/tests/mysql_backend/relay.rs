@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use session_mysql::sqlx::mysql::MySqlConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,8 @@ const QUERY: u8 = 0x03;
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 
+/// A server can't parse the statement.
+const SYNTAX: u16 = 1064;
 /// In the place of an error: no answer.
 const SWALLOW: u16 = 0;
 
@@ -26,13 +28,19 @@ struct Shared {
     target: Mutex<String>,
     made: AtomicUsize,
     refusal: Mutex<Refusal>,
+    /// Whether the server is to seem one that does not know `DELETE … RETURNING`, as MySQL.
+    is_mysql: AtomicBool,
+    /// Whether new connections are closed at once.
+    is_closed: AtomicBool,
 }
 
-/// Connections that were made before `until` get the error `number` as the answer to everything.
+/// Connections that were made before `until` get the error `number` as the answer to everything with
+/// this word.
 #[derive(Clone, Copy, Default)]
 struct Refusal {
     until: usize,
     number: u16,
+    word: &'static str,
 }
 
 /// Where the shared server is.
@@ -49,10 +57,15 @@ impl Relay {
             target: Mutex::new(target.to_owned()),
             made: AtomicUsize::new(0),
             refusal: Mutex::default(),
+            is_mysql: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
         });
         let of_all = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if of_all.is_closed.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let number = of_all.made.fetch_add(1, Ordering::SeqCst);
                 let shared = Arc::clone(&of_all);
                 tokio::spawn(async move {
@@ -77,8 +90,27 @@ impl Relay {
 
     /// The connections there are get an error as the answer to everything; new ones do not.
     pub(crate) fn refuse(&self, number: u16) {
+        self.refuse_statements(number, "");
+    }
+
+    /// The same for statements with this word that were not sent before.
+    pub(crate) fn refuse_statements(&self, number: u16, word: &'static str) {
         let until = self.made();
-        *self.shared.refusal.lock().expect("whole") = Refusal { until, number };
+        *self.shared.refusal.lock().expect("whole") = Refusal {
+            until,
+            number,
+            word,
+        };
+    }
+
+    /// The server seems to be MySQL, or what it is.
+    pub(crate) fn seem_mysql(&self, is_mysql: bool) {
+        self.shared.is_mysql.store(is_mysql, Ordering::SeqCst);
+    }
+
+    /// New connections are closed at once. Those there are stay.
+    pub(crate) fn close(&self) {
+        self.shared.is_closed.store(true, Ordering::SeqCst);
     }
 
     /// The connections there are swallow everything; new ones do not.
@@ -93,9 +125,14 @@ impl Relay {
 }
 
 impl Shared {
-    fn refusal(&self, connection: usize) -> Option<u16> {
+    fn refusal(&self, connection: usize, question: &[u8]) -> Option<u16> {
+        let question = String::from_utf8_lossy(question);
+        if self.is_mysql.load(Ordering::SeqCst) && question.contains("RETURNING") {
+            return Some(SYNTAX);
+        }
         let refusal = *self.refusal.lock().expect("whole");
-        (connection < refusal.until).then_some(refusal.number)
+        let is_refused = connection < refusal.until && question.contains(refusal.word);
+        is_refused.then_some(refusal.number)
     }
 
     async fn pass_on(&self, mut client: TcpStream, connection: usize) -> std::io::Result<()> {
@@ -109,7 +146,7 @@ impl Shared {
                     if question.is_empty() {
                         return Ok(());
                     }
-                    match self.refusal(connection) {
+                    match self.refusal(connection, question) {
                         None => server.write_all(question).await?,
                         Some(SWALLOW) => {}
                         Some(number) => client.write_all(&refusals(question, number)).await?,

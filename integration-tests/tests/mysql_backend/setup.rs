@@ -60,6 +60,18 @@ async fn misspelled_and_wrong_options_of_a_url_are_named() {
             "mysq://nobody-known:hunter2@127.0.0.1:1/x".to_owned(),
             "mysql://",
         ),
+        (
+            "mysql://u:ab?hunter2=x@127.0.0.1:1/x".to_owned(),
+            "part of a password",
+        ),
+        (
+            "mysql://u:ab?ssl-ca=hunter2@127.0.0.1:1/x".to_owned(),
+            "part of a password",
+        ),
+        (
+            "mysql://u:ab?c#hunter2@127.0.0.1:1/x".to_owned(),
+            "part of a password",
+        ),
     ] {
         let (kind, message) = refused(&url).await;
         assert_eq!(kind, ErrorKind::Misconfigured, "{message}");

@@ -1,17 +1,20 @@
 //! Connections that lead to a server which is not the right one any more: demoted, read-only or
 //! shutting down. The store drops them and goes on with new ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use integration_tests::servers::{self, Kind, Private};
-use session_core::{ErrorKind, SessionStore};
+use session_core::{
+    Draft, ErrorKind, Lifetime, Result, SessionDirectory, SessionId, SessionStore, Version,
+};
 use session_mysql::express::{Express, ExpressStore};
 use session_mysql::sqlx::{self, AssertSqlSafe, MySqlPool};
-use session_mysql::{MysqlStore, schema};
+use session_mysql::{MysqlStore, MysqlStoreBuilder, schema};
 
-use crate::operations::{ANY, OWNED, call};
+use crate::operations::{ANY, OWNED, call, draft, session};
 use crate::relay::{Relay, address};
-use crate::{drop_table, id, store, table, url};
+use crate::{drop_table, id, pool, store, table, url};
 
 /// What servers say that stop, serve no writes or are not ready to.
 const WRONG: [u16; 12] = [
@@ -82,61 +85,256 @@ async fn prepare(server: &Private, name: &str) {
     }
 }
 
-/// As after a failover: the old primary is read-only, and the address leads to the new one.
+/// A failover: the old primary is read-only and goes on answering, and the address leads to the new
+/// one.
+struct Failover {
+    old: Private,
+    new: Private,
+    table: String,
+    relay: Relay,
+    admin: MySqlPool,
+}
+
+impl Failover {
+    async fn start() -> Self {
+        let (old, new) = (own_server(&[]), own_server(&[]));
+        let table = table();
+        prepare(&old, &table).await;
+        prepare(&new, &table).await;
+        let relay = Relay::to(&at(&old)).await;
+        let admin = MySqlPool::connect(&old.url).await.expect("up");
+        Self {
+            old,
+            new,
+            table,
+            relay,
+            admin,
+        }
+    }
+
+    fn far(&self) -> String {
+        self.relay.url("app", "test")
+    }
+
+    fn builder(&self) -> MysqlStoreBuilder {
+        MysqlStore::builder().table(&self.table)
+    }
+
+    async fn express(url: &str) -> ExpressStore {
+        let builder = ExpressStore::builder(Express::new("secret")).table("visits");
+        builder.connect(url).await.expect("up")
+    }
+
+    /// The address leads to the old one, which takes writes.
+    async fn undo(&self) {
+        self.admin("SET GLOBAL read_only = 0").await;
+        self.relay.switch(&at(&self.old));
+        // The connections there are lead to the new one still: they go by being refused.
+        self.relay.refuse(1053);
+    }
+
+    /// It happens while `far` has a connection to the old one, which knows of no session.
+    async fn happen(&self, far: &dyn SessionStore) {
+        self.undo().await;
+        assert_eq!(far.load(&id()).await.expect("up"), None);
+        self.admin(&format!("DELETE FROM `{}`", self.table)).await;
+        self.admin("DELETE FROM visits").await;
+        self.admin("SET GLOBAL read_only = 1").await;
+        self.relay.switch(&at(&self.new));
+    }
+
+    async fn admin(&self, statement: &str) {
+        let statement = AssertSqlSafe(statement.to_owned());
+        let done = sqlx::raw_sql(statement).execute(&self.admin).await;
+        done.expect("root may");
+    }
+}
+
+fn at(server: &Private) -> String {
+    format!("127.0.0.1:{}", server.port)
+}
+
+/// Nothing but a write tells that a server was demoted, and it lacks the sessions that were made
+/// since: an operation that finds none there must not take its word.
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_follow_an_address_from_a_read_only_server_to_the_writable_one() {
     if servers::is_skipped(Kind::Mysql) {
         return;
     }
-    let (old, new) = (own_server(&[]), own_server(&[]));
-    let name = table();
-    prepare(&old, &name).await;
-    prepare(&new, &name).await;
-    let [old_address, new_address] = [&old, &new].map(|one| format!("127.0.0.1:{}", one.port));
-    let relay = Relay::to(&old_address).await;
-    let url = relay.url("app", "test");
-    let native = MysqlStore::builder().table(&name);
-    let native = native.connect(&url).await.expect("up");
-    let express = ExpressStore::builder(Express::new("secret")).table("visits");
-    let express = express.connect(&url).await.expect("up");
-    let near = MysqlStore::builder().table(&name);
-    let near = near.connect(&new.url).await.expect("up");
-    let near_express = ExpressStore::builder(Express::new("secret")).table("visits");
-    let near_express = near_express.connect(&new.url).await.expect("up");
-    let admin = MySqlPool::connect(&old.url).await.expect("up");
-    for operation in ["create", "save", "touch", "destroy", "destroy_owned_by"] {
-        let pairs: [(&dyn SessionStore, &dyn SessionStore); 2] =
-            [(&native, &near), (&express, &near_express)];
-        for (far, near) in pairs {
-            // The others of Express' layout read first, which the old server does: it is not known
-            // to be the wrong one until something is written.
-            if far.capabilities().plain_ids && !["create", "save"].contains(&operation) {
-                continue;
+    let stage = Failover::start().await;
+    let near = stage.builder().connect(&stage.new.url).await.expect("up");
+    let near_express = Failover::express(&stage.new.url).await;
+    for is_mysql in [false, true] {
+        stage.relay.seem_mysql(is_mysql);
+        stage.undo().await;
+        let native = stage.builder().connect(&stage.far()).await.expect("up");
+        let express = Failover::express(&stage.far()).await;
+        let pairs: [(&str, &dyn SessionStore, &dyn SessionStore); 2] = [
+            ("native", &native, &near),
+            ("express", &express, &near_express),
+        ];
+        for (layout, far, near) in pairs {
+            for operation in WRITES {
+                if layout == "express" && operation == "destroy_owned_by" {
+                    continue;
+                }
+                stage.happen(far).await;
+                let done = write(operation, far, near).await;
+                done.unwrap_or_else(|error| panic!("{layout}, {is_mysql}: {operation}: {error}"));
             }
-            // A connection to the old one, which is told to be read-only afterwards.
-            relay.switch(&old_address);
-            set_read_only(&admin, false).await;
-            // The connections there are lead to the new one still: they go by being refused.
-            relay.refuse(1053);
-            call("create", far, far).await.expect("it is writable");
-            set_read_only(&admin, true).await;
-            relay.switch(&new_address);
-            let done = call(operation, far, near).await;
-            done.unwrap_or_else(|error| panic!("{operation}: {error}"));
         }
+        stage.happen(&native).await;
+        reaps(&native, &near).await;
     }
     // Where no server is the right one, the answer is temporary and names the cause.
-    relay.switch(&old_address);
-    relay.refuse(1053);
-    let error = call("create", &native, &near).await.expect_err("read-only");
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(error.to_string().contains("read-only"), "{error}");
+    stage.undo().await;
+    let far = stage.builder().connect(&stage.far()).await.expect("up");
+    stage.happen(&far).await;
+    stage.relay.switch(&at(&stage.old));
+    for error in [
+        far.create(&id(), &draft()).await.expect_err("read-only"),
+        far.destroy(&id(), None).await.expect_err("read-only"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("read-only"), "{error}");
+    }
 }
 
-async fn set_read_only(admin: &MySqlPool, is_read_only: bool) {
-    let set = format!("SET GLOBAL read_only = {}", u8::from(is_read_only));
-    let done = sqlx::raw_sql(AssertSqlSafe(set)).execute(admin).await;
-    done.expect("root may");
+/// Operations that change something, and those about one version by its stamp alone.
+const WRITES: [&str; 7] = [
+    "create",
+    "save",
+    "touch",
+    "destroy",
+    "destroy_owned_by",
+    "save version",
+    "destroy version",
+];
+
+async fn write(operation: &str, far: &dyn SessionStore, near: &dyn SessionStore) -> Result<()> {
+    let Some(operation) = operation.strip_suffix(" version") else {
+        return call(operation, far, near).await;
+    };
+    let (id, version) = session(near, false).await;
+    let version = Version::new(version.stamp());
+    if operation == "save" {
+        let saved = far.save(&id, &draft(), &version).await?;
+        assert!(saved.is_done(), "{saved:?}");
+    } else {
+        assert!(far.destroy(&id, Some(&version)).await?.is_some());
+        assert_eq!(near.load(&id).await?, None);
+    }
+    Ok(())
+}
+
+async fn reaps(far: &MysqlStore, near: &MysqlStore) {
+    let brief = Draft::new("{}", Lifetime::idle(Duration::from_millis(1)));
+    let created = near.create(&id(), &brief).await.expect("up");
+    assert!(created.is_done());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(far.reap(10).await.expect("up").len(), 1);
+}
+
+/// The same for sessions that end together, in one transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_are_destroyed_together_are_looked_for_on_the_writable_server() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let stage = Failover::start().await;
+    let near = stage.builder().connect(&stage.new.url).await.expect("up");
+    let far = stage.builder().connections(1);
+    let far = far.connect(&stage.far()).await.expect("up");
+    let (first, _) = session(&far, false).await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(session(&near, false).await.0);
+    }
+    stage.relay.switch(&at(&stage.new));
+    let lock = format!("SELECT id FROM `{}` FOR UPDATE", stage.table);
+    let mut holds = stage.admin.begin().await.expect("begun");
+    let locked = sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut *holds)
+        .await;
+    locked.expect("locked");
+    let destroy = |id: SessionId| {
+        let far = far.clone();
+        tokio::spawn(async move { far.destroy(&id, None).await })
+    };
+    // It holds the only connection, so the others go together once it has ended.
+    let mut tasks = vec![destroy(first)];
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    tasks.extend(ids.into_iter().map(destroy));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stage.relay.refuse_statements(1290, "DELETE");
+    holds.commit().await.expect("released");
+    for task in tasks {
+        let ended = task.await.expect("no panic").expect("up");
+        assert!(ended.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_stay_when_another_can_not_be_made() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let name = table();
+    let near = store(&name).await;
+    let relay = Relay::to(&address()).await;
+    let far = MysqlStore::builder().table(&name);
+    let far = far.connect(&relay.url("root", "test")).await.expect("up");
+    let (held, version) = session(&near, false).await;
+    let lock = format!("SELECT id FROM `{name}` FOR UPDATE");
+    let mut holds = pool().await.begin().await.expect("begun");
+    let locked = sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut *holds)
+        .await;
+    locked.expect("locked");
+    let save = tokio::spawn({
+        let (far, held) = (far.clone(), held.clone());
+        async move { far.save(&held, &draft(), &version).await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    relay.close();
+    let error = far.load(&held).await.expect_err("no second connection");
+    assert!(error.is_temporary(), "{error}");
+    holds.commit().await.expect("released");
+    let saved = save.await.expect("no panic").expect("up");
+    assert!(saved.is_done());
+    let found = far.load(&held).await.expect("by the connection there is");
+    assert!(found.is_some());
+    drop_table(&name).await;
+}
+
+/// Callers with deadlines of their own, of which none waits for as long as the store would.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_give_up_early_find_silent_connections_out_together() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let name = table();
+    let relay = Relay::to(&address()).await;
+    let far = ExpressStore::builder(Express::new("secret")).table(&name);
+    let far = far.timeout(Duration::from_secs(1));
+    let far = far.connect(&relay.url("root", "test")).await.expect("up");
+    let far = Arc::new(far);
+    let loads = (0..64).map(|_| {
+        let far = Arc::clone(&far);
+        tokio::spawn(async move { far.load(&id()).await })
+    });
+    for load in loads.collect::<Vec<_>>() {
+        load.await.expect("no panic").expect("up");
+    }
+    assert!(relay.made() > 8, "{} connections", relay.made());
+    relay.swallow();
+    let (mut tries, id) = (1, id());
+    let brief = || tokio::time::timeout(Duration::from_millis(200), far.load(&id));
+    while brief().await.is_err() {
+        tries += 1;
+        assert!(tries < 5, "each waits over a silent connection");
+    }
+    drop_table(&name).await;
 }
 
 /// As behind a firewall that has forgotten the connections there are.

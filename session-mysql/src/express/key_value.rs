@@ -125,7 +125,15 @@ impl KeyValue for ExpressMysqlSession {
 
     async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
         let get = || query(&self.commands.sql.get).bind(name);
-        let rows = self.commands.fetch(operation, get).await?;
+        // That a session has gone, or is another version than is to end, is the word of a server
+        // that takes writes; a load is answered by any.
+        let wanted = match operation {
+            "load" => 0,
+            "destroy" => usize::MAX,
+            _ => 1,
+        };
+        let rows = self.commands.fetch_from_writable(operation, wanted, get);
+        let rows = rows.await?;
         rows.first().map(|row| found(row, 0)).transpose()
     }
 
@@ -213,7 +221,8 @@ impl KeyValue for ExpressMysqlSession {
 
     async fn purge(&self, limit: usize) -> Result<()> {
         let expired = || query(&self.commands.sql.expired).bind(limit as u64);
-        let rows = self.commands.fetch("reap", expired).await?;
+        let rows = self.commands.fetch_from_writable("reap", 1, expired);
+        let rows = rows.await?;
         for row in &rows {
             self.make_room("reap", column(row, 0)?).await?;
         }
@@ -225,7 +234,7 @@ impl KeyValue for ExpressMysqlSession {
     }
 
     async fn seal(&self, json: Bytes, _: Option<&Bytes>) -> Result<Bytes> {
-        let value = self.shape.seal(json);
+        let value = self.shape.seal(json)?;
         Error::check_size("record", value.len(), self.max_data)?;
         Ok(value)
     }

@@ -21,11 +21,17 @@
 //! ASCII, with `\u00e9` for `é`. A record that is larger than the column holds is
 //! [`TooLarge`](session_core::Error::TooLarge).
 //!
+//! A column of MySQL's type `JSON` keeps what the server has understood and no text. A value that it
+//! would change is refused when it is saved, by the name of its variable
+//! ([`Error::Value`](session_core::Error::Value)): whole numbers beyond 64 bits, numbers beyond a
+//! double, half surrogate pairs, a key twice in an object, and more than 99 levels.
+//!
 //! One round trip for each operation, and two for a touch; [`session_express::ExpressStore`] names
 //! the exceptions. `reap` removes expired rows a few at a time, by primary key, and reports none; so
 //! does an Express app.
 
 mod builder;
+mod json;
 mod key_value;
 mod schema;
 mod table;

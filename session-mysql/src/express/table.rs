@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
+use super::json;
 use super::schema::Names;
 use crate::schema::quoted;
 use crate::table::{Column, Difference, Table};
@@ -26,6 +27,8 @@ pub(super) struct Shape {
     pub(super) is_ascii: bool,
     /// Whether ids are in a column of bytes.
     pub(super) is_bytes: bool,
+    /// Whether the server parses values, and keeps what it has understood.
+    pub(super) is_parsed: bool,
 }
 
 /// The shape of the table that this crate and express-mysql-session make.
@@ -35,6 +38,7 @@ impl Default for Shape {
             most: MEDIUM,
             is_ascii: false,
             is_bytes: false,
+            is_parsed: false,
         }
     }
 }
@@ -86,16 +90,23 @@ impl Shape {
                 most: usize::try_from(bytes).unwrap_or(usize::MAX),
                 is_ascii: !["", "utf8mb4", "binary"].contains(&&*data.charset),
                 is_bytes: false,
+                is_parsed: kind(data) == "json",
             }),
         }
     }
 
     /// `json`, as it is to be stored.
-    pub(super) fn seal(self, json: Bytes) -> Bytes {
-        match std::str::from_utf8(&json) {
+    ///
+    /// # Errors
+    /// [`Error::Value`](session_core::Error::Value) for a value that the column would change.
+    pub(super) fn seal(self, json: Bytes) -> session_core::Result<Bytes> {
+        if self.is_parsed {
+            json::check(&json)?;
+        }
+        Ok(match std::str::from_utf8(&json) {
             Ok(text) if self.is_ascii && !text.is_ascii() => escaped(text).into(),
             _ => json,
-        }
+        })
     }
 
     /// The JSON that is stored as `value`, as it was before it was written in ASCII.
@@ -188,6 +199,7 @@ mod tests {
         most: MEDIUM,
         is_ascii: true,
         is_bytes: false,
+        is_parsed: false,
     };
 
     #[test]
@@ -198,10 +210,11 @@ mod tests {
             r#"{"é":"🦀 漢字","a":"\\é\"é\\\\é"}"#,
             "\"\u{2028}\u{10ffff}\u{80}\"",
         ] {
-            let sealed = ASCII.seal(Bytes::from(json));
+            let sealed = ASCII.seal(Bytes::from(json)).expect("no JSON column");
             assert!(sealed.is_ascii(), "{sealed:?}");
             assert_eq!(ASCII.open(&sealed), json);
-            assert_eq!(Shape::default().seal(Bytes::from(json)), json);
+            let as_it_is = Shape::default().seal(Bytes::from(json));
+            assert_eq!(as_it_is.expect("no JSON column"), json);
         }
     }
 

@@ -1,0 +1,91 @@
+//! What a column of MySQL's type `JSON` keeps as it was given.
+//!
+//! The server parses what it is given, and stores what it has understood. Every double and every
+//! whole number of 64 bits comes back as it was. (MariaDB's `JSON` is text.)
+
+use bytes::Bytes;
+use session_core::{Data, Error, Result};
+use session_express::check_parsed;
+
+/// How many levels of objects and lists a document has at most. The record is the first.
+const MAX_DEPTH: usize = 100;
+
+/// Refuses a record with a value that the column would change, by the name of its variable.
+pub(super) fn check(record: &Bytes) -> Result<()> {
+    let record = Data::decode(record)?;
+    for (key, value) in record.iter() {
+        let checked = check_parsed(value, MAX_DEPTH - 1, check_whole);
+        checked.map_err(|reason| refused(key, reason))?;
+    }
+    match record.has_unnamed() {
+        true => Err(refused(
+            "\u{fffd}",
+            "the key is half a surrogate pair".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// A larger number would become a double, and the sign of a zero would go.
+fn check_whole(text: &str) -> std::result::Result<(), String> {
+    match text {
+        "-0" => Err("-0 would become 0: write -0.0".to_owned()),
+        _ if text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() => Ok(()),
+        _ => Err(format!(
+            "a whole number is beyond {} and {}",
+            i64::MIN,
+            u64::MAX
+        )),
+    }
+}
+
+fn refused(key: &str, reason: String) -> Error {
+    Error::Value {
+        action: "write",
+        key: key.to_owned(),
+        expected: "value in a JSON column of MySQL",
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_column_would_change_is_refused_by_name() {
+        let levels = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        for (value, is_kept) in [
+            (i64::MIN.to_string(), true),
+            ("-9223372036854775809".to_owned(), false),
+            (u64::MAX.to_string(), true),
+            ("18446744073709551616".to_owned(), false),
+            ("[{\"n\":-18446744073709551615}]".to_owned(), false),
+            ("-0.0".to_owned(), true),
+            ("-0".to_owned(), false),
+            ("1e308".to_owned(), true),
+            ("1e400".to_owned(), false),
+            ("\"\\ud800\"".to_owned(), false),
+            ("{\"a\":1,\"a\":1}".to_owned(), false),
+            (levels(99), true),
+            (levels(100), false),
+        ] {
+            let record = format!("{{\"cookie\":{{}},\"cart\":{value}}}");
+            let error = match check(&record.into()) {
+                Ok(()) => {
+                    assert!(is_kept, "{value}");
+                    continue;
+                }
+                Err(error) => error,
+            };
+            assert!(!is_kept, "{value}: {error}");
+            assert!(matches!(error, Error::Value { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains("\"cart\"") && text.contains("JSON column"),
+                "{text}"
+            );
+        }
+        check(&Bytes::from_static(br#"{"\udfff":1}"#)).expect_err("no key of the column's");
+    }
+}
