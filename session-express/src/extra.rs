@@ -1,27 +1,35 @@
 //! What Express has no room for: the owner, the absolute limit, and when the session began.
 //!
 //! It is kept as one more variable, authenticated by Express' secret: an app that lets its visitors
-//! name variables must not let them name their owner. The code covers the session's id, so that
-//! what one session has is nothing in another.
+//! name variables must not let them name their owner. The code covers a hash of the session's id, so
+//! that what one session has is nothing in another. The hash is kept too: an app that regenerates a
+//! session and copies its variables (passport's `keepSessionInfo`) copies this one, which must not
+//! be taken for one whose secret is gone.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha512;
+use session_core::{Error, Result};
+use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 use crate::secret::Secrets;
 
 /// The key under which is kept what Express has no room for: `{"owner": text, "began": Unix
-/// milliseconds, "absolute": milliseconds, "mac": text}`, each but the last only if there is one.
+/// milliseconds, "absolute": milliseconds, "for": text, "mac": text}`, each but the last two only if
+/// there is one. `for` is a hash of the session's id.
 pub const EXTRA_KEY: &str = "_session-express";
 
 /// What is authenticated begins with it. The hash is another than that of Express' cookies, so no
 /// cookie that an app signs for a visitor is a code.
-const LABEL: &[u8] = b"session-express extra v1\0";
+const LABEL: &[u8] = b"session-express extra v2\0";
 const MAC_BYTES: usize = 24;
+const NAME_BYTES: usize = 16;
+
+const UNAUTHENTIC: &str = "its \"_session-express\" (owner, absolute limit) is authentic by no secret of \
+    Express: a secret may be wrong or have been retired too early (Express::with_previous)";
 
 /// What Express has no room for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,7 +48,49 @@ struct Stored {
     began: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     absolute: Option<u64>,
+    /// A hash of the name of the session that it was written for.
+    r#for: String,
     mac: String,
+}
+
+impl Stored {
+    fn new(extra: &Extra, seal: Seal<'_>) -> Self {
+        let mut stored = Self {
+            owner: extra.owner.clone(),
+            began: extra.began,
+            absolute: extra.absolute,
+            r#for: seal.hashed_name(),
+            mac: String::new(),
+        };
+        stored.mac = stored.mac_by(seal.secrets.first());
+        stored
+    }
+
+    fn mac_by(&self, secret: &[u8]) -> String {
+        let mut mac =
+            Hmac::<Sha512>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        mac.update(LABEL);
+        let mut text = |text: Option<&str>| {
+            let length = text.map_or(u64::MAX, |text| text.len() as u64);
+            mac.update(&length.to_be_bytes());
+            mac.update(text.unwrap_or_default().as_bytes());
+        };
+        text(Some(&self.r#for));
+        text(self.owner.as_deref());
+        for number in [self.began, self.absolute] {
+            mac.update(&[u8::from(number.is_some())]);
+            mac.update(&number.unwrap_or_default().to_be_bytes());
+        }
+        URL_SAFE_NO_PAD.encode(&mac.finalize().into_bytes()[..MAC_BYTES])
+    }
+
+    fn is_authentic(&self, secrets: &Secrets) -> bool {
+        let is_by = |secret| {
+            let mac = self.mac_by(secret);
+            bool::from(mac.as_bytes().ct_eq(self.mac.as_bytes()))
+        };
+        secrets.iter().any(is_by)
+    }
 }
 
 /// Makes and checks the codes of one session.
@@ -56,51 +106,37 @@ impl<'a> Seal<'a> {
         Self { secrets, name }
     }
 
-    fn mac(&self, secret: &[u8], extra: &Extra) -> String {
-        let mut mac =
-            Hmac::<Sha512>::new_from_slice(secret).expect("HMAC takes keys of any length");
-        mac.update(LABEL);
-        let mut text = |text: Option<&str>| {
-            let length = text.map_or(u64::MAX, |text| text.len() as u64);
-            mac.update(&length.to_be_bytes());
-            mac.update(text.unwrap_or_default().as_bytes());
-        };
-        text(Some(self.name));
-        text(extra.owner.as_deref());
-        for number in [extra.began, extra.absolute] {
-            mac.update(&[u8::from(number.is_some())]);
-            mac.update(&number.unwrap_or_default().to_be_bytes());
-        }
-        URL_SAFE_NO_PAD.encode(&mac.finalize().into_bytes()[..MAC_BYTES])
+    fn hashed_name(&self) -> String {
+        let hash = Sha256::digest(self.name);
+        URL_SAFE_NO_PAD.encode(&hash[..NAME_BYTES])
     }
 }
 
 impl Extra {
-    /// What is in this value of [`EXTRA_KEY`], if this library has put it there for this session.
-    pub(crate) fn read(json: &Bytes, seal: Seal<'_>) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(json).ok()?;
-        let extra = Self {
+    /// What is in this value of [`EXTRA_KEY`]: nothing, if this library has put it there for another
+    /// session.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is authentic by none of the secrets. To read it as nothing would end an
+    /// absolute limit and an owner without a word.
+    pub(crate) fn read(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
+        let stored = serde_json::from_slice(json).ok();
+        let stored = stored.filter(|stored: &Stored| stored.is_authentic(seal.secrets));
+        let stored = stored.ok_or_else(|| Error::corrupt(UNAUTHENTIC))?;
+        if stored.r#for != seal.hashed_name() {
+            return Ok(Self::default());
+        }
+        Ok(Self {
             owner: stored.owner,
             began: stored.began,
             absolute: stored.absolute,
-        };
-        let is_by = |secret| {
-            let mac = seal.mac(secret, &extra);
-            bool::from(mac.as_bytes().ct_eq(stored.mac.as_bytes()))
-        };
-        let is_ours = seal.secrets.iter().any(is_by);
-        is_ours.then_some(extra)
+        })
     }
 
     /// The value of [`EXTRA_KEY`] for it.
     pub(crate) fn write(&self, seal: Seal<'_>) -> Option<Bytes> {
-        let stored = Stored {
-            owner: self.owner.clone(),
-            began: self.began,
-            absolute: self.absolute,
-            mac: seal.mac(seal.secrets.first(), self),
-        };
-        serde_json::to_vec(&stored).ok().map(Bytes::from)
+        let stored = serde_json::to_vec(&Stored::new(self, seal));
+        stored.ok().map(Bytes::from)
     }
 
     /// When a session began matters to its absolute limit, and to the age that is shown with an
@@ -122,22 +158,38 @@ mod tests {
         }
     }
 
+    fn is_refused(read: Result<Extra>) -> bool {
+        read.is_err_and(|error| error.to_string().contains("retired too early"))
+    }
+
     #[test]
-    fn what_was_written_for_another_session_or_by_another_hand_is_nothing() {
+    fn what_was_written_for_another_session_is_nothing() {
+        let secrets = Secrets::new("s");
+        let json = ours().write(Seal::new(&secrets, "sid")).expect("JSON");
+        let read = |name| Extra::read(&json, Seal::new(&secrets, name));
+        assert_eq!(read("sid").expect("authentic"), ours());
+        assert_eq!(read("sie").expect("authentic"), Extra::default());
+    }
+
+    #[test]
+    fn what_no_secret_has_authenticated_is_refused() {
         let secrets = Secrets::new("s");
         let seal = Seal::new(&secrets, "sid");
         let json = ours().write(seal).expect("JSON");
-        assert_eq!(Extra::read(&json, seal), Some(ours()));
-        assert_eq!(Extra::read(&json, Seal::new(&secrets, "sie")), None);
-        assert_eq!(
-            Extra::read(&json, Seal::new(&Secrets::new("t"), "sid")),
-            None
-        );
+        assert!(is_refused(Extra::read(
+            &json,
+            Seal::new(&Secrets::new("t"), "sid")
+        )));
         let mut rotated = Secrets::new("t");
         rotated.push("s");
-        assert_eq!(Extra::read(&json, Seal::new(&rotated, "sid")), Some(ours()));
+        let read = Extra::read(&json, Seal::new(&rotated, "sid"));
+        assert_eq!(read.expect("authentic"), ours());
 
         let text = String::from_utf8(json.to_vec()).expect("JSON");
+        let other = ours().write(Seal::new(&secrets, "sie")).expect("JSON");
+        let other = String::from_utf8(other.to_vec()).expect("JSON");
+        let (_, mac) = other.split_once("\"mac\"").expect("there");
+        let (before, _) = text.split_once("\"mac\"").expect("there");
         for forged in [
             text.replace("ann", "bob"),
             text.replace("\"began\":1", "\"began\":2"),
@@ -145,11 +197,14 @@ mod tests {
             text.replace("\"began\":1,", ""),
             text.replace("\"owner\":\"ann\",", ""),
             text.replace(",\"mac\"", ",\"x\":1,\"mac\""),
+            text.replace("\"for\":\"", "\"for\":\"x"),
+            format!("{before}\"mac\"{mac}"),
             r#"{"owner":"ann"}"#.to_owned(),
-            r#"{"owner":"ann","mac":""}"#.to_owned(),
+            r#"{"owner":"ann","for":"","mac":""}"#.to_owned(),
             "null".to_owned(),
         ] {
-            assert_eq!(Extra::read(&forged.into(), seal), None);
+            assert_ne!(forged, text);
+            assert!(is_refused(Extra::read(&forged.into(), seal)));
         }
     }
 }

@@ -21,7 +21,7 @@
 //! What Express has no room for is kept under one more key, [`EXTRA_KEY`], and only if it is used:
 //! the owner, the absolute limit, and when the session began. Express keeps that as a variable it
 //! doesn't know. It is authenticated by Express' secret: what an app's own code puts there sets no
-//! owner.
+//! owner, and a record with such a value is corrupt, as is one whose secret was retired too early.
 //!
 //! # Compare and set, by the value
 //!
@@ -45,6 +45,7 @@ mod extra;
 mod key_value;
 mod moving;
 mod options;
+mod parsed;
 mod record;
 mod secret;
 mod sent;
@@ -58,5 +59,6 @@ pub use extra::EXTRA_KEY;
 pub use key_value::{Configured, Found, KeyValue, Listed, Renamed};
 pub use moving::MovingStore;
 pub use options::{CookieOptions, Express, Priority, SameSite};
+pub use parsed::check_parsed;
 pub use session_core;
 pub use store::{ExpressLayout, ExpressStore};

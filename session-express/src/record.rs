@@ -54,11 +54,12 @@ pub(crate) struct SessionJson {
 }
 
 impl SessionJson {
-    /// Takes a record apart. What Express drops, or another hand has put under [`EXTRA_KEY`], is
-    /// dropped by the next write.
+    /// Takes a record apart. What Express drops, or has copied under [`EXTRA_KEY`] from another
+    /// session, is dropped by the next write.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for what Express would not read as a session either.
+    /// [`Error::Corrupt`] for what Express would not read as a session either, and for what is under
+    /// [`EXTRA_KEY`] and not authentic.
     pub(crate) fn decode(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
         let mut rest = Data::decode_as_javascript(json)?;
         let cookie = rest.remove(COOKIE);
@@ -68,7 +69,7 @@ impl SessionJson {
             rest.remove(key);
         }
         let extra = rest.remove(EXTRA_KEY);
-        let extra = extra.and_then(|extra| Extra::read(&extra, seal));
+        let extra = extra.map(|extra| Extra::read(&extra, seal)).transpose()?;
         Ok(Self {
             cookie,
             rest,

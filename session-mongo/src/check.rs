@@ -1,16 +1,11 @@
 //! Whether a user and a collection will do: before the first session, and not with an error for
 //! each.
 
-use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use session_core::{Error, Result};
 
 use crate::error::is_unauthorized;
 use crate::link::Link;
-
-/// How many documents are looked at. A few may be anything; if none of these is ours, the
-/// collection is not.
-const LOOKED_AT: i64 = 16;
 
 /// What is done with a collection whose sessions are used.
 pub(crate) const USE: [&str; 4] = ["find", "insert", "update", "remove"];
@@ -21,6 +16,8 @@ pub(crate) const SET_UP: [&str; 3] = ["createIndex", "listIndexes", "listCollect
 pub(crate) struct Shape {
     /// The fields that each document has, besides `_id`.
     pub(crate) fields: &'static [&'static str],
+    /// Matches the layout's documents.
+    pub(crate) ours: fn() -> Document,
     /// The names of the layout's own indexes.
     pub(crate) indexes: &'static [&'static str],
 }
@@ -116,23 +113,27 @@ pub(crate) async fn collection(
     if let Some(what) = foreign(&indexes, shape) {
         return Err(wrong(&what));
     }
-    let have = shape.fields.iter();
-    let have = have.map(|field| doc! { "$ne": [{ "$type": format!("${field}") }, "missing"] });
-    let has = doc! { "_id": 0, "has": { "$and": have.collect::<Vec<_>>() } };
-    let looked_at = link.run("connect", |to| async move {
-        let documents = to.documents();
-        let find = documents.find(doc! {}).projection(has);
-        find.limit(LOOKED_AT).await?.try_collect::<Vec<_>>().await
-    });
-    let looked_at = looked_at.await?;
-    let is_ours = |document: &Document| document.get_bool("has").unwrap_or_default();
-    if !looked_at.is_empty() && !looked_at.iter().any(is_ours) {
+    // Wherever it is among others: one of ours is enough, and the first document tells nothing.
+    let is_foreign = !has(link, (shape.ours)()).await? && has(link, doc! {}).await?;
+    if is_foreign {
         let fields = shape.fields.join(", ");
         return Err(wrong(&format!(
             "its documents are another program's, without the fields {fields}"
         )));
     }
     Ok(Some(indexes))
+}
+
+/// Whether the collection has a document that `filter` matches.
+async fn has(link: &Link, filter: Document) -> Result<bool> {
+    let found = link.run("connect", |to| async move {
+        let documents = to.documents();
+        documents
+            .find_one(filter)
+            .projection(doc! { "_id": 1 })
+            .await
+    });
+    Ok(found.await?.is_some())
 }
 
 /// What the server says of the collection, and its indexes.

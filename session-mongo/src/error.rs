@@ -1,6 +1,8 @@
 //! From the driver's errors to ours.
 
-use mongodb::error::{Error as MongoError, ErrorKind, WriteFailure};
+use mongodb::error::{
+    Error as MongoError, ErrorKind, NO_WRITES_PERFORMED, RETRYABLE_WRITE_ERROR, WriteFailure,
+};
 use session_core::Error;
 
 /// A document of this `_id` exists already.
@@ -158,6 +160,22 @@ pub(crate) fn is_worth_repeating(operation: &'static str, error: &MongoError) ->
 /// Whether the server has refused a command because it is not the primary, or is about to end.
 pub(crate) fn is_refusal(error: &MongoError) -> bool {
     code(error).is_some_and(|code| NOT_PRIMARY.contains(&code))
+}
+
+/// Whether the server has [refused](is_refusal) to do a command. A write that was done, and was not
+/// confirmed by enough members, was not refused.
+pub(crate) fn is_undone(error: &MongoError) -> bool {
+    let is_unconfirmed = matches!(
+        &*error.kind,
+        ErrorKind::Write(WriteFailure::WriteConcernError(_))
+    );
+    is_refusal(error) && !is_unconfirmed
+}
+
+/// Whether the driver may have sent a write twice, of which the first may have been done although the
+/// second was refused. Of MongoDB 6.1 and later the driver knows that it was not.
+pub(crate) fn may_be_second(error: &MongoError) -> bool {
+    error.contains_label(RETRYABLE_WRITE_ERROR) && !error.contains_label(NO_WRITES_PERFORMED)
 }
 
 /// Whether the server says that a right is missing.

@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, Document, doc};
 use session_core::{Error, Result, within};
 
 use crate::client::{Connected, Route};
-use crate::error::{from_mongo, is_refusal, is_worth_repeating};
+use crate::error::{from_mongo, is_refusal, is_undone, is_worth_repeating, may_be_second};
 
 /// How many documents one command clears.
 const CLEARED_AT_ONCE: usize = 10_000;
@@ -42,16 +42,41 @@ impl Link {
         self.route.connected().database.name().to_owned()
     }
 
-    /// Runs one command within the time limit.
+    /// Runs one command within the time limit, a second time if the server refuses it: another may be
+    /// the primary by now.
     pub(crate) async fn run<R, C>(
         &self,
         operation: &'static str,
-        send: impl FnOnce(Arc<Connected>) -> C,
+        send: impl FnOnce(Arc<Connected>) -> C + Clone,
     ) -> Result<R>
     where
         C: Future<Output = mongodb::error::Result<R>>,
     {
-        self.within(operation, self.send(send)).await
+        let sent = self.run_unless_done(operation, send).await?;
+        Ok(sent.answer)
+    }
+
+    /// The same for a command that is not harmless to repeat, if an earlier sending was done after
+    /// all: the answer says whether one may have been.
+    pub(crate) async fn run_unless_done<R, C>(
+        &self,
+        operation: &'static str,
+        send: impl FnOnce(Arc<Connected>) -> C + Clone,
+    ) -> Result<Sent<R>>
+    where
+        C: Future<Output = mongodb::error::Result<R>>,
+    {
+        let command = async {
+            let (answer, before) = match self.send(send.clone()).await {
+                Err(error) if is_undone(&error) => (self.send(send).await, may_be_second(&error)),
+                first => (first, false),
+            };
+            Ok(Sent {
+                answer: answer?,
+                before,
+            })
+        };
+        self.within(operation, command).await
     }
 
     /// Runs a command that is harmless to repeat, a second time if it fails for a reason that
@@ -143,7 +168,8 @@ impl Link {
         let mut cleared = 0;
         loop {
             let part = async { parts.try_next().await.map_err(|error| error.1) };
-            let Some(part) = self.run("clear", |_| part).await? else {
+            // Only its own server knows the cursor.
+            let Some(part) = self.within("clear", part).await? else {
                 return Ok(cleared);
             };
             let deleted = self.run("clear", |to| async move {

@@ -13,6 +13,7 @@ use crate::schema::{self, OWNER_INDEX, TTL_INDEX};
 /// What a session's document has, even one that can't be read, and the indexes on them.
 pub(crate) const SHAPE: Shape = Shape {
     fields: &["v", "stamp"],
+    ours: schema::ours,
     indexes: &[OWNER_INDEX, TTL_INDEX],
 };
 

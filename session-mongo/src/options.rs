@@ -11,6 +11,7 @@ use crate::error;
 
 /// The options of the client for the deployment at `url`.
 pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions> {
+    check_question_mark(url)?;
     let parsed = ClientOptions::parse(url).await;
     let mut options = parsed.map_err(|error| error::from_mongo("connect", "MongoDB", &error))?;
     check(
@@ -23,6 +24,17 @@ pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions>
     options.server_selection_timeout.get_or_insert(selection);
     options.connect_timeout.get_or_insert(connect);
     Ok(options)
+}
+
+/// What seems to be an option may be a part of a password, if an `@` follows.
+fn check_question_mark(url: &str) -> Result<()> {
+    match url.split_once('?') {
+        Some((_, rest)) if rest.contains('@') => Err(Error::misconfigured(
+            "the MongoDB URL has an @ after the first ?. What is there is not shown, for it may be a \
+             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses concerns by which a write that was answered is not there to be read. (Which server is
@@ -68,6 +80,22 @@ fn refused(option: &str, why: &str, instead: &str) -> Result<()> {
 mod tests {
     use super::*;
     use session_core::ErrorKind;
+
+    #[tokio::test]
+    async fn what_may_be_a_part_of_a_password_is_not_shown() {
+        for url in [
+            "mongodb://u:ab?hunter2=x@h/d",
+            "mongodb://u:ab?w=hunter2@h/d",
+            "mongodb://u:a#b?c&hunter2@h/d",
+            "mongodb://h/d?authMechanismProperties=hunter2@x",
+        ] {
+            let error = parse(url, Duration::from_secs(1)).await.expect_err(url);
+            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("part of a password"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
 
     /// The table of `docs/operations.md`.
     #[tokio::test]

@@ -65,10 +65,19 @@ pub(crate) fn grace_of(seconds: u64) -> Duration {
     Duration::from_secs(seconds.saturating_sub(DUE_MILLIS.unsigned_abs() / 1_000))
 }
 
-/// All documents of this layout, damaged or not.
+/// All documents of this layout, damaged or not, and none of another program that uses the names `v`
+/// and `stamp`: the two are of our types, or damaged among the other fields that each session has.
 pub(crate) fn ours() -> Document {
-    let is_there = doc! { "$exists": true };
-    doc! { "v": is_there.clone(), "stamp": is_there }
+    let is_there = || Bson::from(doc! { "$exists": true });
+    let others = ["data", "credential", "born", "deadline", "due"];
+    let others = others.map(|field| (field.to_owned(), is_there()));
+    let typed = doc! { "v": { "$type": "int" }, "stamp": { "$type": "binData" } };
+    doc! {
+        "_id": { "$type": "string" },
+        "v": is_there(),
+        "stamp": is_there(),
+        "$or": [typed, others.into_iter().collect::<Document>()],
+    }
 }
 
 /// The session `id`.

@@ -56,7 +56,7 @@ const SCHEMES: [(&str, &str); 12] = [
 /// can't be reached. No error shows a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
     let location = Location::parse(url)?;
-    location.check_names()?;
+    location.check_options()?;
     let Some((_, feature)) = SCHEMES
         .iter()
         .find(|(scheme, _)| *scheme == location.scheme())

@@ -31,6 +31,8 @@ pub(crate) struct Location<'a> {
     ours: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// What follows the query, with its `#`.
     fragment: &'a str,
+    /// Whether an `@` follows the first `?`, which then may be a part of a password.
+    is_split_late: bool,
 }
 
 impl<'a> Location<'a> {
@@ -42,6 +44,7 @@ impl<'a> Location<'a> {
         };
         // Not a URL parser's work: MongoDB's URLs name several hosts.
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let is_split_late = query.contains('@');
         let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -56,6 +59,7 @@ impl<'a> Location<'a> {
             theirs,
             ours,
             fragment,
+            is_split_late,
         })
     }
 
@@ -72,16 +76,21 @@ impl<'a> Location<'a> {
         format!("{}?{theirs}{}", self.base, self.fragment)
     }
 
-    /// Fails if what looks like an option's name can't be one: it may be a part of a password.
-    pub(crate) fn check_names(&self) -> Result<()> {
+    /// Fails if what looks like an option may be a part of a password: if an `@` follows, or its name
+    /// can't be one.
+    pub(crate) fn check_options(&self) -> Result<()> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         let mut names = self.theirs.iter().map(|pair| pair.split('=').next());
-        if names.all(|name| name.is_some_and(|name| name.chars().all(is_name))) {
-            return Ok(());
-        }
+        let wrong = match self.is_split_late {
+            true => "an @ after the first ?",
+            false if names.all(|name| name.is_some_and(|name| name.chars().all(is_name))) => {
+                return Ok(());
+            }
+            false => "an option whose name can't be right",
+        };
         Err(Error::misconfigured(format!(
-            "the {} URL has an option whose name can't be right. It is not shown, for it may be a \
-             part of a password: there, a ? is written %3F and a & %26",
+            "the {} URL has {wrong}. What is there is not shown, for it may be a part of a password: \
+             in that, a ? is written %3F and a & %26, and in an option an @ is %40",
             self.scheme
         )))
     }

@@ -52,10 +52,43 @@ async fn what_may_be_a_part_of_a_password_is_not_shown() {
         "mongodb://u:hun?ter2@h/d",
         "mysql://u:hun?ter2@h/d",
         "mysql://u:hun?table=x&ter2@h/d",
+        "postgres://u:hun?ter2=x@h/d",
     ] {
         let message = refused(url).await;
         assert!(!message.contains("ter2"), "{message}");
+        assert!(message.contains("part of a password"), "{message}");
     }
+    // As an option's name, as a value, behind a #, and of a length that an option has.
+    for scheme in [
+        "memory", "redis", "rediss", "valkey", "mongodb", "mysql", "mariadb",
+    ] {
+        for password in [
+            "hun?ter2=x",
+            "hun?timeout=ter2",
+            "hun?max_data=1&ter2=1",
+            "hun?table=ter2",
+            "h#n?ter2=x",
+            "hun?a#ter2=x",
+        ] {
+            let message = refused(&format!("{scheme}://u:{password}@h/d")).await;
+            assert!(!message.contains("ter2"), "{message}");
+            assert!(message.contains("part of a password"), "{message}");
+        }
+    }
+    for socket in ["unix", "redis+unix"] {
+        let message = refused(&format!("{socket}:/s?user=u&pass=hun@ter2")).await;
+        assert!(!message.contains("ter2"), "{message}");
+        assert!(message.contains("%40"), "{message}");
+    }
+}
+
+/// As `%40`, it is a part of an option as any other.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn an_at_sign_that_is_encoded_may_be_in_an_option() {
+    let url = "redis://127.0.0.1:1/?prefix=a%40b&ca_file=no%40file&timeout=100ms";
+    let message = refused(url).await;
+    assert!(message.contains("no@file"), "{message}");
 }
 
 #[tokio::test]

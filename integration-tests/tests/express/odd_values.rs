@@ -58,26 +58,31 @@ pub(crate) async fn what_only_javascript_writes_is_carried_and_stops_no_write(st
     );
 }
 
+/// Neither one that the app has put where this library keeps the owner, nor one that it has copied.
 pub(crate) async fn a_variable_of_the_apps_sets_no_owner(store: Store) {
     let pair = Pair::start(store).await;
     let Pair { express, rust, .. } = &pair;
     let owner = async || rust.get("/session").await.json()["owner"].clone();
     let key = session_express::EXTRA_KEY;
     let forged = json!({ "owner": "admin", "began": 1, "mac": "" });
-    express
-        .post(
-            "/set",
-            &json!({ "_session": { "owner": "admin" }, key: forged }),
-        )
-        .await;
+    let named = json!({ "_session": { "owner": "admin" } });
+    express.post("/set", &named).await;
     assert_eq!(owner().await, Value::Null);
+    assert_eq!(pair.both_see().await.0, named);
+
+    // Only Express can read it then, and a client that comes here gets a fresh session.
+    express.post("/set", &json!({ key: forged })).await;
+    let theirs = express.get("/session").await.json()["data"].clone();
+    assert_eq!(
+        (&theirs["_session"], &theirs[key]),
+        (&named["_session"], &forged)
+    );
+    let ours = rust.get("/session").await.json();
+    assert_eq!((&ours["owner"], &ours["data"]), (&Value::Null, &json!({})));
     let ours = rust.post("/set", &json!({ "seen": true })).await;
     assert_eq!(ours.status, 200, "{}", ours.text());
     let (data, _) = pair.both_see().await;
-    assert_eq!(
-        data,
-        json!({ "_session": { "owner": "admin" }, "seen": true })
-    );
+    assert_eq!(data, json!({ "seen": true }));
 
     // What a sign-in here leaves is kept by Express, and nothing in another session.
     rust.post("/sign-in", &json!({ "user": "ann" })).await;
@@ -87,10 +92,17 @@ pub(crate) async fn a_variable_of_the_apps_sets_no_owner(store: Store) {
     rust.post("/set", &json!({ "after": 2 })).await;
     assert_eq!(owner().await, "ann");
     let theirs = express.get("/session").await.json()["data"].clone();
-    assert_eq!(theirs["_session"], json!({ "owner": "admin" }));
+    assert_eq!(theirs["seen"], true);
     let copied = theirs[key].clone();
     assert_eq!(copied["owner"], "ann");
-    express.forget("connect.sid");
-    express.post("/set", &json!({ key: copied })).await;
-    assert_eq!(owner().await, Value::Null, "it is for another session");
+    // As an app does that regenerates a session at a sign-in and keeps its variables.
+    express
+        .post("/regenerate", &json!({ "user": "bob", key: copied }))
+        .await;
+    let ours = rust.get("/session").await.json();
+    assert_eq!(ours["owner"], Value::Null, "it is for another session");
+    assert_eq!(ours["data"], json!({ "user": "bob" }));
+    rust.post("/set", &json!({ "after": 3 })).await;
+    let (data, _) = pair.both_see().await;
+    assert_eq!(data, json!({ "user": "bob", "after": 3 }));
 }

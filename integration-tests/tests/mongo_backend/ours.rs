@@ -44,6 +44,7 @@ enum Foreign {
     OwnKeys,
     ConnectMongo,
     Documents,
+    Stamped,
     Native,
 }
 
@@ -100,6 +101,13 @@ async fn make(foreign: Foreign, name: &str) {
             let many = (0..20).map(|n| doc! { "_id": format!("{n}"), "user": n });
             documents.insert_many(many).await.map(drop).expect("stored");
         }
+        Foreign::Stamped => {
+            let stamped = (0..20).map(|n| {
+                doc! { "_id": format!("{n}"), "v": n, "stamp": DateTime::now(), "session": n }
+            });
+            let stored = documents.insert_many(stamped).await;
+            stored.map(drop).expect("stored");
+        }
         Foreign::Native => {
             let store = store(name).await;
             let draft = Draft::new("{}", Lifetime::idle(HOUR));
@@ -146,6 +154,11 @@ async fn a_collection_of_another_program_is_refused_and_left_as_it_is() {
         (Foreign::ConnectMongo, "TTL index \"expires_1\"", None),
         (
             Foreign::Documents,
+            "without the fields v, stamp",
+            Some("without the fields session"),
+        ),
+        (
+            Foreign::Stamped,
             "without the fields v, stamp",
             Some("without the fields session"),
         ),
@@ -231,6 +244,7 @@ async fn a_collection_with_sessions_and_other_documents_is_taken_and_cleared_of_
         doc! { "_id": "connect-mongo's", "session": "{}", "expires": DateTime::MAX },
         doc! { "_id": 7, "v": 3 },
         doc! { "_id": "stamped", "stamp": 1 },
+        doc! { "_id": "both", "v": 3, "stamp": "2026" },
     ];
     documents.insert_many(foreign).await.expect("stored");
     let owner = Owner::new("ann").expect("valid");
@@ -243,7 +257,7 @@ async fn a_collection_with_sessions_and_other_documents_is_taken_and_cleared_of_
     documents.update_one(its, damage).await.expect("damaged");
     let again = store(&name).await;
     assert_eq!(again.clear().await.expect("up"), 3);
-    assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 3);
+    assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 4);
     let express = ExpressStore::builder(Express::new("secret")).collection(&name);
     documents.drop_indexes().await.expect("dropped");
     let express = express.build(database).await.expect("set up");
@@ -252,8 +266,90 @@ async fn a_collection_with_sessions_and_other_documents_is_taken_and_cleared_of_
     let sessions = sessions.build().expect("good rules");
     let directory = sessions.store().directory().expect("it lists");
     assert_eq!(directory.clear().await.expect("up"), 1);
-    assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 2);
+    assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 3);
     drop_collection(&name).await;
+}
+
+/// Where a document is among others says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_session_after_many_other_documents_makes_a_collection_ours() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let name = name();
+    let documents = database().await.collection::<Document>(&name);
+    let many = || (0..100).map(|n| doc! { "_id": n, "user": n });
+    let draft = Draft::new("{}", Lifetime::idle(HOUR));
+    let native = store(&name).await;
+    documents.insert_many(many()).await.expect("stored");
+    must_create(&native, &SessionToken::generate().id(), &draft).await;
+    store(&name).await;
+    let plain = MongoStore::builder().collection(&name).migrate(false);
+    plain.build(database().await).await.expect("ours");
+    drop_collection(&name).await;
+
+    let builder = ExpressStore::builder(Express::new("secret")).collection(&name);
+    let express = builder
+        .clone()
+        .build(database().await)
+        .await
+        .expect("set up");
+    documents.insert_many(many()).await.expect("stored");
+    let id = SessionToken::generate_plain().id();
+    assert!(express.create(&id, &draft).await.expect("up").is_done());
+    builder.build(database().await).await.expect("ours");
+    drop_collection(&name).await;
+}
+
+/// The only session there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_session_among_other_documents_keeps_nothing_from_starting() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let name = name();
+    let documents = database().await.collection::<Document>(&name);
+    for damage in [
+        doc! { "$set": { "v": "three" } },
+        doc! { "$set": { "v": 99 } },
+        doc! { "$set": { "stamp": "x" } },
+        doc! { "$set": { "data": 1 } },
+        doc! { "$unset": { "data": 1 } },
+        doc! { "$unset": { "deadline": 1, "due": 1, "born": 1, "credential": 1 } },
+    ] {
+        let first = store(&name).await;
+        documents
+            .insert_one(doc! { "_id": 1, "user": 1 })
+            .await
+            .expect("stored");
+        let draft = Draft::new("{}", Lifetime::idle(HOUR));
+        must_create(&first, &SessionToken::generate().id(), &draft).await;
+        let its = doc! { "stamp": { "$exists": true } };
+        documents
+            .update_one(its, damage.clone())
+            .await
+            .expect("damaged");
+        let again = store(&name).await;
+        assert_eq!(again.clear().await.expect("up"), 1, "{damage}");
+        drop_collection(&name).await;
+    }
+    for damage in [
+        doc! { "$set": { "session": 1 } },
+        doc! { "$unset": { "expires": 1 } },
+    ] {
+        let builder = ExpressStore::builder(Express::new("secret")).collection(&name);
+        let first = builder.clone().build(database().await).await;
+        let draft = Draft::new("{}", Lifetime::idle(HOUR));
+        let id = SessionToken::generate_plain().id();
+        let created = first.expect("set up").create(&id, &draft).await;
+        assert!(created.expect("up").is_done());
+        documents
+            .update_one(doc! {}, damage)
+            .await
+            .expect("damaged");
+        builder.build(database().await).await.expect("ours");
+        drop_collection(&name).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

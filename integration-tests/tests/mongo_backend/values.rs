@@ -6,6 +6,7 @@ use integration_tests::servers::{self, Kind};
 use serde_json::value::RawValue;
 use session_core::{ErrorKind, Sessions};
 use session_mongo::express::{Express, ExpressLayout, ExpressStore};
+use session_mongo::mongodb::bson::{Bson, Document, doc};
 
 use crate::{database, drop_collection, name};
 
@@ -107,5 +108,61 @@ async fn what_a_document_has_no_room_for_is_refused_by_its_name_and_saved_nowher
         assert_eq!(read.get("fine").expect("a number"), Some(1));
         assert!(!read.contains_key("cart"));
     }
+    drop_collection(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_is_refused_by_its_name_over_an_older_document_too() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let name = name();
+    let sessions = open(&name).await;
+    for json in [
+        r#"{"in it":{"\ud800":1}}"#,
+        r#"{"in it":{"a":1,"a":2}}"#,
+        r#"{"in it":{"list":[{"\udfff":1}]}}"#,
+        r#"{"in it":1,"in it":2}"#,
+        r#"{"in it":18446744073709551615}"#,
+    ] {
+        let session = sessions.start();
+        let before = serde_json::json!({ "in it": { "a": 0 } });
+        session.insert("cart", &before).expect("JSON");
+        session.save().await.expect("saved");
+        let value = RawValue::from_string(json.to_owned()).expect("JSON");
+        session.insert("cart", value).expect("JSON");
+        let error = session.save().await.expect_err(json);
+        assert_eq!(error.kind(), ErrorKind::Value, "{json}: {error}");
+        assert!(error.to_string().contains("\"cart\""), "{json}: {error}");
+        let read = sessions.open(session.token().as_ref()).await.expect("read");
+        assert_eq!(read.get("cart").expect("JSON"), Some(before));
+    }
+    drop_collection(&name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_double_that_is_inserted_again_is_no_write() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let name = name();
+    let sessions = open(&name).await;
+    let documents = database().await.collection::<Document>(&name);
+    let session = sessions.start();
+    session.insert("n", 3.0).expect("JSON");
+    session.save().await.expect("saved");
+    let read = sessions.open(session.token().as_ref()).await.expect("read");
+    let raw: Option<Box<RawValue>> = read.get("n").expect("JSON");
+    assert_eq!(raw.expect("there").get(), "3.0");
+    let before = documents.find_one(doc! {}).await.expect("up");
+    read.insert("n", 3.0).expect("JSON");
+    assert!(!read.is_changed(), "so there is nothing to write");
+    read.save().await.expect("nothing to save");
+    assert_eq!(documents.find_one(doc! {}).await.expect("up"), before);
+    read.insert("n", 3).expect("JSON");
+    read.save().await.expect("saved");
+    let after = documents.find_one(doc! {}).await.expect("up");
+    let n = after.expect("there").get_document("session").cloned();
+    assert_eq!(n.expect("a document").get("n"), Some(&Bson::Int32(3)));
     drop_collection(&name).await;
 }

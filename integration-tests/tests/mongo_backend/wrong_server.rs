@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use integration_tests::servers::{self, Kind};
-use session_core::{SessionStore, Sessions};
+use integration_tests::servers::{self, Kind, Private};
+use session_core::{
+    Draft, Lifetime, Owner, Result, SessionStore, SessionToken, Sessions, Timeout, Version,
+};
 use session_mongo::MongoStore;
 use session_mongo::express::{Express, ExpressLayout, ExpressStore};
+use session_mongo::mongodb::Client;
+use session_mongo::mongodb::bson::doc;
 
 use crate::pair::pair;
 use crate::relay::Relay;
@@ -79,6 +83,125 @@ async fn a_store_whose_address_leads_to_the_primary_again_works_at_once() {
         opened.touch().await.expect("touched");
         opened.destroy().await.expect("destroyed");
     }
+}
+
+const OPERATIONS: [&str; 9] = [
+    "create",
+    "load",
+    "save",
+    "touch",
+    "destroy",
+    "destroy version",
+    "count",
+    "clear",
+    "destroy_owned_by",
+];
+
+/// As after a failover: the open connections lead to the old primary, which says that it is none,
+/// and the address leads to the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_after_an_address_leads_to_another_primary_succeeds() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let start: [fn(Kind, &[&str]) -> Private; 2] = [Private::start_bare, Private::start];
+    for start in start {
+        let server = || {
+            let start = move || start(Kind::Mongo, &["--setParameter", "enableTestCommands=1"]);
+            tokio::task::spawn_blocking(start)
+        };
+        let (old, new) = tokio::join!(server(), server());
+        first_calls(&old.expect("started"), &new.expect("started")).await;
+    }
+}
+
+async fn first_calls(old: &Private, new: &Private) {
+    let relay = Relay::start(old.port).await;
+    let far = format!(
+        "mongodb://127.0.0.1:{}/app?directConnection=true",
+        relay.port
+    );
+    let mut cases = Vec::new();
+    let all = OPERATIONS.map(|operation| (operation, 10107));
+    let codes = [91, 189, 11600, 11602, 13435].map(|code| ("save", code));
+    for (operation, code) in all.into_iter().chain(codes) {
+        let name = name();
+        let (far, near) = (both(&far, &name).await, both(&new.url, &name).await);
+        cases.push((operation, code, far, near));
+    }
+    relay.switch(new.port);
+    // A client that is young is kept.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let client = Client::with_uri_str(&old.url).await.expect("a good URL");
+    let admin = client.database("admin");
+    for (operation, code, far, near) in cases {
+        let fail = doc! {
+            "configureFailPoint": "failCommand",
+            "mode": "alwaysOn",
+            "data": {
+                "failCommands": ["find", "aggregate", "insert", "update", "delete", "findAndModify"],
+                "errorCode": code,
+            },
+        };
+        admin.run_command(fail).await.expect("told");
+        for (far, near) in far.iter().zip(&near) {
+            let is_express = far.capabilities().plain_ids;
+            if is_express && operation == "destroy_owned_by" {
+                continue;
+            }
+            let done = first_call(operation, &**far, &**near).await;
+            done.unwrap_or_else(|error| panic!("{is_express}: {operation}, {code}: {error}"));
+        }
+    }
+}
+
+/// A store of each layout at `url`.
+async fn both(url: &str, name: &str) -> [Box<dyn SessionStore>; 2] {
+    let store = MongoStore::builder().collection(name);
+    let express = ExpressStore::builder(Express::new("secret")).collection(format!("{name}e"));
+    let (store, express) = tokio::join!(store.connect(url), express.connect(url));
+    [
+        Box::new(store.expect("set up")),
+        Box::new(express.expect("set up")),
+    ]
+}
+
+async fn first_call(
+    operation: &str,
+    far: &dyn SessionStore,
+    near: &dyn SessionStore,
+) -> Result<()> {
+    let (id, ann) = (SessionToken::generate().id(), Owner::new("ann")?);
+    let draft = || Draft::new("{}", Lifetime::idle(Duration::from_secs(60)));
+    let is_express = near.capabilities().plain_ids;
+    let first = draft().with_owner((!is_express).then(|| ann.clone()));
+    assert!(near.create(&id, &first).await?.is_done());
+    let version = near.load(&id).await?.expect("created").version;
+    let directory = || far.directory().expect("it lists");
+    match operation {
+        "create" => {
+            let other = SessionToken::generate().id();
+            assert!(far.create(&other, &draft()).await?.is_done());
+        }
+        "load" => assert!(far.load(&id).await?.is_some()),
+        "save" => assert!(far.save(&id, &draft(), &version).await?.is_done()),
+        "touch" => {
+            let longer = Timeout::After(Duration::from_secs(90));
+            assert!(far.touch(&id, longer).await?.is_some());
+        }
+        "destroy" => assert!(far.destroy(&id, None).await?.is_some()),
+        "destroy version" => {
+            let bare = Version::new(version.stamp());
+            assert!(far.destroy(&id, Some(&bare)).await?.is_some());
+        }
+        "count" => assert_eq!(directory().count().await?, 1),
+        "clear" => assert_eq!(directory().clear().await?, 1),
+        _ => {
+            let ended = directory().destroy_owned_by(&ann, None, 10).await?;
+            assert_eq!(ended.len(), 1);
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,3 +12,4 @@ mod slow;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod unauthentic;

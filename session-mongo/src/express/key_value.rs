@@ -18,7 +18,7 @@ use super::schema::{SHAPE, expired, expires, fields, found, live, ours, stored, 
 use super::subdocument::{from_json, to_json};
 use crate::check;
 use crate::error::{DUPLICATE_KEY, code};
-use crate::link::Link;
+use crate::link::{Link, Sent};
 
 /// Values as connect-mongo keeps them.
 #[derive(Clone)]
@@ -83,11 +83,25 @@ impl ConnectMongo {
         filter: Document,
         fields: Document,
     ) -> Result<bool> {
-        let updated = self.link.run(operation, |to| async move {
+        let updated = self.link.run_unless_done(operation, |to| async move {
             let set = vec![doc! { "$set": fields }];
-            to.collection.update_one(filter, set).await
+            let updated = to.collection.update_one(filter, set).await?;
+            Ok(updated.matched_count > 0)
         });
-        Ok(updated.await?.matched_count > 0)
+        self.known(operation, updated.await?)
+    }
+
+    /// Whether a write was done.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it was not, and an earlier sending may have been.
+    fn known(&self, operation: &'static str, sent: Sent<bool>) -> Result<bool> {
+        if sent.before && !sent.answer {
+            let place = self.link.route.place();
+            let why = format!("{place}: the server changed, and the write may have been done");
+            return Err(Error::unavailable(operation, why));
+        }
+        Ok(sent.answer)
     }
 
     async fn add_value(
@@ -111,19 +125,19 @@ impl ConnectMongo {
         for _ in 0..2 {
             let replace = vec![doc! { "$replaceWith": document.clone() }];
             let filter = filter.clone();
-            let added = self.link.run(operation, |to| async move {
+            let added = self.link.run_unless_done(operation, |to| async move {
                 match to.collection.update_one(filter, replace).upsert(true).await {
                     Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
                     added => added.map(|_| true),
                 }
             });
-            if added.await? {
+            if self.known(operation, added.await?)? {
                 return Ok(true);
             }
             // An expired one may stand there.
             let mut filter = expired();
             filter.insert("_id", &id);
-            if !self.delete_one(operation, filter).await? {
+            if !self.delete_one(operation, filter).await?.answer {
                 break;
             }
         }
@@ -131,11 +145,12 @@ impl ConnectMongo {
     }
 
     /// Whether there was a document to remove.
-    async fn delete_one(&self, operation: &'static str, filter: Document) -> Result<bool> {
-        let deleted = self.link.run(operation, |to| async move {
-            to.collection.delete_one(filter).await
+    async fn delete_one(&self, operation: &'static str, filter: Document) -> Result<Sent<bool>> {
+        let deleted = self.link.run_unless_done(operation, |to| async move {
+            let deleted = to.collection.delete_one(filter).await?;
+            Ok(deleted.deleted_count > 0)
         });
-        Ok(deleted.await?.deleted_count > 0)
+        deleted.await
     }
 
     async fn move_value(
@@ -146,7 +161,8 @@ impl ConnectMongo {
     ) -> Result<Renamed> {
         let mut filter = self.live(&from);
         filter.insert("session", doc! { "$eq": stored(&old)? });
-        if !self.delete_one("rename", filter).await? {
+        let removed = self.delete_one("rename", filter).await?;
+        if !self.known("rename", removed)? {
             return Ok(Renamed::Changed);
         }
         Ok(match self.add_value("rename", &to, &new, ttl).await? {
@@ -222,7 +238,9 @@ impl KeyValue for ConnectMongo {
     }
 
     async fn remove(&self, name: &str) -> Result<bool> {
-        self.delete_one("destroy", self.live(name)).await
+        let removed = self.delete_one("destroy", self.live(name)).await?;
+        // An earlier sending may have removed it.
+        Ok(removed.answer || removed.before)
     }
 
     async fn count(&self) -> Result<u64> {

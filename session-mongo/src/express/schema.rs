@@ -15,12 +15,17 @@ const DOCUMENT: u8 = b'D';
 /// What connect-mongo's documents have, and the index it makes.
 pub(super) const SHAPE: Shape = Shape {
     fields: &["session"],
+    ours,
     indexes: &["expires_1"],
 };
 
-/// All documents of this layout, damaged or not.
+/// All documents of this layout, damaged or not, and none of another program that keeps, say, an id
+/// in a field `session`: it is of one of connect-mongo's types, or damaged beside its end.
 pub(super) fn ours() -> Document {
-    doc! { "session": { "$exists": true } }
+    let typed = doc! { "session": { "$type": ["string", "object"] } };
+    let is_there = doc! { "$exists": true };
+    let dated = doc! { "session": is_there.clone(), "expires": is_there };
+    doc! { "_id": { "$type": "string" }, "$or": [typed, dated] }
 }
 
 /// Whether a document has not expired, by the server's clock. What is no date is over, as

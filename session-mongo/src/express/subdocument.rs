@@ -10,9 +10,13 @@ use bytes::Bytes;
 use mongodb::bson::{Bson, DateTime, Document};
 use serde_json::{Map, Number, Value, json};
 use session_core::{Data, Error, Result};
+use session_express::check_parsed;
 
 /// The largest integer that a number in JavaScript counts to.
 const SAFE: i64 = 9_007_199_254_740_991;
+
+/// How deeply a value may be nested.
+const MAX_DEPTH: usize = 127;
 
 /// Why a name is refused: in BSON it ends there.
 const NUL: &str = "a name contains a NUL character";
@@ -31,7 +35,7 @@ pub(super) fn to_json(session: &Document) -> Bytes {
 
 /// The document for a session of this JSON, which was `old` before.
 pub(super) fn from_json(json: &Bytes, old: Option<&Document>) -> Result<Document> {
-    let mut session = merged(json, old, None)?;
+    let mut session = variables(json, old)?;
     // JavaScript keeps a date here, and not its text.
     if let Ok(cookie) = session.get_document_mut(COOKIE)
         && let Some(Bson::String(expires)) = cookie.get(EXPIRES)
@@ -42,26 +46,49 @@ pub(super) fn from_json(json: &Bytes, old: Option<&Document>) -> Result<Document
     Ok(session)
 }
 
-/// The values of `json`, each as it was in `old` if that shows the same. `variable` is the one that
-/// they are all in.
-fn merged(json: &Bytes, old: Option<&Document>, variable: Option<&str>) -> Result<Document> {
+/// The variables of `json`, each as it was in `old` if that shows the same.
+fn variables(json: &Bytes, old: Option<&Document>) -> Result<Document> {
+    let json = Data::decode(json)?;
+    if json.has_unnamed() {
+        return Err(refused("\u{fffd}", "the key is half a surrogate pair"));
+    }
     let mut document = Document::new();
-    for (key, new) in Data::decode(json)?.iter() {
-        let variable = variable.unwrap_or(key);
-        if key.contains('\0') {
-            return Err(refused(variable, NUL));
-        }
+    for (key, new) in json.iter() {
         let was = old.and_then(|old| old.get(key));
-        let value = match was {
-            Some(was) if text(&shown(was)) == new => was.clone(),
-            Some(Bson::Document(was)) if new.starts_with(b"{") => {
-                Bson::Document(merged(new, Some(was), Some(variable))?)
-            }
-            _ => parsed(new).map_err(|reason| refused(variable, &reason))?,
-        };
+        let value = changed(key, new, was).map_err(|reason| refused(key, &reason))?;
         document.insert(key, value);
     }
     Ok(document)
+}
+
+fn changed(key: &str, new: &Bytes, was: Option<&Bson>) -> std::result::Result<Bson, String> {
+    if key.contains('\0') {
+        return Err(NUL.to_owned());
+    }
+    match was {
+        Some(was) if text(&shown(was)) == new => Ok(was.clone()),
+        was => {
+            check_parsed(new, MAX_DEPTH, check_whole)?;
+            merged(new, was)
+        }
+    }
+}
+
+/// The value of `new`, with what is in `was` and shows the same as it was.
+fn merged(new: &Bytes, was: Option<&Bson>) -> std::result::Result<Bson, String> {
+    let was = match was {
+        Some(was) if text(&shown(was)) == new => return Ok(was.clone()),
+        Some(Bson::Document(was)) if new.starts_with(b"{") => was,
+        _ => return parsed(new),
+    };
+    let new = Data::decode(new).map_err(|error| error.to_string())?;
+    let pairs = new.iter().map(|(key, new)| match key.contains('\0') {
+        true => Err(NUL.to_owned()),
+        false => Ok((key.to_owned(), merged(new, was.get(key))?)),
+    });
+    pairs
+        .collect::<std::result::Result<_, _>>()
+        .map(Bson::Document)
 }
 
 /// The error for a variable that has no BSON, for a reason that does not show its value.
@@ -75,57 +102,21 @@ fn refused(key: &str, reason: &str) -> Error {
 }
 
 fn parsed(json: &[u8]) -> std::result::Result<Bson, String> {
-    if has_large_integer(json) {
-        return Err(format!(
-            "a whole number is beyond {} and {}",
-            i64::MIN,
-            i64::MAX
-        ));
-    }
     let value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     stored(value).map_err(str::to_owned)
 }
 
-/// Whether `json` has a whole number that BSON's integers can't hold. As a `Value` it may already be
-/// another number.
-fn has_large_integer(json: &[u8]) -> bool {
-    let mut rest = json;
-    while let Some(at) = rest
-        .iter()
-        .position(|&b| b == b'"' || b == b'-' || b.is_ascii_digit())
-    {
-        rest = &rest[at..];
-        let is_text = rest[0] == b'"';
-        let length = match is_text {
-            true => text_length(rest),
-            false => {
-                let is_number =
-                    |b: &u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-                rest.iter().take_while(|&b| is_number(b)).count()
-            }
-        };
-        let (token, after) = rest.split_at(length);
-        let is_whole = !is_text && !token.iter().any(|b| matches!(b, b'.' | b'e' | b'E'));
-        let fits = |token| std::str::from_utf8(token).is_ok_and(|text| text.parse::<i64>().is_ok());
-        if is_whole && token.len() > 18 && !fits(token) {
-            return true;
-        }
-        rest = after;
+/// Refuses a whole number that BSON's integers can't hold. As a `Value` it may already be another
+/// number.
+fn check_whole(text: &str) -> std::result::Result<(), String> {
+    match text.parse::<i64>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "a whole number is beyond {} and {}",
+            i64::MIN,
+            i64::MAX
+        )),
     }
-    false
-}
-
-/// The length of the text in quotes that `json` begins with.
-fn text_length(json: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    json.len()
 }
 
 fn text(value: &Value) -> Bytes {
@@ -167,11 +158,13 @@ fn iso(date: DateTime) -> Value {
     format!("{seconds}.{millis:03}Z").into()
 }
 
-/// JavaScript has one kind of number, and writes whole ones without a point. It also drops the sign
-/// of a zero, which here would be another number than the one that was stored.
+/// JavaScript has one kind of number, and writes whole ones without a point; Node's driver stores
+/// those beyond 32 bits as doubles. One within 32 bits it stores as an integer, so a double there was
+/// written as one, and is shown as one: the same number to JavaScript, and what was inserted to a
+/// program in Rust. (So is the zero with a sign, which would be another number without a point.)
 fn double(number: f64) -> Value {
-    let is_negative_zero = number == 0.0 && number.is_sign_negative();
-    if number.fract() == 0.0 && number.abs() <= SAFE as f64 && !is_negative_zero {
+    let is_written_as_double = number as i32 as f64 == number;
+    if number.fract() == 0.0 && number.abs() <= SAFE as f64 && !is_written_as_double {
         return (number as i64).into();
     }
     Number::from_f64(number).map_or(Value::Null, Value::Number)
@@ -227,12 +220,12 @@ mod tests {
         let id = ObjectId::from_bytes([7; 12]);
         let session = doc! {
             "cookie": { "originalMaxAge": 60_000, "expires": date(1_795_543_046_092), "secure": Bson::Null },
-            "whole": 3.0, "half": 0.5, "not": f64::NAN, "big": 9_007_199_254_740_993_i64,
+            "whole": 3.0, "late": 1_795_543_046_092.0, "half": 0.5, "not": f64::NAN, "big": 9_007_199_254_740_993_i64,
             "at": date(0), "id": id, "list": [1, "ü", { "a": true }], "gone": Bson::Undefined,
         };
         assert_eq!(
             to_json(&session),
-            r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-11-24T17:57:26.092Z","secure":null},"whole":3,"half":0.5,"not":null,"big":9007199254740993,"at":"1970-01-01T00:00:00.000Z","id":"070707070707070707070707","list":[1,"ü",{"a":true}],"gone":null}"#
+            r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-11-24T17:57:26.092Z","secure":null},"whole":3.0,"late":1795543046092,"half":0.5,"not":null,"big":9007199254740993,"at":"1970-01-01T00:00:00.000Z","id":"070707070707070707070707","list":[1,"ü",{"a":true}],"gone":null}"#
         );
     }
 
@@ -323,13 +316,18 @@ mod tests {
             (r#""\ud800""#, "hex escape"),
             (r#"{"a\u0000b":1}"#, "NUL"),
             (r#"[{"a":{"\u0000":1}}]"#, "NUL"),
+            (r#"{"\ud800":1}"#, "hex escape"),
+            (r#"[{"x":{"\ud800":1}}]"#, "hex escape"),
+            (r#"{"x":1,"x":2}"#, "twice"),
+            (r#"[{"x":{"y":1,"\u0079":2}}]"#, "twice"),
         ] {
             for json in [
                 format!(r#"{{"fine":1,"cart":{value}}}"#),
                 format!(r#"{{"cart":{{"in it":{value}}}}}"#),
             ] {
                 let old = doc! { "cart": { "in it": 1 } };
-                for old in [None, Some(&old)] {
+                let deep = doc! { "cart": { "in it": { "x": 1 } } };
+                for old in [None, Some(&old), Some(&deep)] {
                     let error = from_json(&Bytes::from(json.clone()), old).expect_err("refused");
                     let text = error.to_string();
                     let is_named = text.contains(r#"session key "cart""#);
@@ -340,8 +338,42 @@ mod tests {
         }
         let named = from_json(&Bytes::from_static(br#"{"a\u0000b":1}"#), None);
         assert!(named.expect_err("refused").to_string().contains("NUL"));
+        let unnamed = from_json(&Bytes::from_static(br#"{"fine":1,"\ud800":1}"#), None);
+        let unnamed = unnamed.expect_err("refused").to_string();
+        assert!(unnamed.contains("half a surrogate pair"), "{unnamed}");
         let text = r#"{"text":"18446744073709551615 \"99999999999999999999","e":1e30,"d":12345678901234567890.5}"#;
         written(text, None);
+    }
+
+    #[test]
+    fn a_double_is_shown_as_it_was_inserted_and_stays() {
+        for number in [
+            "3.0",
+            "-3.0",
+            "0.0",
+            "-0.0",
+            "2147483647.0",
+            "-2147483648.0",
+            "0.5",
+        ] {
+            let json = format!(r#"{{"n":{number},"list":[{{"n":{number}}}]}}"#);
+            assert_eq!(again(&json), json);
+            let session = written(&json, None);
+            assert!(matches!(session.get("n"), Some(Bson::Double(_))));
+            assert_eq!(written(&json, Some(&session)), session);
+        }
+        // An integer in its place is an integer.
+        let old = doc! { "n": 3.0 };
+        assert_eq!(written(r#"{"n":3}"#, Some(&old)), doc! { "n": 3 });
+        // Node's driver has no other way to write these.
+        for whole in ["2147483648", "-2147483649", "1795543046092"] {
+            let json = format!(r#"{{"n":{whole}}}"#);
+            assert!(matches!(
+                written(&json, None).get("n"),
+                Some(Bson::Double(_))
+            ));
+            assert_eq!(again(&json), json);
+        }
     }
 
     #[test]
