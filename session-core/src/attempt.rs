@@ -44,7 +44,8 @@ pub(crate) enum Goal {
     Confirm,
     /// Write a new token if the one there is old, and nothing else.
     Renew,
-    /// Write a token of this library's in the place of another framework's, and nothing else.
+    /// Write a token of this library's in the place of another framework's. If that was done longer
+    /// than a grace ago and no client has presented it, one of a new lineage.
     TakeOver,
     /// Write under a new token.
     Cycle,
@@ -55,9 +56,14 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
-    /// Whether the session gets a token of a new lineage by it.
+    /// Whether every session gets a token of a new lineage by it.
     pub(crate) fn is_new_lineage(&self) -> bool {
         matches!(self, Self::Cycle | Self::Reauthenticate | Self::SignIn(_))
+    }
+
+    /// Whether a session that is held like this, at this age, does.
+    fn begins_lineage(&self, held: &Held, age: Duration) -> bool {
+        self.is_new_lineage() || (*self == Self::TakeOver && held.is_unclaimed(age))
     }
 
     fn anchor(&self) -> Anchor {
@@ -94,7 +100,7 @@ impl State {
             Goal::Renew => {
                 manager.is_renewal_due(held, self.view.owner.is_some(), self.clock.age_now())
             }
-            Goal::TakeOver => held.is_foreign(),
+            Goal::TakeOver => held.is_foreign() || held.is_unclaimed(self.clock.age_now()),
             _ => true,
         }
     }
@@ -120,6 +126,7 @@ impl Held {
 struct Next {
     held: Held,
     is_new_token: bool,
+    is_new_lineage: bool,
 }
 
 impl Manager {
@@ -132,19 +139,23 @@ impl Manager {
         age: Duration,
     ) -> Result<Attempt> {
         let (step, next) = match lifecycle {
-            Lifecycle::New => (Step::Create, self.begin(&view)),
+            Lifecycle::New => (Step::Create, self.begin(goal, &view)),
             Lifecycle::Stored(held, version) => {
                 let next = self.go_on(goal, held, version, view.owner.is_some(), age);
                 (Step::Save(version.clone()), next)
             }
             Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
         };
-        if goal.is_new_lineage() {
+        let Next {
+            held,
+            is_new_token,
+            is_new_lineage,
+        } = next;
+        if is_new_lineage {
             for key in BOUND_TO_LINEAGE {
                 view.data.remove(key);
             }
         }
-        let Next { held, is_new_token } = next;
         let credential = held.state.as_ref().map(TokenState::encode);
         let token = match is_new_token && held.state.is_none() {
             true => TokenChange::New,
@@ -167,7 +178,7 @@ impl Manager {
     }
 
     /// How a new session is held.
-    fn begin(&self, view: &View) -> Next {
+    fn begin(&self, goal: &Goal, view: &View) -> Next {
         let (token, state) = if self.store.capabilities().plain_ids {
             (SessionToken::generate_plain(), None)
         } else {
@@ -185,6 +196,7 @@ impl Manager {
         Next {
             held,
             is_new_token: false,
+            is_new_lineage: goal.is_new_lineage(),
         }
     }
 
@@ -198,13 +210,17 @@ impl Manager {
         has_owner: bool,
         age: Duration,
     ) -> Next {
+        let is_new_lineage = goal.begins_lineage(held, age);
         let mut held = held.clone();
         let Some(state) = held.state.take() else {
-            let is_new_token = goal.is_new_lineage();
-            return Next { held, is_new_token };
+            return Next {
+                held,
+                is_new_token: is_new_lineage,
+                is_new_lineage,
+            };
         };
         let state = state.written_over(version.stamp());
-        if goal.is_new_lineage() {
+        if is_new_lineage {
             let age = match goal.anchor() {
                 Anchor::Restart => Duration::ZERO,
                 Anchor::Keep => age,
@@ -215,6 +231,7 @@ impl Manager {
             return Next {
                 held,
                 is_new_token: true,
+                is_new_lineage,
             };
         }
         held.state = Some(state);
@@ -225,6 +242,10 @@ impl Manager {
             held.state = held.state.map(|state| state.confirmed(age));
             held.verdict = Verdict::Current;
         }
-        Next { held, is_new_token }
+        Next {
+            held,
+            is_new_token,
+            is_new_lineage,
+        }
     }
 }

@@ -124,7 +124,7 @@ impl Data {
         self.unnamed.clear();
     }
 
-    /// The keys and values, in their order.
+    /// The keys that are text, and their values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.named.iter().map(|(key, value)| (&**key, value))
     }
@@ -140,6 +140,13 @@ impl Data {
 
     pub(crate) fn unnamed(&self) -> &[(Raw, Raw)] {
         &self.unnamed
+    }
+
+    /// Whether there are keys that are no text, which [`iter`](Self::iter) leaves out: JavaScript may
+    /// write half a surrogate pair.
+    #[must_use]
+    pub fn has_unnamed(&self) -> bool {
+        !self.unnamed.is_empty()
     }
 
     /// Whether there are no keys.
@@ -280,6 +287,7 @@ mod tests {
         assert_eq!(again, data);
         let alone = decode(r#"{"\udfff":1}"#).expect("valid");
         assert!(!alone.is_empty() && alone.keys().is_empty());
+        assert!(alone.has_unnamed() && !decode("{}").expect("valid").has_unnamed());
         assert_eq!(alone.encode(), br#"{"\udfff":1}"#.as_slice());
     }
 

@@ -64,6 +64,15 @@ impl Held {
         }
     }
 
+    /// Whether another framework's token opens the session though it was replaced longer than a
+    /// grace ago, because no client has presented the successor. Whoever planted that token on a
+    /// visitor may hold the successor by now.
+    pub(crate) fn is_unclaimed(&self, age: Duration) -> bool {
+        let is_replaced = matches!(self.verdict, Verdict::Replaced(_));
+        let state = self.state.as_ref().filter(|_| !self.token.is_native());
+        is_replaced && state.is_some_and(|state| state.is_unclaimed(age))
+    }
+
     /// The same, of a session that a write has filed under another id, which is then its token.
     pub(crate) fn moved_to(mut self, id: Option<&SessionId>) -> Self {
         if let Some(token) = id.and_then(|id| SessionToken::plain(id.as_str())) {

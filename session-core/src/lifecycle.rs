@@ -84,12 +84,31 @@ impl Session {
     }
 
     /// Gives a session that was opened by another framework's token one of this library's, as the
-    /// first write does by itself; whether it did.
+    /// first write does by itself; whether it did. Saves what was changed too.
+    ///
+    /// If that was done before, by another request, and no client has presented the new token within
+    /// the [grace](crate::SessionsBuilder::grace), the session gets a token of a new lineage, as by
+    /// [`cycle_id`](Self::cycle_id): an attacker who planted the old token may hold the one before.
+    /// Of several requests that do so at the same time, one succeeds.
     ///
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn replace_foreign_token(&self) -> Result<bool> {
         Ok(self.write_for(Goal::TakeOver).await?.is_some())
+    }
+
+    /// As [`forbid_new_token`](Self::forbid_new_token), after the write that another task may have
+    /// under way: [`token`](Self::token) is then what the response has to tell, and stays that.
+    pub async fn forbid_new_token_after_writes(&self) {
+        let _lock = self.0.write_lock.lock().await;
+        self.forbid_new_token();
+    }
+
+    /// As [`forbid_change`](Self::forbid_change), after the write that another task may have under
+    /// way.
+    pub async fn forbid_change_after_writes(&self) {
+        let _lock = self.0.write_lock.lock().await;
+        self.forbid_change();
     }
 
     /// Whether the token is so near its renewal that another request may be renewing it: sending

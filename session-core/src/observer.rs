@@ -114,8 +114,10 @@ pub trait Observer: Send + Sync + 'static {
     /// A stored session could not be read, and was treated as absent.
     fn corrupt(&self, _id: &SessionId, _error: &Error) {}
     /// A client presented a cookie, or a header of this name, that can't be read, so that no session
-    /// was looked up. Many of [`Unreadable::UnknownSecret`] after a deployment mean that a secret is
-    /// wrong. Told when a handler asks for its session, and to the log at most once a minute.
+    /// was looked up by it. Many of [`Unreadable::UnknownSecret`] after a deployment mean that a secret
+    /// is wrong. Told when a handler asks for its session, once for each name, and to the log at most
+    /// once a minute for each reason. If another cookie of that name can be read, the log is told at
+    /// `debug`.
     fn unreadable(&self, _name: &str, _why: Unreadable) {}
     /// A client presented a token of no session: of one that has ended, or made up. Many from one
     /// place mean that a client is guessing.
@@ -189,7 +191,20 @@ pub(crate) struct Observers {
 #[derive(Default)]
 struct Warned {
     corrupt: Seldom,
-    unreadable: Seldom,
+    // One for each reason: a stranger's junk must not hide a wrong secret.
+    malformed: Seldom,
+    unknown_secret: Seldom,
+    // A program's own mistakes are to be seen one by one; clients that go away cause it too.
+    unsaved: Seldom<10>,
+}
+
+impl Warned {
+    const fn unreadable(&self, why: Unreadable) -> &Seldom {
+        match why {
+            Unreadable::Malformed => &self.malformed,
+            Unreadable::UnknownSecret => &self.unknown_secret,
+        }
+    }
 }
 
 impl Observers {
@@ -216,30 +231,50 @@ impl Observers {
     /// Tells of a presented text that can't be read.
     pub(crate) fn unreadable(&self, name: &str, why: Unreadable) {
         self.tell(|observer| observer.unreadable(name, why));
-        if let Some(untold) = self.warned.unreadable.turn() {
+        if let Some(untold) = self.warned.unreadable(why).turn() {
             let reason = why.text();
             tracing::warn!(name, untold, "a session cookie opens nothing: {reason}");
         }
     }
+
+    /// How many warnings of changes that were dropped unsaved there were since the last that was
+    /// let through, if there is to be one now.
+    pub(crate) fn unsaved(&self) -> Option<u64> {
+        self.warned.unsaved.turn()
+    }
+
+    /// Tells of a presented text that can't be read, beside one of the same name that can.
+    pub(crate) fn unreadable_beside(&self, name: &str, why: Unreadable) {
+        self.tell(|observer| observer.unreadable(name, why));
+        let reason = why.text();
+        tracing::debug!(
+            name,
+            "one of several session cookies opens nothing: {reason}"
+        );
+    }
 }
 
-/// Lets one warning through a minute, for what strangers can cause.
+/// Lets so many warnings through a minute, for what strangers can cause: when the minute began, how
+/// many there were in it, and how many were not let through since the last.
 #[derive(Default)]
-struct Seldom(Mutex<(Option<Instant>, u64)>);
+struct Seldom<const MOST: u64 = 1>(Mutex<(Option<Instant>, u64, u64)>);
 
-impl Seldom {
+impl<const MOST: u64> Seldom<MOST> {
     const PAUSE: Duration = Duration::from_secs(60);
 
     /// How many there were since the last warning, if it is time for another.
     fn turn(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, untold) = &mut *state;
-        if last.is_some_and(|last| now.duration_since(last) < Self::PAUSE) {
+        let (began, told, untold) = &mut *state;
+        if began.is_none_or(|began| now.duration_since(began) >= Self::PAUSE) {
+            (*began, *told) = (Some(now), 0);
+        }
+        if *told >= MOST {
             *untold += 1;
             return None;
         }
-        *last = Some(now);
+        *told += 1;
         Some(std::mem::take(untold))
     }
 }
@@ -249,11 +284,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn malformed_texts_do_not_use_up_the_warning_of_a_wrong_secret() {
+        let warned = Warned::default();
+        assert_eq!(warned.unreadable(Unreadable::Malformed).turn(), Some(0));
+        assert_eq!(warned.unreadable(Unreadable::Malformed).turn(), None);
+        assert_eq!(warned.unreadable(Unreadable::UnknownSecret).turn(), Some(0));
+    }
+
+    #[test]
     fn one_warning_a_minute_says_how_many_there_were_since_the_last() {
-        let seldom = Seldom::default();
+        let seldom: Seldom = Seldom::default();
         assert_eq!(seldom.turn(), Some(0));
         assert_eq!((seldom.turn(), seldom.turn()), (None, None));
-        seldom.0.lock().expect("whole").0 = Instant::now().checked_sub(Seldom::PAUSE);
+        seldom.0.lock().expect("whole").0 = Instant::now().checked_sub(Seldom::<1>::PAUSE);
         assert_eq!((seldom.turn(), seldom.turn()), (Some(2), None));
     }
 }

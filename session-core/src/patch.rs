@@ -8,11 +8,12 @@ use crate::Lifetime;
 use crate::data::{Data, Raw};
 use crate::value::is_null;
 
-/// Changes to a session, not a new whole. Of several changes to one key the last counts.
+/// Changes to a session, not a new whole.
 #[derive(Clone, Default)]
 pub(crate) struct Patch {
     cleared: bool,
-    values: IndexMap<Box<str>, Change>,
+    /// What is done to each key: one change after the other, as few as do the same as all.
+    values: IndexMap<Box<str>, Vec<Change>>,
     lifetime: Option<Lifetime>,
 }
 
@@ -21,23 +22,33 @@ pub(crate) struct Patch {
 pub(crate) enum Change {
     Set(Raw),
     Remove,
+    /// Removed if this is its value, byte for byte.
+    RemoveIf(Raw),
     /// Set if it has no value.
     Offer(Raw),
     /// These elements are added to its list: a JSON array that has some.
     Push(Raw),
     /// These elements, which its list begins with, are removed from it, and it with the last one.
     Drain(Raw),
-    /// One after the other.
-    Both(Box<Self>, Box<Self>),
+}
+
+/// What a change and the next one of the same key come to.
+enum Folded {
+    Nothing,
+    One(Change),
+    Two(Change, Change),
 }
 
 impl Patch {
     pub(crate) fn put(&mut self, key: &str, change: Change) {
-        let change = match self.values.get(key) {
-            Some(earlier) => change.after(earlier),
-            None => change,
+        let Some(changes) = self.values.get_mut(key) else {
+            self.values.insert(key.into(), vec![change]);
+            return;
         };
-        self.values.insert(key.into(), change);
+        add(changes, change);
+        if changes.is_empty() {
+            self.values.shift_remove(key);
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -53,9 +64,18 @@ impl Patch {
         !self.cleared && self.values.is_empty() && self.lifetime.is_none()
     }
 
-    /// The keys that are changed.
+    /// The keys that are changed, besides those that a clear removes.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(|key| &**key)
+    }
+
+    /// Whether all keys are removed before that.
+    pub(crate) const fn is_clearing(&self) -> bool {
+        self.cleared
+    }
+
+    pub(crate) const fn has_lifetime(&self) -> bool {
+        self.lifetime.is_some()
     }
 
     /// Adds `later`'s changes to these.
@@ -63,8 +83,10 @@ impl Patch {
         if later.cleared {
             self.clear();
         }
-        for (key, change) in later.values {
-            self.put(&key, change);
+        for (key, changes) in later.values {
+            for change in changes {
+                self.put(&key, change);
+            }
         }
         self.lifetime = later.lifetime.or(self.lifetime);
     }
@@ -74,8 +96,12 @@ impl Patch {
         if self.cleared {
             data.clear();
         }
-        for (key, change) in &self.values {
-            change.apply(key, data);
+        for (key, changes) in &self.values {
+            let there = data.get(key).cloned();
+            match changes.iter().fold(there, |there, change| change.of(there)) {
+                Some(value) => data.set(key, value),
+                None => drop(data.remove(key)),
+            }
         }
         if let Some(changed) = self.lifetime {
             *lifetime = changed;
@@ -83,48 +109,66 @@ impl Patch {
     }
 }
 
-impl Change {
-    /// One change that does what `earlier` and then this one do.
-    fn after(self, earlier: &Self) -> Self {
-        match (earlier, self) {
-            (_, change @ (Self::Set(_) | Self::Remove)) => change,
-            (Self::Remove, Self::Offer(value) | Self::Push(value)) => Self::Set(value),
-            (Self::Set(value), Self::Offer(offered)) if is_null(value) => Self::Set(offered),
-            (Self::Set(_) | Self::Offer(_) | Self::Push(_), Self::Offer(_)) => earlier.clone(),
-            (Self::Set(value), Self::Push(more)) => Self::Set(joined(value, &more)),
-            (Self::Push(first), Self::Push(more)) => Self::Push(joined(first, &more)),
-            (Self::Both(first, second), change) => {
-                Self::Both(first.clone(), Box::new(change.after(second)))
+/// Adds `change` to `earlier` ones of the same key. What a handler does again and again between
+/// two saves must not make the list longer each time.
+fn add(earlier: &mut Vec<Change>, mut change: Change) {
+    while let Some(last) = earlier.pop() {
+        match last.then(change) {
+            Folded::Nothing => return,
+            Folded::One(one) => change = one,
+            Folded::Two(last, next) => {
+                earlier.push(last);
+                change = next;
+                break;
             }
-            (_, change) => Self::Both(Box::new(earlier.clone()), Box::new(change)),
+        }
+    }
+    earlier.push(change);
+}
+
+impl Change {
+    /// What this change and then `next` do. What was put there by the one and taken by the other
+    /// never was: others' elements that have come before it meanwhile stay.
+    fn then(self, next: Self) -> Folded {
+        match (self, next) {
+            (_, change @ (Self::Set(_) | Self::Remove)) => Folded::One(change),
+            (known @ (Self::Set(_) | Self::Remove), next) => {
+                let value = next.of(known.of(None));
+                Folded::One(value.map_or(Self::Remove, Self::Set))
+            }
+            (first @ (Self::Offer(_) | Self::Push(_)), Self::Offer(_)) => Folded::One(first),
+            (Self::Push(first), Self::Push(more)) => Folded::One(Self::Push(joined(&first, &more))),
+            (Self::Push(put) | Self::Offer(put), Self::RemoveIf(taken)) if put == taken => {
+                Folded::Nothing
+            }
+            (Self::Offer(put), Self::Drain(taken)) if put == taken => Folded::Nothing,
+            (Self::Push(put), Self::Drain(taken)) => match without_end(&taken, &put) {
+                Some(rest) if is_empty_list(&rest) => Folded::Nothing,
+                Some(rest) => Folded::One(Self::Drain(rest)),
+                None => Folded::Two(Self::Push(put), Self::Drain(taken)),
+            },
+            (this, next) => Folded::Two(this, next),
         }
     }
 
-    fn apply(&self, key: &str, data: &mut Data) {
+    /// What it makes of a key's value.
+    fn of(&self, there: Option<Raw>) -> Option<Raw> {
         match self {
-            Self::Set(value) => data.set(key, value.clone()),
-            Self::Remove => drop(data.remove(key)),
+            Self::Set(value) => Some(value.clone()),
+            Self::Remove => None,
+            Self::RemoveIf(value) => there.filter(|there| there != value),
             Self::Offer(value) => {
-                if !has_value(data, key) {
-                    data.set(key, value.clone());
-                }
+                let there = there.filter(|there| !is_null(there));
+                Some(there.unwrap_or_else(|| value.clone()))
             }
             Self::Push(elements) => {
-                let there = data.get(key);
-                let list = there.map_or_else(|| elements.clone(), |there| joined(there, elements));
-                data.set(key, list);
+                let list = there.map(|there| joined(&there, elements));
+                Some(list.unwrap_or_else(|| elements.clone()))
             }
             Self::Drain(elements) => {
-                let there = data.get(key).and_then(|there| without(there, elements));
-                match there {
-                    Some(rest) if is_empty_list(&rest) => drop(data.remove(key)),
-                    Some(rest) => data.set(key, rest),
-                    None => {}
-                }
-            }
-            Self::Both(first, second) => {
-                first.apply(key, data);
-                second.apply(key, data);
+                let there = there?;
+                let rest = without(&there, elements).unwrap_or(there);
+                (!is_empty_list(&rest)).then_some(rest)
             }
         }
     }
@@ -146,14 +190,31 @@ pub(crate) fn list_of(element: &Raw) -> Raw {
 
 /// The list `list` without the elements of the list `taken`, if it begins with those.
 fn without(list: &Raw, taken: &Raw) -> Option<Raw> {
-    let split = |list| serde_json::from_slice::<Vec<&RawValue>>(list).ok();
     let (there, taken) = (split(list)?, split(taken)?);
     let (begin, rest) = there.split_at_checked(taken.len())?;
-    let is_there = |(a, b): (&&RawValue, &&RawValue)| a.get() == b.get();
-    if !begin.iter().zip(&taken).all(is_there) {
-        return None;
-    }
-    serde_json::to_vec(rest).ok().map(Raw::from)
+    are_same(begin, &taken).then(|| list_from(rest))?
+}
+
+/// The list `list` without the elements of the list `put`, if it ends with those.
+fn without_end(list: &Raw, put: &Raw) -> Option<Raw> {
+    let (there, put) = (split(list)?, split(put)?);
+    let at = there.len().checked_sub(put.len())?;
+    let (rest, end) = there.split_at_checked(at)?;
+    are_same(end, &put).then(|| list_from(rest))?
+}
+
+/// The elements of a list.
+fn split(list: &Raw) -> Option<Vec<&RawValue>> {
+    serde_json::from_slice(list).ok()
+}
+
+fn are_same(some: &[&RawValue], others: &[&RawValue]) -> bool {
+    let texts = some.iter().map(|element| element.get());
+    texts.eq(others.iter().map(|element| element.get()))
+}
+
+fn list_from(elements: &[&RawValue]) -> Option<Raw> {
+    serde_json::to_vec(elements).ok().map(Raw::from)
 }
 
 /// Whether it is a list of nothing.
@@ -189,8 +250,10 @@ pub(crate) fn joined(first: &Raw, more: &Raw) -> Raw {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
-    use Change::{Drain, Offer, Push, Remove, Set};
+    use Change::{Drain, Offer, Push, Remove, RemoveIf, Set};
 
     fn raw(json: &str) -> Raw {
         json.to_owned().into()
@@ -247,6 +310,8 @@ mod tests {
                 Set(raw("[7]")),
                 Set(raw("null")),
                 Remove,
+                RemoveIf(raw("[1,2]")),
+                RemoveIf(raw("null")),
                 Offer(raw("[8]")),
                 Push(raw("[9]")),
                 Push(raw("[10,11]")),
@@ -277,6 +342,72 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_did_not_fit_is_removed_and_what_others_have_put_there_is_not() {
+        let mut patch = Patch::default();
+        patch.put("a", RemoveIf(raw(r#"{"x":1}"#)));
+        for (theirs, left) in [
+            (r#"{"a":{"x":1},"b":1}"#, r#"{"b":1}"#),
+            (r#"{"a":{"x":2}}"#, r#"{"a":{"x":2}}"#),
+            (r#"{"a":{ "x":1}}"#, r#"{"a":{ "x":1}}"#),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(applied(&patch, theirs), left);
+        }
+        patch.put("a", Set(raw("2")));
+        assert_eq!(applied(&patch, r#"{"a":{"x":2}}"#), r#"{"a":2}"#);
+        patch.put("a", RemoveIf(raw("2")));
+        assert_eq!(applied(&patch, r#"{"a":{"x":2}}"#), "{}");
+    }
+
+    #[test]
+    fn a_hundred_thousand_pairs_of_changes_are_no_more_than_one() {
+        let (mut patch, began) = (Patch::default(), Instant::now());
+        let mut put = |change| patch.put("a", change);
+        put(Drain(raw("[0]")));
+        for n in 0..100_000 {
+            put(Push(raw(&format!("[{n}]"))));
+            put(Drain(raw(&format!("[{n}]"))));
+        }
+        assert!(began.elapsed() < Duration::from_secs(1));
+        assert_eq!(patch.values["a"].len(), 1);
+        assert_eq!(applied(&patch, r#"{"a":[0,1]}"#), r#"{"a":[1]}"#);
+    }
+
+    #[test]
+    fn what_was_put_there_and_taken_never_was() {
+        let after = |changes: &[Change]| {
+            let mut patch = Patch::default();
+            for change in changes {
+                patch.put("a", change.clone());
+            }
+            patch
+        };
+        for nothing in [
+            after(&[Push(raw("[1]")), Drain(raw("[1]"))]),
+            after(&[Push(raw("[1]")), Push(raw("[2]")), Drain(raw("[1,2]"))]),
+            after(&[Offer(raw("[1]")), Drain(raw("[1]"))]),
+            after(&[Offer(raw("[1]")), Push(raw("[2]")), Drain(raw("[1,2]"))]),
+            after(&[Offer(raw("1")), RemoveIf(raw("1"))]),
+            after(&[Push(raw("[1]")), RemoveIf(raw("[1]"))]),
+        ] {
+            assert!(nothing.is_empty());
+        }
+        // What was there when it was taken goes, and what others have added since stays.
+        let taken = after(&[Push(raw("[1]")), Drain(raw(r#"[ "x" ,1]"#))]);
+        assert_eq!(applied(&taken, r#"{"a":["x","y"]}"#), r#"{"a":["y"]}"#);
+        assert_eq!(applied(&taken, r#"{"a":["x"]}"#), "{}");
+        assert_eq!(applied(&taken, r#"{"a":["y"]}"#), r#"{"a":["y"]}"#);
+        // No end of it.
+        for changes in [
+            after(&[Push(raw("[1]")), Drain(raw("[2]"))]),
+            after(&[Push(raw("[1]")), Drain(raw("[1,2]"))]),
+            after(&[Push(raw("[1,2]")), Drain(raw("[2]"))]),
+        ] {
+            assert_eq!(changes.values["a"].len(), 2);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::data::Data;
 use crate::held::Held;
 use crate::patch::Patch;
 use crate::sessions::Manager;
-use crate::unsaved::{Base, Late};
+use crate::unsaved::{Base, Late, Tally};
 use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
 
 /// One opened session.
@@ -20,7 +20,8 @@ use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Versi
 ///
 /// A `Session` is a handle: clones are the same session, in one place after the other or on
 /// several tasks at once. When the last one is dropped with changes that were not saved, a warning
-/// names their keys; [`discard`](Self::discard) is for changes that are not to be saved.
+/// names their keys, at most ten times a minute for all sessions of a manager;
+/// [`discard`](Self::discard) is for changes that are not to be saved.
 #[derive(Clone)]
 pub struct Session(pub(crate) Arc<Opened>);
 
@@ -62,8 +63,7 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// What is stored for all that is known.
     pub(crate) base: Base,
-    /// Whether an error has told its user that the changes are not saved.
-    pub(crate) is_told: bool,
+    pub(crate) tally: Tally,
     pub(crate) late: Late,
 }
 
@@ -127,7 +127,7 @@ impl Session {
                 pending: Vec::new(),
                 clock,
                 base,
-                is_told: false,
+                tally: Tally::default(),
                 late: Late::default(),
             }),
             write_lock: tokio::sync::Mutex::default(),
@@ -248,7 +248,7 @@ impl State {
         if self.view.lifetime != lifetime {
             self.view.lifetime = lifetime;
             self.patch.set_lifetime(lifetime);
-            self.is_told = false;
+            self.tally.change();
         }
     }
 

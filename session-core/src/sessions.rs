@@ -131,7 +131,7 @@ impl Sessions {
     /// [`open`](Self::open). For clients that may hold several, such as cookies of one name for
     /// different paths.
     ///
-    /// All are loaded at the same time, so give few. Later ones than the one that opens are not
+    /// Each is loaded by a load of its own, all at the same time, so give few. Later ones than the one that opens are not
     /// judged.
     ///
     /// # Errors
@@ -152,10 +152,16 @@ impl Sessions {
         Ok((session, which.and_then(|which| tokens.get(which))))
     }
 
-    /// Tells observers, and at most once a minute the log, that a client has presented a cookie, or
+    /// Tells observers, and at most once a minute for each reason the log, that a client has presented a cookie, or
     /// a header of this name, that can't be read. For whoever reads tokens for [`open`](Self::open).
     pub fn report_unreadable(&self, name: &str, why: Unreadable) {
         self.0.observers.unreadable(name, why);
+    }
+
+    /// As [`report_unreadable`](Self::report_unreadable), of a cookie beside another one of the same
+    /// name that can be read: the log is told at `debug` only.
+    pub fn report_unreadable_beside(&self, name: &str, why: Unreadable) {
+        self.0.observers.unreadable_beside(name, why);
     }
 
     /// The session of `token`, if there is one. One round trip.

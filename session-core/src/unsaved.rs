@@ -1,5 +1,6 @@
 //! Changes that are never saved: discarded, made too late, or dropped.
 
+use std::fmt;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -29,6 +30,52 @@ pub(crate) enum Late {
     NewToken,
     /// Of any change.
     Change,
+}
+
+/// How many changes were made, and up to which of them an error has told that they are not saved.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tally {
+    made: u64,
+    /// How many a write that is under way has.
+    planned: u64,
+    told: u64,
+}
+
+/// What a warning names. Keys are quoted, and so told from the rest.
+enum Changed<'a> {
+    AllKeys,
+    Key(&'a str),
+    Lifetime,
+}
+
+impl fmt::Debug for Changed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllKeys => f.write_str("all keys"),
+            Self::Key(key) => key.fmt(f),
+            Self::Lifetime => f.write_str("lifetime"),
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) const fn change(&mut self) {
+        self.made += 1;
+    }
+
+    /// A write is made of the changes up to now.
+    pub(crate) const fn plan(&mut self) {
+        self.planned = self.made;
+    }
+
+    /// That write has failed. Another task may have made more changes since.
+    pub(crate) const fn fail(&mut self) {
+        self.told = self.planned;
+    }
+
+    const fn is_told(self) -> bool {
+        self.told == self.made
+    }
 }
 
 impl Base {
@@ -109,15 +156,20 @@ impl State {
         }
     }
 
-    /// The keys of changes that are not known to be saved.
-    fn unsaved(&self) -> Vec<&str> {
+    /// What is changed and not known to be saved.
+    fn unsaved(&self) -> Vec<Changed<'_>> {
         let mut keys: Vec<&str> = match self.lifecycle {
             Lifecycle::New => self.view.data.iter().map(|(key, _)| key).collect(),
             _ => self.sent.keys().chain(self.patch.keys()).collect(),
         };
         keys.sort_unstable();
         keys.dedup();
-        keys
+        let is_new = matches!(self.lifecycle, Lifecycle::New);
+        let any = |is: fn(&Patch) -> bool| !is_new && (is(&self.sent) || is(&self.patch));
+        let cleared = any(Patch::is_clearing).then_some(Changed::AllKeys);
+        let lifetime = any(Patch::has_lifetime).then_some(Changed::Lifetime);
+        let first = cleared.into_iter().chain(lifetime);
+        first.chain(keys.into_iter().map(Changed::Key)).collect()
     }
 }
 
@@ -128,9 +180,12 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         let state = state.unwrap_or_else(PoisonError::into_inner);
-        if state.is_told || !state.is_changed() {
+        if state.tally.is_told() || !state.is_changed() {
             return;
         }
+        let Some(untold) = self.manager.observers.unsaved() else {
+            return;
+        };
         let id = match &state.lifecycle {
             Lifecycle::Stored(held, _) => Some(&held.id),
             Lifecycle::Gone(id) => id.as_ref(),
@@ -142,8 +197,10 @@ impl Drop for Opened {
             session = ?id,
             keys = ?&keys[..keys.len() - more],
             more,
-            "session changes were dropped unsaved: call `save` after changes that a handler makes once \
-             its response has begun, and `discard` for changes that are not wanted"
+            untold,
+            "session changes were dropped unsaved: the request may have ended before its response, or \
+             they were made after the response had begun; call `save` after changes made that late, and \
+             `discard` for changes that are not wanted"
         );
     }
 }

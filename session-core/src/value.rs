@@ -65,51 +65,119 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
 const MISSING: &str = "missing field";
 
 /// What a type has said of the data it was given, without the data. The names of fields and of
-/// types are the program's; everything else may be the visitor's.
+/// types are the program's; everything else may be the visitor's. So only what has the very form
+/// of `serde`'s own messages is kept: a type may have others, and they may begin like those.
 fn without_data(words: &str) -> String {
-    const FIXED: [&str; 4] = [MISSING, "duplicate field", "invalid length", DUPLICATE];
-    const QUOTING: [&str; 4] = [
-        "invalid type",
-        "invalid value",
-        "unknown variant",
-        "unknown field",
+    const OTHER: &str = "the type does not accept it";
+    const TOLD: [(&str, Told); 8] = [
+        (MISSING, name_told),
+        ("duplicate field", name_told),
+        ("invalid length", length_told),
+        ("invalid type", unexpected_told),
+        ("invalid value", unexpected_told),
+        ("unknown variant", names_told),
+        ("unknown field", names_told),
+        (DUPLICATE, |_| None),
     ];
-    if FIXED.iter().any(|fixed| words.starts_with(fixed)) {
-        return words.to_owned();
+    let mut all = TOLD.iter();
+    let found = all.find_map(|(what, told)| Some((what, told, words.strip_prefix(*what)?)));
+    found.map_or_else(
+        || OTHER.to_owned(),
+        |(what, told, rest)| format!("{what}{}", told(rest).unwrap_or_default()),
+    )
+}
+
+/// What is kept of the words that come after the first ones.
+type Told = fn(&str) -> Option<String>;
+
+const EXPECTED: &str = ", expected ";
+
+/// A field's name, and nothing after it.
+fn name_told(rest: &str) -> Option<String> {
+    is_name(rest.strip_prefix(' ')?).then(|| rest.to_owned())
+}
+
+/// A length, and what was expected.
+fn length_told(rest: &str) -> Option<String> {
+    let (length, _) = rest.strip_prefix(' ')?.split_once(EXPECTED)?;
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| rest.to_owned())
+}
+
+/// The kind of what was found, and what was expected.
+fn unexpected_told(rest: &str) -> Option<String> {
+    let found = rest.strip_prefix(": ")?;
+    let (kind, shown) = KINDS
+        .iter()
+        .find_map(|kind| Some((*kind, found.strip_prefix(*kind)?)))?;
+    let expected = after_shown(shown)?.strip_prefix(EXPECTED)?;
+    Some(format!(": {kind}{EXPECTED}{expected}"))
+}
+
+/// The kinds by the words of `serde::de::Unexpected`, and those of `serde_json`.
+const KINDS: [&str; 18] = [
+    "boolean",
+    "integer",
+    "floating point",
+    "character",
+    "string",
+    "byte array",
+    "unit value",
+    "Option value",
+    "newtype struct",
+    "sequence",
+    "map",
+    "enum",
+    "unit variant",
+    "newtype variant",
+    "tuple variant",
+    "struct variant",
+    "number",
+    NULL,
+];
+
+/// What comes after the value that is shown: one in backticks, a quoted text, or none.
+fn after_shown(shown: &str) -> Option<&str> {
+    if let Some(value) = shown.strip_prefix(" `") {
+        // A character may be a backtick itself.
+        let first = value.chars().next()?.len_utf8();
+        let end = first + value.get(first..)?.find('`')?;
+        return value.get(end + 1..);
     }
-    let Some(what) = QUOTING.iter().find(|what| words.starts_with(**what)) else {
-        return "the type does not accept it".to_owned();
+    let Some(text) = shown.strip_prefix(" \"") else {
+        return Some(shown);
     };
-    let found = words[what.len()..].strip_prefix(": ").and_then(kind);
-    let found = found.map_or_else(String::new, |kind| format!(": {kind}"));
-    // The last one: what was found is quoted before it, whatever is in that.
-    match words.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("{what}{found}, expected {expected}"),
-        None => format!("{what}{found}"),
+    let mut is_escaped = false;
+    let end = text.find(|character| {
+        let is_end = character == '"' && !is_escaped;
+        is_escaped = character == '\\' && !is_escaped;
+        is_end
+    });
+    text.get(end? + 1..)
+}
+
+/// The names that a type knows, without the one that it does not.
+fn names_told(rest: &str) -> Option<String> {
+    // The last one: the name that was found comes before it, whatever is in that. A type without
+    // names has no such list, and ends otherwise.
+    let (_, names) = rest.rsplit_once("`, expected ")?;
+    are_names(names).then(|| format!("{EXPECTED}{names}"))
+}
+
+/// Whether it is a list of names as `serde` has them: one, one or another, or one of several.
+fn are_names(text: &str) -> bool {
+    match text.strip_prefix("one of ") {
+        Some(names) => names.split(", ").all(is_name),
+        None => text.splitn(2, " or ").all(is_name),
     }
 }
 
-/// The kind of what was found, by the words of `serde::de::Unexpected`.
-fn kind(found: &str) -> Option<&'static str> {
-    const KINDS: [&str; 16] = [
-        "boolean",
-        "integer",
-        "floating point",
-        "character",
-        "string",
-        "byte array",
-        "unit value",
-        "Option value",
-        "newtype struct",
-        "sequence",
-        "map",
-        "enum",
-        "unit variant",
-        "newtype variant",
-        "tuple variant",
-        NULL,
-    ];
-    KINDS.into_iter().find(|kind| found.starts_with(kind))
+/// Whether it is a name in backticks.
+fn is_name(text: &str) -> bool {
+    let name = text
+        .strip_prefix('`')
+        .and_then(|text| text.strip_suffix('`'));
+    name.is_some_and(|name| !name.contains('`'))
 }
 
 /// Whether valid JSON is nested deeper than [`MAX_DEPTH`].
@@ -136,7 +204,10 @@ fn is_too_deep(json: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use serde::Deserialize;
     use serde_json::value::RawValue;
 
     #[test]
@@ -160,17 +231,38 @@ mod tests {
     fn what_a_type_says_of_data_is_not_repeated() {
         for (words, reason) in [
             ("missing field `qty`", "missing field `qty`"),
+            ("missing field `qty` of `hunter2`", "missing field"),
+            ("duplicate field `qty`", "duplicate field `qty`"),
             (
-                "invalid type: string \"a, expected b\", expected u32",
+                "invalid length 3, expected an array of length 2",
+                "invalid length 3, expected an array of length 2",
+            ),
+            (
+                "invalid length of hunter2, expected hunter2",
+                "invalid length",
+            ),
+            (
+                r#"invalid type: string "a\", expected \"b", expected u32"#,
                 "invalid type: string, expected u32",
             ),
             (
-                "invalid value: string \"hunter2\", expected a time",
+                r#"invalid value: string "hunter2\\", expected a time"#,
                 "invalid value: string, expected a time",
             ),
             (
-                "invalid type: hunter2, expected u32",
-                "invalid type, expected u32",
+                "invalid value: character ```, expected a letter",
+                "invalid value: character, expected a letter",
+            ),
+            (
+                "invalid type: null, expected u32",
+                "invalid type: null, expected u32",
+            ),
+            ("invalid type: hunter2, expected u32", "invalid type"),
+            ("invalid value: x, expected hunter2", "invalid value"),
+            ("invalid value: string x, expected hunter2", "invalid value"),
+            (
+                r#"invalid value: string "x, expected hunter2"#,
+                "invalid value",
             ),
             (
                 "unknown variant `hunter2`, expected `A` or `B`",
@@ -184,9 +276,95 @@ mod tests {
                 "unknown field `hunter2`, expected one of `a`, `b`",
                 "unknown field, expected one of `a`, `b`",
             ),
+            ("unknown field `x, expected hunter2`", "unknown field"),
+            ("unknown field `x`, expected hunter2", "unknown field"),
             ("hunter2 is no address", "the type does not accept it"),
         ] {
             assert_eq!(without_data(words), reason, "{words}");
         }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Empty {}
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its name counts")]
+    struct One {
+        qty: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only their names count")]
+    struct Three {
+        a: u32,
+        b: u32,
+        c: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Never {}
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only their names count")]
+    enum Color {
+        Red,
+        Blue,
+    }
+
+    /// A visitor's key or text, whatever is in it, is in no error.
+    #[test]
+    fn no_name_that_a_type_does_not_know_is_repeated() {
+        for nasty in [
+            "hunter2",
+            "x, expected hunter2",
+            "x`, expected `hunter2",
+            "x`, expected `hunter2`",
+            "x`, expected one of `hunter2`, `b",
+            "x`, there are no fields, expected hunter2",
+            "`hunter2`, there are no fields",
+            "x\n`, expected `hunter2`\n",
+            "x\", expected \"hunter2",
+            "hunter2 at line 1 column 1",
+            "missing field `hunter2`",
+            "`",
+            "``",
+            "",
+            ", expected ",
+            "`, expected ",
+        ] {
+            let object = raw(&BTreeMap::from([(nasty, 1)]));
+            let text = raw(&nasty);
+            for (error, told) in [
+                (from_raw::<Empty>("k", &object).map(drop), ""),
+                (
+                    from_raw::<One>("k", &object).map(drop),
+                    ", expected \"qty\"",
+                ),
+                (
+                    from_raw::<Three>("k", &object).map(drop),
+                    ", expected one of \"a\", \"b\", \"c\"",
+                ),
+                (from_raw::<Never>("k", &text).map(drop), ""),
+                (
+                    from_raw::<Color>("k", &text).map(drop),
+                    ", expected \"Red\" or \"Blue\"",
+                ),
+            ] {
+                let Err(Error::Value { reason, .. }) = error else {
+                    panic!("{nasty:?} is unknown: {error:?}");
+                };
+                let (reason, place) = reason.split_once(" at line 1 column ").expect("a place");
+                assert!(place.parse::<u32>().is_ok(), "{place}");
+                let whole = ["field", "variant"].map(|what| format!("unknown {what}{told}"));
+                assert!(whole.iter().any(|whole| whole == reason), "{reason}");
+            }
+        }
+    }
+
+    fn raw<T: Serialize>(value: &T) -> Raw {
+        to_raw("k", value).expect("JSON")
     }
 }

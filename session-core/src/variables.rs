@@ -20,6 +20,25 @@ impl Session {
         raw.map_or(Ok(None), |raw| from_raw(key, &raw))
     }
 
+    /// As [`get`](Self::get), and removes a value that is no `T`, whose error is given all the same:
+    /// for what can be made again. If another request replaces that value meanwhile, the new one
+    /// stays.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_or_remove<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let raw = self.state().view.data.get(key).cloned();
+        let Some(raw) = raw else {
+            return Ok(None);
+        };
+        // Its type's own code runs without the lock.
+        let value = from_raw(key, &raw);
+        if value.is_err() {
+            self.state().remove_if(key, raw);
+        }
+        value
+    }
+
     /// Sets `key` to `value`, replacing what was there. Nothing is written until
     /// [`save`](Self::save). A value that equals the one there, whatever the order of its keys, is no
     /// change.
@@ -157,7 +176,7 @@ impl State {
     fn offer(&mut self, key: &str, raw: Raw) -> bool {
         let is_set = !is_null(&raw) && !has_value(&self.view.data, key);
         if is_set {
-            self.view.data.set(key, raw.clone());
+            self.replace_nothing(key, raw.clone());
             self.change(key, Change::Offer(raw));
         }
         is_set
@@ -169,10 +188,25 @@ impl State {
             return Err(Error::unreadable::<Vec<()>>(key, "it is no list to add to"));
         }
         let added = list_of(element);
-        let list = there.map_or_else(|| added.clone(), |there| joined(there, &added));
-        self.view.data.set(key, list);
+        match there.filter(|there| !is_nothing(there)) {
+            Some(there) => {
+                let list = joined(there, &added);
+                self.view.data.set(key, list);
+            }
+            None => self.replace_nothing(key, added.clone()),
+        }
         self.change(key, Change::Push(added));
         Ok(())
+    }
+
+    /// Sets a key without a value to `raw`, of which the change is still to be told. If `null` or
+    /// an empty list is there, that goes by a change of its own, so that no key is left when `raw`
+    /// is taken again before it is saved.
+    fn replace_nothing(&mut self, key: &str, raw: Raw) {
+        if let Some(nothing) = self.view.data.get(key).cloned() {
+            self.change(key, Change::RemoveIf(nothing));
+        }
+        self.view.data.set(key, raw);
     }
 
     /// Takes the elements of `list` if that is what is there; whether it was.
@@ -180,8 +214,8 @@ impl State {
         let is_there = self.view.data.get(key) == Some(list);
         if is_there {
             self.view.data.remove(key);
-            let change = match is_null(list) {
-                true => Change::Remove,
+            let change = match is_nothing(list) {
+                true => Change::RemoveIf(list.clone()),
                 false => Change::Drain(list.clone()),
             };
             self.change(key, change);
@@ -195,16 +229,24 @@ impl State {
         Some(removed)
     }
 
+    /// Removes `key` if `raw` is what is there.
+    fn remove_if(&mut self, key: &str, raw: Raw) {
+        if self.view.data.get(key) == Some(&raw) {
+            self.view.data.remove(key);
+            self.change(key, Change::RemoveIf(raw));
+        }
+    }
+
     fn change(&mut self, key: &str, change: Change) {
         self.patch.put(key, change);
-        self.is_told = false;
+        self.tally.change();
     }
 
     fn clear(&mut self) {
         if !self.view.data.is_empty() {
             self.view.data.clear();
             self.patch.clear();
-            self.is_told = false;
+            self.tally.change();
         }
     }
 }

@@ -115,12 +115,13 @@ impl Session {
 
     async fn write_with(&self, goal: &Goal, edit: &mut Edit<'_>) -> Result<Option<usize>> {
         let _lock = self.0.write_lock.lock().await;
+        self.state().tally.plan();
         let written = match self.resolve_unanswered().await {
             Ok(()) => self.write(goal, edit).await,
             Err(error) => Err(error),
         };
         if written.is_err() {
-            self.state().is_told = true;
+            self.state().tally.fail();
         }
         written
     }
@@ -179,13 +180,16 @@ impl Session {
             if !state.wants(goal, manager) {
                 return Ok(None);
             }
-            if matches!(state.lifecycle, Lifecycle::Barred | Lifecycle::Gone(_)) {
-                if !matches!(goal, Goal::SignIn(_)) {
-                    return Err(Error::GONE);
-                }
+            let is_over = matches!(state.lifecycle, Lifecycle::Barred | Lifecycle::Gone(_));
+            if is_over && !matches!(goal, Goal::SignIn(_)) {
+                return Err(Error::GONE);
+            }
+            // One that is refused leaves the handle as it was.
+            state.check_late(goal)?;
+            if is_over {
                 state.begin_anew(manager.lifetime, false);
             }
-            state.check_late(goal)?;
+            state.tally.plan();
             state.send_changes();
             (
                 state.lifecycle.clone(),
@@ -392,6 +396,13 @@ impl Session {
     fn leave(&self, goal: &Goal, keeps_what_was_read: bool) -> Result<()> {
         if !matches!(goal, Goal::SignIn(_)) {
             return Err(self.lost());
+        }
+        let late = self.state().check_late(goal);
+        if let Err(late) = late {
+            return Err(match self.lost() {
+                Error::Gone { unknown: false } => late,
+                gone => gone,
+            });
         }
         let lifetime = self.0.manager.lifetime;
         self.state().begin_anew(lifetime, keeps_what_was_read);

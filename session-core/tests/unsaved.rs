@@ -6,7 +6,7 @@ mod log;
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::Log;
 use session_core::{ErrorKind, Lifetime, Session, SessionDirectory, Sessions};
@@ -71,12 +71,22 @@ async fn changes_that_are_dropped_are_named_once_without_their_values() {
     let session = stored(&sessions).await;
     session.clear();
     drop(session);
-    warning(&log);
+    assert!(warning(&log).contains("keys=[all keys] "));
     let session = stored(&sessions).await;
     let longer = Lifetime::fixed(Duration::from_secs(60));
     session.set_lifetime(longer).expect("allowed");
     drop(session);
-    warning(&log);
+    assert!(warning(&log).contains("keys=[lifetime] "));
+    let session = stored(&sessions).await;
+    session.clear();
+    session.set_lifetime(longer).expect("allowed");
+    session.insert("all keys", 1).expect("JSON");
+    drop(session);
+    let line = warning(&log);
+    assert!(
+        line.contains(r#"keys=[all keys, lifetime, "all keys"] "#),
+        "a key is quoted: {line}"
+    );
 
     let session = stored(&sessions).await;
     for n in 0..100 {
@@ -84,6 +94,7 @@ async fn changes_that_are_dropped_are_named_once_without_their_values() {
     }
     drop(session);
     let line = warning(&log);
+    assert!(line.contains("untold=0"), "{line}");
     assert!(
         line.contains("more=84") && !line.contains("key16"),
         "{line}"
@@ -170,6 +181,94 @@ async fn a_change_after_a_failed_save_and_a_save_that_was_given_up_are_warned_of
     given_up.expect_err("it takes long");
     drop(session);
     assert!(warning(&log).contains(r#"keys=["a"]"#));
+}
+
+#[tokio::test]
+async fn a_change_that_another_task_makes_while_a_save_fails_is_warned_of() {
+    let log = Log::start();
+    let (sessions, store) = sessions();
+    for lets_go in [false, true] {
+        let session = stored(&sessions).await;
+        session.insert("a", 1).expect("JSON");
+        store.delay_next(Duration::from_millis(30));
+        store.fail_next(2);
+        let clone = session.clone();
+        let other = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if lets_go {
+                clone.insert("b", 1).expect("JSON");
+            }
+        });
+        session.save().await.expect_err("it is down");
+        other.await.expect("no panic");
+        drop(session);
+        match lets_go {
+            true => assert!(warning(&log).contains(r#"keys=["a", "b"]"#)),
+            false => assert_eq!(log.take(), [""; 0], "the error has told"),
+        }
+    }
+    // A change that the failed save was to write is told by its error, whoever made it.
+    let session = stored(&sessions).await;
+    let clone = session.clone();
+    clone.insert("a", 1).expect("JSON");
+    store.fail_next(2);
+    session.save().await.expect_err("it is down");
+    drop((session, clone));
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn clients_that_go_away_do_not_fill_the_log() {
+    let log = Log::start();
+    let (sessions, _) = sessions();
+    let give_up = || sessions.start().insert("a", 1).expect("JSON");
+    for _ in 0..10 {
+        give_up();
+        warning(&log);
+    }
+    for _ in 0..1_000 {
+        give_up();
+    }
+    assert_eq!(log.take().len(), 0, "ten a minute are enough");
+    // Another manager's are its own.
+    let (another, _) = self::sessions();
+    another.start().insert("a", 1).expect("JSON");
+    warning(&log);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_refused_leaves_a_session_that_has_ended_as_that() {
+    let (sessions, store) = sessions();
+    let refused = |done: session_core::Result<()>| {
+        assert_eq!(done.expect_err("too late").kind(), ErrorKind::TooLate);
+    };
+    // It is known to have ended.
+    let session = stored(&sessions).await;
+    let other = sessions.open(session.token().as_ref()).await.expect("up");
+    other.destroy().await.expect("ended");
+    session.insert("a", 1).expect("JSON");
+    session.save().await.expect_err("it has ended");
+    assert!(session.is_gone());
+    session.forbid_new_token();
+    refused(session.sign_in("u").await);
+    assert!(session.is_gone() && !session.is_new());
+    assert_eq!(
+        session.save().await.expect_err("as before").kind(),
+        ErrorKind::Gone
+    );
+
+    // It ends, and the response begins, while the sign-in is under way.
+    let session = stored(&sessions).await;
+    let other = sessions.open(session.token().as_ref()).await.expect("up");
+    store.delay_next(Duration::from_millis(50));
+    let (signed_in, ()) = tokio::join!(session.sign_in("u"), async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        other.destroy().await.expect("ended");
+        session.forbid_new_token();
+    });
+    refused(signed_in);
+    assert!(session.is_gone() && !session.is_new());
+    assert_eq!(store.count().await.expect("up"), 0);
 }
 
 #[tokio::test]
@@ -307,6 +406,105 @@ async fn what_two_requests_make_at_first_use_is_one_or_both_and_none_is_lost() {
     third.save().await.expect("found to be done");
     let list: Option<Vec<serde_json::Value>> = open().await.get("list").expect("a list");
     assert_eq!(list.map(|list| list.len()), Some(5));
+}
+
+#[tokio::test]
+async fn what_is_added_and_taken_again_and_again_costs_no_more_each_time() {
+    let (sessions, store) = sessions();
+    let first = stored(&sessions).await;
+    first.push("list", "there").expect("JSON");
+    first.insert("null", None::<u8>).expect("JSON");
+    first.insert("none", [0; 0]).expect("JSON");
+    first.save().await.expect("saved");
+    let open = async || sessions.open(first.token().as_ref()).await.expect("up");
+    let (session, other) = (open().await, open().await);
+    let began = Instant::now();
+    for n in 0..100_000 {
+        session.push("new", n).expect("JSON");
+        assert_eq!(session.drain::<u32>("new").expect("a list"), [n]);
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(!session.is_changed(), "what was added is gone");
+    for n in 0..1_000 {
+        for key in ["list", "null", "none", "new"] {
+            session.push(key, n.to_string()).expect("JSON");
+            let taken = session.drain::<String>(key).expect("a list");
+            assert_eq!(taken.last(), Some(&n.to_string()));
+        }
+        session.insert_if_absent("offered", [n]).expect("JSON");
+        session.push("offered", n).expect("JSON");
+        assert_eq!(session.drain::<u32>("offered").expect("a list"), [n, n]);
+        session.insert_if_absent("no number", "x").expect("JSON");
+        session
+            .get_or_remove::<u32>("no number")
+            .expect_err("a text");
+    }
+    other.push("list", "theirs").expect("JSON");
+    other.push("null", "theirs").expect("JSON");
+    other.save().await.expect("saved");
+    store.take_calls();
+    session.save().await.expect("saved after a conflict");
+    assert_eq!(store.take_calls(), [Call::Save, Call::Load, Call::Save]);
+    let left = open().await;
+    let theirs = Some(vec!["theirs".to_owned()]);
+    assert_eq!(left.get("list").expect("a list"), theirs);
+    assert_eq!(left.get("null").expect("a list"), theirs);
+    assert_eq!(left.keys(), ["kept", "removed", "list", "null"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_removed_and_what_others_have_put_there_is_not() {
+    let (sessions, _) = sessions();
+    let first = stored(&sessions).await;
+    let open = async || sessions.open(first.token().as_ref()).await.expect("up");
+    let number = |session: &Session| session.get::<u32>("kept").expect("a number");
+    let (one, two, three) = (open().await, open().await, open().await);
+    for session in [&one, &two, &three] {
+        session.get_or_remove::<u32>("kept").expect_err("a text");
+        assert!(!session.contains_key("kept"));
+        assert_eq!(session.get_or_remove::<u32>("kept").expect("none"), None);
+    }
+    one.insert("kept", 1).expect("JSON");
+    one.save().await.expect("saved");
+    two.save().await.expect("saved after a conflict");
+    assert_eq!(number(&two), Some(1), "it stays");
+    let add = |old: Option<u32>| old.unwrap_or_default() + 1;
+    assert_eq!(three.update("kept", add).await.expect("saved"), 2);
+    let last = open().await;
+    assert_eq!(last.get_or_remove("kept").expect("a number"), Some(2_u32));
+    assert!(!last.is_changed());
+
+    last.insert("kept", "spoilt").expect("JSON");
+    last.save().await.expect("saved");
+    let alone = open().await;
+    alone.get_or_remove::<u32>("kept").expect_err("a text");
+    alone.save().await.expect("saved");
+    assert!(!open().await.contains_key("kept"));
+}
+
+#[tokio::test]
+async fn what_is_added_while_a_list_of_nothing_is_taken_stays() {
+    let (sessions, _) = sessions();
+    let first = stored(&sessions).await;
+    first.insert("null", None::<u8>).expect("JSON");
+    first.insert("none", [0; 0]).expect("JSON");
+    first.save().await.expect("saved");
+    let open = async || sessions.open(first.token().as_ref()).await.expect("up");
+    let (taker, adder) = (open().await, open().await);
+    for key in ["null", "none"] {
+        adder.push(key, 1).expect("JSON");
+        assert_eq!(taker.drain::<u8>(key).expect("nothing"), [0; 0]);
+        assert!(!taker.contains_key(key));
+    }
+    adder.save().await.expect("saved");
+    taker.save().await.expect("saved after a conflict");
+    for key in ["null", "none"] {
+        assert_eq!(open().await.get(key).expect("a list"), Some(vec![1]));
+    }
 }
 
 #[tokio::test]

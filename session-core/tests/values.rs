@@ -361,6 +361,29 @@ async fn errors_say_what_the_library_says_and_show_no_data() {
     assert!(error.contains("key must be a string"), "{error}");
 }
 
+/// What `docs/changing-values.md` says of an enum that has lost a variant.
+#[tokio::test]
+async fn a_variant_that_is_gone_is_another_one_if_it_carried_nothing_or_has_a_tag() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    enum Plain {
+        #[serde(other)]
+        Other,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        #[serde(other)]
+        Other,
+    }
+    let (sessions, _) = sessions();
+    let session = stored(&sessions, raw(r#""Gone""#)).await;
+    assert_eq!(session.get("x").expect("a variant"), Some(Plain::Other));
+    let session = stored(&sessions, raw(r#"{"Gone":{"a":1}}"#)).await;
+    session.get::<Plain>("x").expect_err("it carried something");
+    let session = stored(&sessions, raw(r#"{"kind":"Gone","a":1}"#)).await;
+    assert_eq!(session.get("x").expect("a variant"), Some(Tagged::Other));
+}
+
 #[tokio::test]
 async fn a_write_follows_only_a_change() {
     let (sessions, store) = sessions();

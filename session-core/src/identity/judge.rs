@@ -109,6 +109,15 @@ impl TokenState {
         has_owner || !self.is_guests
     }
 
+    /// Whether the current token replaced another one longer than a grace ago, and no client has
+    /// presented it since.
+    pub(crate) fn is_unclaimed(&self, age: Duration) -> bool {
+        let left = |renewed: Renewed| {
+            renewed.confirmed.is_none() && !self.is_within_grace(renewed.at, millis(age))
+        };
+        self.renewed.is_some_and(left)
+    }
+
     /// Whether a session that was opened by `token`, when its lineage was `lineage`, is still the
     /// same sign-in.
     pub(crate) fn continues(&self, token: &SessionToken, lineage: &[u8; 16]) -> bool {

@@ -148,6 +148,24 @@ fn another_frameworks_token_is_replaced_by_a_native_one_and_is_never_reuse() {
 }
 
 #[test]
+fn a_successor_is_unclaimed_after_a_grace_until_it_is_presented() {
+    let foreign = SessionToken::foreign("their session id").expect("any text");
+    let state = TokenState::of(&foreign, secs(0), GRACE, true);
+    assert!(!state.is_unclaimed(secs(900)), "nothing was replaced");
+    let (state, salt) = state.renewed(&foreign, secs(10), GRACE);
+    assert!(!state.is_unclaimed(secs(69)));
+    assert!(state.is_unclaimed(secs(70)));
+    assert_eq!(state.judge(&foreign, secs(70)), Verdict::Replaced(salt));
+    assert!(!state.clone().confirmed(secs(80)).is_unclaimed(secs(90)));
+    let anew = SessionToken::reissued(&foreign.id());
+    let state = state.reissued(&anew, secs(70), GRACE);
+    for token in [foreign.clone(), foreign.successor(&salt)] {
+        assert_eq!(state.judge(&token, secs(71)), Verdict::Superseded);
+        assert_eq!(state.judge(&token, secs(131)), Verdict::Foreign);
+    }
+}
+
+#[test]
 fn the_grace_is_the_records_own() {
     let (state, first) = fresh();
     let short = Grace::new(Duration::from_millis(1_500));
