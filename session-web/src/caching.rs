@@ -17,11 +17,8 @@ const OTHERS: [HeaderName; 4] = [
 /// Forbids every cache to store the response. What the handler has said to `Cache-Control` is kept
 /// if it says that too.
 pub(crate) fn forbid(headers: &mut HeaderMap) {
-    let forbids = |value: &HeaderValue| {
-        let mut directives = list::split(value.as_bytes(), b',');
-        directives.any(|directive| directive.eq_ignore_ascii_case(b"no-store"))
-    };
-    if !headers.get_all(CACHE_CONTROL).iter().any(forbids) {
+    // Caches that know `must-understand` ignore a `no-store` beside it (RFC 9111 §5.2.2.3).
+    if !says(headers, b"no-store") || says(headers, b"must-understand") {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let is_targeted =
@@ -30,4 +27,13 @@ pub(crate) fn forbid(headers: &mut HeaderMap) {
     for name in targeted {
         headers.remove(name);
     }
+}
+
+/// Whether `Cache-Control` has this directive.
+fn says(headers: &HeaderMap, directive: &[u8]) -> bool {
+    let mut values = headers.get_all(CACHE_CONTROL).into_iter();
+    values.any(|value| {
+        let mut listed = list::split(value.as_bytes(), b',');
+        listed.any(|listed| listed.eq_ignore_ascii_case(directive))
+    })
 }

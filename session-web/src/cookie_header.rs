@@ -17,12 +17,6 @@ pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator
     })
 }
 
-/// The same, of those that are text and not empty.
-pub(crate) fn texts<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
-    let texts = values(headers, name).filter_map(|value| std::str::from_utf8(value).ok());
-    texts.filter(|text| !text.is_empty())
-}
-
 /// The first value, if it is text and not empty: Express looks at no other.
 pub(crate) fn first<'h>(headers: &'h HeaderMap, name: &'h str) -> Option<&'h str> {
     let first = std::str::from_utf8(values(headers, name).next()?).ok()?;
@@ -70,8 +64,6 @@ mod tests {
             found,
             [&b"one"[..], b"two", b"three", b"", b"\xff", b"four"]
         );
-        let found: Vec<&str> = texts(&headers, "id").collect();
-        assert_eq!(found, ["one", "two", "three", "four"]);
         assert_eq!(first(&headers, "id"), Some("one"));
     }
 }

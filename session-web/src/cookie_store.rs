@@ -9,6 +9,7 @@ use session_core::{
 };
 
 use crate::cookie::MAX_COOKIE_BYTES;
+use crate::format::MOST_TOKENS;
 use crate::sealed::{Closer, Contents, now};
 
 /// One request's session.
@@ -19,6 +20,7 @@ pub(crate) struct CookieStore {
     closer: Closer,
     cookie_name: String,
     is_readable: bool,
+    has_unreadable: bool,
     state: Mutex<State>,
 }
 
@@ -40,7 +42,8 @@ pub(crate) enum Change {
 
 impl CookieStore {
     /// The store of a request with these cookies, of which the first live session counts, and is
-    /// opened by `token`.
+    /// opened by `token`. At most [`MOST_TOKENS`] that one of the secrets has made are looked at:
+    /// others don't count, so that they can't hide the session.
     pub(crate) fn new(
         closer: Closer,
         cookie_name: String,
@@ -48,25 +51,29 @@ impl CookieStore {
         token: &SessionToken,
     ) -> Self {
         let now = now();
-        let (mut session, mut is_readable) = (None, values.is_empty());
+        let (mut session, mut opened, mut has_unreadable) = (None, 0, false);
         for value in values {
             let Some(mut contents) = closer.open(&cookie_name, value) else {
+                has_unreadable = true;
                 continue;
             };
-            is_readable = true;
-            if contents.is_live(now) {
+            opened += 1;
+            if session.is_none() && contents.is_live(now) {
                 if !closer.is_plain() {
                     let opened = Credential::opened_by(token, contents.credential.as_ref());
                     contents.credential = Some(opened);
                 }
                 session = Some((token.id(), contents));
+            }
+            if opened == MOST_TOKENS {
                 break;
             }
         }
         Self {
             closer,
             cookie_name,
-            is_readable,
+            is_readable: opened > 0 || values.is_empty(),
+            has_unreadable,
             state: Mutex::new(State {
                 session,
                 change: None,
@@ -77,6 +84,11 @@ impl CookieStore {
     /// Whether one of the secrets has made one of the cookies, if there were any.
     pub(crate) const fn is_readable(&self) -> bool {
         self.is_readable
+    }
+
+    /// Whether there was a cookie that none of the secrets has made.
+    pub(crate) const fn has_unreadable(&self) -> bool {
+        self.has_unreadable
     }
 
     /// Has the client told of the session as it is, extended, if it is told nothing else.

@@ -139,7 +139,8 @@ pub enum OnMismatch {
     /// The handler gets the default. What is stored stays until the handler changes the value, so
     /// servers of another version can still read it.
     Default,
-    /// The handler gets the default, and the key is removed when the session is saved.
+    /// The handler gets the default, and the value is removed when the session is saved. If another
+    /// request has replaced it by then, the new one stays.
     Discard,
 }
 
@@ -229,15 +230,13 @@ impl<S: Sync, T: SessionValue> FromRequestParts<S> for Typed<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let session = session(parts).await?;
-        let value = match session.get(T::KEY) {
+        let stored = match T::ON_MISMATCH {
+            OnMismatch::Discard => session.get_or_remove(T::KEY),
+            OnMismatch::Refuse | OnMismatch::Default => session.get(T::KEY),
+        };
+        let value = match stored {
             Ok(stored) => stored.unwrap_or_default(),
-            Err(error) => {
-                let value = replacement(error).map_err(SessionRejection::Value)?;
-                if T::ON_MISMATCH == OnMismatch::Discard {
-                    session.remove(T::KEY);
-                }
-                value
-            }
+            Err(error) => replacement(error).map_err(SessionRejection::Value)?,
         };
         Ok(Self { session, value })
     }

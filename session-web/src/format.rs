@@ -54,32 +54,33 @@ impl TokenFormat {
     /// browsers send the cookie of the longest path first. Express looks at the first cookie only,
     /// and so does who shares a cookie with it.
     ///
-    /// # Errors
-    /// Why there is none, if there are such cookies.
+    /// Why others can't be read, if there are such, comes with them.
     pub(crate) fn find(
         &self,
         headers: &HeaderMap,
         name: &str,
-    ) -> Result<Vec<SessionToken>, Unreadable> {
-        let read = |text| self.read(name, text);
-        let mut tokens: Vec<SessionToken> = Vec::new();
+    ) -> (Vec<SessionToken>, Option<Unreadable>) {
+        let mut values = cookie_header::values(headers, name).filter(|value| !value.is_empty());
         if self.is_express() {
-            tokens.extend(cookie_header::first(headers, name).and_then(read));
-        } else {
-            for token in cookie_header::texts(headers, name).filter_map(read) {
-                if tokens.len() == MOST_TOKENS {
-                    break;
-                }
-                if !tokens.contains(&token) {
-                    tokens.push(token);
-                }
+            let first = cookie_header::first(headers, name);
+            let token = first.and_then(|text| self.read(name, text));
+            let is_unreadable = token.is_none() && values.next().is_some();
+            return (
+                token.into_iter().collect(),
+                is_unreadable.then_some(self.unreadable()),
+            );
+        }
+        let (mut tokens, mut unreadable): (Vec<SessionToken>, _) = (Vec::new(), None);
+        for value in values {
+            let text = std::str::from_utf8(value).ok();
+            match text.and_then(|text| self.read(name, text)) {
+                Some(token) if tokens.contains(&token) => {}
+                Some(_) if tokens.len() == MOST_TOKENS => break,
+                Some(token) => tokens.push(token),
+                None => unreadable = Some(self.unreadable()),
             }
         }
-        if tokens.is_empty() && cookie_header::values(headers, name).any(|value| !value.is_empty())
-        {
-            return Err(self.unreadable());
-        }
-        Ok(tokens)
+        (tokens, unreadable)
     }
 
     /// Why a text can't be read.

@@ -8,13 +8,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use session_core::{Error, Lifetime, Result, SessionToken, Unreadable};
+use session_core::{Error, Lifetime, Result, SessionToken, Sessions, Unreadable};
 use tokio::sync::OnceCell;
 
 use crate::config::{Backing, Config, OnFailure, Transport};
 use crate::cookie_header;
 use crate::cookie_store::CookieStore;
-use crate::format::MOST_TOKENS;
 use crate::sealed::{BETWEEN, Closer};
 use crate::{plain_http, request};
 
@@ -28,6 +27,8 @@ pub struct SessionHandle(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
     pub(crate) presented: Presented,
+    /// What was presented and can't be read.
+    unreadable: Vec<Unread>,
     /// Whether that came in the cookie of an app that this one follows.
     pub(crate) is_former: bool,
     pub(crate) secure: bool,
@@ -46,12 +47,18 @@ pub(crate) struct Inner {
 pub(crate) enum Presented {
     /// Nothing that could be a session's.
     Nothing,
-    /// A cookie, or a header, of this name that can't be read.
-    Unreadable(String, Unreadable),
     /// Well-formed tokens, signed if tokens are: one, unless there are several cookies.
     Tokens(Vec<SessionToken>),
     /// Cookies whose values may be sessions.
     Values(Vec<String>),
+}
+
+/// A cookie, or a header, of this name that can't be read.
+struct Unread {
+    name: String,
+    why: Unreadable,
+    /// Whether there is another one of the same name that can.
+    is_beside: bool,
 }
 
 /// A session that a handler has asked for.
@@ -60,6 +67,9 @@ pub(crate) struct Opened {
     /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
     pub(crate) lifetime: Lifetime,
+    /// Its [`binding`](session_core::Session::binding) when it was opened, if that was by the cookie
+    /// of an app that this one follows.
+    pub(crate) former_binding: Option<String>,
     /// The store of a session in the cookie.
     pub(crate) in_cookie: Option<Arc<CookieStore>>,
 }
@@ -71,21 +81,25 @@ impl SessionHandle {
         if !is_https && request::lacks_peer(parts, &config.proxy) {
             config.plain_http.warn_of_missing_peer();
         }
-        let mut presented = presented(&config, parts, secure);
+        let (mut presented, unread) = presented(&config, parts, secure);
+        let mut unreadable = Vec::from_iter(unread);
         let mut is_former = false;
-        if let Presented::Nothing | Presented::Unreadable(..) = presented
-            && let Some(former) = former(&config, parts)
-        {
+        if let Presented::Nothing = presented {
+            let (former, unread) = former(&config, parts);
             is_former = matches!(former, Presented::Tokens(_));
             presented = former;
+            unreadable.extend(unread);
         }
         let plain_host = match presented {
-            Presented::Nothing if secure && !is_https => plain_http::host(parts),
+            Presented::Nothing if secure && !is_https && unreadable.is_empty() => {
+                plain_http::host(parts)
+            }
             // The browser keeps the cookie.
             _ => None,
         };
         Self(Arc::new(Inner {
             presented,
+            unreadable,
             is_former,
             secure,
             plain_host,
@@ -106,9 +120,9 @@ impl SessionHandle {
     /// ([`is_gone`](session_core::Session::is_gone)), and its response sets no cookie unless the
     /// handler signs in.
     ///
-    /// Once the response has begun (in a stream, a socket, a spawned task) nothing saves by itself,
-    /// and what the client would have to be told is
-    /// [`Error::TooLate`](session_core::Error::TooLate).
+    /// Once the response has begun (in a stream, a socket, a spawned task), or there will be none
+    /// because the inner service has failed or the client has gone away, nothing saves by itself, and
+    /// what the client would have to be told is [`Error::TooLate`](session_core::Error::TooLate).
     ///
     /// # Errors
     /// The store's; [`Error::Misconfigured`] if the request's path is not below the cookie's.
@@ -116,7 +130,7 @@ impl SessionHandle {
         self.0.is_asked.store(true, Relaxed);
         let opened = self.0.opened.get_or_try_init(|| self.0.open()).await?;
         if self.0.is_answered.load(SeqCst) {
-            opened.close();
+            opened.close_after_writes().await;
         }
         Ok(opened.session.clone())
     }
@@ -133,12 +147,19 @@ impl SessionHandle {
 }
 
 impl Inner {
-    /// The headers of the response are made.
+    /// The headers of the response are made, or there will be no response.
     pub(crate) fn answered(&self) {
         self.is_answered.store(true, SeqCst);
         if let Some(opened) = self.opened.get() {
             opened.close();
         }
+    }
+
+    /// The headers of the response are made of no session: whoever asks for it from now on can't have
+    /// the client told. Gives the session that another task has opened just before.
+    pub(crate) fn answered_unopened(&self) -> Option<&Opened> {
+        self.is_answered.store(true, SeqCst);
+        self.opened.get()
     }
 
     async fn open(&self) -> Result<Opened> {
@@ -162,8 +183,8 @@ impl Inner {
     }
 
     async fn load(&self) -> Result<Opened> {
-        if let Presented::Unreadable(name, why) = &self.presented {
-            self.config.backing.rules().report_unreadable(name, *why);
+        for unread in &self.unreadable {
+            unread.report(self.config.backing.rules());
         }
         match &self.config.backing {
             Backing::Store(sessions) => {
@@ -171,7 +192,10 @@ impl Inner {
                     return Ok(Opened::new(sessions.start(), None, None));
                 };
                 let (session, token) = sessions.open_first(tokens).await?;
-                Ok(Opened::new(session, token, None))
+                let binding = self.is_former.then(|| session.binding()).flatten();
+                let mut opened = Opened::new(session, token, None);
+                opened.former_binding = binding;
+                Ok(opened)
             }
             Backing::Cookie(rules, closer) => {
                 let token = closer.new_token();
@@ -181,8 +205,15 @@ impl Inner {
                 };
                 let name = self.config.cookie.name(self.secure);
                 let store = CookieStore::new(closer.clone(), name.clone(), values, &token);
-                if !store.is_readable() {
-                    rules.report_unreadable(&name, Unreadable::UnknownSecret);
+                if store.has_unreadable() {
+                    let why = Unreadable::UnknownSecret;
+                    let is_beside = store.is_readable();
+                    let unread = Unread {
+                        name,
+                        why,
+                        is_beside,
+                    };
+                    unread.report(rules);
                 }
                 // A visitor who has presented no such cookie has presented no unknown token either.
                 let presented = (store.is_readable() && !values.is_empty()).then_some(&token);
@@ -208,8 +239,34 @@ impl Inner {
     }
 }
 
+impl Unread {
+    fn new(name: impl Into<String>, why: Unreadable) -> Self {
+        Self {
+            name: name.into(),
+            why,
+            is_beside: false,
+        }
+    }
+
+    fn report(&self, rules: &Sessions) {
+        match self.is_beside {
+            true => rules.report_unreadable_beside(&self.name, self.why),
+            false => rules.report_unreadable(&self.name, self.why),
+        }
+    }
+}
+
 impl Opened {
-    /// Refuses from now on what its client would have to be told.
+    /// Refuses from now on what its client would have to be told. A write that another task has under
+    /// way is done before, so that what the session says of its token then is what to tell.
+    pub(crate) async fn close_after_writes(&self) {
+        match self.in_cookie {
+            Some(_) => self.session.forbid_change_after_writes().await,
+            None => self.session.forbid_new_token_after_writes().await,
+        }
+    }
+
+    /// The same, without waiting: for a response that is told nothing any more.
     fn close(&self) {
         match self.in_cookie {
             Some(_) => self.session.forbid_change(),
@@ -226,6 +283,7 @@ impl Opened {
             lifetime: session.lifetime(),
             token: presented.filter(|_| session.id().is_some()).cloned(),
             session,
+            former_binding: None,
             in_cookie,
         }
     }
@@ -241,7 +299,7 @@ fn path(parts: &Parts) -> &str {
     parts.uri.path()
 }
 
-fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
+fn presented(config: &Config, parts: &Parts, secure: bool) -> (Presented, Option<Unread>) {
     let (headers, name) = (&parts.headers, config.cookie.name(secure));
     if let Backing::Cookie(_, closer) = &config.backing {
         return in_cookies(closer, headers, &name);
@@ -249,25 +307,34 @@ fn presented(config: &Config, parts: &Parts, secure: bool) -> Presented {
     let header = |name: &HeaderName| parts.headers.get(name);
     let (name, text) = match &config.transport {
         Transport::Cookie => {
-            return match config.format.find(headers, &name) {
-                Ok(tokens) if tokens.is_empty() => Presented::Nothing,
-                Ok(tokens) => Presented::Tokens(tokens),
-                Err(why) => Presented::Unreadable(name, why),
+            let (tokens, unreadable) = config.format.find(headers, &name);
+            let is_beside = !tokens.is_empty();
+            let unread = unreadable.map(|why| Unread {
+                name,
+                why,
+                is_beside,
+            });
+            return match is_beside {
+                true => (Presented::Tokens(tokens), unread),
+                false => (Presented::Nothing, unread),
             };
         }
         Transport::Bearer => (&AUTHORIZATION, header(&AUTHORIZATION).and_then(bearer)),
         Transport::Header(name) => (name, header(name).map(HeaderValue::as_bytes)),
     };
     let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Presented::Nothing;
+        return (Presented::Nothing, None);
     };
     let text = std::str::from_utf8(text).ok();
     // A signature is for the cookie's name, whatever carries it.
     let token = text.and_then(|text| config.format.read(&config.cookie.name(secure), text));
-    token.map_or_else(
-        || Presented::Unreadable(name.to_string(), config.format.unreadable()),
-        |token| Presented::Tokens(vec![token]),
-    )
+    match token {
+        Some(token) => (Presented::Tokens(vec![token]), None),
+        None => {
+            let unread = Unread::new(name.as_str(), config.format.unreadable());
+            (Presented::Nothing, Some(unread))
+        }
+    }
 }
 
 /// What a header of the scheme `Bearer` presents.
@@ -281,7 +348,8 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
 
 /// The cookies that may be sessions. Those of Express' packages have a second one, which signs the
 /// first of that name.
-fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> Presented {
+fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> (Presented, Option<Unread>) {
+    let mut sent = cookie_header::values(headers, name).filter(|value| !value.is_empty());
     let values: Vec<String> = if closer.is_plain() {
         let signature = closer.signature_name();
         let signed = |value: &str| match &signature {
@@ -296,33 +364,39 @@ fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> Presented {
             .into_iter()
             .collect()
     } else {
-        let texts = cookie_header::texts(headers, name).take(MOST_TOKENS);
-        texts.map(str::to_owned).collect()
+        // What is no text opens nothing, as it is and as it is here.
+        let text = |value| String::from_utf8_lossy(value).into_owned();
+        sent.by_ref().map(text).collect()
     };
-    if values.is_empty() && cookie_header::values(headers, name).any(|value| !value.is_empty()) {
-        return Presented::Unreadable(name.to_owned(), Unreadable::UnknownSecret);
+    if values.is_empty() {
+        let unread = || Unread::new(name, Unreadable::UnknownSecret);
+        return (Presented::Nothing, sent.next().map(|_| unread()));
     }
-    match values.is_empty() {
-        true => Presented::Nothing,
-        false => Presented::Values(values),
-    }
+    (Presented::Values(values), None)
 }
 
 /// What the cookie of the app that this one follows presents, if there is one.
 #[cfg(feature = "express")]
-fn former(config: &Config, parts: &Parts) -> Option<Presented> {
-    let former = config.former.as_ref()?;
+fn former(config: &Config, parts: &Parts) -> (Presented, Option<Unread>) {
+    let Some(former) = config.former.as_ref() else {
+        return (Presented::Nothing, None);
+    };
     let name = former.express().cookie_name();
-    let cookie = cookie_header::first(&parts.headers, name)?;
-    Some(match former.read(cookie) {
-        Some(token) => Presented::Tokens(vec![token]),
-        None => Presented::Unreadable(name.to_owned(), Unreadable::UnknownSecret),
-    })
+    let Some(cookie) = cookie_header::first(&parts.headers, name) else {
+        return (Presented::Nothing, None);
+    };
+    match former.read(cookie) {
+        Some(token) => (Presented::Tokens(vec![token]), None),
+        None => {
+            let unread = Unread::new(name, Unreadable::UnknownSecret);
+            (Presented::Nothing, Some(unread))
+        }
+    }
 }
 
 #[cfg(not(feature = "express"))]
-fn former(_: &Config, _: &Parts) -> Option<Presented> {
-    None
+fn former(_: &Config, _: &Parts) -> (Presented, Option<Unread>) {
+    (Presented::Nothing, None)
 }
 
 impl fmt::Debug for SessionHandle {

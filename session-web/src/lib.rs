@@ -43,8 +43,8 @@
 //!   only if what its handler did to the session is stored.
 //! * A body that streams is not held back; it starts once the session is saved, and what it does
 //!   to the session from then on must call [`save`](session_core::Session::save) itself. A
-//!   warning, one a request, names the keys of changes that are dropped unsaved. A new token can't
-//!   be sent any more: a write that would make one is
+//!   warning, one a request and at most ten a minute, names the keys of changes that are dropped
+//!   unsaved. A new token can't be sent any more: a write that would make one is
 //!   [`Error::TooLate`](session_core::Error::TooLate).
 //! * A handler that panics, or whose client goes away, saves nothing, and the same warning names
 //!   its changes. One that calls `save` itself has saved; the layer then sets the cookie.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::header::{HOST, HeaderValue, ORIGIN, REFERER};
 use http::request::Parts;
@@ -14,14 +15,48 @@ use crate::request::{ProxyHeader, says_https};
 /// What the log has been told of one layer.
 #[derive(Debug, Default)]
 pub(crate) struct PlainHttp {
-    /// Clients name them, so there are few, and short ones.
-    hosts: Mutex<BTreeSet<String>>,
+    hosts: Mutex<Hosts>,
     missing_peer: AtomicBool,
 }
 
-impl PlainHttp {
-    /// The most hosts that are told of.
+/// The hosts that were told of.
+#[derive(Debug, Default)]
+struct Hosts {
+    /// Clients name them, so there are few, and short ones.
+    told: BTreeSet<String>,
+    /// When one was told of after those.
+    further: Option<Instant>,
+    /// How many requests of further ones were not told of since.
+    untold: u64,
+}
+
+impl Hosts {
+    /// The most hosts that are each told of once.
     const MOST: usize = 16;
+    /// How often another one is told of when there are more: strangers who make up hosts must not
+    /// keep the site's own from the log for ever.
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Whether this host is to be told of now: how many requests of others were not told of.
+    fn turn(&mut self, host: &str, now: Instant) -> Option<u64> {
+        if self.told.contains(host) {
+            return None;
+        }
+        if self.told.len() < Self::MOST {
+            self.told.insert(host.to_owned());
+            return Some(0);
+        }
+        let is_soon = |last| now.duration_since(last) < Self::PAUSE;
+        if self.further.is_some_and(is_soon) {
+            self.untold += 1;
+            return None;
+        }
+        self.further = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+impl PlainHttp {
     /// The most bytes of a host's name that are told and kept.
     const NAME: usize = 255;
 
@@ -35,18 +70,21 @@ impl PlainHttp {
         }
     }
 
-    /// Warns that browsers drop the cookie that this host sets, once for each.
+    /// Warns that browsers drop the cookie that this host sets: once for each of the first 16, and
+    /// then of one more a minute.
     pub(crate) fn warn(&self, host: &HeaderValue) {
         let host = host.as_bytes();
         let host = String::from_utf8_lossy(&host[..host.len().min(Self::NAME)]).into_owned();
-        let mut told = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= Self::MOST || !told.insert(host.clone()) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = hosts.turn(&host, Instant::now());
+        drop(hosts);
+        let Some(untold) = turn else {
             return;
-        }
-        drop(told);
+        };
         if is_loopback(&host) {
             tracing::info!(
                 ?host,
+                untold,
                 "the session cookie is Secure, and the request came by plain http: Chrome, Firefox and curl \
                  keep it for this host, Safari does not; for development set secure(Secure::Development)"
             );
@@ -54,6 +92,7 @@ impl PlainHttp {
         }
         tracing::warn!(
             ?host,
+            untold,
             "the session cookie is Secure, and the request came by plain http: browsers drop the cookie, so \
              every visit begins another session. Serve this host by https; if a proxy does, name it with \
              proxy(Proxy::From(…)); for development by plain http set secure(Secure::Development)"
@@ -95,4 +134,26 @@ fn is_loopback(host: &str) -> bool {
         || name
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_hosts_do_not_hide_the_real_one_for_ever() {
+        let (mut hosts, start) = (Hosts::default(), Instant::now());
+        for n in 0..16 {
+            assert_eq!(hosts.turn(&format!("h{n}"), start), Some(0));
+        }
+        assert_eq!(hosts.turn("h0", start), None, "it was told of");
+        assert_eq!(hosts.turn("h16", start), Some(0));
+        assert_eq!(hosts.turn("h17", start), None);
+        assert_eq!(hosts.turn("shop.example", start), None);
+        let later = start + Hosts::PAUSE;
+        assert_eq!(hosts.turn("h0", later), None);
+        assert_eq!(hosts.turn("shop.example", later), Some(2));
+        assert_eq!(hosts.turn("h18", later), None);
+        assert_eq!(hosts.told.len(), Hosts::MOST, "no more are kept");
+    }
 }

@@ -60,11 +60,20 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
+            let answering = Answering(handle.0);
             let response = inner.call(Request::from_parts(parts, body)).await?;
-            let response = conclude(&handle.0, response).await;
-            handle.0.answered();
-            Ok(response)
+            Ok(conclude(&answering.0, response).await)
         })
+    }
+}
+
+/// A request that is being answered. When it goes, with a response or an error or because the client
+/// has gone away, the client can be told nothing any more.
+struct Answering(Arc<Inner>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answered();
     }
 }
 
@@ -74,10 +83,14 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         None if handle.config.rolling == Rolling::Always => handle.open_unasked().await,
         opened => opened,
     };
-    let Some(opened) = opened else {
-        return response;
+    let told = match opened {
+        Some(opened) => commit(handle, opened).await,
+        None => match handle.answered_unopened() {
+            Some(late) => close(handle, late, Ok(Written::default())).await,
+            None => return response,
+        },
     };
-    let told = match commit(handle, opened).await {
+    let told = match told {
         Ok(told) => told,
         Err(error) => {
             tracing::error!(%error, "a session could not be saved");
@@ -130,7 +143,15 @@ type Told = Vec<(HeaderName, HeaderValue)>;
 
 /// Writes what there is to write, and gives the headers that the client must get.
 async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
-    let has_moved = write(handle, opened).await?;
+    let written = write(handle, opened).await;
+    close(handle, opened, written).await
+}
+
+/// Gives the headers that the client must get. The session is closed before they are made, so that
+/// no other task changes it in between and is told of success.
+async fn close(handle: &Inner, opened: &Opened, written: Result<Written>) -> Result<Told> {
+    opened.close_after_writes().await;
+    let written = written?;
     match &opened.in_cookie {
         Some(store) => {
             if handle.config.rolling == Rolling::Always && opened.token.is_some() {
@@ -141,43 +162,61 @@ async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
                 tell_of_change(handle, opened, change)
             })
         }
-        None => tell(handle, opened, has_moved),
+        None => tell(handle, opened, written),
     }
 }
 
+/// What was written.
+#[derive(Default)]
+struct Written {
+    /// Whether that has moved the session's deadline.
+    has_moved: bool,
+    /// Whether the token in the cookie of the app before this one could not be replaced. Whoever has
+    /// planted it may know the one that the session has.
+    keeps_former: bool,
+}
+
 /// Writes what there is to write: one round trip at most where nobody else writes the session.
-/// Whether that has moved the session's deadline.
-async fn write(handle: &Inner, opened: &Opened) -> Result<bool> {
+async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
     let session = &opened.session;
-    let is_replaced = match &opened.token {
-        Some(token) if handle.is_former => replace_former(session, token).await,
-        _ => false,
+    let replaced = match &opened.token {
+        Some(token) if handle.is_former => replace_former(opened, token).await,
+        _ => Ok(false),
     };
+    let keeps_former = replaced.is_err();
+    let is_replaced = done_or_warned(replaced, "a session could not get a new token");
+    let mut has_moved = is_replaced;
     if session.is_changed() {
         session.save().await?;
-        return Ok(true);
-    }
-    if opened.token.is_some() {
-        return Ok(is_replaced || renew_or_touch(session).await);
-    }
-    if session.is_new() && handle.config.save_uninitialized {
+        has_moved = true;
+    } else if opened.token.is_some() {
+        has_moved = is_replaced || renew_or_touch(session).await;
+    } else if session.is_new() && handle.config.save_uninitialized {
         session.save_unchanged().await?;
     }
-    Ok(false)
+    Ok(Written {
+        has_moved,
+        keeps_former,
+    })
 }
 
 /// Gives a session another token than the cookie of the app before this one has, which somebody
 /// may have planted; whether it did. What was changed is written with it.
 ///
 /// If that fails, the client keeps that cookie, and its next request tries again.
-async fn replace_former(session: &session_core::Session, presented: &SessionToken) -> bool {
-    let replaced = match presented.is_native() {
-        false => session.replace_foreign_token().await,
-        // Of a late request, whose client has a newer token, nothing is to be replaced.
-        true if session.token().as_ref() != Some(presented) => Ok(false),
-        true => session.cycle_id().await.map(|()| true),
-    };
-    done_or_warned(replaced, "a session could not get a new token")
+async fn replace_former(opened: &Opened, presented: &SessionToken) -> Result<bool> {
+    let session = &opened.session;
+    if !presented.is_native() {
+        return session.replace_foreign_token().await;
+    }
+    // The handler has given it a new one, by a sign-in for example.
+    let is_new = session.binding() != opened.former_binding;
+    // Of a late request, whose client has a newer token, nothing is to be replaced.
+    let is_late = session.token().is_none();
+    match is_new || is_late {
+        true => Ok(false),
+        false => session.cycle_id().await.map(|()| true),
+    }
 }
 
 /// Renews the token of a session that its user has only read, if it is due, or else extends the
@@ -210,7 +249,7 @@ fn done_or_warned(done: Result<bool>, warning: &str) -> bool {
 }
 
 /// The headers for a session in a store.
-fn tell(handle: &Inner, opened: &Opened, has_moved: bool) -> Result<Told> {
+fn tell(handle: &Inner, opened: &Opened, written: Written) -> Result<Told> {
     let (config, session) = (&handle.config, &opened.session);
     let Some(token) = session.token() else {
         // A cookie is removed only if this request itself has ended its session. The client may
@@ -218,6 +257,9 @@ fn tell(handle: &Inner, opened: &Opened, has_moved: bool) -> Result<Told> {
         let ended = opened.token.is_some() && session.is_new();
         return if ended { end(handle) } else { Ok(Told::new()) };
     };
+    if written.keeps_former {
+        return Ok(Told::new());
+    }
     let lifetime = session.lifetime();
     let default = config.backing.rules().lifetime();
     let max_age = config
@@ -225,7 +267,7 @@ fn tell(handle: &Inner, opened: &Opened, has_moved: bool) -> Result<Told> {
         .max_age(lifetime, default, session.expires_in());
     let rolls = match config.rolling {
         Rolling::Always => true,
-        Rolling::WithDeadline => has_moved && max_age.is_some(),
+        Rolling::WithDeadline => written.has_moved && max_age.is_some(),
         Rolling::Never => false,
     };
     let is_new = opened.token.as_ref() != Some(&token);

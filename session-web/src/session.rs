@@ -81,15 +81,20 @@ impl Session {
     /// A token for the forms of this session's pages, against requests forged by other sites
     /// (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Synchronizer Token Pattern").
     ///
-    /// The secret behind it is kept in the session, so it is a change to save the first time. Tokens
-    /// that two requests make at the same time are both good. The
-    /// text is another one each time, so that compressing a page does not betray it (BREACH). Tokens
-    /// from before a sign-in, [`cycle_id`](session_core::Session::cycle_id) or
+    /// The secret behind it is kept in the session, under the key `_csrf`, so it is a change to save
+    /// the first time. What other code has put under that key is replaced. The text is another one
+    /// each time, so that compressing a page does not betray it (BREACH). Tokens from before a
+    /// sign-in, [`cycle_id`](session_core::Session::cycle_id) or
     /// [`reauthenticated`](session_core::Session::reauthenticated) are refused after it; a renewal
     /// leaves them valid.
     ///
+    /// If two requests make the first tokens of a session at the same time, both tokens are good in
+    /// a session that is in a store already. Otherwise one of them is: a session that is kept in its
+    /// cookie is the one whose cookie the browser has got last, and two first visits without a
+    /// cookie begin two sessions.
+    ///
     /// # Errors
-    /// Those of reading what other code has put under the key `_csrf`.
+    /// Those of [`push`](session_core::Session::push), none of which is about what is stored.
     pub fn csrf_token(&self) -> Result<String> {
         let secret = self.csrf_secret()?;
         let mask = random();
@@ -101,9 +106,7 @@ impl Session {
     /// constant time.
     #[must_use]
     pub fn is_csrf_token(&self, presented: &str) -> bool {
-        let Ok(secrets) = self.csrf_secrets() else {
-            return false;
-        };
+        let secrets = csrf_secrets(self.get(CSRF).unwrap_or_default());
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(presented) else {
             return false;
         };
@@ -117,25 +120,29 @@ impl Session {
 
     /// The secret, which is made now if there is none.
     fn csrf_secret(&self) -> Result<[u8; CSRF_BYTES]> {
-        if let Some(secret) = self.csrf_secrets()?.first() {
+        // What is no list of texts goes, and not what another request may have put in its place.
+        let there = self.get_or_remove(CSRF).unwrap_or_default();
+        if let Some(secret) = csrf_secrets(there).first() {
             return Ok(*secret);
         }
         let secret = random();
         let text = URL_SAFE_NO_PAD.encode(secret);
         // Another request may be doing the same: its secret and this one are then both kept.
         self.push_if_absent(CSRF, &text)?;
-        match self.csrf_secrets()?.first() {
+        let there = self.get(CSRF).unwrap_or_default();
+        match csrf_secrets(there).first() {
             Some(first) => Ok(*first),
             // What was there is none of ours.
             None => self.push(CSRF, &text).map(|()| secret),
         }
     }
+}
 
-    fn csrf_secrets(&self) -> Result<Vec<[u8; CSRF_BYTES]>> {
-        let texts: Vec<String> = self.get(CSRF)?.unwrap_or_default();
-        let secret = |text: String| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok();
-        Ok(texts.into_iter().filter_map(secret).collect())
-    }
+/// The secrets among `texts`, if there are any.
+fn csrf_secrets(texts: Option<Vec<String>>) -> Vec<[u8; CSRF_BYTES]> {
+    let secret = |text: String| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok();
+    let texts = texts.unwrap_or_default().into_iter();
+    texts.filter_map(secret).collect()
 }
 
 fn random() -> [u8; CSRF_BYTES] {

@@ -337,3 +337,23 @@ async fn rolling_always_answers_each_request_that_brings_a_session() {
         assert!(page.set_cookies().is_empty());
     }
 }
+
+#[tokio::test]
+async fn cookies_that_no_secret_has_made_do_not_hide_the_session() {
+    let ring = KeyRing::new(Secret::generate());
+    let app = app(SessionLayer::cookie_only(&ring).build().expect("good"));
+    let browser = Browser::new();
+    browser.get(&app, "/count").await;
+    let live = browser.cookies();
+    let wrong = [
+        live.replace("__Host-id=A", "__Host-id=B"),
+        format!("{}x", live),
+        "__Host-id=junk".to_owned(),
+        "__Host-id=\u{e4}".to_owned(),
+        "__Host-id=".to_owned(),
+    ];
+    let cookies = [&wrong[..], &wrong[..], &[live]].concat().join("; ");
+    let browser = Browser::new().with("cookie", &cookies);
+    let page = browser.get(&app, "/read").await;
+    assert_eq!(page.text, "Some(1) new false");
+}

@@ -7,25 +7,24 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use http::StatusCode;
-use session_core::{Draft, Error, Lifetime, SessionStore, SessionToken, Sessions};
+use session_core::{Draft, Error, Lifetime, SessionStore, SessionToken};
 use session_memory::MemoryStore;
 use session_web::express::{
     ConnectSess, CookieSession, Express, ExpressStore, KeygripHash, MovingStore,
 };
-use session_web::{KeyRing, NamePrefix, Secret, Session, SessionLayer};
+use session_web::{KeyRing, NamePrefix, Rolling, Secret, Session, SessionLayer};
 
 use crate::browser::Browser;
 use crate::express_records::Memory;
-use crate::probe::Probe;
 
-const HOUR: Duration = Duration::from_secs(3_600);
-const SECRET: &str = "keyboard cat";
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const SECRET: &str = "keyboard cat";
 /// Checked with the real express-session.
-const SID: &str = "x8_4i3md4GT-YSO5u41ROgZDabcdefgh";
-const COOKIE: &str =
+pub(crate) const SID: &str = "x8_4i3md4GT-YSO5u41ROgZDabcdefgh";
+pub(crate) const COOKIE: &str =
     "s%3Ax8_4i3md4GT-YSO5u41ROgZDabcdefgh.Wwx8NNvQ2pEEhtB5xntCu8iIgTyBBlCOhzMn562Wt%2Fk";
 
-fn router(layer: SessionLayer) -> Router {
+pub(crate) fn router(layer: SessionLayer) -> Router {
     Router::new()
         .route(
             "/keys",
@@ -48,6 +47,7 @@ fn router(layer: SessionLayer) -> Router {
             "/sign-in",
             get(|session: Session| async move { session.cycle_id().await.expect("saved") }),
         )
+        .route("/static", get(|| async {}))
         .route(
             "/owner",
             get(|session: Session| async move {
@@ -232,78 +232,48 @@ async fn nobody_is_logged_out_on_the_way_to_the_native_layer() {
     }
 }
 
-/// A store that has a session of Express', and a site that takes Express' cookies along with its
-/// own.
-fn following() -> (Probe, Router) {
-    let (express, memory, native) = (Express::new(SECRET), Memory::default(), Probe::default());
-    memory.put(SID, r#"{"cookie":{},"user":1}"#, HOUR);
-    let store = ExpressStore::new(memory, express.clone()).expect("good options");
-    let moving = MovingStore::new(Arc::new(native.clone()), store);
-    let sessions = Sessions::builder(Arc::new(moving)).grace(Duration::from_millis(100));
-    let layer = SessionLayer::builder(sessions.build().expect("good rules"));
-    let layer = layer.accept_express(&express).build();
-    (native, router(layer.expect("good options")))
-}
-
 #[tokio::test]
-async fn a_cookie_of_express_that_was_planted_is_worth_nothing_afterwards() {
-    let (native, app) = following();
-    // The same for a cookie of Express' kind with a token of this library's.
-    let layer = SessionLayer::builder(native).express(&Express::new(SECRET));
-    let planter = Browser::new();
-    let before = router(layer.build().expect("good options"));
-    planter.get(&before, "/set/user").await;
-    for planted in [format!("connect.sid={COOKIE}"), planter.cookies()] {
-        let browser = Browser::holding(&planted);
-        let page = browser.get(&app, "/keys").await;
-        assert_eq!(page.text, "user", "{planted}");
-        let [new, _] = page.set_cookies()[..] else {
-            panic!("one comes and one goes: {:?}", page.set_cookies());
-        };
-        let sid = planted.trim_start_matches("connect.sid=s%3A");
-        let sid = sid.split('.').next().expect("a token");
-        assert!(!new.contains(sid), "{new}");
-        browser.get(&app, "/set/card").await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let page = Browser::holding(&planted).get(&app, "/keys").await;
-        assert_eq!(page.text, "", "{planted}");
-        assert_eq!(page.set_cookies(), [""; 0], "{planted}");
-        assert_eq!(browser.get(&app, "/keys").await.text, "user,card");
-    }
-}
-
-#[tokio::test]
-async fn parallel_requests_with_a_cookie_of_express_get_one_new_cookie() {
-    let (native, app) = following();
-    let browser = Browser::holding(&format!("connect.sid={COOKIE}"));
-    native.slow();
-    let tabs = ["/keys", "/set/a", "/keys", "/set/b"].map(|path| (path, browser.copied()));
-    let pages = tabs.each_ref().map(|(path, tab)| tab.get(&app, path));
-    let mut cookies = Vec::new();
-    for page in futures_util::future::join_all(pages).await {
+async fn a_rolling_cookie_of_express_is_sent_by_pages_that_do_not_use_the_session() {
+    for (is_rolling, sent) in [(true, 1), (false, 0)] {
+        let (memory, app) = app(Express::new(SECRET).max_age(HOUR).rolling(is_rolling));
+        memory.put(SID, r#"{"cookie":{},"user":1}"#, HOUR);
+        let browser = Browser::holding(&format!("connect.sid={COOKIE}"));
+        let page = browser.get(&app, "/static").await;
         assert_eq!(page.status, StatusCode::OK);
-        cookies.push(page.new_cookies());
+        assert_eq!(page.set_cookies().len(), sent);
+        if is_rolling {
+            let cookie = page.set_cookies()[0].to_owned();
+            assert!(
+                cookie.starts_with(&format!("connect.sid={COOKIE}; ")),
+                "{cookie}"
+            );
+            assert!(cookie.contains("Max-Age="), "{cookie}");
+            assert_eq!(page.header("cache-control"), Some("no-store"));
+        }
+        let page = Browser::new().get(&app, "/static").await;
+        assert_eq!(page.set_cookies(), [""; 0], "nothing was presented");
+        assert_eq!(browser.get(&app, "/keys").await.text, "user");
     }
-    cookies.dedup();
-    assert_eq!(cookies.len(), 1, "{cookies:?}");
-    let browser = Browser::holding(&cookies[0][0]);
-    let page = browser.get(&app, "/keys").await.text;
-    let mut keys: Vec<&str> = page.split(',').collect();
-    keys.sort_unstable();
-    assert_eq!(keys, ["a", "b", "user"]);
 }
 
 #[tokio::test]
-async fn a_cookie_of_express_is_never_sent_on_as_it_is() {
-    let (native, app) = following();
-    native.fail_writes(true);
-    let browser = Browser::holding(&format!("connect.sid={COOKIE}"));
-    let page = browser.get(&app, "/keys").await;
-    assert_eq!((page.status, page.text.as_str()), (StatusCode::OK, "user"));
-    assert_eq!(page.set_cookies(), [""; 0], "the next request tries again");
-    native.fail_writes(false);
-    let page = browser.get(&app, "/keys").await;
-    assert_eq!((page.text.as_str(), page.new_cookies().len()), ("user", 1));
+async fn cookies_of_cookie_session_are_sent_by_pages_that_do_not_use_them_if_they_roll() {
+    for (rolling, sent) in [(Rolling::Always, 2), (Rolling::WithDeadline, 0)] {
+        let layer = SessionLayer::express_cookie_only(CookieSession::new("a"));
+        let layer = layer.options().expect("good options").rolling(rolling);
+        let app = router(layer.build().expect("good options"));
+        let browser = Browser::new();
+        browser.get(&app, "/set/n").await;
+        let before = browser.cookies();
+        let page = browser.get(&app, "/static").await;
+        assert_eq!(page.set_cookies().len(), sent, "{rolling:?}");
+        assert_eq!(browser.cookies(), before, "{rolling:?}");
+        let control = (sent > 0).then_some("no-store");
+        assert_eq!(page.header("cache-control"), control, "{rolling:?}");
+        assert_eq!(browser.get(&app, "/keys").await.text, "n");
+        let page = Browser::new().get(&app, "/static").await;
+        assert_eq!(page.set_cookies(), [""; 0], "{rolling:?}");
+    }
 }
 
 #[tokio::test]

@@ -714,6 +714,11 @@ async fn no_cache_keeps_a_response_that_sets_the_cookie() {
         ("cache-control", "public, ext=\"a, no-store, b\""),
         ("cache-control", "public, ext=\"a\\\", no-store"),
         ("cache-control", "x-no-store"),
+        (
+            "cache-control",
+            "public, max-age=600, must-understand, no-store",
+        ),
+        ("cache-control", "No-Store, Must-Understand"),
     ] {
         let app = Router::new()
             .route("/", with(name, value))

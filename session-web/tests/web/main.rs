@@ -9,6 +9,8 @@ mod express;
 #[cfg(feature = "express")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
+#[cfg(feature = "express")]
+mod former;
 mod late;
 mod layer;
 #[path = "../../../session-core/tests/support/log.rs"]
@@ -25,3 +27,4 @@ mod sign_out;
 mod site;
 #[cfg(feature = "express")]
 mod values;
+mod window;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::get;
-use session_core::{Error, Observer, SessionId, SessionStore, Sessions, Unreadable};
+use session_core::{Error, Observer, SessionId, SessionStore, SessionToken, Sessions, Unreadable};
 use session_memory::MemoryStore;
 use session_sealed::SealedStore;
 use session_web::express::{CookieSession, Express, ExpressStore};
@@ -184,4 +184,76 @@ async fn what_is_no_token_is_told_as_that_and_what_has_expired_is_not() {
         [""; 0],
         "it is unknown, which is told otherwise"
     );
+}
+
+#[tokio::test]
+async fn a_cookie_of_ours_that_is_unreadable_is_told_beside_one_of_express_too() {
+    let (told, express) = (Told::default(), Express::new("b"));
+    let layer = SessionLayer::builder(sessions(MemoryStore::new(), &told)).sign(ring());
+    let app = app(layer.accept_express(&express));
+    let good = express.write_cookie(&SessionToken::foreign("their id").expect("any text"));
+    let ours = "__Host-id: UnknownSecret";
+    for (theirs, heard) in [
+        (good.as_str(), &[ours][..]),
+        ("s%3Aforged.x", &[ours, "connect.sid: UnknownSecret"]),
+    ] {
+        let log = Log::start();
+        let cookies = format!("__Host-id=forged.x; connect.sid={theirs}");
+        let browser = Browser::new().with("cookie", &cookies);
+        browser.get(&app, "/").await;
+        assert_eq!(told.take(), heard, "{theirs}");
+        let told = log.take();
+        // The second one comes within a minute.
+        let warned = told
+            .iter()
+            .filter(|line| line.contains("name=\"__Host-id\""));
+        assert_eq!(warned.count(), usize::from(theirs == good), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn junk_does_not_hide_the_warning_of_a_wrong_secret() {
+    let told = Told::default();
+    let layer = SessionLayer::builder(sessions(MemoryStore::new(), &told));
+    let app = app(layer.accept_express(&Express::new("b")));
+    let log = Log::start();
+    for (cookie, why) in [
+        ("__Host-id=junk", "does not have the form"),
+        ("connect.sid=s%3Aid.signature", "secret"),
+    ] {
+        let browser = Browser::new().with("cookie", cookie);
+        browser.get(&app, "/").await;
+        let line = warned(&log);
+        assert!(line.contains(why), "{line}");
+        browser.get(&app, "/").await;
+        assert_eq!(log.take(), [""; 0], "once a minute: {cookie}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_cookie_beside_a_readable_one_is_told_to_observers() {
+    let (told, store) = (Told::default(), MemoryStore::new());
+    let plain = || SessionLayer::builder(sessions(store.clone(), &told));
+    let sealed = SessionLayer::cookie_only(&ring()).observer(told.clone());
+    for (layer, why) in [
+        (plain(), "Malformed"),
+        (plain().sign(ring()), "UnknownSecret"),
+        (sealed.options().expect("good"), "UnknownSecret"),
+    ] {
+        let app = app(layer);
+        let browser = Browser::new();
+        browser.get(&app, "/set").await;
+        let live = browser.cookies();
+        for cookies in [
+            format!("__Host-id=junk; {live}"),
+            format!("{live}; __Host-id=junk"),
+            format!("__Host-id=\u{e4}; {live}; __Host-id=junk"),
+        ] {
+            let log = Log::start();
+            let browser = Browser::new().with("cookie", &cookies);
+            assert_eq!(browser.get(&app, "/").await.text, "true", "{why}");
+            assert_eq!(told.take(), [format!("__Host-id: {why}")]);
+            assert_eq!(log.take(), [""; 0], "{why}");
+        }
+    }
 }

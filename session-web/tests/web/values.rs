@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Query;
+use axum::extract::{Path, Query};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use session_express::{Express, ExpressStore};
 use session_memory::MemoryStore;
-use session_web::{OnMismatch, Session, SessionLayer, SessionRejection, SessionValue, Typed};
+use session_web::{
+    KeyRing, OnMismatch, Secret, Session, SessionLayer, SessionRejection, SessionValue, Typed,
+};
 use tokio::sync::Barrier;
 
 use crate::browser::Browser;
@@ -42,11 +45,37 @@ fn forms(layer: SessionLayer) -> Router {
             "/",
             get(|session: Session| async move { session.insert("n", 1).expect("JSON") }),
         )
+        .route("/csrf/{kind}", get(spoil_secret))
         .route("/form", get(form))
         .route("/post", get(post))
         .route("/flash", get(flash))
         .route("/show", get(show))
         .layer(layer)
+}
+
+/// Other code has put something under the key of the secrets.
+async fn spoil_secret(session: Session, Path(kind): Path<String>) {
+    let inserted = match &*kind {
+        "text" => session.insert("_csrf", "hunter2"),
+        "number" => session.insert("_csrf", 5),
+        "object" => session.insert("_csrf", BTreeMap::from([("secret", "hunter2")])),
+        "numbers" => session.insert("_csrf", [1, 2]),
+        "texts" => session.insert("_csrf", ["hunter2"]),
+        "none" => session.insert("_csrf", [0; 0]),
+        "null" => session.insert("_csrf", None::<u8>),
+        kind => panic!("{kind}"),
+    };
+    inserted.expect("JSON");
+}
+
+/// Gets two forms at once, and says which of them the browser can post.
+async fn two_forms(browser: &Browser, app: &Router) -> [bool; 2] {
+    let (one, two) = tokio::join!(browser.get(app, "/form"), browser.get(app, "/form"));
+    let post = async |form: &str| {
+        let page = browser.get(app, &format!("/post?token={form}")).await;
+        page.text == "true"
+    };
+    [post(&one.text).await, post(&two.text).await]
 }
 
 fn on_memory() -> SessionLayer {
@@ -76,6 +105,47 @@ async fn forms_that_two_requests_make_at_once_are_both_accepted() {
                 .get(&app, &format!("/post?token={}", one.text))
                 .await;
             assert_eq!(page.text, "false");
+        }
+    }
+}
+
+/// What the documentation warns of: the browser keeps one of the two cookies.
+#[tokio::test]
+async fn of_forms_that_two_requests_make_at_once_in_the_cookie_or_without_one_is_accepted() {
+    let in_cookie = || {
+        let layer = SessionLayer::cookie_only(&KeyRing::new(Secret::generate()));
+        layer.build().expect("good")
+    };
+    for (layer, has_cookie) in [
+        (in_cookie(), true),
+        (in_cookie(), false),
+        (on_memory(), false),
+    ] {
+        let app = forms(layer);
+        for _ in 0..10 {
+            let browser = Browser::new();
+            if has_cookie {
+                browser.get(&app, "/").await;
+            }
+            let good = two_forms(&browser, &app).await;
+            assert_ne!(good[0], good[1], "one of them: {has_cookie}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_other_code_has_put_in_the_place_of_the_secret_is_replaced() {
+    for layer in [on_memory, on_express] {
+        for kind in [
+            "text", "number", "object", "numbers", "texts", "none", "null",
+        ] {
+            let app = forms(layer());
+            let browser = Browser::new();
+            browser.get(&app, &format!("/csrf/{kind}")).await;
+            let page = browser.get(&app, "/post?token=hunter2").await;
+            assert_eq!(page.text, "false", "{kind}");
+            let good = two_forms(&browser, &app).await;
+            assert_eq!(good, [true, true], "{kind}");
         }
     }
 }
@@ -207,6 +277,70 @@ async fn a_value_from_before_a_new_field_is_what_the_site_chooses() {
     check(&log, "WARN", 1);
     assert_eq!(browser.get(&app, "/look").await.text, "1");
     check(&log, "WARN", 0);
+}
+
+/// Pages that get the value at the same time, and change it then.
+fn items_at_once() -> Router {
+    type Discarded = Typed<Item<2>>;
+    let both = [(); 4].map(|()| Arc::new(Barrier::new(2)));
+    let [got, set, got_too, got_again] = both;
+    let before = |session: Session| async move {
+        let item = Before { name: "hunter2" };
+        session.insert("item", item).expect("JSON");
+    };
+    let look = {
+        let (got, set) = (Arc::clone(&got), Arc::clone(&set));
+        move |item: Discarded| async move {
+            got.wait().await;
+            set.wait().await;
+            item.qty.to_string()
+        }
+    };
+    let post = move |session: Session| async move {
+        got.wait().await;
+        let item = Item::<2> {
+            name: "hat".to_owned(),
+            qty: 7,
+        };
+        session.insert("item", item).expect("JSON");
+        session.save().await.expect("saved");
+        set.wait().await;
+    };
+    let update = move |mut item: Discarded| async move {
+        got_too.wait().await;
+        item.update(|item| item.qty += 1).await
+    };
+    let modify = move |mut item: Discarded| async move {
+        got_again.wait().await;
+        item.modify(|item| item.qty += 1).map(drop)
+    };
+    Router::new()
+        .route("/before", get(before))
+        .route("/look", get(look))
+        .route("/post", get(post))
+        .route("/update", get(update))
+        .route("/modify", get(modify))
+        .route(
+            "/item",
+            get(|item: Discarded| async move { format!("{}{}", item.name, item.qty) }),
+        )
+        .layer(SessionLayer::new(MemoryStore::new()))
+}
+
+#[tokio::test]
+async fn a_value_that_is_discarded_takes_none_along_that_others_have_stored_since() {
+    let app = items_at_once();
+    for (one, two, left) in [
+        ("/look", "/post", "hat7"),
+        ("/update", "/update", "2"),
+        ("/modify", "/modify", "1"),
+    ] {
+        let browser = Browser::new();
+        browser.get(&app, "/before").await;
+        let (one, two) = tokio::join!(browser.get(&app, one), browser.get(&app, two));
+        assert_eq!((one.status, two.status), (StatusCode::OK, StatusCode::OK));
+        assert_eq!(browser.get(&app, "/item").await.text, left);
+    }
 }
 
 #[tokio::test]
