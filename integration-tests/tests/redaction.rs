@@ -279,7 +279,7 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
 }
 
 /// Types that hold no data, no token and no secret, whoever made them.
-const HARMLESS: [&str; 54] = [
+const HARMLESS: [&str; 56] = [
     "session-core Anchor",
     "session-core Backoff",
     "session-core BatchLimits",
@@ -302,6 +302,7 @@ const HARMLESS: [&str; 54] = [
     "session-core Timeout",
     "session-core TokenChange",
     "session-core Ttl",
+    "session-core Unreadable",
     "session-express CookieOptions",
     "session-express KeygripHash",
     "session-express Priority",
@@ -332,6 +333,7 @@ const HARMLESS: [&str; 54] = [
     "session-web Persistence",
     "session-web Priority",
     "session-web Proxy",
+    "session-web ProxyHeader",
     "session-web Rolling",
     "session-web SameSite",
     "session-web Secure",
@@ -348,7 +350,7 @@ fn public_types() -> BTreeSet<String> {
         let folder = entry.expect("read").path();
         let name = folder.file_name().and_then(|name| name.to_str());
         let name = name.unwrap_or_default().to_owned();
-        if name.starts_with("session-") {
+        if name.starts_with("session") {
             for file in sources(&folder.join("src")) {
                 let text = std::fs::read_to_string(file).expect("a source");
                 types.extend(types_in(&text).map(|of| format!("{name} {of}")));
