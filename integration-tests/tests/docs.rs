@@ -20,7 +20,7 @@ const DOCUMENTS: [&str; 11] = [
 
 /// Names that are not ours, or whose file is made: folders of the machine, of other programs, of an
 /// example's site; headers; settings of databases.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "/",
     "/foo",
     "/foo/bar",
@@ -29,6 +29,7 @@ const ELSEWHERE: [&str; 8] = [
     "Host",
     "max_prepared_stmt_count",
     "sql_auto_is_null",
+    "super_read_only",
 ];
 
 fn root() -> PathBuf {
