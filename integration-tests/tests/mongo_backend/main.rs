@@ -26,7 +26,8 @@ use session_core::{
     SessionStore, SessionToken, Stamp, Ttl,
 };
 use session_mongo::MongoStore;
-use session_mongo::mongodb::bson::{Document, doc};
+use session_mongo::mongodb::bson::spec::BinarySubtype;
+use session_mongo::mongodb::bson::{Binary, Document, doc};
 use session_mongo::mongodb::event::EventHandler;
 use session_mongo::mongodb::event::command::CommandEvent;
 use session_mongo::mongodb::options::ClientOptions;
@@ -307,7 +308,11 @@ async fn many_sessions_are_cleared_part_by_part() {
     let documents = database.collection::<Document>(&name);
     let store = MongoStore::builder().collection(&name).build(database);
     let store = store.await.expect("set up");
-    let many = (0..20_500).map(|n| doc! { "_id": n.to_string(), "v": 3, "stamp": 0 });
+    let stamp = || Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: vec![0; 16],
+    };
+    let many = (0..20_500).map(|n| doc! { "_id": n.to_string(), "v": 3, "stamp": stamp() });
     documents.insert_many(many).await.expect("inserted");
     assert_eq!(store.clear().await.ok(), Some(20_500));
     assert_eq!(deletes.load(SeqCst), 3, "of at most 10,000 each");
