@@ -89,7 +89,7 @@ impl RedisStoreBuilder {
     /// [`Error::Timeout`] if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<RedisStore> {
         self.check()?;
-        let client = client(url, self.timeout, self.ca_file.as_deref())?;
+        let client = client(url, self.ca_file.as_deref())?;
         self.build(client).await
     }
 
@@ -133,7 +133,7 @@ pub(crate) fn check(prefix: &str, timeout: Duration, max_data: usize) -> Result<
 }
 
 /// A client for the server at `url`, and how to connect to it.
-pub(crate) fn client(url: &str, timeout: Duration, ca_file: Option<&Path>) -> Result<Connection> {
+pub(crate) fn client(url: &str, ca_file: Option<&Path>) -> Result<Connection> {
     install_crypto_provider();
     let ca = ca_file.map(|path| {
         std::fs::read(path).map_err(|error| {
@@ -143,7 +143,7 @@ pub(crate) fn client(url: &str, timeout: Duration, ca_file: Option<&Path>) -> Re
             ))
         })
     });
-    Ok(url::client(url, timeout, ca.transpose()?)?.into())
+    Ok(url::client(url, ca.transpose()?)?.into())
 }
 
 /// Chooses rustls' provider where nobody has: without one its first use would panic.

@@ -1,13 +1,7 @@
 //! A server's URL.
 
-use std::time::Duration;
-
-use redis::io::tcp::{TcpSettings, socket2};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use session_core::{Error, Result};
-
-/// How often a connection over which nothing comes is asked for a sign of life before it is given up.
-const PROBES: u32 = 3;
 
 /// The options that a URL may have, by whether it names a socket's path.
 const OPTIONS: [(bool, &[&str]); 2] = [
@@ -15,9 +9,8 @@ const OPTIONS: [(bool, &[&str]); 2] = [
     (true, &["protocol", "db", "user", "pass"]),
 ];
 
-/// A client for the server at `url`, whose operations take so long at most: of RESP3, unless the URL
-/// names a protocol. `ca` is the certificate, in PEM, of the authority that signs the server's.
-pub(crate) fn client(url: &str, timeout: Duration, ca: Option<Vec<u8>>) -> Result<Client> {
+/// A client for the server at `url`: of RESP3, unless the URL names a protocol. `ca` is the certificate, in PEM, of the authority that signs the server's.
+pub(crate) fn client(url: &str, ca: Option<Vec<u8>>) -> Result<Client> {
     let scheme = url.split(':').next().unwrap_or_default();
     check_question_mark(url)?;
     let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
@@ -29,10 +22,7 @@ pub(crate) fn client(url: &str, timeout: Duration, ca: Option<Vec<u8>>) -> Resul
     if !options(query).any(|name| name == "protocol") {
         settings = settings.set_protocol(ProtocolVersion::RESP3);
     }
-    let info = info
-        .set_redis_settings(settings)
-        .set_tcp_settings(tcp_settings(timeout));
-    open(info, scheme, ca)
+    open(info.set_redis_settings(settings), scheme, ca)
 }
 
 fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Client> {
@@ -59,21 +49,6 @@ fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Clien
             "a certificate authority needs the feature \"tls\" of session-redis",
         ))
     }
-}
-
-/// A peer that is gone without a word is found out: by probes when nothing is sent, and by what it
-/// does not acknowledge.
-fn tcp_settings(timeout: Duration) -> TcpSettings {
-    // Whole seconds are what systems count in.
-    let after = timeout.max(Duration::from_secs(1));
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(after)
-        .with_interval(Duration::from_secs(1))
-        .with_retries(PROBES);
-    let settings = TcpSettings::default().set_keepalive(keepalive);
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let settings = settings.set_user_timeout(after);
-    settings
 }
 
 fn is_tls(scheme: &str) -> bool {
@@ -128,12 +103,15 @@ fn wrong(error: redis::RedisError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::socket::watched;
 
     const LIMIT: Duration = Duration::from_secs(5);
 
     fn refused(url: &str) -> String {
-        let error = client(url, LIMIT, None).expect_err(url);
+        let error = client(url, None).expect_err(url);
         assert!(matches!(error, Error::Misconfigured { .. }), "{url}");
         let text = format!("{error} {error:?}");
         assert!(!text.contains("hunter2"), "{text}");
@@ -153,18 +131,18 @@ mod tests {
             ),
             ("redis+unix:///run/redis.sock", ProtocolVersion::RESP3),
         ] {
-            let client = client(url, LIMIT, None).expect(url);
+            let client = client(url, None).expect(url);
             let info = client.get_connection_info();
             assert_eq!(info.redis_settings().protocol(), protocol, "{url}");
         }
-        let client = client("redis://u:secret@h:1/2", LIMIT, None).expect("a URL");
+        let client = client("redis://u:secret@h:1/2", None).expect("a URL");
         let info = client.get_connection_info().redis_settings().clone();
         assert_eq!((info.username(), info.db()), (Some("u"), 2));
     }
 
     #[test]
     fn a_silent_peer_is_found_out() {
-        let client = client("redis://h", LIMIT, None).expect("a URL");
+        let client = watched(client("redis://h", None).expect("a URL"), LIMIT);
         let settings = client.get_connection_info().tcp_settings().clone();
         assert!(settings.keepalive().is_some());
         #[cfg(target_os = "linux")]
@@ -199,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_authority_is_for_tls() {
-        let error = client("redis://h", LIMIT, Some(b"x".to_vec())).expect_err("no TLS");
+        let error = client("redis://h", Some(b"x".to_vec())).expect_err("no TLS");
         assert!(error.to_string().contains("rediss://"), "{error}");
     }
 }

@@ -78,7 +78,7 @@ impl ExpressStoreBuilder {
     /// As that.
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
         self.check()?;
-        let client = builder::client(url, self.timeout, self.ca_file.as_deref())?;
+        let client = builder::client(url, self.ca_file.as_deref())?;
         self.build(client).await
     }
 
