@@ -18,6 +18,7 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+use tokio::time::timeout_at;
 
 use crate::error::is_full;
 
@@ -140,21 +141,22 @@ impl Connections {
     pub(crate) async fn acquire(&self) -> sqlx::Result<InUse> {
         let shared = &self.0;
         let until = Instant::now() + shared.patience;
-        let mut attempt = 0;
+        let (mut attempt, mut refusal) = (0, None);
         loop {
             // Never closed, so there is no other answer than a permit.
             let permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
             let (parked, generation, is_persistent) = shared.take();
             let connection = match parked {
                 Some(connection) => connection,
-                None => match shared.connect(generation).await {
+                None => match shared.connect_after(refusal, until, generation).await {
                     Ok(connection) => connection,
                     Err(error) if is_full(&error) && Instant::now() < until => {
                         shared.refused(permit);
                         if shared.open.load(Ordering::Acquire) == 0 {
-                            BACKOFF.wait(attempt).await;
+                            let _ = timeout_at(until.into(), BACKOFF.wait(attempt)).await;
                             attempt += 1;
                         }
+                        refusal = Some(error);
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -262,6 +264,21 @@ impl Shared {
         state.silent_since = None;
         drop(state);
         self.discard_unused_since(since);
+    }
+
+    /// A new connection. If the server had none to give before, the answer is that refusal unless
+    /// this one is made by `until`: a time limit further out would not say why.
+    async fn connect_after(
+        &self,
+        refusal: Option<sqlx::Error>,
+        until: Instant,
+        generation: u64,
+    ) -> sqlx::Result<Open> {
+        let made = self.connect(generation);
+        match refusal {
+            None => made.await,
+            Some(refusal) => timeout_at(until.into(), made).await.unwrap_or(Err(refusal)),
+        }
     }
 
     async fn connect(&self, generation: u64) -> sqlx::Result<Open> {

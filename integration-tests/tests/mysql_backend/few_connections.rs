@@ -75,7 +75,7 @@ async fn a_store_waits_for_a_connection_that_others_have_and_says_so_if_none_end
     let url = user.url();
     let builder = || {
         let builder = MysqlStore::builder().table(&name);
-        builder.timeout(Duration::from_secs(1))
+        builder.timeout(Duration::from_secs(3))
     };
     let others = builder().connect(&url).await.expect("up");
     let error = builder().connect(&url).await.expect_err("none is left");
