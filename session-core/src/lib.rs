@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+pub mod backend;
 mod backoff;
 pub mod batch;
 mod credential;

@@ -8,8 +8,6 @@
 mod item;
 mod lane;
 mod queue;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::future::Future;
