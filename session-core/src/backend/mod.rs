@@ -29,6 +29,8 @@ mod operation;
 mod policy;
 mod setup;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::future::Future;
