@@ -1,0 +1,84 @@
+//! A backend of one's own: the one that docs/own-store.md shows, on the suite.
+
+mod toy;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use integration_tests::conformance::{StoreFactory, TestStore};
+use integration_tests::conformance_tests;
+use session_core::backend::Operation;
+use session_core::{
+    Draft, ErrorKind, Lifetime, Result, SessionId, SessionStore, SessionToken, async_trait,
+};
+
+use toy::{Server, Toy, ToyStore};
+
+/// A server for each namespace.
+#[derive(Default)]
+struct ToyFactory(Mutex<HashMap<String, Server>>);
+
+#[async_trait]
+impl StoreFactory for ToyFactory {
+    async fn open(&self, namespace: &str) -> Result<TestStore> {
+        let mut servers = self.0.lock().expect("no panic while it is held");
+        let server = servers
+            .entry(namespace.to_owned())
+            .or_insert_with(|| server(0));
+        Ok(TestStore::new(ToyStore::with_client(Toy, server.clone())))
+    }
+}
+
+// A map can't be corrupted.
+conformance_tests!(ToyFactory::default(), without = [Corruption]);
+
+fn server(round_trip: u64) -> Server {
+    Server {
+        rows: Arc::new(Mutex::new(BTreeMap::new())),
+        round_trip: Duration::from_millis(round_trip),
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_loads_share_round_trips() {
+    let store = ToyStore::with_client(Toy, server(20));
+    let draft = Draft::new("{}", Lifetime::default());
+    let ids: Vec<SessionId> = (0..100).map(|_| SessionToken::generate().id()).collect();
+    let creates = ids.iter().map(|id| store.create(id, &draft));
+    for created in join_all(creates).await {
+        assert!(created.expect("up").is_done());
+    }
+    let began = Instant::now();
+    for load in join_all(ids.iter().map(|id| store.load(id))).await {
+        assert!(load.expect("up").is_some());
+    }
+    let counts = store.counts();
+    assert_eq!(counts.of(Operation::Load).calls, 100);
+    assert_eq!((counts.batches, counts.batched), (2, 192), "{counts:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{began:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_far_away_is_a_time_out() {
+    let store = ToyStore::with_client(Toy, server(10_000));
+    let error = store.load(&SessionToken::generate().id()).await;
+    let error = error.expect_err("too far");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(
+        error.to_string(),
+        "cannot load the session: toy: no answer within 5s"
+    );
+}
+
+#[test]
+fn the_page_shows_what_is_run_here_and_it_is_short() {
+    let page = include_str!("../../../docs/own-store.md");
+    let toy = include_str!("toy.rs");
+    assert!(
+        page.contains(toy),
+        "docs/own-store.md shows another backend"
+    );
+    assert!(toy.lines().count() <= 250);
+}
