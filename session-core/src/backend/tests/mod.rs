@@ -27,6 +27,7 @@ enum Step {
     Answer,
     AnswerAfter(Duration),
     Fail(fn(Failure) -> Failure),
+    FailAfter(Duration, fn(Failure) -> Failure),
     NeverAnswer,
 }
 
@@ -90,14 +91,17 @@ impl Scripted {
                     attempts.push((client, is_repeated));
                     log.steps.lock().expect("whole").pop_front()
                 };
+                let failure = || Failure::from(Error::unavailable(call.name(), "it says no"));
                 match step.unwrap_or(Step::Answer) {
                     Step::Answer => Ok(()),
                     Step::AnswerAfter(time) => {
                         tokio::time::sleep(time).await;
                         Ok(())
                     }
-                    Step::Fail(how) => {
-                        Err(how(Error::unavailable(call.name(), "it says no").into()))
+                    Step::Fail(how) => Err(how(failure())),
+                    Step::FailAfter(time, how) => {
+                        tokio::time::sleep(time).await;
+                        Err(how(failure()))
                     }
                     Step::NeverAnswer => std::future::pending().await,
                 }

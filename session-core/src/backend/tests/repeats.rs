@@ -70,6 +70,17 @@ async fn callers_that_fail_over_one_client_replace_it_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_failure_over_a_client_that_was_replaced_replaces_no_other() {
+    let late = Step::FailAfter(TIMEOUT / 5, Failure::replace);
+    let (store, log) = Setting::default().store([late, REPLACE]);
+    let (late, early) = (id(), id());
+    let (late, early) = tokio::join!(store.load(&late), store.load(&early));
+    late.expect("over the other one");
+    early.expect("over the other one");
+    assert_eq!(log.clients.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_callers_own_client_is_asked_again() {
     let setting = Setting {
         has_others: false,

@@ -49,6 +49,17 @@ async fn callers_that_give_up_early_find_it_silent_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_before_an_answer_do_not_count() {
+    let silence = Step::NeverAnswer;
+    let (store, log) = Setting::default().store([silence, Step::Answer, silence]);
+    give_up(&store, TIMEOUT / 5 * 2).await;
+    store.load(&id()).await.expect("an answer");
+    give_up(&store, TIMEOUT / 5 * 2).await;
+    store.load(&id()).await.expect("an answer");
+    assert_eq!(log.clients(), [0; 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_in_between_shows_that_one_connection_works() {
     for (is_one_connection, last) in [(true, 0), (false, 1)] {
         let setting = Setting {
@@ -67,17 +78,28 @@ async fn an_answer_in_between_shows_that_one_connection_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_has_waited_in_vain_says_so() {
-    let silence: Step = Step::Fail(Failure::silence);
-    let (store, log) = Setting::default().store([silence]);
-    store.load(&id()).await.expect_err("it failed");
-    tokio::time::sleep(TIMEOUT / 2).await;
-    store.load(&id()).await.expect("an answer");
-    assert_eq!(log.clients(), [0, 0], "at once: it proves nothing");
+async fn a_driver_that_has_waited_in_vain_for_long_says_so() {
+    for (waited, last) in [(TIMEOUT / 5, 0), (TIMEOUT / 5 * 3, 1)] {
+        let silence = Step::FailAfter(waited, Failure::silence);
+        let (store, log) = Setting::default().store([silence]);
+        store.load(&id()).await.expect_err("it failed");
+        store.load(&id()).await.expect("an answer");
+        assert_eq!(log.clients(), [0, last]);
+    }
+}
 
-    let slow = Step::AnswerAfter(TIMEOUT * 2);
-    let (store, log) = Setting::default().store([slow]);
-    store.load(&id()).await.expect_err("no answer");
-    store.load(&id()).await.expect("an answer");
-    assert_eq!(log.clients(), [0, 1]);
+#[tokio::test(start_paused = true)]
+async fn a_caller_of_the_client_before_does_not_replace_the_new_one() {
+    let (store, log) = Setting::default().store([Step::NeverAnswer; 2]);
+    let early = async {
+        store.load(&id()).await.expect_err("no answer");
+        store.load(&id()).await.expect("over the other one");
+    };
+    let late = async {
+        tokio::time::sleep(TIMEOUT / 5).await;
+        store.load(&id()).await.expect_err("no answer");
+        store.load(&id()).await.expect("over the other one");
+    };
+    tokio::join!(early, late);
+    assert_eq!(log.clients(), [0, 0, 1, 1]);
 }
