@@ -73,6 +73,38 @@ async fn operations_that_queue_are_sent_together_and_counted() {
     assert_eq!(counts.of(Operation::Save).calls, 0);
 }
 
+/// One operation is in flight, and two on one session queue behind it.
+#[tokio::test(start_paused = true)]
+async fn queued_loads_of_one_session_are_one_and_writes_are_not() {
+    let policy = Policy::new(TIMEOUT, 100).with_batches(BatchLimits::new(1, 1));
+    let (one, same) = (id(), id());
+    let (draft, expected) = (draft(1), crate::Stamp::generate().into());
+    let never = crate::Timeout::Never;
+    for (operation, attempts) in [
+        (Operation::Load, 2),
+        (Operation::Create, 3),
+        (Operation::Save, 3),
+        (Operation::Touch, 3),
+        (Operation::Destroy, 3),
+    ] {
+        let setting = Setting {
+            policy,
+            ..Setting::default()
+        };
+        let (store, log) = setting.store([Step::AnswerAfter(TIMEOUT / 5)]);
+        let call = async |id| match operation {
+            Operation::Create => store.create(id, &draft).await.is_ok(),
+            Operation::Save => store.save(id, &draft, &expected).await.is_ok(),
+            Operation::Touch => store.touch(id, never).await.is_ok(),
+            Operation::Destroy => store.destroy(id, None).await.is_ok(),
+            _ => store.load(id).await.is_ok(),
+        };
+        let answered = tokio::join!(call(&one), call(&same), call(&same));
+        assert_eq!(answered, (true, true, true));
+        assert_eq!(log.attempts().len(), attempts, "{operation:?}");
+    }
+}
+
 /// Keeps the fields of spans.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>, Arc<AtomicU64>);
