@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use session_core::backend::Policy;
 use session_core::{Error, Result};
 use sqlx::mysql::MySqlConnectOptions;
 
+use super::commands::Commands;
 use super::schema::{Names, Statements};
 use super::table::Shape;
 use super::{Express, ExpressMysqlSession, ExpressStore};
-use crate::command::Commands;
-use crate::error::Target;
+use crate::connector::MysqlConnector;
 use crate::{builder, location};
 
 /// Sets an [`ExpressStore`] up.
@@ -110,17 +111,11 @@ impl ExpressStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<ExpressStore> {
         self.check()?;
-        let (connections, place) = builder::connections(options, self.connections, self.timeout)?;
+        let connector = MysqlConnector::new(options, self.connections, self.timeout)?;
+        let policy = Policy::new(self.timeout, self.max_data).with_repeats(4);
+        let sql = Statements::new(&self.names, false);
         let mut kv = ExpressMysqlSession {
-            commands: Commands {
-                connections,
-                sql: Arc::new(Statements::new(&self.names, false)),
-                target: Target {
-                    place,
-                    table: self.names.table.as_str().into(),
-                },
-                timeout: self.timeout,
-            },
+            commands: Commands::new(connector, policy, &self.names.table, sql),
             names: Arc::new(self.names),
             shape: Shape::default(),
             max_data: self.max_data,

@@ -10,11 +10,12 @@ use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 use sqlx::mysql::MySqlRow;
 
 use super::ExpressStoreBuilder;
-use super::schema::{Names, Statements, query};
+use super::commands::Commands;
+use super::schema::{Names, query};
 use super::table::Shape;
-use crate::command::{Bound, Commands};
-use crate::directory::{after_bytes, after_row};
+use crate::directory::{cursor_after, id_before};
 use crate::row::column;
+use crate::statement::Bound;
 
 /// How many rows one statement removes.
 const AT_ONCE: u64 = 1_000;
@@ -22,7 +23,7 @@ const AT_ONCE: u64 = 1_000;
 /// Values as express-mysql-session keeps them.
 #[derive(Clone)]
 pub struct ExpressMysqlSession {
-    pub(super) commands: Commands<Statements>,
+    pub(super) commands: Commands,
     pub(super) names: Arc<Names>,
     pub(super) shape: Shape,
     pub(super) max_data: usize,
@@ -45,7 +46,9 @@ impl ExpressMysqlSession {
         let Some(table) = table else {
             return Ok(None);
         };
-        let shape = commands.require(Shape::of(&table, &self.names))?;
+        let shape = commands
+            .require_of("connect", Shape::of(&table, &self.names))
+            .await?;
         let Names {
             sid, expires, data, ..
         } = &*self.names;
@@ -96,9 +99,9 @@ impl ExpressMysqlSession {
             self.make_room(operation, name.as_bytes()).await?;
             let again = self.commands.write(operation, &statement).await?;
             sent.answer = again.answer;
-            sent.before |= again.before;
+            sent.is_repeated |= again.is_repeated;
         }
-        if sent.before && sent.answer.unwrap_or(0) == 0 {
+        if sent.is_repeated && sent.answer.unwrap_or(0) == 0 {
             return Err(Error::unavailable(
                 operation,
                 "the connection was lost, and the write may have been done",
@@ -177,7 +180,7 @@ impl KeyValue for ExpressMysqlSession {
         let remove = || query(&self.commands.sql.remove).bind(name);
         let sent = self.commands.execute("destroy", remove).await?;
         // An earlier sending may have removed it.
-        Ok(sent.answer > 0 || sent.before)
+        Ok(sent.answer > 0 || sent.is_repeated)
     }
 
     async fn count(&self) -> Result<u64> {
@@ -190,12 +193,12 @@ impl KeyValue for ExpressMysqlSession {
     }
 
     async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
-        let after = cursor.map(after_bytes).transpose()?.unwrap_or_default();
+        let after = cursor.map(id_before).transpose()?.unwrap_or_default();
         let limit = limit.clamp(1, 10_000);
         let page = || bind_name(query(&self.commands.sql.page), &after).bind(limit as u64);
         let rows = self.commands.fetch("list", page).await?;
         let last = rows.last().filter(|_| rows.len() == limit);
-        let next = last.map(after_row).transpose()?;
+        let next = last.map(cursor_after).transpose()?;
         // A row that can't be read costs only its own reader.
         let named = |row| Some((name(row)?, found(row, 1).ok()?));
         let values = rows.iter().filter_map(named).collect();
@@ -205,9 +208,9 @@ impl KeyValue for ExpressMysqlSession {
     /// Looks first whether the table is still one that can be worked with.
     async fn clear(&self) -> Result<u64> {
         let table = self.commands.table("clear").await?;
-        let table = table.ok_or_else(|| self.commands.target.no_table())?;
-        self.commands
-            .require(Shape::of(&table, &self.names).map(drop))?;
+        let table = table.ok_or_else(|| self.commands.no_table())?;
+        let shape = Shape::of(&table, &self.names);
+        self.commands.require_of("clear", shape).await?;
         let mut cleared = 0;
         loop {
             let clear = || query(&self.commands.sql.clear).bind(AT_ONCE);
@@ -280,7 +283,6 @@ impl fmt::Debug for ExpressMysqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExpressMysqlSession")
             .field("table", &self.names.table)
-            .field("timeout", &self.commands.timeout)
             .finish_non_exhaustive()
     }
 }

@@ -31,6 +31,7 @@
 //! does an Express app.
 
 mod builder;
+mod commands;
 mod json;
 mod key_value;
 mod schema;
