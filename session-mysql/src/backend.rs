@@ -27,6 +27,8 @@ use crate::schema::Statements;
 use crate::statement::MOST;
 use crate::table::difference;
 
+/// How often a statement is sent again for each kind of cause.
+pub(crate) const REPEATS: u32 = 4;
 /// What a statement takes besides the data, at most.
 const STATEMENT_BYTES: usize = 16 * 1024;
 
@@ -51,7 +53,7 @@ pub(crate) fn policy(timeout: Duration, max_data: usize, connections: u32) -> Po
         .with_bytes(256 * 1024)
         .with_queued(10_000);
     Policy::new(timeout, max_data)
-        .with_repeats(4)
+        .with_repeats(REPEATS)
         .with_create(limits)
         .with_load(limits)
         .with_save(limits)

@@ -143,12 +143,4 @@ impl<'c> Commands<'c> {
         let matched = sent.answer.ok_or_else(duplicate)?;
         Ok(sent.map(|_| matched))
     }
-
-    #[cfg(feature = "express")]
-    pub(crate) async fn require_of<T>(
-        self,
-        checked: Result<T, crate::table::Difference>,
-    ) -> Result<T> {
-        self.require(checked)
-    }
 }

@@ -13,6 +13,7 @@ pub use crate::pool::MysqlClient;
 
 /// The one pool of a store. It is the store's client for good, so that the limit of connections is
 /// one: another client is the same pool without the connections that it had.
+#[derive(Clone)]
 pub(crate) struct MysqlConnector {
     place: Arc<str>,
     client: MysqlClient,

@@ -195,13 +195,13 @@ pub(crate) async fn page(
 }
 
 /// Behind the row, whose id need not be readable.
-pub(crate) fn cursor_after(row: &MySqlRow) -> Result<Cursor> {
+fn cursor_after(row: &MySqlRow) -> Result<Cursor> {
     let id: &[u8] = column(row, 0)?;
     Ok(Cursor::new(format!("after:{}", hex::encode(id))))
 }
 
 /// The id that a cursor stands behind.
-pub(crate) fn id_before(cursor: &Cursor) -> Result<Id> {
+fn id_before(cursor: &Cursor) -> Result<Id> {
     let digits = cursor.as_str().strip_prefix("after:");
     let id = digits.and_then(|digits| hex::decode(digits).ok());
     id.ok_or_else(|| Error::misconfigured("this cursor is not of a MySQL store"))

@@ -31,7 +31,6 @@
 //! does an Express app.
 
 mod builder;
-mod commands;
 mod json;
 mod key_value;
 mod schema;
