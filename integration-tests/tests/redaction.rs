@@ -318,7 +318,7 @@ const HARMLESS: [&str; 56] = [
     "session-mongo MongoStoreBuilder",
     "session-mysql ExpressMysqlSession",
     "session-mysql ExpressStoreBuilder",
-    "session-mysql MysqlStore",
+    "session-mysql MysqlBackend",
     "session-mysql MysqlStoreBuilder",
     "session-redis ConnectRedis",
     "session-redis Connection",

@@ -39,6 +39,7 @@ use crate::{
 };
 
 pub use crate::backoff::Backoff;
+pub use crate::error::Chain;
 pub use batch::{BatchLimits, Create, Destroy, Save, Touch};
 pub use call::{Attempt, Call, Sent};
 pub use completion::run_to_completion;

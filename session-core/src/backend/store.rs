@@ -135,7 +135,9 @@ impl<B: Backend> Store<B> {
         W: Future<Output = Result<T>>,
     {
         let call = Call::new(&self.core.shared, operation, Timer::Command);
-        self.core.meter.observe(operation, work(call)).await
+        // Boxed: in a caller's own future, rustc refuses to lay out futures so many levels deep.
+        let work = Box::pin(work(call));
+        self.core.meter.observe(operation, work).await
     }
 
     /// Runs an operation within the time limit.

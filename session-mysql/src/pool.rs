@@ -1,4 +1,4 @@
-//! The store's connections.
+//! The store's connections: its client.
 //!
 //! Not a pool of sqlx: that pings every connection that comes back to it, which is a round trip for
 //! the server to each of the callers'; it asks for another connection where the server allows no
@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout_at;
 
-use crate::error::is_full;
+use crate::error::{has_no_room_to_prepare, is_broken, is_full};
 
 /// How long a connection may lie here unused.
 const IDLE: Duration = Duration::from_secs(30);
@@ -41,9 +41,9 @@ sql_safe_updates = 0, sql_select_limit = 18446744073709551615, \
 sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
 NO_ENGINE_SUBSTITUTION'";
 
-/// Connections to one server, at most so many. Clones share them.
+/// The connections of one store: a pool, which is its client for good. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Connections(Arc<Shared>);
+pub struct MysqlClient(Arc<Shared>);
 
 struct Shared {
     options: MySqlConnectOptions,
@@ -60,11 +60,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     parked: Vec<Parked>,
-    /// Connections that were made before the last one of another generation are of no use.
+    /// Connections of another generation are of no use.
     generation: u64,
-    /// When the first call began that was given up unanswered, of those that nothing was done about
-    /// yet.
-    silent_since: Option<Instant>,
     /// How many permits are withheld, for the server has refused so many connections.
     withheld: usize,
     refused: Option<Instant>,
@@ -95,24 +92,17 @@ struct Runtime {
     ends: AbortHandle,
 }
 
-/// A connection in use. Dropped without [`release`](Self::release) it is closed: an answer may
-/// still be under way on it.
+/// A connection in use. Dropped without being [put back](Self::put_back) it is closed: an answer
+/// may still be under way on it.
 pub(crate) struct InUse {
     connection: Open,
     /// Whether the server may keep prepared statements of it.
     pub(crate) is_persistent: bool,
-    call: Call,
+    shared: Arc<Shared>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What a connection is in use for. Dropped before it is over, its caller has given up.
-struct Call {
-    shared: Arc<Shared>,
-    began: Instant,
-    is_over: bool,
-}
-
-impl Connections {
+impl MysqlClient {
     /// At most `most` connections. A server that has none to give is asked again for `patience`.
     pub(crate) fn new(options: MySqlConnectOptions, most: u32, patience: Duration) -> Self {
         let options = options
@@ -128,11 +118,6 @@ impl Connections {
             open: Arc::default(),
             state: Mutex::default(),
         }))
-    }
-
-    /// The most connections there may be.
-    pub(crate) fn most(&self) -> u32 {
-        u32::try_from(self.0.most).unwrap_or(u32::MAX)
     }
 
     /// A connection, for each caller in its turn: the one used last, or a new one.
@@ -165,7 +150,7 @@ impl Connections {
             return Ok(InUse {
                 connection,
                 is_persistent,
-                call: Call::begin(shared),
+                shared: Arc::clone(shared),
                 permit,
             });
         }
@@ -186,14 +171,15 @@ impl Connections {
     /// Closes those that were not used since `began`, when something was sent that was not answered:
     /// they may be as silent.
     pub(crate) fn discard_unused_since(&self, began: Instant) {
-        self.0.discard_unused_since(began);
-    }
-
-    /// The server has no room for another prepared statement: those of this store go, with their
-    /// connections, and none is kept for a while.
-    pub(crate) fn keep_nothing_prepared(&self) {
-        self.0.state().no_room = Some(Instant::now());
-        self.discard();
+        let mut state = self.0.state();
+        let silent: Vec<Parked> = state
+            .parked
+            .extract_if(.., |parked| parked.since < began)
+            .collect();
+        drop(state);
+        silent
+            .into_iter()
+            .for_each(|parked| parked.connection.close());
     }
 }
 
@@ -239,31 +225,6 @@ impl Shared {
             .into_iter()
             .for_each(|parked| parked.connection.close());
         answer
-    }
-
-    fn discard_unused_since(&self, began: Instant) {
-        let mut state = self.state();
-        let silent: Vec<Parked> = state
-            .parked
-            .extract_if(.., |parked| parked.since < began)
-            .collect();
-        drop(state);
-        silent
-            .into_iter()
-            .for_each(|parked| parked.connection.close());
-    }
-
-    /// A caller has gone away without an answer. One who gave up early proves nothing; several do
-    /// who have waited for long together.
-    fn gave_up(&self, began: Instant) {
-        let mut state = self.state();
-        let since = *state.silent_since.get_or_insert(began);
-        if since.elapsed() < self.patience / 2 {
-            return;
-        }
-        state.silent_since = None;
-        drop(state);
-        self.discard_unused_since(since);
     }
 
     /// A new connection. If the server had none to give before, the answer is that refusal unless
@@ -336,40 +297,32 @@ impl InUse {
         &mut self.connection.connection
     }
 
-    /// It waits for nothing, and can serve others.
+    /// Lets others use the connection after `answer`, if there is more to be expected of it.
+    pub(crate) fn put_back<T>(self, answer: &sqlx::Result<T>) {
+        match answer {
+            Err(error) if is_broken(error) => self.close_after(error),
+            _ => self.release(),
+        }
+    }
+
+    /// It has answered all that it was sent.
     pub(crate) fn release(self) {
         let Self {
             connection,
-            mut call,
+            shared,
             permit,
             ..
         } = self;
-        call.is_over = true;
-        call.shared.put(connection);
+        shared.put(connection);
         // Now the next caller finds it.
         drop(permit);
     }
 
-    /// It can serve nobody else, but has answered or has broken: of others that says nothing.
-    pub(crate) fn close(mut self) {
-        self.call.is_over = true;
-    }
-}
-
-impl Call {
-    fn begin(shared: &Arc<Shared>) -> Self {
-        Self {
-            shared: Arc::clone(shared),
-            began: Instant::now(),
-            is_over: false,
-        }
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.shared.gave_up(self.began);
+    /// Closes the connection because of `error`. If the server has no room for another prepared
+    /// statement, none is kept for a while.
+    pub(crate) fn close_after(self, error: &sqlx::Error) {
+        if has_no_room_to_prepare(error) {
+            self.shared.state().no_room = Some(Instant::now());
         }
     }
 }
