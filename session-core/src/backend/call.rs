@@ -202,7 +202,7 @@ impl<C: Client> Call<C> {
     async fn prepare(&self) -> Result<()> {
         let clients = &self.shared.clients;
         let (watch, client) = clients.begin();
-        match clients.connector.prepare(client).await {
+        match clients.connector.prepare(client, self.name()).await {
             Ok(()) => watch.answered(),
             Err(failure) => {
                 watch.failed(&failure);
