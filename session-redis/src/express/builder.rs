@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::Result;
+use session_core::backend::{Call, Connector, Operation, Policy, Store};
 
 use super::script::Scripts;
 use super::{ConnectRedis, Express, ExpressStore};
+use crate::connector::RedisConnector;
 use crate::keys::Keys;
-use crate::link::Link;
-use crate::{Connection, builder, probe};
+use crate::{Connection, RedisBackend, RedisClient, builder, probe};
 
 /// Sets an [`ExpressStore`] up.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ impl From<Express> for ExpressStoreBuilder {
         Self {
             express,
             prefix: "sess:".to_owned(),
-            timeout: Duration::from_secs(5),
+            timeout: Policy::TIMEOUT,
             max_data: 8 * 1024 * 1024,
             disable_ttl: false,
             ca_file: None,
@@ -89,12 +90,25 @@ impl ExpressStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn build(self, connection: impl Into<Connection>) -> Result<ExpressStore> {
         self.check()?;
-        let link = Link::connect(connection.into(), self.timeout).await?;
-        let scratch = Keys::new(&self.prefix).scratch();
-        probe::commands(&link, &scratch, probe::EXPRESS).await?;
+        let connection = connection.into();
+        let is_cluster = connection.is_cluster();
+        let scripts = Arc::new(Scripts::new());
+        let connector = RedisConnector::new(connection, self.timeout, &scripts.all());
+        let first = connector.open().await?;
+        let place = Arc::from(connector.place());
+        let limits = Policy::new(self.timeout, self.max_data);
+        let backend = RedisBackend::new(Keys::new(&self.prefix), is_cluster, limits);
+        let store = Store::new(backend, connector, first);
+        let scratch = &Keys::new(&self.prefix).scratch();
+        let probe = |call: Call<RedisClient>| async move {
+            probe::commands(&call, scratch, probe::EXPRESS).await
+        };
+        store.by_command(Operation::Migrate, probe).await?;
         let kv = ConnectRedis {
-            link,
-            scripts: Arc::new(Scripts::new()),
+            store,
+            place,
+            is_cluster,
+            scripts,
             prefix: self.prefix,
             max_data: self.max_data,
             disable_ttl: self.disable_ttl,

@@ -9,16 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Cmd, FromRedisValue, Pipeline, Script};
+use session_core::backend::{Call, Operation, Sent};
 use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::script::Scripts;
-use crate::client::Sent;
-use crate::command::eval;
-use crate::connection::DriverConnection;
+use crate::command::{eval, send_by};
 use crate::keys::Keys;
-use crate::link::Link;
+use crate::{RedisClient, RedisStore, scan};
 
 /// How many commands are under way at once when many keys are looked at.
 const AT_ONCE: usize = 64;
@@ -26,7 +25,10 @@ const AT_ONCE: usize = 64;
 /// Values as connect-redis keeps them.
 #[derive(Clone)]
 pub struct ConnectRedis {
-    pub(super) link: Link,
+    /// For its connection.
+    pub(super) store: RedisStore,
+    pub(super) place: Arc<str>,
+    pub(super) is_cluster: bool,
     pub(super) scripts: Arc<Scripts>,
     pub(super) prefix: String,
     pub(super) max_data: usize,
@@ -58,10 +60,11 @@ impl ConnectRedis {
         operation: &'static str,
         command: &Cmd,
     ) -> Result<Sent<T>> {
-        let scripts = self.scripts.all();
-        let ask = |mut open: DriverConnection| async move { command.query_async(&mut open).await };
-        let work = self.link.repeat(1, &scripts, ask);
-        self.link.limited(operation, work).await
+        let work = |call: Call<RedisClient>| async move {
+            let ask = |mut client| async move { command.query_async(&mut client).await };
+            send_by(&call, 1, ask).await
+        };
+        self.store.by_command(named(operation), work).await
     }
 
     /// Runs a script, which answers with a number: 0 or less if nothing was written.
@@ -75,7 +78,7 @@ impl ConnectRedis {
         let mut command = eval(script, keys);
         command.arg(arguments);
         let sent: Sent<i64> = self.send(operation, &command).await?;
-        self.told(operation, sent.before, sent.answer > 0)?;
+        self.told(operation, sent.is_repeated, sent.answer > 0)?;
         Ok(sent.answer)
     }
 
@@ -86,7 +89,10 @@ impl ConnectRedis {
             return Ok(());
         }
         let why = "the connection was lost, and with it what became of the change";
-        Err(self.link.named(Error::unavailable(operation, why)))
+        Err(Error::unavailable(
+            operation,
+            format!("{}: {why}", self.place),
+        ))
     }
 
     /// The name that this key has here.
@@ -101,12 +107,16 @@ impl ConnectRedis {
 
     /// All names, each once.
     async fn names(&self, operation: &'static str) -> Result<HashSet<String>> {
-        let mut names = HashSet::new();
-        let mut keys = pin!(self.link.walk(operation, self.pattern()));
-        while let Some(keys) = keys.try_next().await? {
-            names.extend(keys.into_iter().filter_map(|key| self.name(key)));
-        }
-        Ok(names)
+        let work = |call: Call<RedisClient>| async move {
+            let pattern = self.pattern();
+            let mut names = HashSet::new();
+            let mut keys = pin!(scan::walk(&call, &pattern));
+            while let Some(keys) = keys.try_next().await? {
+                names.extend(keys.into_iter().filter_map(|key| self.name(key)));
+            }
+            Ok(names)
+        };
+        self.store.by_command(named(operation), work).await
     }
 
     async fn set_if_free(
@@ -125,7 +135,7 @@ impl ConnectRedis {
             }
         }
         let sent: Sent<Option<String>> = self.send(operation, &command).await?;
-        self.told(operation, sent.before, sent.answer.is_some())?;
+        self.told(operation, sent.is_repeated, sent.answer.is_some())?;
         Ok(sent.answer.is_some())
     }
 
@@ -159,16 +169,17 @@ impl KeyValue for ConnectRedis {
         let key = self.key(name);
         let mut commands = Pipeline::with_capacity(3);
         // For a change the primary has to say what there is.
-        if !matches!(operation, "load" | "list") && !self.link.is_cluster() {
+        if !matches!(operation, "load" | "list") && !self.is_cluster {
             let write = Keys::new(&self.prefix).harmless_write();
             commands.add_command(write).ignore();
         }
         commands.get(&key).pttl(&key);
         let (commands, count) = (&commands, commands.len());
-        let ask = |mut open: DriverConnection| async move { commands.query_async(&mut open).await };
-        let sent = self
-            .link
-            .limited(operation, self.link.repeat(count, &[], ask));
+        let work = |call: Call<RedisClient>| async move {
+            let ask = |mut client| async move { commands.query_async(&mut client).await };
+            send_by(&call, count, ask).await
+        };
+        let sent = self.store.by_command(named(operation), work);
         let (value, left): (Option<Vec<u8>>, i64) = sent.await?.answer;
         let left = match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
@@ -210,7 +221,7 @@ impl KeyValue for ConnectRedis {
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        if self.link.is_cluster() {
+        if self.is_cluster {
             let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
             let values = (old.clone(), new.clone());
             let work = async move { kv.move_value(names, values, ttl).await };
@@ -232,7 +243,7 @@ impl KeyValue for ConnectRedis {
         command.arg(self.key(name));
         let sent: Sent<u64> = self.send("destroy", &command).await?;
         // By the sending before, perhaps.
-        Ok(sent.answer > 0 || sent.before)
+        Ok(sent.answer > 0 || sent.is_repeated)
     }
 
     /// Scans all keys of the database: its time grows with them.
@@ -242,7 +253,10 @@ impl KeyValue for ConnectRedis {
 
     async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let pattern = self.pattern();
-        let (keys, next) = self.link.page("list", &pattern, cursor, limit).await?;
+        let work = |call: Call<RedisClient>| async move {
+            scan::page(&call, &pattern, cursor, limit).await
+        };
+        let (keys, next) = self.store.by_command(Operation::List, work).await?;
         let names = keys.into_iter().filter_map(|key| self.name(key));
         let values = stream::iter(names)
             .map(|name| async move {
@@ -261,7 +275,7 @@ impl KeyValue for ConnectRedis {
     }
 
     async fn clear(&self) -> Result<u64> {
-        if !self.link.is_cluster() {
+        if !self.is_cluster {
             // What the primary lacks, and not another server, is cleared.
             let write = Keys::new(&self.prefix).harmless_write();
             self.send::<u64>("clear", &write).await?;
@@ -279,8 +293,21 @@ impl KeyValue for ConnectRedis {
 impl fmt::Debug for ConnectRedis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectRedis")
-            .field("link", &self.link)
+            .field("place", &self.place)
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
+    }
+}
+
+fn named(operation: &str) -> Operation {
+    match operation {
+        "load" => Operation::Load,
+        "create" => Operation::Create,
+        "touch" => Operation::Touch,
+        "destroy" => Operation::Destroy,
+        "count" => Operation::Count,
+        "list" => Operation::List,
+        "clear" => Operation::Clear,
+        _ => Operation::Save,
     }
 }
