@@ -24,10 +24,10 @@ use crate::socket::watched;
 
 /// What a store sends commands by. Clones share its connections.
 #[derive(Clone)]
-pub struct RedisClient(pub(crate) Kind);
+pub struct RedisClient(pub(crate) DriverConnection);
 
 #[derive(Clone)]
-pub(crate) enum Kind {
+pub(crate) enum DriverConnection {
     Single(ConnectionManager),
     #[cfg(feature = "cluster")]
     Cluster(ClusterConnection),
@@ -61,7 +61,7 @@ impl RedisConnector {
     pub(crate) async fn open(&self) -> Result<RedisClient> {
         let operation = Operation::Connect.as_str();
         match tokio::time::timeout(self.timeout, self.open_driver()).await {
-            Ok(Ok(kind)) => Ok(RedisClient(kind)),
+            Ok(Ok(opened)) => Ok(RedisClient(opened)),
             Ok(Err(error)) => Err(from_redis(&self.place, operation, error)),
             Err(_) => {
                 let Self { place, timeout, .. } = self;
@@ -71,21 +71,21 @@ impl RedisConnector {
         }
     }
 
-    async fn open_driver(&self) -> RedisResult<Kind> {
+    async fn open_driver(&self) -> RedisResult<DriverConnection> {
         Ok(match &self.origin {
             Origin::Client(client) => {
                 let config = manager_config(self.timeout);
                 let manager = ConnectionManager::new_with_config((**client).clone(), config);
-                Kind::Single(manager.await?)
+                DriverConnection::Single(manager.await?)
             }
-            Origin::Given(manager) => Kind::Single(manager.clone()),
+            Origin::Given(manager) => DriverConnection::Single(manager.clone()),
             #[cfg(feature = "cluster")]
             Origin::ClusterClient(client) => {
                 let config = cluster_config(self.timeout);
-                Kind::Cluster(client.get_async_connection_with_config(config).await?)
+                DriverConnection::Cluster(client.get_async_connection_with_config(config).await?)
             }
             #[cfg(feature = "cluster")]
-            Origin::GivenCluster(connection) => Kind::Cluster(connection.clone()),
+            Origin::GivenCluster(connection) => DriverConnection::Cluster(connection.clone()),
         })
     }
 }
@@ -99,22 +99,22 @@ impl Connector for RedisConnector {
     }
 
     fn connect(&self) -> Option<RedisClient> {
-        let kind = match &self.origin {
+        let connection = match &self.origin {
             Origin::Client(client) => {
                 let config = manager_config(self.timeout);
                 let manager = ConnectionManager::new_lazy_with_config((**client).clone(), config);
-                Kind::Single(manager.ok()?)
+                DriverConnection::Single(manager.ok()?)
             }
             #[cfg(feature = "cluster")]
             Origin::ClusterClient(client) => {
                 let config = cluster_config(self.timeout);
-                Kind::Cluster(client.get_pending_async_connection_with_config(config))
+                DriverConnection::Cluster(client.get_pending_async_connection_with_config(config))
             }
             Origin::Given(_) => return None,
             #[cfg(feature = "cluster")]
             Origin::GivenCluster(_) => return None,
         };
-        Some(RedisClient(kind))
+        Some(RedisClient(connection))
     }
 
     /// Teaches the server the scripts; in a cluster, every node.
@@ -155,9 +155,9 @@ fn cluster_config(timeout: Duration) -> ClusterConfig {
 impl ConnectionLike for RedisClient {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match &mut self.0 {
-            Kind::Single(connection) => connection.req_packed_command(cmd),
+            DriverConnection::Single(connection) => connection.req_packed_command(cmd),
             #[cfg(feature = "cluster")]
-            Kind::Cluster(connection) => connection.req_packed_command(cmd),
+            DriverConnection::Cluster(connection) => connection.req_packed_command(cmd),
         }
     }
 
@@ -168,17 +168,21 @@ impl ConnectionLike for RedisClient {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match &mut self.0 {
-            Kind::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            DriverConnection::Single(connection) => {
+                connection.req_packed_commands(pipeline, offset, count)
+            }
             #[cfg(feature = "cluster")]
-            Kind::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+            DriverConnection::Cluster(connection) => {
+                connection.req_packed_commands(pipeline, offset, count)
+            }
         }
     }
 
     fn get_db(&self) -> i64 {
         match &self.0 {
-            Kind::Single(connection) => connection.get_db(),
+            DriverConnection::Single(connection) => connection.get_db(),
             #[cfg(feature = "cluster")]
-            Kind::Cluster(connection) => connection.get_db(),
+            DriverConnection::Cluster(connection) => connection.get_db(),
         }
     }
 }
@@ -187,9 +191,9 @@ impl ConnectionLike for RedisClient {
 impl fmt::Debug for RedisClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Kind::Single(_) => "Single",
+            DriverConnection::Single(_) => "Single",
             #[cfg(feature = "cluster")]
-            Kind::Cluster(_) => "Cluster",
+            DriverConnection::Cluster(_) => "Cluster",
         })
     }
 }

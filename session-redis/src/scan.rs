@@ -9,7 +9,7 @@ use session_core::{Cursor, Error, Result};
 
 use crate::RedisClient;
 use crate::command::{convert, send_by};
-use crate::connector::Kind;
+use crate::connector::DriverConnection;
 
 /// How many keys a step of a walk looks at.
 pub(crate) const STEP: usize = 1_000;
@@ -114,9 +114,9 @@ impl ScanPosition {
 impl RedisClient {
     async fn nodes(&mut self) -> RedisResult<Vec<Node>> {
         match &mut self.0 {
-            Kind::Single(_) => Ok(vec![Node::Only]),
+            DriverConnection::Single(_) => Ok(vec![Node::Only]),
             #[cfg(feature = "cluster")]
-            Kind::Cluster(connection) => {
+            DriverConnection::Cluster(connection) => {
                 let slots: Value = redis::cmd("CLUSTER")
                     .arg("SLOTS")
                     .query_async(connection)
@@ -129,9 +129,9 @@ impl RedisClient {
     /// Sends a command without a key to one node.
     async fn send_to(&mut self, node: &Node, command: &Cmd) -> RedisResult<Value> {
         match (&mut self.0, node) {
-            (Kind::Single(connection), _) => command.query_async(connection).await,
+            (DriverConnection::Single(connection), _) => command.query_async(connection).await,
             #[cfg(feature = "cluster")]
-            (Kind::Cluster(connection), Node::At { host, port }) => {
+            (DriverConnection::Cluster(connection), Node::At { host, port }) => {
                 let (host, port) = (host.clone(), *port);
                 let routing = SingleNodeRoutingInfo::ByAddress { host, port };
                 connection
@@ -139,7 +139,9 @@ impl RedisClient {
                     .await
             }
             #[cfg(feature = "cluster")]
-            (Kind::Cluster(connection), Node::Only) => command.query_async(connection).await,
+            (DriverConnection::Cluster(connection), Node::Only) => {
+                command.query_async(connection).await
+            }
         }
     }
 }
