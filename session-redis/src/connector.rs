@@ -137,10 +137,11 @@ impl Connector for RedisConnector {
     }
 }
 
+/// Answers have no time limit of their own here: operations have one.
 fn manager_config(timeout: Duration) -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
+        .set_response_timeout(None)
         .set_min_delay(Duration::from_millis(50))
         .set_number_of_retries(1)
 }
