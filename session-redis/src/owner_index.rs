@@ -161,15 +161,10 @@ impl RedisBackend {
         for id in ids {
             command.arg(id.as_str());
         }
-        let call = call.clone();
+        let call = call.detached();
         let mut removal = Box::pin(async move {
-            // The operation's own limit ends with it.
-            match tokio::time::timeout(call.timeout(), send(&call, &command)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "ended sessions stay in their owner's index");
-                }
-                Err(_) => tracing::debug!("ended sessions stay in their owner's index"),
+            if let Err(error) = send(&call, &command).await {
+                tracing::debug!(%error, "ended sessions stay in their owner's index");
             }
         });
         // What the first poll does not send, a task does.
