@@ -28,7 +28,7 @@ use crate::{RedisClient, RedisStoreBuilder, probe};
 const BATCHES: BatchLimits = BatchLimits::new(24, 3).with_queued(100_000);
 /// How often a command is sent again for each cause. Causes come together: a server that restarts
 /// loses the connection, refuses it, loads its data, and then lacks the scripts.
-const REPEATS: u32 = 3;
+pub(crate) const REPEATS: u32 = 3;
 /// How often a touch is sent while the session gets other owners.
 const TOUCHES: u32 = 4;
 

@@ -64,7 +64,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The longest that one operation may take; default 5 s.
+    /// The longest that one operation may take, [encryption](Self::crypto) included; default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
@@ -169,7 +169,7 @@ impl ExpressStoreBuilder {
             options: self.options,
         };
         kv.set_up(self.migrate).await?;
-        ExpressStore::new(kv, self.express)
+        ExpressStore::with_client(kv, self.express, ())
     }
 }
 

@@ -9,7 +9,8 @@ use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
-use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
+use session_core::backend::{Call, Policy};
+use session_core::{Cursor, Error, Result, Ttl, to_the_end};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
@@ -172,12 +173,15 @@ impl ConnectMongo {
     }
 }
 
-#[async_trait]
 impl KeyValue for ConnectMongo {
+    type Client = ();
+
+    const NAME: &'static str = "mongodb";
     const TTL: Duration = Duration::from_secs(14 * 86_400);
 
-    fn max_data(&self) -> usize {
-        self.options.max_data
+    fn policy(&self) -> Policy {
+        // Each command has a limit of its own, below.
+        Policy::new(self.link.timeout.saturating_mul(2), self.options.max_data)
     }
 
     fn touch_after(&self) -> Duration {
@@ -191,7 +195,8 @@ impl KeyValue for ConnectMongo {
         }
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
+    async fn get(&self, call: &Call<()>, name: &str) -> Result<Option<Found>> {
+        let operation = call.name();
         let document = self.link.run_twice(operation, |to| {
             let live = self.live(name);
             async move { to.documents().find_one(live).projection(fields()).await }
@@ -199,29 +204,37 @@ impl KeyValue for ConnectMongo {
         document.await?.answer.as_ref().map(found).transpose()
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
-        self.add_value("create", name, value, ttl).await
+    async fn add(&self, call: &Call<()>, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+        self.add_value(call.name(), name, value, ttl).await
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn swap(
+        &self,
+        call: &Call<()>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
         let mut filter = self.live(name);
         filter.insert("session", doc! { "$eq": stored(old)? });
         let mut fields = doc! { "session": { "$literal": stored(new)? } };
         fields.extend(self.stamps(ttl));
-        self.update("save", filter, fields).await
+        self.update(call.name(), filter, fields).await
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+    async fn extend(&self, call: &Call<()>, name: &str, ttl: Ttl) -> Result<bool> {
         let mut fields = self.stamps(ttl);
         if ttl != Ttl::Never {
             fields.insert("expires", doc! { "$max": ["$expires", expires(ttl)] });
         }
-        self.update("touch", self.live(name), fields).await
+        self.update(call.name(), self.live(name), fields).await
     }
 
     /// Two steps: the old document is removed, then the new one is added.
     async fn rename(
         &self,
+        call: &Call<()>,
         from: &str,
         to: &str,
         old: &Bytes,
@@ -231,27 +244,27 @@ impl KeyValue for ConnectMongo {
         let kv = self.clone();
         let (ids, values) = ((from.to_owned(), to.to_owned()), (old.clone(), new.clone()));
         to_the_end(
-            "rename",
+            call.name(),
             async move { kv.move_value(ids, values, ttl).await },
         )
         .await
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
-        let removed = self.delete_one("destroy", self.live(name)).await?;
+    async fn remove(&self, call: &Call<()>, name: &str) -> Result<bool> {
+        let removed = self.delete_one(call.name(), self.live(name)).await?;
         // An earlier sending may have removed it.
         Ok(removed.answer || removed.before)
     }
 
-    async fn count(&self) -> Result<u64> {
-        let count = self.link.run_twice("count", |to| async move {
+    async fn count(&self, call: &Call<()>) -> Result<u64> {
+        let count = self.link.run_twice(call.name(), |to| async move {
             to.collection.count_documents(live()).await
         });
         Ok(count.await?.answer)
     }
 
     /// What can't be read is left out.
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
+    async fn page(&self, call: &Call<()>, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let mut filter = live();
         // Every id is text, and the empty text is before every other.
         let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
@@ -264,7 +277,7 @@ impl KeyValue for ConnectMongo {
         };
         filter.insert("_id", doc! { "$gt": after });
         let limit = limit.clamp(1, 10_000);
-        let documents = self.link.run_twice("list", |to| {
+        let documents = self.link.run_twice(call.name(), |to| {
             let filter = filter.clone();
             async move {
                 let documents = to.documents();
@@ -283,15 +296,15 @@ impl KeyValue for ConnectMongo {
         Ok(Listed { values, next })
     }
 
-    async fn clear(&self) -> Result<u64> {
+    async fn clear(&self, _: &Call<()>) -> Result<u64> {
         self.link.clear(ours()).await
     }
 
-    async fn purge(&self, limit: usize) -> Result<()> {
-        let ids = self.link.ids("reap", expired(), limit).await?;
+    async fn purge(&self, call: &Call<()>, limit: usize) -> Result<()> {
+        let ids = self.link.ids(call.name(), expired(), limit).await?;
         let mut filter = expired();
         filter.insert("_id", doc! { "$in": ids });
-        let delete = self.link.run("reap", |to| async move {
+        let delete = self.link.run(call.name(), |to| async move {
             to.collection.delete_many(filter).await
         });
         delete.await.map(drop)

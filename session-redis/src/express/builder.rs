@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::Result;
-use session_core::backend::{Call, Connector, Operation, Policy, Store};
+use session_core::backend::{Call, Operation, Policy};
 
 use super::script::Scripts;
 use super::{ConnectRedis, Express, ExpressStore};
+use crate::backend::REPEATS;
 use crate::connector::RedisConnector;
 use crate::keys::Keys;
-use crate::{Connection, RedisBackend, RedisClient, builder, probe};
+use crate::{Connection, RedisClient, builder, probe};
 
 /// Sets an [`ExpressStore`] up.
 #[derive(Clone, Debug)]
@@ -91,29 +92,22 @@ impl ExpressStoreBuilder {
     pub async fn build(self, connection: impl Into<Connection>) -> Result<ExpressStore> {
         self.check()?;
         let connection = connection.into();
-        let is_cluster = connection.is_cluster();
-        let scripts = Arc::new(Scripts::new());
-        let connector = RedisConnector::new(connection, self.timeout, &scripts.all());
-        let first = connector.open().await?;
-        let place = Arc::from(connector.place());
-        let limits = Policy::new(self.timeout, self.max_data);
-        let backend = RedisBackend::new(Keys::new(&self.prefix), is_cluster, limits);
-        let store = Store::new(backend, connector, first);
-        let scratch = &Keys::new(&self.prefix).scratch();
-        let probe = |call: Call<RedisClient>| async move {
-            probe::commands(&call, scratch, probe::EXPRESS).await
-        };
-        store.by_command(Operation::Migrate, probe).await?;
+        let scratch = Keys::new(&self.prefix).scratch();
         let kv = ConnectRedis {
-            store,
-            place,
-            is_cluster,
-            scripts,
+            scripts: Arc::new(Scripts::new()),
             prefix: self.prefix,
-            max_data: self.max_data,
+            is_cluster: connection.is_cluster(),
+            policy: Policy::new(self.timeout, self.max_data).with_repeats(REPEATS),
             disable_ttl: self.disable_ttl,
         };
-        ExpressStore::new(kv, self.express)
+        let connector = RedisConnector::new(connection, self.timeout, &kv.scripts.all());
+        let first = connector.open().await?;
+        let store = ExpressStore::new(kv, self.express, connector, first)?;
+        let probe = |call: Call<RedisClient>| async move {
+            probe::commands(&call, &scratch, probe::EXPRESS).await
+        };
+        store.by_command(Operation::Migrate, probe).await?;
+        Ok(store)
     }
 
     fn check(&self) -> Result<()> {
