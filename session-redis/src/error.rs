@@ -362,6 +362,37 @@ mod tests {
     }
 
     #[test]
+    fn what_may_help_and_whether_it_may_be_done() {
+        let io = |kind: io::ErrorKind| RedisError::from(io::Error::from(kind));
+        let no_script = || server_says("NOSCRIPT No matching script.");
+        let read_only = || server_says("READONLY You can't write against a read only replica.");
+        for (error, commands, remedy, may_be_done) in [
+            (no_script(), 1, "Prepare", false),
+            (no_script(), 2, "Prepare", true),
+            (read_only(), 1, "Replace", false),
+            (read_only(), 2, "Replace", true),
+            (server_says("NOAUTH no"), 1, "Replace", false),
+            (io(io::ErrorKind::ConnectionReset), 1, "Repeat", true),
+            (io(io::ErrorKind::ConnectionRefused), 1, "Repeat", false),
+            (io(io::ErrorKind::TimedOut), 1, "None", false),
+            (server_says("OOM no memory"), 1, "None", false),
+            (server_says("NOPERM no right"), 1, "None", false),
+        ] {
+            let text = format!("{error:?}");
+            let is_silence = error.is_timeout();
+            let failure = format!("{:?}", failure(SERVER, "save", error, commands));
+            let remedy = match remedy {
+                "None" => remedy.to_owned(),
+                remedy => format!("Some({remedy})"),
+            };
+            let end = format!(
+                "remedy: {remedy}, may_be_done: {may_be_done}, is_silence: {is_silence} }}"
+            );
+            assert!(failure.ends_with(&end), "{text}: {failure}");
+        }
+    }
+
+    #[test]
     fn arguments_that_a_server_quotes_are_left_out() {
         let line = "ERR unknown command 'EVALSHA', with args beginning with: 'hunter2' ";
         let error = from_redis(SERVER, "save", server_says(line));
