@@ -279,7 +279,7 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
 }
 
 /// Types that hold no data, no token and no secret, whoever made them.
-const HARMLESS: [&str; 56] = [
+const HARMLESS: [&str; 57] = [
     "session-core Anchor",
     "session-core Backoff",
     "session-core BatchLimits",
@@ -323,7 +323,8 @@ const HARMLESS: [&str; 56] = [
     "session-redis ConnectRedis",
     "session-redis Connection",
     "session-redis ExpressStoreBuilder",
-    "session-redis RedisStore",
+    "session-redis RedisBackend",
+    "session-redis RedisClient",
     "session-redis RedisStoreBuilder",
     "session-web Https",
     "session-web NamePrefix",

@@ -96,6 +96,16 @@ impl<C: Client> Call<C> {
         }
     }
 
+    /// The same operation for a task of its own, which may outlive the caller and its time limit:
+    /// each command has that limit then.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            timer: Timer::Command,
+            ..self.clone()
+        }
+    }
+
     /// The operation.
     #[must_use]
     pub const fn operation(&self) -> Operation {
@@ -202,7 +212,7 @@ impl<C: Client> Call<C> {
     async fn prepare(&self) -> Result<()> {
         let clients = &self.shared.clients;
         let (watch, client) = clients.begin();
-        match clients.connector.prepare(client).await {
+        match clients.connector.prepare(client, self.name()).await {
             Ok(()) => watch.answered(),
             Err(failure) => {
                 watch.failed(&failure);

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use redis::{Cmd, Pipeline, Value};
+use session_core::backend::{Call, Sent};
 use session_core::{Cursor, Draft, Error, Owner, Result, SessionId, Timeout, Ttl};
 
-use crate::RedisStore;
-use crate::command::{convert, eval};
+use crate::command::{convert, eval, send, send_all, unexpected};
 use crate::envelope::millis;
-use crate::link::STEP;
+use crate::scan::{self, STEP};
+use crate::{RedisBackend, RedisClient};
 
 /// What the cursors of walks over the whole store begin with.
 const STORE: &str = "*";
@@ -25,7 +26,7 @@ const STORE: &str = "*";
 /// others change, and a session that is used gets a higher score, perhaps from before the walk's
 /// place to behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum IndexPosition {
     Index {
         at: u64,
         /// A small index comes as a whole, so pages are cut from it: this one after this id.
@@ -35,14 +36,14 @@ pub(crate) enum Place {
     Store(Option<Cursor>),
 }
 
-impl Default for Place {
+impl Default for IndexPosition {
     fn default() -> Self {
         let (at, after) = (0, None);
         Self::Index { at, after }
     }
 }
 
-impl Place {
+impl IndexPosition {
     pub(crate) fn cursor(&self) -> Cursor {
         match self {
             Self::Index { at, after } => {
@@ -101,7 +102,7 @@ impl Place {
     }
 }
 
-impl RedisStore {
+impl RedisBackend {
     /// Has the owner's index name the session `id`, if `draft` has an owner, for as long as it may
     /// live.
     pub(crate) fn index(&self, id: &SessionId, draft: &Draft) -> Option<Cmd> {
@@ -116,28 +117,53 @@ impl RedisStore {
             // At least 1, for 0 is never.
             u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
         }));
-        let key = self.inner.keys.owner(owner);
-        let mut command = eval(&self.inner.scripts.index, &[&key]);
+        let mut command = eval(&self.scripts.index, &[self.keys.owner(owner)]);
         command.arg(id.as_str()).arg(millis(longest));
         command
     }
 
-    /// Takes `ids`, whose sessions have ended, out of the index of `owner`. Nobody waits for it: it
-    /// is sent in front of whatever this connection sends from now on, and where it fails the index
-    /// names too much for a while.
+    /// Sends `command`, which makes a session live for some time, after `index`, which has the
+    /// owner's index name it for as long.
+    ///
+    /// On one server that is one round trip. In a cluster the index is on another node, so its
+    /// answer is waited for: an index that lacks a session would hide it from "log out everywhere".
+    pub(crate) async fn send_indexed(
+        &self,
+        call: &Call<RedisClient>,
+        index: Option<Cmd>,
+        command: Cmd,
+    ) -> Result<Sent<Value>> {
+        let Some(index) = index else {
+            return send(call, &command).await;
+        };
+        if self.is_cluster {
+            send(call, &index).await?;
+            return send(call, &command).await;
+        }
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(index).add_command(command);
+        let mut sent = send_all(call, &commands).await?;
+        let answer = sent.answer.pop().ok_or_else(unexpected)?;
+        Ok(sent.map(|_| answer))
+    }
+
+    /// Takes `ids`, whose sessions have ended, out of the index of `owner`. The caller does not wait
+    /// for it: it is sent in front of whatever this connection sends from now on, and where it fails
+    /// the index names too much for a while.
     pub(crate) fn remove_from_owner_index<'a>(
         &self,
+        call: &Call<RedisClient>,
         owner: &Owner,
         ids: impl Iterator<Item = &'a SessionId>,
     ) {
         let mut command = redis::cmd("ZREM");
-        command.arg(self.inner.keys.owner(owner));
+        command.arg(self.keys.owner(owner));
         for id in ids {
             command.arg(id.as_str());
         }
-        let store = self.clone();
+        let call = call.detached();
         let mut removal = Box::pin(async move {
-            if let Err(error) = store.send("destroy", &command).await {
+            if let Err(error) = send(&call, &command).await {
                 tracing::debug!(%error, "ended sessions stay in their owner's index");
             }
         });
@@ -153,28 +179,28 @@ impl RedisStore {
     /// If it `ends` them, the primary has to answer: an index that an old one has may lack some.
     pub(crate) async fn index_page(
         &self,
-        operation: &'static str,
+        call: &Call<RedisClient>,
         owner: &Owner,
-        place: &Place,
+        position: &IndexPosition,
         limit: usize,
         ends: bool,
-    ) -> Result<(Vec<SessionId>, Option<Place>)> {
+    ) -> Result<(Vec<SessionId>, Option<IndexPosition>)> {
         let limit = limit.clamp(1, STEP);
-        let (at, after) = match place {
-            Place::Index { at, after } => (*at, after.as_ref()),
-            Place::Store(at) => return self.store_page(operation, at.as_ref(), limit).await,
+        let (at, after) = match position {
+            IndexPosition::Index { at, after } => (*at, after.as_ref()),
+            IndexPosition::Store(at) => return self.store_page(call, at.as_ref(), limit).await,
         };
-        let key = self.inner.keys.owner(owner);
+        let key = self.keys.owner(owner);
         let mut command = redis::cmd("ZSCAN");
         command.arg(&key).arg(at).arg("COUNT").arg(limit);
-        let found = match self.ask(operation, command, ends).await {
+        let found = match self.ask(call, command, ends).await {
             Ok(found) => found,
             Err(Error::Corrupt { .. }) => {
                 tracing::warn!(
                     key,
                     "an owner's index holds something else: all sessions are read"
                 );
-                return self.store_page(operation, None, limit).await;
+                return self.store_page(call, None, limit).await;
             }
             Err(error) => return Err(error),
         };
@@ -184,37 +210,37 @@ impl RedisStore {
             let id = std::str::from_utf8(id).ok()?;
             SessionId::from_stored(id).ok()
         });
-        Ok(Place::cut(at, after, ids.collect(), next, limit))
+        Ok(IndexPosition::cut(at, after, ids.collect(), next, limit))
     }
 
     /// The answer to `command`; if it has to be the primary's, with a write in front.
     async fn ask(
         &self,
-        operation: &'static str,
+        call: &Call<RedisClient>,
         command: Cmd,
         has_to_be_primary: bool,
     ) -> Result<Option<Value>> {
-        if !has_to_be_primary || self.link.is_cluster() {
-            let sent = self.send(operation, &command).await?;
-            return Ok(Some(sent.answer));
+        if !has_to_be_primary || self.is_cluster {
+            return Ok(Some(send(call, &command).await?.answer));
         }
         let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(self.inner.keys.harmless_write());
+        commands.add_command(self.keys.harmless_write());
         commands.add_command(command);
-        Ok(self.send_all(operation, &commands).await?.answer.pop())
+        Ok(send_all(call, &commands).await?.answer.pop())
     }
 
     /// About `limit` ids of all sessions, and where the next are.
     async fn store_page(
         &self,
-        operation: &'static str,
+        call: &Call<RedisClient>,
         at: Option<&Cursor>,
         limit: usize,
-    ) -> Result<(Vec<SessionId>, Option<Place>)> {
-        let pattern = self.inner.keys.pattern();
-        let (keys, next) = self.link.page(operation, &pattern, at, limit).await?;
-        let ids = keys.iter().filter_map(|key| self.session_in(key)).collect();
-        Ok((ids, next.map(|next| Place::Store(Some(next)))))
+    ) -> Result<(Vec<SessionId>, Option<IndexPosition>)> {
+        let pattern = self.keys.pattern();
+        let (keys, next) = scan::page(call, &pattern, at, limit).await?;
+        let ids = keys.iter().filter_map(|key| self.keys.session_in(key));
+        let next = next.map(|next| IndexPosition::Store(Some(next)));
+        Ok((ids.collect(), next))
     }
 }
 
@@ -231,26 +257,26 @@ mod tests {
     fn a_cursor_is_read_back_and_others_are_refused() {
         let after = |text| SessionId::from_stored(text).ok();
         for (at, after) in [(0, after("a")), (0, after("0>b")), (u64::MAX, None)] {
-            let place = Place::Index { at, after };
-            assert_eq!(Place::read(&place.cursor()).ok(), Some(place));
+            let place = IndexPosition::Index { at, after };
+            assert_eq!(IndexPosition::read(&place.cursor()).ok(), Some(place));
         }
-        for place in [None, Some(Cursor::new("0:7"))].map(Place::Store) {
-            assert_eq!(Place::read(&place.cursor()).ok(), Some(place));
+        for place in [None, Some(Cursor::new("0:7"))].map(IndexPosition::Store) {
+            assert_eq!(IndexPosition::read(&place.cursor()).ok(), Some(place));
         }
         for text in ["", ">", "x>", "-1>", "0:0", "7", "99999999999999999999>"] {
-            Place::read(&Cursor::new(text)).expect_err(text);
+            IndexPosition::read(&Cursor::new(text)).expect_err(text);
         }
     }
 
     #[test]
     fn a_small_index_is_cut_into_pages() {
         let all = || ids(&["c", "a", "b", "a", "e", "d"]);
-        let (mut place, mut pages) = (Some(Place::default()), Vec::new());
+        let (mut place, mut pages) = (Some(IndexPosition::default()), Vec::new());
         while let Some(at) = place {
-            let Place::Index { at, after } = at else {
+            let IndexPosition::Index { at, after } = at else {
                 panic!("{at:?}");
             };
-            let (page, next) = Place::cut(at, after.as_ref(), all(), 0, 2);
+            let (page, next) = IndexPosition::cut(at, after.as_ref(), all(), 0, 2);
             pages.push(page);
             place = next;
         }
@@ -260,11 +286,11 @@ mod tests {
     #[test]
     fn an_index_that_has_grown_is_walked_from_its_start() {
         let after = ids(&["b"]).pop();
-        let (page, next) = Place::cut(0, after.as_ref(), ids(&["b", "a"]), 8, 1);
+        let (page, next) = IndexPosition::cut(0, after.as_ref(), ids(&["b", "a"]), 8, 1);
         assert_eq!(page, ids(&["a", "b"]), "as much as comes at a time");
         let (at, after) = (8, None);
-        assert_eq!(next, Some(Place::Index { at, after }));
-        let (page, next) = Place::cut(8, None, ids(&["d", "c"]), 0, 1);
+        assert_eq!(next, Some(IndexPosition::Index { at, after }));
+        let (page, next) = IndexPosition::cut(8, None, ids(&["d", "c"]), 0, 1);
         assert_eq!((page, next), (ids(&["c", "d"]), None), "its end");
     }
 }
