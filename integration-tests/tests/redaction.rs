@@ -314,7 +314,7 @@ const HARMLESS: [&str; 56] = [
     "session-mongo ConnectMongo",
     "session-mongo Encoding",
     "session-mongo ExpressStoreBuilder",
-    "session-mongo MongoStore",
+    "session-mongo MongoBackend",
     "session-mongo MongoStoreBuilder",
     "session-mysql ExpressMysqlSession",
     "session-mysql ExpressStoreBuilder",

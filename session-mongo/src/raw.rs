@@ -3,12 +3,13 @@
 //! What is the same in each is made once. `save` writes the fields that [`schema::create`] writes,
 //! and `save_all` does the same for many sessions: tests compare them.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use mongodb::bson::raw::{RawArrayBuf, RawBson, RawDocumentBuf, cstr};
 use mongodb::bson::{Binary, Bson, Document, doc, rawdoc, serialize_to_raw_document_buf};
 use mongodb::options::{ReadConcern, WriteConcern};
-use session_core::batch::Save;
+use session_core::backend::{Create, Save, Touch};
 use session_core::{Anchor, Credential, Draft, SessionId, Stamp, Timeout};
 
 use crate::schema;
@@ -67,7 +68,7 @@ fn one_of<'i>(ids: impl ExactSizeIterator<Item = &'i SessionId>) -> RawBson {
 /// Runs update statements, each for itself.
 pub(crate) fn update(
     collection: &str,
-    statements: impl Iterator<Item = RawDocumentBuf>,
+    statements: Vec<RawDocumentBuf>,
     concern: Option<&WriteConcern>,
 ) -> RawDocumentBuf {
     let mut updates = RawArrayBuf::new();
@@ -85,26 +86,33 @@ fn append_concern(command: &mut RawDocumentBuf, concern: Option<&WriteConcern>) 
     }
 }
 
-/// Creates a session, as an update statement.
-pub(crate) fn create(id: &SessionId, draft: &Draft) -> RawDocumentBuf {
-    let statement = doc! {
-        "q": schema::at(id, draft.stamp),
-        "u": schema::create(draft),
-        "upsert": true,
+/// Creates sessions, each as an update statement.
+pub(crate) fn creates(items: &[Create]) -> Vec<RawDocumentBuf> {
+    let create = |Create { id, draft, .. }: &Create| {
+        let statement = doc! {
+            "q": schema::at(id, draft.stamp),
+            "u": schema::create(draft),
+            "upsert": true,
+        };
+        raw(&statement)
     };
-    raw(&statement)
+    items.iter().map(create).collect()
 }
 
-/// Touches the sessions `ids`, as one update statement.
-pub(crate) fn touch<'i>(
-    ids: impl ExactSizeIterator<Item = &'i SessionId>,
-    idle: Timeout,
-) -> RawDocumentBuf {
-    rawdoc! {
-        "q": { "_id": one_of(ids), "$expr": LIVE.clone() },
-        "u": touched(idle),
-        "multi": true,
+/// Touches sessions, as an update statement for each idle limit.
+pub(crate) fn touches(items: &[Touch]) -> Vec<RawDocumentBuf> {
+    let mut alike: HashMap<Timeout, Vec<&SessionId>> = HashMap::new();
+    for Touch { id, idle, .. } in items {
+        alike.entry(*idle).or_default().push(id);
     }
+    let touch = |(idle, ids): (Timeout, Vec<&SessionId>)| {
+        rawdoc! {
+            "q": { "_id": one_of(ids.into_iter()), "$expr": LIVE.clone() },
+            "u": touched(idle),
+            "multi": true,
+        }
+    };
+    alike.into_iter().map(touch).collect()
 }
 
 /// Touches the session `id`, and gives what is read then.
@@ -353,10 +361,10 @@ mod tests {
 
     #[test]
     fn saves_are_one_statement_but_for_those_whose_limits_begin_anew() {
-        let save = |anchor| Save {
-            id: SessionToken::generate().id(),
-            draft: Draft::new("data", Lifetime::default()).with_anchor(anchor),
-            expected: Stamp::generate().into(),
+        let save = |anchor| {
+            let draft = Draft::new("data", Lifetime::default()).with_anchor(anchor);
+            let id = SessionToken::generate().id();
+            Save::new(id, draft, Stamp::generate().into())
         };
         let (goes_on, anew) = (Anchor::Keep, Anchor::Restart);
         for (anchors, statements) in [

@@ -55,9 +55,14 @@ pub(crate) fn indexes(seconds: u64) -> Vec<IndexModel> {
     ]
 }
 
-/// How many seconds after `due` the TTL index removes: whole ones, rounded up.
+/// How many seconds after `due` the TTL index removes.
 pub(crate) fn grace_seconds(grace: Duration) -> u64 {
-    DUE_MILLIS.unsigned_abs() / 1_000 + grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
+    DUE_MILLIS.unsigned_abs() / 1_000 + whole_seconds(grace)
+}
+
+/// A grace in whole seconds, rounded up.
+pub(crate) fn whole_seconds(grace: Duration) -> u64 {
+    grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }
 
 /// The grace of a TTL index that removes `seconds` after `due`.

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mongodb::Database;
+use mongodb::{Database, Namespace};
 use session_core::{Error, Result};
 
 use super::{ConnectMongo, Express, ExpressStore};
-use crate::client::Route;
+use crate::connector::{MongoClient, MongoConnector};
 use crate::crypto::Crypto;
 use crate::link::Link;
-use crate::{builder, options};
+use crate::{MongoBackend, MongoStore, MongoStoreBuilder, builder, options};
 
 type TransformId = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -129,8 +129,9 @@ impl ExpressStoreBuilder {
         let database = client.default_database.clone();
         let database = database.unwrap_or_else(|| "test".to_owned());
         self.check(&database)?;
-        let route = Route::own(client, database, self.options.collection.clone())?;
-        self.open(route).await
+        let namespace = Namespace::new(&database, &self.options.collection);
+        let clients = MongoConnector::own(client, database, self.options.collection.clone())?;
+        self.open(namespace, clients).await
     }
 
     /// Uses a database of the caller's, as
@@ -141,8 +142,9 @@ impl ExpressStoreBuilder {
     pub async fn build(self, database: Database) -> Result<ExpressStore> {
         self.check(database.name())?;
         options::check(database.write_concern(), database.read_concern())?;
-        let route = Route::of_caller(&database, &self.options.collection);
-        self.open(route).await
+        let namespace = Namespace::new(database.name(), &self.options.collection);
+        let clients = MongoConnector::of_caller(&database, &self.options.collection);
+        self.open(namespace, clients).await
     }
 
     fn check(&self, database: &str) -> Result<()> {
@@ -163,12 +165,32 @@ impl ExpressStoreBuilder {
         Ok(())
     }
 
-    async fn open(self, route: Route) -> Result<ExpressStore> {
+    async fn open(
+        self,
+        namespace: Namespace,
+        (connector, first): (MongoConnector, MongoClient),
+    ) -> Result<ExpressStore> {
+        let Options {
+            collection,
+            timeout,
+            ..
+        } = &self.options;
+        let (collection, timeout) = (collection.clone(), *timeout);
+        let place = session_core::backend::Connector::place(&connector).to_owned();
+        let backend = MongoBackend::new(
+            namespace.clone(),
+            &MongoStoreBuilder::default().timeout(timeout),
+        );
         let kv = ConnectMongo {
-            link: Link::new(route, &self.options.collection, self.options.timeout),
+            link: Link {
+                store: MongoStore::new(backend, connector, first),
+                collection,
+                timeout,
+                place,
+            },
             options: self.options,
         };
-        kv.set_up(self.migrate).await?;
+        kv.set_up(&namespace, self.migrate).await?;
         ExpressStore::new(kv, self.express)
     }
 }

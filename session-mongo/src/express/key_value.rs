@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
+use mongodb::{IndexModel, Namespace};
+use session_core::backend::Sent;
 use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
@@ -18,7 +19,7 @@ use super::schema::{SHAPE, expired, expires, fields, found, live, ours, stored, 
 use super::subdocument::{from_json, to_json};
 use crate::check;
 use crate::error::{DUPLICATE_KEY, code};
-use crate::link::{Link, Sent};
+use crate::link::Link;
 
 /// Values as connect-mongo keeps them.
 #[derive(Clone)]
@@ -34,10 +35,14 @@ impl Configured for ConnectMongo {
 impl ConnectMongo {
     /// Checks the user and the collection, and creates the index by which the server removes expired
     /// sessions, as connect-mongo does.
-    pub(super) async fn set_up(&self, migrate: bool) -> Result<()> {
+    pub(super) async fn set_up(&self, namespace: &Namespace, migrate: bool) -> Result<()> {
         let set_up = if migrate { &check::SET_UP[..] } else { &[] };
-        check::rights(&self.link, &[&check::USE[..], set_up].concat()).await?;
-        check::collection(&self.link, &SHAPE, migrate).await?;
+        let rights = &[&check::USE[..], set_up].concat();
+        let work = |call| async move {
+            check::rights(&call, namespace, rights).await?;
+            check::collection(&call, namespace, &SHAPE, migrate).await
+        };
+        self.link.call("connect", work).await?;
         if !migrate {
             return Ok(());
         }
@@ -96,8 +101,8 @@ impl ConnectMongo {
     /// # Errors
     /// [`Error::Unavailable`] if it was not, and an earlier sending may have been.
     fn known(&self, operation: &'static str, sent: Sent<bool>) -> Result<bool> {
-        if sent.before && !sent.answer {
-            let place = self.link.route.place();
+        if sent.is_repeated && !sent.answer {
+            let place = &self.link.place;
             let why = format!("{place}: the server changed, and the write may have been done");
             return Err(Error::unavailable(operation, why));
         }
@@ -240,7 +245,7 @@ impl KeyValue for ConnectMongo {
     async fn remove(&self, name: &str) -> Result<bool> {
         let removed = self.delete_one("destroy", self.live(name)).await?;
         // An earlier sending may have removed it.
-        Ok(removed.answer || removed.before)
+        Ok(removed.answer || removed.is_repeated)
     }
 
     async fn count(&self) -> Result<u64> {
@@ -284,7 +289,7 @@ impl KeyValue for ConnectMongo {
     }
 
     async fn clear(&self) -> Result<u64> {
-        self.link.clear(ours()).await
+        self.link.clear(ours).await
     }
 
     async fn purge(&self, limit: usize) -> Result<()> {
