@@ -17,7 +17,7 @@ use session_core::{
 };
 
 use crate::connector::MongoClient;
-use crate::{MongoStoreBuilder, check, command, directory, migrate, raw, schema};
+use crate::{MongoStoreBuilder, check, command, directory, migrate, schema, statement};
 
 /// Measured: `docs/performance.md`. From three callers on, one query for all is quicker than one for
 /// each.
@@ -114,7 +114,7 @@ impl Backend for MongoBackend {
         let mut is_open = vec![true; creates.len()];
         let mut is_repeated = false;
         if creates.len() > 1 {
-            match command::update(call, || raw::creates(creates)).await {
+            match command::update(call, || statement::creates(creates)).await {
                 Ok(sent) => {
                     is_repeated = sent.is_repeated;
                     is_open.fill(false);
@@ -146,7 +146,7 @@ impl Backend for MongoBackend {
         call: &Call<MongoClient>,
         ids: &[SessionId],
     ) -> Result<Vec<Result<Option<Record>>>> {
-        command::find_live(call, ids.iter(), &raw::RECORD, |found| found.record()).await
+        command::find_live(call, ids.iter(), &statement::RECORD, |found| found.record()).await
     }
 
     async fn save(&self, call: &Call<MongoClient>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
@@ -175,9 +175,9 @@ impl Backend for MongoBackend {
         if let [Touch { id, idle, .. }] = touches {
             return Ok(vec![command::touch(call, id, *idle).await]);
         }
-        command::update(call, || raw::touches(touches)).await?;
+        command::update(call, || statement::touches(touches)).await?;
         let ids = touches.iter().map(|touch| &touch.id);
-        command::find_live(call, ids, &raw::BRIEF, |found| found.ttl()).await
+        command::find_live(call, ids, &statement::BRIEF, |found| found.ttl()).await
     }
 
     async fn destroy(
@@ -251,7 +251,7 @@ async fn save(
     saves: &[Save],
     is_repeated: bool,
 ) -> Result<Vec<Result<Saved>>> {
-    let sent = command::update(call, || raw::saves(saves)).await?;
+    let sent = command::update(call, || statement::saves(saves)).await?;
     let matched = sent.answer.matched;
     if matched == saves.len() as u64 {
         let done = saves.iter().map(|save| Ok(Saved::done(&save.draft)));
@@ -259,7 +259,7 @@ async fn save(
     }
     let is_repeated = is_repeated || sent.is_repeated;
     let ids = saves.iter().map(|save| &save.id);
-    let stamps = command::find_live(call, ids, &raw::BRIEF, |found| found.stamp()).await?;
+    let stamps = command::find_live(call, ids, &statement::BRIEF, |found| found.stamp()).await?;
     let drafts = saves.iter().map(|save| &save.draft);
     Ok(Saved::of_batch(drafts, stamps, matched, is_repeated))
 }

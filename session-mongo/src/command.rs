@@ -9,8 +9,9 @@ use session_core::{Draft, Ended, Error, Result, Saved, SessionId, Stamp, Timeout
 
 use crate::connector::MongoClient;
 use crate::error::{self, DUPLICATE_KEY, Resend, code};
-use crate::raw::{self, Fields};
-use crate::schema::{self, Found};
+use crate::found::{self, Found};
+use crate::schema;
+use crate::statement::{self, Fields};
 
 /// What an `update` of many has done.
 pub(crate) struct Updated {
@@ -78,7 +79,7 @@ pub(crate) async fn find_live<'i, T>(
     );
     let batches = send_idempotent(call, |to| {
         let of = &to.collection;
-        let command = raw::find(of.name(), ids.clone(), fields, of.read_concern());
+        let command = statement::find(of.name(), ids.clone(), fields, of.read_concern());
         async move {
             let mut find = to.database.run_raw_cursor_command(command);
             if let Some(criteria) = to.collection.selection_criteria() {
@@ -110,7 +111,9 @@ pub(crate) async fn find_live<'i, T>(
 
 /// The stamp of the live session `id`.
 async fn stamp(call: &Call<MongoClient>, id: &SessionId) -> Result<Option<Stamp>> {
-    let found = find_live(call, [id].into_iter(), &raw::BRIEF, |found| found.stamp());
+    let found = find_live(call, [id].into_iter(), &statement::BRIEF, |found| {
+        found.stamp()
+    });
     found.await?.pop().unwrap_or(Ok(None))
 }
 
@@ -121,7 +124,7 @@ pub(crate) async fn update(
 ) -> Result<Sent<Updated>> {
     let sent = send_idempotent(call, |to| {
         let of = &to.collection;
-        let command = raw::update(of.name(), statements(), of.write_concern());
+        let command = statement::update(of.name(), statements(), of.write_concern());
         async move { to.database.run_raw_command(command).await }
     });
     let sent = sent.await?;
@@ -145,7 +148,7 @@ pub(crate) async fn create(
             // Matches the same draft written before, or nothing; any other one of this id makes the
             // insert fail.
             let same = schema::at(id, draft.stamp);
-            let create = to.collection.update_one(same, schema::create(draft));
+            let create = to.collection.update_one(same, statement::create(draft));
             match create.upsert(true).await {
                 Ok(_) => Ok(true),
                 Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
@@ -186,7 +189,7 @@ pub(crate) async fn touch(
 ) -> Result<Option<Ttl>> {
     let sent = send_idempotent(call, |to| async move {
         let of = &to.collection;
-        let command = raw::touch_one(of.name(), id, idle, of.write_concern());
+        let command = statement::touch_one(of.name(), id, idle, of.write_concern());
         to.database.run_raw_command(command).await
     });
     let reply = sent.await?.answer;
@@ -233,7 +236,7 @@ async fn ended(call: &Call<MongoClient>, id: &SessionId, answer: &RawDocument) -
         Ok(found) => found.end_of(id),
         // One that the driver has repeated answers with the whole document and not with the fields
         // that were asked for.
-        Err(_) => schema::ended(id.clone(), answer, now(call).await.ok()),
+        Err(_) => found::ended(id.clone(), answer, now(call).await.ok()),
     }
 }
 

@@ -10,7 +10,8 @@ use session_core::{Cursor, Ended, Error, Owner, Page, Result, SessionId, Stamp};
 
 use crate::command::{send, send_idempotent};
 use crate::connector::MongoClient;
-use crate::schema::{self, Found, ID_INDEX, OWNER_INDEX};
+use crate::found::Found;
+use crate::schema::{self, ID_INDEX, OWNER_INDEX};
 
 /// How many commands are in flight at once when many sessions are ended.
 const AT_ONCE: usize = 32;

@@ -90,12 +90,13 @@ mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod found;
 #[cfg(feature = "express")]
 mod link;
 mod migrate;
 mod options;
-mod raw;
 mod schema;
+mod statement;
 
 pub use mongodb;
 pub use session_core::{
