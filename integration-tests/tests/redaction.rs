@@ -203,7 +203,7 @@ fn show_express(shown: &mut Shown) {
     shown.show("session-express Listed", &listed);
     let memory = express_records::Memory::default();
     memory.put(CANARY, &json(), Duration::from_secs(60));
-    let store = ExpressStore::new(memory, express).expect("good options");
+    let store = ExpressStore::with_client(memory, express, ()).expect("good options");
     shown.show("session-express ExpressStore", &store);
     let moving = MovingStore::new(Arc::new(MemoryStore::new()), store.clone());
     shown.show("session-express MovingStore", &moving);

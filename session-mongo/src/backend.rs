@@ -30,6 +30,9 @@ const fn limits(unbatched: usize, in_flight: usize) -> BatchLimits {
     BatchLimits::new(unbatched, in_flight).with_bytes(1024 * 1024)
 }
 
+/// How often a command is sent again for each cause that passes.
+pub(crate) const REPEATS: u32 = 1;
+
 /// How many operations of a batch are in flight at once when each is sent by itself.
 const AT_ONCE: usize = 16;
 
@@ -47,7 +50,7 @@ pub struct MongoBackend {
 impl MongoBackend {
     pub(crate) fn new(namespace: Namespace, options: &MongoStoreBuilder) -> Self {
         let policy = Policy::new(options.timeout, options.max_data)
-            .with_repeats(1)
+            .with_repeats(REPEATS)
             .with_create(WRITES)
             .with_load(LOADS)
             .with_save(SAVES)

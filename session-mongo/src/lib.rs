@@ -91,8 +91,6 @@ mod error;
 #[cfg(feature = "express")]
 pub mod express;
 mod found;
-#[cfg(feature = "express")]
-mod link;
 mod migrate;
 mod options;
 mod schema;

@@ -1,6 +1,8 @@
 //! Where clients come from.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Failure;
@@ -63,23 +65,25 @@ pub trait Connector: Debug + Send + Sync + 'static {
     }
 }
 
-/// A client that has no other to take its place.
-pub(super) struct Fixed<C> {
-    place: &'static str,
-    client: std::marker::PhantomData<fn() -> C>,
+/// The connector of the one client that there is: no other takes its place.
+pub struct Fixed<C> {
+    place: Arc<str>,
+    client: PhantomData<fn() -> C>,
 }
 
 impl<C> Fixed<C> {
-    pub(super) const fn new(place: &'static str) -> Self {
+    /// For a client that leads to `place`.
+    #[must_use]
+    pub fn new(place: impl Into<Arc<str>>) -> Self {
         Self {
-            place,
-            client: std::marker::PhantomData,
+            place: place.into(),
+            client: PhantomData,
         }
     }
 }
 
 impl<C> Debug for Fixed<C> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Fixed").field(&self.place).finish()
     }
 }
@@ -88,6 +92,6 @@ impl<C: Client> Connector for Fixed<C> {
     type Client = C;
 
     fn place(&self) -> &str {
-        self.place
+        &self.place
     }
 }

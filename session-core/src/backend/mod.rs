@@ -41,7 +41,7 @@ pub use crate::backoff::Backoff;
 pub use batch::{BatchLimits, Create, Destroy, Save, Touch};
 pub use call::{Attempt, Call, Sent};
 pub use completion::run_to_completion;
-pub use connector::{Client, Connector};
+pub use connector::{Client, Connector, Fixed};
 pub use counters::{Counts, OperationCounts};
 pub use failure::Failure;
 pub use meter::Meter;

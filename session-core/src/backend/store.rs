@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::batch::{BatchOperation, Batcher, Duplicates};
 use super::call::{Call, Shared, Timer};
 use super::clients::Clients;
-use super::connector::Fixed;
 use super::{
-    Backend, BatchLimits, Connector, Counts, Create, Destroy, Meter, Operation, Policy, Save, Touch,
+    Backend, BatchLimits, Connector, Counts, Create, Destroy, Fixed, Meter, Operation, Policy,
+    Save, Touch,
 };
 use crate::{
     Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::{Database, Namespace};
+use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 
 use super::{ConnectMongo, Express, ExpressStore};
 use crate::connector::{MongoClient, MongoConnector};
 use crate::crypto::Crypto;
-use crate::link::Link;
-use crate::{MongoBackend, MongoStore, MongoStoreBuilder, builder, options};
+use crate::{builder, options};
 
 type TransformId = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -43,7 +43,7 @@ impl From<Express> for ExpressStoreBuilder {
             express,
             options: Options {
                 collection: "sessions".to_owned(),
-                timeout: Duration::from_secs(5),
+                timeout: Policy::TIMEOUT,
                 max_data: 8 * 1024 * 1024,
                 touch_after: Duration::ZERO,
                 stringify: true,
@@ -64,7 +64,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The longest that one operation may take; default 5 s.
+    /// The longest that one operation may take, [encryption](Self::crypto) included; default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
@@ -170,28 +170,19 @@ impl ExpressStoreBuilder {
         namespace: Namespace,
         (connector, first): (MongoConnector, MongoClient),
     ) -> Result<ExpressStore> {
-        let Options {
-            collection,
-            timeout,
-            ..
-        } = &self.options;
-        let (collection, timeout) = (collection.clone(), *timeout);
-        let place = session_core::backend::Connector::place(&connector).to_owned();
-        let backend = MongoBackend::new(
-            namespace.clone(),
-            &MongoStoreBuilder::default().timeout(timeout),
-        );
         let kv = ConnectMongo {
-            link: Link {
-                store: MongoStore::new(backend, connector, first),
-                collection,
-                timeout,
-                place,
-            },
+            namespace,
             options: self.options,
         };
-        kv.set_up(&namespace, self.migrate).await?;
-        ExpressStore::new(kv, self.express)
+        let store = ExpressStore::new(kv, self.express, connector, first)?;
+        let (kv, migrates) = (store.key_value(), self.migrate);
+        let check = |call| async move { kv.check(&call, migrates).await };
+        store.by_command(Operation::Connect, check).await?;
+        if migrates {
+            let migrate = |call| async move { kv.migrate(&call).await };
+            store.by_command(Operation::Migrate, migrate).await?;
+        }
+        Ok(store)
     }
 }
 

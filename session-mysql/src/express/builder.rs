@@ -130,7 +130,7 @@ impl ExpressStoreBuilder {
             kv.commands.sql = Arc::new(Statements::new(&kv.names, shape.is_bytes));
             kv.shape = shape;
         }
-        ExpressStore::new(kv, self.express)
+        ExpressStore::with_client(kv, self.express, ())
     }
 
     fn check(&self) -> Result<()> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Cursor, Error, Result, Ttl, async_trait};
+use session_core::backend::{Call, Policy};
+use session_core::{Cursor, Error, Result, Ttl};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 use sqlx::mysql::MySqlRow;
 
@@ -115,15 +116,19 @@ impl ExpressMysqlSession {
     }
 }
 
-#[async_trait]
 impl KeyValue for ExpressMysqlSession {
+    type Client = ();
+
+    const NAME: &'static str = "mysql";
     const TTL: Duration = Duration::from_secs(86_400);
 
-    fn max_data(&self) -> usize {
-        self.max_data
+    fn policy(&self) -> Policy {
+        // Each command has a limit of its own, below.
+        Policy::new(self.commands.timeout.saturating_mul(2), self.max_data)
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
+    async fn get(&self, call: &Call<()>, name: &str) -> Result<Option<Found>> {
+        let operation = call.name();
         let get = || query(&self.commands.sql.get).bind(name);
         // That a session has gone, or is another version than is to end, is the word of a server
         // that takes writes; a load is answered by any.
@@ -137,7 +142,7 @@ impl KeyValue for ExpressMysqlSession {
         rows.first().map(|row| found(row, 0)).transpose()
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn add(&self, call: &Call<()>, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
         let value = text(value)?;
         let add = || {
             query(&self.commands.sql.add)
@@ -145,55 +150,65 @@ impl KeyValue for ExpressMysqlSession {
                 .bind(millis(ttl))
                 .bind(value)
         };
-        Ok(self.write("create", name, add).await?.is_some())
+        Ok(self.write(call.name(), name, add).await?.is_some())
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
-        let swapped = self.update("save", (name, name), (old, new), ttl).await?;
+    async fn swap(
+        &self,
+        call: &Call<()>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let swapped = self
+            .update(call.name(), (name, name), (old, new), ttl)
+            .await?;
         Ok(swapped == Renamed::Done)
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+    async fn extend(&self, call: &Call<()>, name: &str, ttl: Ttl) -> Result<bool> {
         let extend = || {
             query(&self.commands.sql.extend)
                 .bind(millis(ttl))
                 .bind(name)
         };
-        Ok(self.commands.execute("touch", extend).await?.answer > 0)
+        Ok(self.commands.execute(call.name(), extend).await?.answer > 0)
     }
 
     async fn rename(
         &self,
+        call: &Call<()>,
         from: &str,
         to: &str,
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        self.update("rename", (from, to), (old, new), ttl).await
+        self.update(call.name(), (from, to), (old, new), ttl).await
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
+    async fn remove(&self, call: &Call<()>, name: &str) -> Result<bool> {
         let remove = || query(&self.commands.sql.remove).bind(name);
-        let sent = self.commands.execute("destroy", remove).await?;
+        let sent = self.commands.execute(call.name(), remove).await?;
         // An earlier sending may have removed it.
         Ok(sent.answer > 0 || sent.before)
     }
 
-    async fn count(&self) -> Result<u64> {
+    async fn count(&self, call: &Call<()>) -> Result<u64> {
         let rows = self
             .commands
-            .fetch("count", || query(&self.commands.sql.count))
+            .fetch(call.name(), || query(&self.commands.sql.count))
             .await?;
         let count = rows.first().map(|row| column::<i64>(row, 0)).transpose()?;
         Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
     }
 
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
+    async fn page(&self, call: &Call<()>, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let after = cursor.map(after_bytes).transpose()?.unwrap_or_default();
         let limit = limit.clamp(1, 10_000);
         let page = || bind_name(query(&self.commands.sql.page), &after).bind(limit as u64);
-        let rows = self.commands.fetch("list", page).await?;
+        let rows = self.commands.fetch(call.name(), page).await?;
         let last = rows.last().filter(|_| rows.len() == limit);
         let next = last.map(after_row).transpose()?;
         // A row that can't be read costs only its own reader.
@@ -203,15 +218,15 @@ impl KeyValue for ExpressMysqlSession {
     }
 
     /// Looks first whether the table is still one that can be worked with.
-    async fn clear(&self) -> Result<u64> {
-        let table = self.commands.table("clear").await?;
+    async fn clear(&self, call: &Call<()>) -> Result<u64> {
+        let table = self.commands.table(call.name()).await?;
         let table = table.ok_or_else(|| self.commands.target.no_table())?;
         self.commands
             .require(Shape::of(&table, &self.names).map(drop))?;
         let mut cleared = 0;
         loop {
             let clear = || query(&self.commands.sql.clear).bind(AT_ONCE);
-            let rows = self.commands.execute("clear", clear).await?.answer;
+            let rows = self.commands.execute(call.name(), clear).await?.answer;
             cleared += rows;
             if rows < AT_ONCE {
                 return Ok(cleared);
@@ -219,12 +234,12 @@ impl KeyValue for ExpressMysqlSession {
         }
     }
 
-    async fn purge(&self, limit: usize) -> Result<()> {
+    async fn purge(&self, call: &Call<()>, limit: usize) -> Result<()> {
         let expired = || query(&self.commands.sql.expired).bind(limit as u64);
-        let rows = self.commands.fetch_from_writable("reap", 1, expired);
+        let rows = self.commands.fetch_from_writable(call.name(), 1, expired);
         let rows = rows.await?;
         for row in &rows {
-            self.make_room("reap", column(row, 0)?).await?;
+            self.make_room(call.name(), column(row, 0)?).await?;
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl ExpressStoreBuilder {
             max_data: self.max_data,
             disable_ttl: self.disable_ttl,
         };
-        ExpressStore::new(kv, self.express)
+        ExpressStore::with_client(kv, self.express, ())
     }
 
     fn check(&self) -> Result<()> {

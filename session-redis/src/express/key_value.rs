@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Cmd, FromRedisValue, Pipeline, Script};
-use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
+use session_core::backend::{Call, Policy};
+use session_core::{Cursor, Error, Result, Ttl, to_the_end};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
@@ -147,15 +148,19 @@ impl ConnectRedis {
     }
 }
 
-#[async_trait]
 impl KeyValue for ConnectRedis {
+    type Client = ();
+
+    const NAME: &'static str = "redis";
     const TTL: Duration = Duration::from_secs(86_400);
 
-    fn max_data(&self) -> usize {
-        self.max_data
+    fn policy(&self) -> Policy {
+        // Each command has a limit of its own, below.
+        Policy::new(self.link.timeout.saturating_mul(2), self.max_data)
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
+    async fn get(&self, call: &Call<()>, name: &str) -> Result<Option<Found>> {
+        let operation = call.name();
         let key = self.key(name);
         let mut commands = Pipeline::with_capacity(3);
         // For a change the primary has to say what there is.
@@ -183,27 +188,35 @@ impl KeyValue for ConnectRedis {
         }))
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
-        self.set_if_free("create", name, value, ttl).await
+    async fn add(&self, call: &Call<()>, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+        self.set_if_free(call.name(), name, value, ttl).await
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn swap(
+        &self,
+        call: &Call<()>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
         let seconds = self.seconds(ttl).to_string();
         let (script, keys) = (&self.scripts.swap, [self.key(name)]);
         let arguments = [old, new, seconds.as_bytes()];
-        Ok(self.run("save", script, &keys, &arguments).await? > 0)
+        Ok(self.run(call.name(), script, &keys, &arguments).await? > 0)
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+    async fn extend(&self, call: &Call<()>, name: &str, ttl: Ttl) -> Result<bool> {
         let seconds = self.seconds(ttl).to_string();
         let (script, keys) = (&self.scripts.extend, [self.key(name)]);
         let arguments = [seconds.as_bytes()];
-        Ok(self.run("touch", script, &keys, &arguments).await? > 0)
+        Ok(self.run(call.name(), script, &keys, &arguments).await? > 0)
     }
 
     /// One step, except in a cluster, where the two keys are on different nodes.
     async fn rename(
         &self,
+        call: &Call<()>,
         from: &str,
         to: &str,
         old: &Bytes,
@@ -214,12 +227,12 @@ impl KeyValue for ConnectRedis {
             let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
             let values = (old.clone(), new.clone());
             let work = async move { kv.move_value(names, values, ttl).await };
-            return to_the_end("rename", work).await;
+            return to_the_end(call.name(), work).await;
         }
         let seconds = self.seconds(ttl).to_string();
         let keys = [self.key(from), self.key(to)];
         let arguments = [old, new, seconds.as_bytes()];
-        let code = self.run("rename", &self.scripts.rename, &keys, &arguments);
+        let code = self.run(call.name(), &self.scripts.rename, &keys, &arguments);
         Ok(match code.await? {
             0 => Renamed::Changed,
             1.. => Renamed::Done,
@@ -227,26 +240,26 @@ impl KeyValue for ConnectRedis {
         })
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
+    async fn remove(&self, call: &Call<()>, name: &str) -> Result<bool> {
         let mut command = redis::cmd("UNLINK");
         command.arg(self.key(name));
-        let sent: Sent<u64> = self.send("destroy", &command).await?;
+        let sent: Sent<u64> = self.send(call.name(), &command).await?;
         // By the sending before, perhaps.
         Ok(sent.answer > 0 || sent.before)
     }
 
     /// Scans all keys of the database: its time grows with them.
-    async fn count(&self) -> Result<u64> {
-        Ok(self.names("count").await?.len() as u64)
+    async fn count(&self, call: &Call<()>) -> Result<u64> {
+        Ok(self.names(call.name()).await?.len() as u64)
     }
 
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
+    async fn page(&self, call: &Call<()>, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let pattern = self.pattern();
-        let (keys, next) = self.link.page("list", &pattern, cursor, limit).await?;
+        let (keys, next) = self.link.page(call.name(), &pattern, cursor, limit).await?;
         let names = keys.into_iter().filter_map(|key| self.name(key));
         let values = stream::iter(names)
             .map(|name| async move {
-                match self.get("list", &name).await {
+                match self.get(call, &name).await {
                     Ok(found) => Ok(found.map(|found| (name, found))),
                     // A key that holds something else costs only itself.
                     Err(Error::Corrupt { .. }) => Ok(None),
@@ -260,15 +273,15 @@ impl KeyValue for ConnectRedis {
         Ok(Listed { values, next })
     }
 
-    async fn clear(&self) -> Result<u64> {
+    async fn clear(&self, call: &Call<()>) -> Result<u64> {
         if !self.link.is_cluster() {
             // What the primary lacks, and not another server, is cleared.
             let write = Keys::new(&self.prefix).harmless_write();
-            self.send::<u64>("clear", &write).await?;
+            self.send::<u64>(call.name(), &write).await?;
         }
-        let names = self.names("clear").await?;
+        let names = self.names(call.name()).await?;
         let removed: Vec<bool> = stream::iter(names)
-            .map(|name| async move { self.remove(&name).await })
+            .map(|name| async move { self.remove(call, &name).await })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
