@@ -314,7 +314,7 @@ const HARMLESS: [&str; 57] = [
     "session-mongo ConnectMongo",
     "session-mongo Encoding",
     "session-mongo ExpressStoreBuilder",
-    "session-mongo MongoStore",
+    "session-mongo MongoBackend",
     "session-mongo MongoStoreBuilder",
     "session-mysql ExpressMysqlSession",
     "session-mysql ExpressStoreBuilder",

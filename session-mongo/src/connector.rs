@@ -1,14 +1,15 @@
-//! The way to a collection: a client of the driver's, and another in its place when it leads
-//! nowhere any more.
+//! Where clients come from: a client of the driver's, and another in its place when it leads nowhere
+//! any more.
 //!
-//! The driver finds a new primary by itself where it knows the members of a replica set. With
-//! `directConnection` it knows one address: if that leads to another server than before, the open
-//! connections go on to the old one, which refuses writes. And a client works only as long as the
-//! runtime that it was made in. So a store that has made its client makes another in these cases.
+//! The driver finds a new primary by itself where it knows the members of a replica set, and replaces
+//! connections that break or fall silent. With `directConnection` it knows one address: if that leads
+//! to another server than before, the open connections go on to the old one, which refuses writes.
+//! And a client works only as long as the runtime that it was made in. In these cases a store that
+//! has made its client makes another.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, RawDocumentBuf};
@@ -16,7 +17,8 @@ use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
 use mongodb::options::{ClientOptions, DatabaseOptions, ReadPreference, SelectionCriteria};
-use mongodb::{Client, Collection, Database, ServerType};
+use mongodb::{Collection, Database, ServerType};
+use session_core::backend::Connector;
 use session_core::{Error, Result};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -25,15 +27,35 @@ use crate::error::from_mongo;
 
 /// How long a client is kept at least, so that a server that stays the wrong one is not asked by a
 /// new client for each operation.
-const KEPT: Duration = Duration::from_millis(500);
+const MIN_AGE: Duration = Duration::from_millis(500);
 
-/// The way to one collection.
-pub(crate) struct Route {
+/// What operations are sent by: a client's database and collection. A cursor ends with the client.
+#[derive(Clone)]
+pub struct MongoClient {
+    pub(crate) database: Database,
+    pub(crate) collection: Collection<RawDocumentBuf>,
+    own: Option<Arc<Own>>,
+}
+
+/// A client that was made here.
+struct Own {
+    client: mongodb::Client,
+    made: Instant,
+    runtime: Handle,
+    /// Held by a task for as long as the runtime runs.
+    runs: Weak<()>,
+    task: AbortHandle,
+    is_direct: bool,
+    /// Whether the server that is connected to directly says that it is not the primary.
+    is_secondary: Arc<AtomicBool>,
+}
+
+/// Makes the clients of one collection.
+pub(crate) struct MongoConnector {
     /// What new clients are made from; `None` if the caller has made the client.
     source: Option<Source>,
     /// The product and its addresses, for errors.
     place: String,
-    current: RwLock<Arc<Connected>>,
 }
 
 struct Source {
@@ -42,35 +64,13 @@ struct Source {
     collection: String,
 }
 
-/// A client's database and collection. Operations hold it until they have ended.
-pub(crate) struct Connected {
-    pub(crate) database: Database,
-    pub(crate) collection: Collection<RawDocumentBuf>,
-    own: Option<Own>,
-}
-
-/// A client that was made here.
-struct Own {
-    client: Client,
-    made: Instant,
-    runtime: Handle,
-    /// Held by a task for as long as the runtime runs.
-    runs: Weak<()>,
-    task: AbortHandle,
-    is_direct: bool,
-    /// Whether the server has refused an operation, because it is not the primary.
-    refused: AtomicBool,
-    /// Whether the server that is connected to directly says that it is not the primary.
-    is_secondary: Arc<AtomicBool>,
-}
-
-impl Route {
-    /// To a collection of the deployment that `options` name. Needs a runtime.
+impl MongoConnector {
+    /// For a collection of the deployment that `options` name, with the first client. Needs a runtime.
     pub(crate) fn own(
         mut options: ClientOptions,
         database: String,
         collection: String,
-    ) -> Result<Self> {
+    ) -> Result<(Self, MongoClient)> {
         options.selection_criteria = Some(primary(options.direct_connection == Some(true)));
         let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
         let place = format!("MongoDB at {}", hosts.join(","));
@@ -80,70 +80,60 @@ impl Route {
             collection,
         };
         // Nothing is sent yet.
-        let connected = source.connect().map_err(|error| match &*error.kind {
+        let first = source.connect().map_err(|error| match &*error.kind {
             ErrorKind::Io(io) => {
                 Error::misconfigured(format!("a TLS file that the MongoDB URL names: {io}"))
             }
             _ => from_mongo("connect", &place, &error),
         })?;
-        Ok(Self {
-            source: Some(source),
-            place,
-            current: RwLock::new(Arc::new(connected)),
-        })
+        let source = Some(source);
+        Ok((Self { source, place }, first))
     }
 
-    /// To a collection by a client of the caller's.
-    pub(crate) fn of_caller(database: &Database, collection: &str) -> Self {
+    /// For a collection in a database of the caller's, whose client is the only one.
+    pub(crate) fn of_caller(database: &Database, collection: &str) -> (Self, MongoClient) {
         let options = DatabaseOptions::builder()
             .selection_criteria(primary(false))
             .read_concern(database.read_concern().cloned())
             .write_concern(database.write_concern().cloned())
             .build();
         let client = database.client();
-        let connected = Connected::new(
-            client.database_with_options(database.name(), options),
-            collection,
-            None,
-        );
-        Self {
+        let database = client.database_with_options(database.name(), options);
+        let connector = Self {
             source: None,
             place: "MongoDB".to_owned(),
-            current: RwLock::new(Arc::new(connected)),
-        }
+        };
+        (connector, MongoClient::new(database, collection, None))
     }
+}
 
-    /// The product and its addresses.
-    pub(crate) fn place(&self) -> &str {
+impl Connector for MongoConnector {
+    type Client = MongoClient;
+
+    fn place(&self) -> &str {
         &self.place
     }
 
-    /// The client to send the next operation by.
-    pub(crate) fn connected(&self) -> Arc<Connected> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        match &self.source {
-            Some(source) if current.is_spent() => {
-                let spent = Arc::clone(&current);
-                drop(current);
-                self.replace(&spent, source)
-            }
-            _ => Arc::clone(&current),
-        }
+    fn connect(&self) -> Option<MongoClient> {
+        self.source.as_ref()?.connect().ok()
     }
 
-    fn replace(&self, spent: &Arc<Connected>, source: &Source) -> Arc<Connected> {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&current, spent)
-            && let Ok(next) = source.connect()
-        {
-            *current = Arc::new(next);
-        }
-        Arc::clone(&current)
+    fn is_spent(&self, client: &MongoClient) -> bool {
+        client.own.as_ref().is_some_and(|own| own.is_spent())
+    }
+
+    /// The driver closes what is silent.
+    fn replaces_silent(&self, _: &MongoClient, _: Instant) -> bool {
+        false
+    }
+
+    fn min_age(&self) -> Duration {
+        MIN_AGE
     }
 }
 
 impl Source {
-    fn connect(&self) -> std::result::Result<Connected, MongoError> {
+    fn connect(&self) -> Result<MongoClient, MongoError> {
         let is_secondary = Arc::new(AtomicBool::new(false));
         let mut options = self.options.clone();
         let is_direct = options.direct_connection == Some(true);
@@ -156,7 +146,7 @@ impl Source {
                 }
             }));
         }
-        let client = Client::with_options(options)?;
+        let client = mongodb::Client::with_options(options)?;
         let held = Arc::new(());
         let runs = Arc::downgrade(&held);
         let runtime = Handle::current();
@@ -171,20 +161,19 @@ impl Source {
             runs,
             task: task.abort_handle(),
             is_direct,
-            refused: AtomicBool::new(false),
             is_secondary,
         };
         let database = client.database(&self.database);
-        Ok(Connected::new(database, &self.collection, Some(own)))
+        Ok(MongoClient::new(database, &self.collection, Some(own)))
     }
 }
 
-impl Connected {
+impl MongoClient {
     fn new(database: Database, collection: &str, own: Option<Own>) -> Self {
         Self {
             collection: database.collection(collection),
             database,
-            own,
+            own: own.map(Arc::new),
         }
     }
 
@@ -193,20 +182,17 @@ impl Connected {
         self.collection.clone_with_type()
     }
 
-    /// Notes that the server refuses, because it is not the primary. Of a replica set the driver
-    /// finds another by itself.
-    pub(crate) fn note_refusal(&self) {
-        if let Some(own) = self.own.as_ref().filter(|own| own.is_direct) {
-            own.refused.store(true, Relaxed);
-        }
+    /// Whether another client may lead to another server: of a replica set the driver finds the
+    /// primary by itself.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is_direct)
     }
+}
 
-    /// Whether another client would do better.
+impl Own {
     fn is_spent(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| {
-            let is_wrong = own.refused.load(Relaxed) || own.is_secondary.load(Relaxed);
-            own.runs.strong_count() == 0 || (is_wrong && own.made.elapsed() > KEPT)
-        })
+        self.runs.strong_count() == 0
+            || (self.is_secondary.load(Relaxed) && self.made.elapsed() > MIN_AGE)
     }
 }
 
@@ -220,9 +206,9 @@ impl Drop for Own {
     }
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for MongoConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Route").field(&self.place).finish()
+        f.debug_tuple("MongoConnector").field(&self.place).finish()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is read of a document, whole or damaged.
 
+use mongodb::bson::{Bson, Document};
 use session_core::ErrorKind;
 
 use super::*;
+use crate::schema::bytes;
 
 /// A document as a create leaves it. `integration-tests` compares what a server has stored.
 const GOLDEN: [&[u8]; 13] = [
