@@ -13,7 +13,7 @@ use axum::{Extension, Router};
 use integration_tests::servers::Client;
 use session_core::{
     Credential, Cursor, Data, Draft, Ended, Event, Lifetime, Observer, Page, Record, Saved,
-    SessionId, SessionInfo, SessionToken, Sessions, Stamp, Ttl, Version, batch,
+    SessionId, SessionInfo, SessionToken, Sessions, Stamp, Ttl, Version, backend,
 };
 use session_express::{
     ConnectSess, CookieSession, Express, ExpressStore, Found, Listed, MovingStore,
@@ -135,28 +135,15 @@ fn show_core(shown: &mut Shown) {
         shown.show("session-core SessionId", &token.id());
     }
     let (id, draft) = (plain(), draft());
-    let create = batch::Create {
-        id: id.clone(),
-        draft: draft.clone(),
-    };
+    let create = backend::Create::new(id.clone(), draft.clone());
     shown.show("session-core Create", &create);
-    let expected = version();
-    let save = batch::Save {
-        id: id.clone(),
-        draft,
-        expected,
-    };
+    let save = backend::Save::new(id.clone(), draft, version());
     shown.show("session-core Save", &save);
     let idle = Lifetime::default().idle;
-    shown.show(
-        "session-core Touch",
-        &batch::Touch {
-            id: id.clone(),
-            idle,
-        },
-    );
-    let expected = Some(version());
-    shown.show("session-core Destroy", &batch::Destroy { id, expected });
+    let touch = backend::Touch::new(id.clone(), idle);
+    shown.show("session-core Touch", &touch);
+    let destroy = backend::Destroy::new(id, Some(version()));
+    shown.show("session-core Destroy", &destroy);
 }
 
 async fn show_sessions(shown: &Arc<Mutex<Shown>>) {
@@ -279,25 +266,29 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
 }
 
 /// Types that hold no data, no token and no secret, whoever made them.
-const HARMLESS: [&str; 57] = [
+const HARMLESS: &[&str] = &[
     "session-core Anchor",
     "session-core Backoff",
     "session-core BatchLimits",
-    // The size of its queues.
-    "session-core Batcher",
+    // Its operation and where it leads.
+    "session-core Call",
     "session-core Capabilities",
+    "session-core Counts",
     "session-core EndReason",
     "session-core ErrorKind",
     "session-core Lifetime",
     "session-core Limits",
     "session-core LogObserver",
+    "session-core Meter",
     "session-core OnReuse",
+    "session-core Operation",
+    "session-core OperationCounts",
     // It is to be shown; `Owner` says so.
     "session-core Owner",
+    "session-core Policy",
     "session-core Reaper",
     "session-core Refusal",
     "session-core RetryStatus",
-    "session-core SameId",
     "session-core Stamp",
     "session-core Timeout",
     "session-core TokenChange",

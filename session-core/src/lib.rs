@@ -9,10 +9,8 @@
 mod attempt;
 pub mod backend;
 mod backoff;
-pub mod batch;
 mod credential;
 mod data;
-mod deadline;
 mod error;
 mod finite;
 mod held;
@@ -41,10 +39,8 @@ mod write;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
-pub use backoff::Backoff;
 pub use credential::Credential;
 pub use data::Data;
-pub use deadline::{to_the_end, within};
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;

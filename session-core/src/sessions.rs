@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_util::{TryStreamExt, stream};
 
+use crate::backoff::Backoff;
 use crate::held::Held;
 use crate::identity::{Grace, Verdict};
 use crate::observer::{EndReason, Event, Observers};
 use crate::{
-    Backoff, Cursor, Ended, Error, Lifetime, Limits, Observer, OnReuse, Owner, Page, Result,
+    Cursor, Ended, Error, Lifetime, Limits, Observer, OnReuse, Owner, Page, Result,
     Session, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Ttl, Unreadable,
 };
 

@@ -8,7 +8,8 @@ use super::clients::Clients;
 use super::counters::Counters;
 use super::failure::{Failure, Remedy};
 use super::{Client, Operation};
-use crate::{Backoff, Error, Result};
+use crate::backoff::Backoff;
+use crate::{Error, Result};
 
 /// Before a command is sent again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
