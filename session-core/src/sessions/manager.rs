@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::held::Held;
 use crate::identity::{Grace, Verdict};
+use crate::judged_token::JudgedToken;
 use crate::observer::Observers;
 use crate::{Backoff, Lifetime, Limits, OnReuse, SessionId, SessionStore, Ttl};
 
@@ -26,26 +26,36 @@ pub(crate) struct Manager {
 impl Manager {
     /// Whether a handle's token is to be renewed now: it is the current one,
     /// the client has had it for long enough, and it is not a guest's.
-    pub(crate) fn is_renewal_due(&self, held: &Held, has_owner: bool, age: Duration) -> bool {
-        self.is_renewal_within(held, has_owner, age, Duration::ZERO)
+    pub(crate) fn is_renewal_due(
+        &self,
+        judged: &JudgedToken,
+        has_owner: bool,
+        age: Duration,
+    ) -> bool {
+        self.is_renewal_within(judged, has_owner, age, Duration::ZERO)
     }
 
     /// Whether it is to be renewed within the grace.
-    pub(crate) fn is_renewal_near(&self, held: &Held, has_owner: bool, age: Duration) -> bool {
-        self.is_renewal_within(held, has_owner, age, self.grace.duration())
+    pub(crate) fn is_renewal_near(
+        &self,
+        judged: &JudgedToken,
+        has_owner: bool,
+        age: Duration,
+    ) -> bool {
+        self.is_renewal_within(judged, has_owner, age, self.grace.duration())
     }
 
     fn is_renewal_within(
         &self,
-        held: &Held,
+        judged: &JudgedToken,
         has_owner: bool,
         age: Duration,
         within: Duration,
     ) -> bool {
-        let (Some(after), Some(state)) = (self.renew_after, &held.state) else {
+        let (Some(after), Some(state)) = (self.renew_after, &judged.state) else {
             return false;
         };
-        held.verdict == Verdict::Current
+        judged.verdict == Verdict::Current
             && state.is_renewable(has_owner)
             && state
                 .token_age(age)
@@ -75,6 +85,11 @@ impl Manager {
 
     fn touching(&self) -> MutexGuard<'_, HashSet<SessionId>> {
         self.touching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits up to 16 ms, before an operation whose connection broke is sent once more.
+    pub(crate) async fn pause_before_repeat(&self) {
+        self.backoff.wait(4).await;
     }
 }
 

@@ -273,7 +273,7 @@ impl Sessions {
         let ended = self.0.destroy(id, None).await?;
         if let Some(ended) = &ended {
             let observers = &self.0.observers;
-            observers.tell(|observer| observer.destroyed(ended.into(), reason));
+            observers.notify(|observer| observer.destroyed(ended.into(), reason));
         }
         Ok(ended.is_some())
     }
@@ -341,7 +341,7 @@ impl Sessions {
         for ended in ended {
             self.0
                 .observers
-                .tell(|observer| what(observer, ended.into()));
+                .notify(|observer| what(observer, ended.into()));
         }
     }
 }
