@@ -28,7 +28,7 @@ pub struct Session(pub(crate) Arc<Opened>);
 pub(crate) struct Opened {
     pub(crate) manager: Arc<Manager>,
     pub(crate) state: Mutex<State>,
-    /// JudgedToken across one write, so that writes of one handle follow each other.
+    /// Held across one write, so that writes of one handle follow each other.
     pub(crate) write_lock: tokio::sync::Mutex<()>,
 }
 

@@ -32,7 +32,8 @@ pub(crate) enum Late {
     Change,
 }
 
-/// How many changes were made, and up to which of them an error has reported that they are not saved.
+/// How many changes were made, and up to which of them an error has reported that they are not
+/// saved.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     made: u64,

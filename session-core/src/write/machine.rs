@@ -44,12 +44,14 @@ pub(super) enum Action {
 pub(super) enum Event {
     /// No write is without an answer.
     NonePending,
-    /// The latest write without an answer is a create, or a save.
+    /// The latest write without an answer is a create.
     PendingCreate,
+    /// The latest write without an answer is a save.
     PendingSave,
-    /// There is a write to send, nothing to write, or only a touch to send.
+    /// There is a write to send.
     Planned,
     NothingToWrite,
+    /// There is nothing to write, and the session is to be extended.
     PlannedTouch,
     /// The write of this round is stored: by the store's answer, or by what a load has found.
     Written {
@@ -133,7 +135,7 @@ pub(super) enum Purpose {
     Write,
     /// It makes a new session if that one has ended or is another's.
     SignIn,
-    /// It is left to the next request if another write comes first.
+    /// Its write is left to the next request if another write comes first.
     Touch,
 }
 

@@ -219,7 +219,8 @@ fn a_load_may_find_that_the_write_of_an_earlier_round_happened() {
     assert_eq!(next, STORED);
 }
 
-/// Takes every way from `action` on, and gives how many actions the longest has. `is_in_doubt` says whether a write may have happened for all that was learned on the way.
+/// Takes every way from `action` on, and gives how many actions the longest has. `is_in_doubt` says
+/// whether a write may have happened for all that was learned on the way.
 fn walk(machine: Machine, action: Action, is_in_doubt: bool, seen: &mut Vec<Action>) -> usize {
     if !seen.contains(&action) {
         seen.push(action);
