@@ -388,7 +388,12 @@ async fn debug_of_no_public_type_shows_data_tokens_or_secrets() {
     show_sessions(&shown).await;
     show_web(&shown).await;
     let shown = shown.lock().expect("whole");
-    let known: BTreeSet<&str> = shown.0.iter().copied().chain(HARMLESS).collect();
+    let known: BTreeSet<&str> = shown
+        .0
+        .iter()
+        .copied()
+        .chain(HARMLESS.iter().copied())
+        .collect();
     let types = public_types();
     assert!(types.len() > 60, "{types:?}");
     let unknown: Vec<_> = types
