@@ -254,8 +254,8 @@ impl Machine {
             {
                 Effect::Forget
             }
-            (Send { .. } | Repeat { .. }, Event::Failed(Failure::Definite)) => Effect::Forget,
             // The answer to a repeat says nothing of the first sending.
+            (Send { .. }, Event::Failed(Failure::Definite)) => Effect::Forget,
             (Send { .. }, Event::Conflict | Event::IdTaken | Event::Gone) => Effect::Refute,
             (DestroyCreated, Event::Destroyed) => Effect::ForgetAll,
             _ => Effect::None,

@@ -78,7 +78,7 @@ const TABLE: &[Row] = &[
     (REPEAT,            Gone,                None,       GONE),
     (REPEAT,            BROKEN,              None,       FAILED),
     (REPEAT,            DOUBTFUL,            None,       FAILED),
-    (REPEAT,            DEFINITE,            Forget,     FAILED),
+    (REPEAT,            DEFINITE,            None,       FAILED),
 
     (BACK_OFF,          Waited,              None,       Do(LOAD)),
     (LOAD,              WRITTEN,             None,       STORED),
