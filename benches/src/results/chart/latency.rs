@@ -40,8 +40,8 @@ pub(super) fn chart(runs: &BTreeMap<String, Run>) -> Option<String> {
         svg.text("", Anchor::End, (x.begin - 14.0, y + 4.5), name);
         svg.line("grid", (x.begin, y), (x.end, y));
         // Ours last, above the others.
-        for (role, time) in marks.iter().rev() {
-            svg.mark(mark(*role), (x.at(*time), y));
+        for (line, time) in marks.iter().rev() {
+            svg.mark(mark(line.role), (x.at(*time), y));
         }
     }
     svg.text(
@@ -53,10 +53,10 @@ pub(super) fn chart(runs: &BTreeMap<String, Run>) -> Option<String> {
     Some(svg.finish())
 }
 
-/// A name, and what each contender takes in microseconds; ours first.
-type Row = (String, Vec<(Role, f64)>);
+/// A name, and each contender with its latency in microseconds; ours first.
+type Row<'a> = (String, Vec<(&'a Line, f64)>);
 
-fn rows(run: &Run) -> Vec<Row> {
+fn rows(run: &Run) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for backend in BACKENDS {
         for operation in OPERATIONS {
@@ -66,13 +66,13 @@ fn rows(run: &Run) -> Vec<Row> {
                     && line.callers == CALLERS
                     && line.payload == PAYLOAD
             };
-            let mut marks: Vec<(Role, f64)> = run
+            let mut marks: Vec<(&Line, f64)> = run
                 .lines
                 .iter()
                 .filter(is_meant)
-                .filter_map(|line| Some((line.role, line.p99_us?)))
+                .filter_map(|line| Some((line, line.p99_us?)))
                 .collect();
-            marks.sort_by_key(|(role, _)| *role as usize);
+            marks.sort_by_key(|(line, _)| line.role as usize);
             if !marks.is_empty() {
                 rows.push((format!("{} {operation}", backend.title), marks));
             }
@@ -118,12 +118,12 @@ fn told(us: f64) -> String {
 }
 
 /// The figures in words.
-fn description(rows: &[Row]) -> String {
+fn description(rows: &[Row<'_>]) -> String {
     let mut text = "Dot plot, in microseconds.".to_owned();
     for (name, marks) in rows {
         let figures: Vec<String> = marks
             .iter()
-            .map(|(role, us)| format!("{} {us}", title(*role)))
+            .map(|(line, us)| format!("{} {us}", line.contender))
             .collect();
         let _ = write!(text, " {name}: {}.", figures.join(", "));
     }
