@@ -60,7 +60,11 @@ pub fn conditions(run: &Run) -> String {
     if run.delay_us > 0 {
         let _ = write!(text, ", {} µs of delay added each way", run.delay_us);
     }
-    let _ = write!(text, "; {}.", run.servers.join(", "));
+    // The memory store has none.
+    if !run.servers.is_empty() {
+        let _ = write!(text, "; {}", run.servers.join(", "));
+    }
+    text.push('.');
     if let Some(commit) = &run.commit {
         let _ = write!(text, " Commit {commit}.");
     }
