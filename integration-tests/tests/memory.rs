@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
+use session_conformance::conformance_tests;
+use session_conformance::{StoreFactory, TestStore};
 use session_core::{Result, async_trait};
 use session_memory::MemoryStore;
 

@@ -1,8 +1,8 @@
 //! The suite on MySQL or MariaDB.
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
 use integration_tests::servers::{self, Server};
+use session_conformance::conformance_tests;
+use session_conformance::{StoreFactory, TestStore};
 use session_core::{Result, SessionId, async_trait};
 use session_mysql::MysqlStore;
 use session_mysql::sqlx::{self, AssertSqlSafe, MySqlPool};

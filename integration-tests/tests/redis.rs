@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
 use integration_tests::servers::{self, Kind, RedisCluster, Server};
+use session_conformance::conformance_tests;
+use session_conformance::{StoreFactory, TestStore};
 use session_core::{Result, SessionId, async_trait};
 use session_redis::redis::aio::ConnectionLike;
 use session_redis::redis::cluster::ClusterClient;

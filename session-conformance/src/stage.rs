@@ -1,0 +1,179 @@
+//! What one case runs on: a namespace of its own, and the stores opened for it.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use session_core::{Error, Result, SessionId, SessionStore, Stamp};
+
+use crate::chance::{self, Chance};
+use crate::subject::Subject;
+use crate::{Need, StoreFactory, TestStore};
+
+/// How long removing what a case left may take.
+const CLEANING_LIMIT: Duration = Duration::from_secs(30);
+
+/// What one case runs on. Clones are the same stage.
+#[derive(Clone)]
+pub struct Stage(Arc<Inner>);
+
+struct Inner {
+    factory: Arc<dyn StoreFactory>,
+    namespace: String,
+    first: Subject,
+    opened: Mutex<Vec<Opened>>,
+    seed: u64,
+    /// Whether the case has asked for the seed.
+    is_random: AtomicBool,
+}
+
+/// One store, and what must be dropped after it.
+struct Opened {
+    namespace: String,
+    store: Arc<dyn SessionStore>,
+    _guard: Box<dyn Any + Send + Sync>,
+}
+
+impl Stage {
+    /// A stage on a namespace that nobody else has.
+    pub(super) async fn set(factory: Arc<dyn StoreFactory>) -> Result<Self> {
+        let namespace = fresh_namespace();
+        let TestStore { store, guard } = factory.open(&namespace).await?;
+        let first = Opened {
+            namespace: namespace.clone(),
+            store: Arc::clone(&store),
+            _guard: guard,
+        };
+        Ok(Self(Arc::new(Inner {
+            factory,
+            namespace,
+            first: Subject::new(store),
+            opened: Mutex::new(vec![first]),
+            seed: chance::seed(),
+            is_random: AtomicBool::new(false),
+        })))
+    }
+
+    /// The case's store.
+    #[must_use]
+    pub fn store(&self) -> Subject {
+        self.0.first.clone()
+    }
+
+    /// Another instance on the same sessions.
+    pub async fn instance(&self) -> Subject {
+        self.open(self.namespace())
+            .await
+            .expect("another instance of the same store must open")
+    }
+
+    /// A store on the namespace of this name. Cases add to [`namespace`](Self::namespace), so that
+    /// it is theirs alone.
+    ///
+    /// # Errors
+    /// The factory's.
+    pub async fn open(&self, namespace: &str) -> Result<Subject> {
+        let TestStore { store, guard } = self.0.factory.open(namespace).await?;
+        self.opened().push(Opened {
+            namespace: namespace.to_owned(),
+            store: Arc::clone(&store),
+            _guard: guard,
+        });
+        Ok(Subject::new(store))
+    }
+
+    /// The case's namespace: 20 lower-case letters and digits.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    /// Overwrites what is stored for `id` with garbage.
+    pub async fn corrupt(&self, id: &SessionId) {
+        let done = self.0.factory.corrupt(self.namespace(), id).await;
+        assert!(
+            done.expect("corrupting a session failed"),
+            "the factory could corrupt a session before, and now says it can't"
+        );
+    }
+
+    /// The seed of what the case draws at random.
+    pub(super) fn seed(&self) -> u64 {
+        self.0.is_random.store(true, SeqCst);
+        self.0.seed
+    }
+
+    /// Random numbers of that seed.
+    pub(super) fn chance(&self) -> Chance {
+        Chance::of(self.seed())
+    }
+
+    /// The text of a failure, with the seed if the case has used it.
+    pub(super) fn failure(&self, text: String) -> String {
+        match self.0.is_random.load(SeqCst) {
+            true => format!("{text} [{}]", chance::again(self.0.seed)),
+            false => text,
+        }
+    }
+
+    /// The texts that must not show.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.0.factory.secrets()
+    }
+
+    /// The first of `needs` that the store or its factory lacks.
+    pub(super) async fn lacks(&self, needs: &[Need]) -> Result<Option<Need>> {
+        for &need in needs {
+            let store = &self.0.first;
+            let there = match need {
+                Need::Directory => store.directory().is_some(),
+                Need::ExpiryReports => store.capabilities().expiry_reports,
+                Need::MaxData => store.capabilities().max_data.is_some(),
+                Need::Corruption => self.can_corrupt().await?,
+            };
+            if !there {
+                return Ok(Some(need));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tries it on a session in a namespace of its own.
+    async fn can_corrupt(&self) -> Result<bool> {
+        let probe = fresh_namespace();
+        let store = self.open(&probe).await?;
+        let (id, draft) = (crate::fixture::id(), crate::fixture::draft("probe"));
+        if !store.create(&id, &draft).await?.is_done() {
+            return Err(Error::store("create", "a new id is taken"));
+        }
+        self.0.factory.corrupt(&probe, &id).await
+    }
+
+    /// Removes the sessions that the case left, as far as that works, and drops the guards.
+    pub(super) async fn strike(&self) {
+        let opened = std::mem::take(&mut *self.opened());
+        let mut cleared: Vec<&str> = Vec::new();
+        for one in &opened {
+            if cleared.contains(&one.namespace.as_str()) {
+                continue;
+            }
+            cleared.push(&one.namespace);
+            if let Some(directory) = one.store.directory() {
+                // A store that is broken or hangs has failed its case already.
+                let _ = tokio::time::timeout(CLEANING_LIMIT, directory.clear()).await;
+            }
+        }
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, Vec<Opened>> {
+        self.0.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 20 random lower-case letters and digits, the first a letter: a name that every database takes.
+fn fresh_namespace() -> String {
+    let random = u128::from_be_bytes(*Stamp::generate().as_bytes());
+    format!("conf{:016x}", random as u64)
+}
