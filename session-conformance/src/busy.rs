@@ -8,7 +8,7 @@ use session_core::{Anchor, Saved, SessionId, Version};
 use tokio::task::JoinSet;
 
 use crate::chance::Chance;
-use crate::fixture::{credential, draft, hours};
+use crate::samples::{credential, draft, hours};
 use crate::subject::Subject;
 
 /// How many requests change each session at the same time.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use session_core::{Owner, SessionId, SessionInfo};
 
 use crate::crowd::together;
-use crate::fixture::{draft, id, owner};
+use crate::samples::{draft, id, owner};
 use crate::subject::{Subject, ids_of};
 
 /// How many sessions live throughout the listing. As many end or change their owner.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_core::{Owner, Session, SessionToken, Sessions};
 
 use crate::Stage;
-use crate::fixture::{ms, owner};
+use crate::samples::{ms, owner};
 use crate::subject::Subject;
 
 /// How long a token is used before it is renewed, in these cases.

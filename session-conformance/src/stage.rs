@@ -144,7 +144,7 @@ impl Stage {
     async fn can_corrupt(&self) -> Result<bool> {
         let probe = fresh_namespace();
         let store = self.open(&probe).await?;
-        let (id, draft) = (crate::fixture::id(), crate::fixture::draft("probe"));
+        let (id, draft) = (crate::samples::id(), crate::samples::draft("probe"));
         if !store.create(&id, &draft).await?.is_done() {
             return Err(Error::store("create", "a new id is taken"));
         }

@@ -3,7 +3,7 @@
 use session_core::{Anchor, Draft, Lifetime, Saved, Timeout, Ttl};
 
 use crate::Stage;
-use crate::fixture::{draft, draft_living, id, ms, secs};
+use crate::samples::{draft, draft_living, id, ms, secs};
 use crate::timing::{check_age, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
 pub(super) async fn save_starts_the_idle_limit_anew(stage: Stage) {

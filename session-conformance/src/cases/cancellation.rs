@@ -13,7 +13,7 @@ use session_core::{Draft, Owner, SessionId};
 use crate::Stage;
 use crate::compare::check_same;
 use crate::crowd::in_parallel;
-use crate::fixture::{credential, draft, draft_living, fixed, hours, id, ms, owner};
+use crate::samples::{credential, draft, draft_living, fixed, hours, id, ms, owner};
 use crate::subject::Subject;
 
 /// How long any call may take beside dropped ones. Without them it takes milliseconds.

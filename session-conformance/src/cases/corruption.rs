@@ -3,7 +3,7 @@
 use session_core::{Error, SessionId, Sessions};
 
 use crate::Stage;
-use crate::fixture::{draft, ended_ids, hours, id, ms, owner};
+use crate::samples::{draft, ended_ids, hours, id, ms, owner};
 use crate::subject::Subject;
 
 /// Three sessions of one owner, of which the second is corrupt.
@@ -79,7 +79,7 @@ pub(super) async fn a_corrupt_session_hides_no_others(stage: Stage) {
 
 /// Sessions of one owner, the oldest first, of which those at odd places are corrupt.
 async fn every_other(stage: &Stage, store: &Subject, name: &str) -> [SessionId; 7] {
-    let ids: [SessionId; 7] = crate::fixture::ids();
+    let ids: [SessionId; 7] = crate::samples::ids();
     for id in &ids {
         let draft = draft("readable").with_owner(owner(name));
         store.must_create(id, &draft).await;

@@ -6,7 +6,7 @@ use session_core::{Credential, Draft, Saved};
 
 use crate::Stage;
 use crate::crowd::{in_parallel, together};
-use crate::fixture::{credential, draft, hours, id, noise, owner, secs};
+use crate::samples::{credential, draft, hours, id, noise, owner, secs};
 use crate::subject::Subject;
 
 /// No credential; the shortest; a fresh session's; a renewed session's with its trail; the longest.

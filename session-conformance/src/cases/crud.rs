@@ -3,7 +3,7 @@
 use session_core::Saved;
 
 use crate::Stage;
-use crate::fixture::{credential, draft, hours, id, owner};
+use crate::samples::{credential, draft, hours, id, owner};
 
 pub(super) async fn a_created_session_is_loaded_as_it_was_created(stage: Stage) {
     let (store, id) = (stage.store(), id());

@@ -3,7 +3,7 @@
 use session_core::{Anchor, Ended, Lifetime, Saved, SessionId, Version};
 
 use crate::Stage;
-use crate::fixture::{draft, draft_living, hours, id, ms, owner, secs};
+use crate::samples::{draft, draft_living, hours, id, ms, owner, secs};
 use crate::subject::Subject;
 use crate::timing::{Span, check_age, timed, wait_until};
 

@@ -6,7 +6,7 @@ use session_core::{Cursor, Draft, Error, Lifetime, SessionId, Ttl};
 
 use crate::Stage;
 use crate::changing::{Changing, crowd};
-use crate::fixture::{draft, draft_living, fixed, hours, id, ms, owner, secs};
+use crate::samples::{draft, draft_living, fixed, hours, id, ms, owner, secs};
 use crate::subject::{all_pages, ids_of};
 use crate::timing::{check_age, check_ttl, timed, wait_until};
 

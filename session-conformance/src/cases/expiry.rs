@@ -7,7 +7,7 @@ use session_core::{Draft, Error, Lifetime, Saved, Timeout, Ttl};
 
 use crate::Stage;
 use crate::crowd::together;
-use crate::fixture::{credential, draft, draft_living, ended_ids, hours, id, ms, owner, secs};
+use crate::samples::{credential, draft, draft_living, ended_ids, hours, id, ms, owner, secs};
 use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
 /// A draft that is over by the time that [`wait_until`] its deadline returns.

@@ -6,7 +6,7 @@ use session_core::{Draft, Error, Saved, SessionId};
 
 use crate::Stage;
 use crate::crowd::together;
-use crate::fixture::{draft, ended_ids, id, id_of, owner};
+use crate::samples::{draft, ended_ids, id, id_of, owner};
 use crate::subject::{Subject, ids_of};
 
 /// Texts that are easily taken for each other or for something else than text: they differ by
@@ -185,7 +185,7 @@ pub(super) async fn odd_ids_work_in_every_operation(stage: Stage) {
             matches!(again, Ok(Saved::Conflict | Saved::Unknown)),
             "create of {id:?} again is not done, was {again:?}"
         );
-        let ttl = store.must_touch(id, crate::fixture::hours(2).idle).await;
+        let ttl = store.must_touch(id, crate::samples::hours(2).idle).await;
         assert!(ttl.is_some(), "touch of {id:?} finds it");
         let saved = store.must_replace(id, &second, first.stamp).await;
         store.must_be(id, &second, &format!("{id:?}, saved")).await;

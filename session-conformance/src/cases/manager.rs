@@ -8,7 +8,7 @@ use session_core::{Error, Event, Observer, Owner, Session, SessionId, SessionTok
 use crate::Stage;
 use crate::counting::Counting;
 use crate::crowd::in_parallel;
-use crate::fixture::owner;
+use crate::samples::owner;
 use crate::subject::Subject;
 
 fn manager(store: &Subject) -> Sessions {

@@ -7,7 +7,7 @@ use session_core::{Draft, Ended, Error, Lifetime, Record, Result, Saved, Session
 
 use crate::Stage;
 use crate::crowd::{in_parallel, together};
-use crate::fixture::{credential, draft, hours, id, noise, owner, secs};
+use crate::samples::{credential, draft, hours, id, noise, owner, secs};
 
 /// More than any store sends at once.
 const MANY: usize = 300;
@@ -196,7 +196,7 @@ pub(super) async fn many_destroys_at_once_have_each_their_outcome(stage: Stage) 
                 match n / MANY {
                     0 => store.destroy(id, None).await,
                     1 => store.destroy(id, Some(&created.stamp.into())).await,
-                    2 => store.destroy(&crate::fixture::id(), None).await,
+                    2 => store.destroy(&crate::samples::id(), None).await,
                     _ => store.destroy(id, Some(&draft("").stamp.into())).await,
                 }
             }

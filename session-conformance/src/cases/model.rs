@@ -13,8 +13,8 @@ use session_core::{
 use tokio::runtime::Handle;
 
 use crate::Stage;
-use crate::fixture::{credential, ended_ids, fixed, hours, id, ids, ms, noise};
 use crate::reference::ReferenceStore;
+use crate::samples::{credential, ended_ids, fixed, hours, id, ids, ms, noise};
 use crate::subject::{Subject, ids_of};
 
 /// How many sequences are tried.
@@ -141,7 +141,7 @@ fn answer<T>(answer: Result<T>) -> T {
 impl Play {
     fn new(store: Subject) -> Self {
         let name = id();
-        let owner = |n| crate::fixture::owner(&format!("owner {n} of {}", name.as_str()));
+        let owner = |n| crate::samples::owner(&format!("owner {n} of {}", name.as_str()));
         Self {
             store,
             model: ReferenceStore::new(),

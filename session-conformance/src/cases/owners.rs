@@ -11,7 +11,7 @@ use crate::busy::Busy;
 use crate::chance::{Chance, rounds};
 use crate::changing::{Changing, crowd};
 use crate::crowd::together;
-use crate::fixture::{draft, draft_living, ended_ids, fixed, id, ms, owner};
+use crate::samples::{draft, draft_living, ended_ids, fixed, id, ms, owner};
 use crate::subject::{Subject, all_pages, ids_of};
 use crate::timing::{check_age, timed, wait_until};
 

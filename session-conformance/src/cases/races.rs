@@ -9,7 +9,7 @@ use crate::Stage;
 use crate::busy::Busy;
 use crate::chance::{Chance, rounds};
 use crate::crowd::in_parallel;
-use crate::fixture::{draft, draft_living, hours, id, ids, ms, secs};
+use crate::samples::{draft, draft_living, hours, id, ids, ms, secs};
 use crate::subject::Subject;
 
 /// How often destroy races save.
@@ -206,7 +206,7 @@ pub(super) async fn save_at_the_deadline_is_done_or_gone(stage: Stage) {
         let store = store.clone();
         async move {
             let (id, limit) = (id(), ms(40));
-            let first = draft_living("brief", crate::fixture::fixed(limit));
+            let first = draft_living("brief", crate::samples::fixed(limit));
             store.must_create(&id, &first).await;
             tokio::time::sleep(limit + ms(n as u64 % 8) - ms(4)).await;
             match store.must_save(&id, &draft("saved"), first.stamp).await {

@@ -7,7 +7,7 @@ use session_core::{Draft, Ended, Lifetime, SessionId};
 
 use crate::Stage;
 use crate::crowd::{in_parallel, together};
-use crate::fixture::{draft, draft_living, fixed, id, ids, ms, owner, secs};
+use crate::samples::{draft, draft_living, fixed, id, ids, ms, owner, secs};
 use crate::subject::Subject;
 use crate::timing::{check_age, timed, wait_until};
 

@@ -4,7 +4,7 @@ use session_core::{Anchor, Draft, Record, Saved};
 
 use crate::Stage;
 use crate::crowd::in_parallel;
-use crate::fixture::{credential, draft, hours, id, ms, owner, secs};
+use crate::samples::{credential, draft, hours, id, ms, owner, secs};
 use crate::timing::{Span, check_age, check_ttl, timed, wait_until};
 
 /// How often writes are sent twice at the same moment.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use session_core::{Draft, SessionToken, Stamp, Version};
 
 use crate::Stage;
-use crate::fixture::{credential, draft, id_of};
+use crate::samples::{credential, draft, id_of};
 
 const DATA: &str = "data-that-nobody-may-see";
 const CREDENTIAL: &str = "credential-that-nobody-may-see";

@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use crate::Stage;
 use crate::chance::rounds;
 use crate::crowd::in_parallel;
-use crate::fixture::ms;
 use crate::people::{
     RENEWED_AFTER, guest, load_page, must_open_nothing, opened, signed_in, two_managers, user,
 };
+use crate::samples::ms;
 
 /// How often each race is run; `CONFORMANCE_ROUNDS` says otherwise.
 const ROUNDS: usize = 20;

@@ -3,7 +3,7 @@
 use session_core::{Bytes, Draft, Error};
 
 use crate::Stage;
-use crate::fixture::{draft, hours, id, ids, noise};
+use crate::samples::{draft, hours, id, ids, noise};
 use crate::subject::Subject;
 
 const KIB: usize = 1024;

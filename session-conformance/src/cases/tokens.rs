@@ -7,11 +7,11 @@ use session_core::{EndReason, Error, Event, Lifetime, Observer, SessionToken, Se
 
 use crate::Stage;
 use crate::chance::rounds;
-use crate::fixture::{ms, owner};
 use crate::people::{
     GRACE, RENEWED_AFTER, guest, load_page, must_open_nothing, opened, renewing, signed_in,
     two_managers, user,
 };
+use crate::samples::{ms, owner};
 
 /// How often each race is run; `CONFORMANCE_ROUNDS` says otherwise.
 const ROUNDS: usize = 20;

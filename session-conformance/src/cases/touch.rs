@@ -3,7 +3,7 @@
 use session_core::{Lifetime, Timeout, Ttl};
 
 use crate::Stage;
-use crate::fixture::{draft, draft_living, hours, id, ms, owner, secs};
+use crate::samples::{draft, draft_living, hours, id, ms, owner, secs};
 use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
 pub(super) async fn touch_extends_the_idle_limit(stage: Stage) {

@@ -7,7 +7,7 @@ use session_core::{Bytes, Draft, Lifetime, Saved, SessionId};
 use crate::Stage;
 use crate::chance::Chance;
 use crate::crowd::in_parallel;
-use crate::fixture::{credential, draft, hours, id, ms, owner, secs};
+use crate::samples::{credential, draft, hours, id, ms, owner, secs};
 use crate::subject::Subject;
 
 /// Writers of one session at the same time.
