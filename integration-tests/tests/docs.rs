@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Every document, by its path in the repository.
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "docs/architecture.md",
     "docs/changing-values.md",
@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/security.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
+    "session-conformance/README.md",
 ];
 
 /// Names that are not ours, or whose file is made: folders of the machine, of other programs, of an
@@ -263,12 +264,12 @@ fn every_program_and_package_of_a_command_exists() {
 /// Numbers that stand in a document and are counted elsewhere.
 #[test]
 fn what_is_counted_in_a_document_is_counted_right() {
-    let faults = read("integration-tests/tests/broken_stores/main.rs");
+    let faults = read("session-conformance/tests/broken_stores/main.rs");
     let faults = faults.matches(" says \"").count();
-    let suite = read("integration-tests/README.md");
+    let suite = read("session-conformance/README.md");
     let told = format!("`tests/broken_stores` has {faults} tests");
     assert!(suite.contains(&told), "{told:?}");
-    let lines = read("integration-tests/src/reference.rs").lines().count();
+    let lines = read("session-conformance/src/reference.rs").lines().count();
     let told = format!("`reference.rs`, {} lines", lines / 10 * 10);
     assert!(suite.contains(&told), "{told:?}");
     let security = read("docs/security.md");

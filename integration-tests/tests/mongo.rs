@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use integration_tests::servers::{self, Server};
-use session_conformance::conformance_tests;
-use session_conformance::{StoreFactory, TestStore};
+use session_conformance::{StoreFactory, TestStore, conformance_tests};
 use session_core::{Result, SessionId, async_trait};
 use session_mongo::MongoStore;
 use session_mongo::mongodb::bson::{Document, doc};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use session_core::{Anchor, Saved, SessionId, Version};
 use tokio::task::JoinSet;
 
-use crate::chance::Chance;
+use crate::checked::CheckedStore;
+use crate::random::Random;
 use crate::samples::{credential, draft, hours};
-use crate::subject::Subject;
 
 /// How many requests change each session at the same time.
 const A_SESSION: usize = 2;
@@ -24,14 +24,14 @@ pub(super) struct Busy {
 
 impl Busy {
     /// Starts tasks that change `ids`, spread over `stores`.
-    pub(super) fn begin(stores: &[Subject], ids: &[SessionId], chance: &Chance) -> Self {
+    pub(super) fn begin(stores: &[CheckedStore], ids: &[SessionId], random: &Random) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for n in 0..ids.len() * A_SESSION {
             let store = stores[n % stores.len()].clone();
             let id = ids[n / A_SESSION].clone();
-            let (chance, is_over) = (chance.part(n), Arc::clone(&is_over));
-            tasks.spawn(keep_changing(store, id, chance, is_over));
+            let (random, is_over) = (random.part(n), Arc::clone(&is_over));
+            tasks.spawn(keep_changing(store, id, random, is_over));
         }
         Self { tasks, is_over }
     }
@@ -49,9 +49,9 @@ impl Busy {
 
 /// Saves the session again and again, keeping its owner. Once it has ended, no save is done.
 async fn keep_changing(
-    store: Subject,
+    store: CheckedStore,
     id: SessionId,
-    mut chance: Chance,
+    mut random: Random,
     is_over: Arc<AtomicBool>,
 ) {
     let mut last: Option<Version> = None;
@@ -63,20 +63,20 @@ async fn keep_changing(
             }
             return;
         };
-        let anchor = match chance.below(3) {
+        let anchor = match random.below(3) {
             0 => Anchor::Restart,
             _ => Anchor::Keep,
         };
         let next = draft("changed again")
             .with_owner(found.owner)
-            .with_credential(credential(&chance.below(u64::MAX).to_le_bytes()))
+            .with_credential(credential(&random.below(u64::MAX).to_le_bytes()))
             .with_anchor(anchor);
         if let Saved::Done(version) = store.must_save(&id, &next, found.version).await {
             last = Some(version);
         }
-        match chance.below(4) {
+        match random.below(4) {
             0 => drop(store.must_touch(&id, hours(2).idle).await),
-            1 => tokio::time::sleep(Duration::from_micros(chance.below(300))).await,
+            1 => tokio::time::sleep(Duration::from_micros(random.below(300))).await,
             // An in-memory store never waits, and would keep its thread from the other tasks.
             _ => tokio::task::yield_now().await,
         }

@@ -1,13 +1,17 @@
 //! One case of the suite, and what it is for.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 
-use futures_util::future::BoxFuture;
+use crate::Fixture;
 
-use crate::Stage;
+/// What a case does, begun.
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One thing that every store must do.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Case {
     /// The module it is in, such as `expiry`.
     pub group: &'static str,
@@ -18,7 +22,22 @@ pub struct Case {
     /// What a store must declare, or its factory be able to do, for the case to run.
     pub needs: &'static [Need],
     /// The case itself. It panics if the store is wrong.
-    pub run: fn(Stage) -> BoxFuture<'static, ()>,
+    pub run: fn(Fixture) -> Running,
+}
+
+impl Case {
+    /// A case of a store's author, which proves what that store promises beyond the suite. For
+    /// [`run_case`](crate::run_case); `conformance_tests!(…, own_cases = […])` makes it by itself.
+    #[must_use]
+    pub const fn own(name: &'static str, run: fn(Fixture) -> Running) -> Self {
+        Self {
+            group: "own",
+            name,
+            invariant: Invariant::Own,
+            needs: &[],
+            run,
+        }
+    }
 }
 
 impl fmt::Debug for Case {
@@ -33,6 +52,7 @@ impl fmt::Debug for Case {
 
 /// What a case asks of a store beyond the contract of `SessionStore`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Need {
     /// `directory()` is there.
     Directory,
@@ -58,8 +78,9 @@ impl Need {
 }
 
 /// The rule that a case proves: `I1` to `I12` are the project's invariants, `Contract` is what the
-/// documentation of the traits says beside them.
+/// documentation of the traits says beside them, and `Own` what a store's author promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 #[allow(missing_docs, reason = "`rule` says what each is")]
 pub enum Invariant {
     Contract,
@@ -75,6 +96,7 @@ pub enum Invariant {
     I10,
     I11,
     I12,
+    Own,
 }
 
 impl Invariant {
@@ -91,10 +113,11 @@ impl Invariant {
             Self::I6 => "a retried write is harmless",
             Self::I7 => "touch extends the deadline and changes nothing else",
             Self::I8 => "bad input costs only itself",
-            Self::I9 => "a dropped future leaves the store usable and nobody waiting",
+            Self::I9 => "a dropped future leaves the store usable and no caller waiting",
             Self::I10 => "every expired session is reaped and reported once",
             Self::I11 => "keys and prefixes are data",
             Self::I12 => "as few round trips as the request needs",
+            Self::Own => "what this store promises beyond the suite",
         }
     }
 }

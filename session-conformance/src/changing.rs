@@ -5,16 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use session_core::{Owner, SessionId, SessionInfo};
 
-use crate::crowd::together;
+use crate::checked::{CheckedStore, ids_of};
+use crate::concurrent::together;
 use crate::samples::{draft, id, owner};
-use crate::subject::{Subject, ids_of};
 
 /// How many sessions live throughout the listing. As many end or change their owner.
 const STAYING: usize = 60;
 
 /// Creates so many sessions and gives their ids.
-pub(super) async fn crowd(
-    store: &Subject,
+pub(super) async fn create_many(
+    store: &CheckedStore,
     count: usize,
     owner: Option<&Owner>,
 ) -> BTreeSet<SessionId> {
@@ -38,9 +38,9 @@ pub(super) struct Changing {
 
 impl Changing {
     /// Creates them, for this owner or for none.
-    pub(super) async fn begin(store: &Subject, owner: Option<&Owner>) -> Self {
-        let staying = crowd(store, STAYING, owner).await;
-        let going = crowd(store, STAYING, owner).await;
+    pub(super) async fn begin(store: &CheckedStore, owner: Option<&Owner>) -> Self {
+        let staying = create_many(store, STAYING, owner).await;
+        let going = create_many(store, STAYING, owner).await;
         Self {
             owner: owner.cloned(),
             staying,
@@ -49,7 +49,7 @@ impl Changing {
     }
 
     /// Changes some sessions between two pages.
-    pub(super) async fn go_on(&self, store: &Subject) {
+    pub(super) async fn go_on(&self, store: &CheckedStore) {
         let leaving: Vec<SessionId> = {
             let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
             let count = going.len().min(5);
@@ -69,7 +69,7 @@ impl Changing {
                 _ => drop(store.must_end(id).await),
             }
         }
-        crowd(store, 2, self.owner.as_ref()).await;
+        create_many(store, 2, self.owner.as_ref()).await;
         let id = self.staying.iter().next().expect("some stay");
         let found = store.must_find(id).await;
         let larger = draft(&"x".repeat(1_000)).with_owner(self.owner.clone());

@@ -1,28 +1,34 @@
-//! What a store's author provides: fresh stores for the cases.
+//! What a store's author provides: a way to open stores.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::future::{Future, ready};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use session_core::{Result, SessionId, SessionStore, async_trait};
 
-/// Makes the stores that the cases run on.
+/// Opens the stores that the cases run on.
 ///
-/// Every case runs on a namespace of its own, so a factory may use one database for all of them,
-/// and cases may run at the same time.
+/// An `async fn open(namespace: String) -> Result<MyStore>` is a factory, and so is
+/// [`in_memory`]`(MyStore::new)`. Implement the trait to corrupt sessions on purpose, to name
+/// secrets, or to skip the tests where there is no database.
+///
+/// Every case runs on a namespace of its own, so one database serves all cases, and cases run at
+/// the same time.
 #[async_trait]
 pub trait StoreFactory: Send + Sync + 'static {
-    /// A store on `namespace`.
+    /// Opens a store on `namespace`. A new namespace has no sessions.
     ///
     /// The same namespace gives another instance, with connections of its own as another app
     /// server would have, on the same sessions. Another namespace shares the database but no
-    /// sessions. Use it as it is for what separates sessions in your store: a key prefix, a
+    /// sessions. Use it unchanged for what separates sessions in your store: a key prefix, a
     /// collection, a table.
     ///
     /// # Errors
     /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for a namespace that the store
-    /// can't have. The namespaces that most cases use are 20 lower-case letters and digits, and no
-    /// store may refuse those. Any other error fails the case.
+    /// can't have. Most cases use namespaces of 20 lower-case letters and digits, which no store
+    /// may refuse. Any other error fails the case.
     async fn open(&self, namespace: &str) -> Result<TestStore>;
 
     /// Why there is no store to test, if there is none, such as a variable that skips it. Every
@@ -32,7 +38,7 @@ pub trait StoreFactory: Send + Sync + 'static {
     }
 
     /// Overwrites what is stored for `id` with something that can't be read as a session.
-    /// `Ok(false)` says that this factory can't; what needs it is reported as not run.
+    /// `Ok(false)` says that this factory can't, and the cases that need it are not run.
     ///
     /// # Errors
     /// Whatever keeps it from writing; it fails the case.
@@ -48,36 +54,52 @@ pub trait StoreFactory: Send + Sync + 'static {
     }
 }
 
+/// A function that opens a store on a namespace.
 #[async_trait]
-impl<F: StoreFactory + ?Sized> StoreFactory for Arc<F> {
+impl<F, Opening, S> StoreFactory for F
+where
+    F: Fn(String) -> Opening + Send + Sync + 'static,
+    Opening: Future<Output = Result<S>> + Send,
+    S: Into<TestStore>,
+{
     async fn open(&self, namespace: &str) -> Result<TestStore> {
-        (**self).open(namespace).await
+        self(namespace.to_owned()).await.map(Into::into)
     }
+}
 
-    fn absent(&self) -> Option<&'static str> {
-        (**self).absent()
-    }
-
-    async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
-        (**self).corrupt(namespace, id).await
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        (**self).secrets()
+/// A factory of stores that keep their sessions in this process: `new` makes one store for each
+/// namespace, and every instance on a namespace is that store.
+///
+/// ```
+/// use session_conformance::reference::ReferenceStore as MyStore; // your store
+/// use session_conformance::{conformance_tests, in_memory};
+///
+/// conformance_tests!(in_memory(MyStore::new), without = [Corruption]);
+/// # fn main() {}
+/// ```
+pub fn in_memory<S: SessionStore>(
+    new: impl Fn() -> S + Send + Sync + 'static,
+) -> impl StoreFactory {
+    let stores: Mutex<HashMap<String, Arc<S>>> = Mutex::default();
+    move |namespace| {
+        let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = stores.entry(namespace).or_insert_with(|| Arc::new(new()));
+        ready(Ok(Arc::clone(store)))
     }
 }
 
 /// One instance of a store under test.
+#[non_exhaustive]
 pub struct TestStore {
     /// The store.
     pub store: Arc<dyn SessionStore>,
-    /// Dropped when the case is over and its sessions are cleared: a temporary directory, a
-    /// container, a connection that must outlive the store. `Box::new(())` if there is nothing.
+    /// Dropped when the case is over and its sessions are cleared.
     pub guard: Box<dyn Any + Send + Sync>,
 }
 
 impl TestStore {
-    /// A store that leaves nothing behind but sessions.
+    /// A store that leaves nothing behind but sessions, which the suite clears after each case if
+    /// the store has a directory.
     pub fn new(store: impl SessionStore) -> Self {
         Self {
             store: Arc::new(store),
@@ -85,11 +107,18 @@ impl TestStore {
         }
     }
 
-    /// The same store, with something to drop when the case is over.
+    /// The same store, with something to drop when the case is over and its sessions are cleared: a
+    /// temporary directory, a table, a connection that must outlive the store.
     #[must_use]
     pub fn with_guard(mut self, guard: impl Any + Send + Sync) -> Self {
         self.guard = Box::new(guard);
         self
+    }
+}
+
+impl<S: SessionStore> From<S> for TestStore {
+    fn from(store: S) -> Self {
+        Self::new(store)
     }
 }
 

@@ -4,25 +4,28 @@
 mod busy;
 mod case;
 mod cases;
-mod chance;
 mod changing;
+mod checked;
 mod compare;
+mod concurrent;
 mod counting;
-mod crowd;
 mod factory;
+mod fixture;
 mod macros;
-mod people;
+mod random;
 pub mod reference;
 mod report;
 mod runner;
 mod samples;
-mod stage;
-mod subject;
 mod timing;
+mod users;
 
-pub use case::{Case, Invariant, Need};
+pub use case::{Case, Invariant, Need, Running};
 pub use cases::CASES;
-pub use factory::{StoreFactory, TestStore};
+pub use checked::CheckedStore;
+pub use factory::{StoreFactory, TestStore, in_memory};
+pub use fixture::Fixture;
 pub use report::{CaseReport, Outcome, Report};
-pub use runner::{CASE_LIMIT, check_left_out, run_all, run_case, run_test};
-pub use stage::Stage;
+pub use runner::{CASE_LIMIT, run_all, run_case};
+#[doc(hidden)]
+pub use runner::{case_of, check_left_out, run_test};

@@ -1,6 +1,7 @@
 //! A store in one map: small enough to be read in one go, and correct.
 //!
-//! It is the example to start a store from, and what the suite's own tests break on purpose.
+//! It is an example to start a store from, a store to put below a wrapper in tests, and what the
+//! suite's own tests break on purpose.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -31,8 +32,8 @@ pub struct ReferenceStore {
 /// All sessions of a store, expired ones too until they are reaped.
 pub type Rows = BTreeMap<SessionId, Row>;
 
-/// One session as it is stored.
-#[derive(Clone, Debug)]
+/// One session as it is stored. Without `Debug`, for it holds the session's data.
+#[derive(Clone)]
 pub struct Row {
     /// The session's data; `None` stands for something that can't be read.
     pub data: Option<Bytes>,
@@ -315,7 +316,7 @@ fn parse_cursor(cursor: &Cursor) -> Result<SessionId> {
         .ok_or_else(|| Error::misconfigured("this cursor is not one of this store's"))
 }
 
-/// Makes reference stores that share their sessions by namespace.
+/// Opens reference stores, which share their sessions by namespace, and corrupts them.
 #[derive(Clone, Debug, Default)]
 pub struct ReferenceFactory {
     stores: Arc<Mutex<HashMap<String, ReferenceStore>>>,

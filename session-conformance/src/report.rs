@@ -19,6 +19,7 @@ pub enum Outcome {
 
 /// How one case ended, and after how long.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CaseReport {
     /// The case.
     pub case: &'static Case,
@@ -30,7 +31,8 @@ pub struct CaseReport {
 
 /// How all cases ended, in the order of [`CASES`](crate::CASES).
 #[derive(Clone, Debug)]
-#[must_use = "a report that nobody reads is no test: call `assert_passed`"]
+#[non_exhaustive]
+#[must_use = "a report that is not read is no test: call `assert_passed`"]
 pub struct Report {
     /// One entry a case.
     pub cases: Vec<CaseReport>,

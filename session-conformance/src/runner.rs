@@ -1,4 +1,4 @@
-//! Runs cases: on a fresh stage, within a time limit, cleaning up after them.
+//! Runs cases: on a namespace of their own, within a time limit, cleaning up after them.
 
 use std::future::Future;
 use std::sync::{Arc, mpsc};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use crate::chance::panic_text;
+use crate::random::panic_text;
 use crate::report::announce_not_run;
-use crate::{CASES, Case, CaseReport, Need, Outcome, Report, Stage, StoreFactory};
+use crate::{CASES, Case, CaseReport, Fixture, Need, Outcome, Report, StoreFactory};
 
 /// How long one case may take before it counts as hanging. Most take well under a second.
 pub const CASE_LIMIT: Duration = Duration::from_secs(120);
@@ -32,7 +32,8 @@ pub async fn run_all(factory: impl StoreFactory) -> Report {
     Report { cases }
 }
 
-/// Runs one case on a fresh stage.
+/// Runs one case of [`CASES`](crate::CASES), or one's own, on a namespace of its own. Needs a
+/// multi-threaded Tokio runtime with time enabled.
 pub async fn run_case(factory: Arc<dyn StoreFactory>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
     let outcome = match factory.absent() {
@@ -47,23 +48,23 @@ pub async fn run_case(factory: Arc<dyn StoreFactory>, case: &'static Case) -> Ca
 }
 
 async fn set_and_run(factory: Arc<dyn StoreFactory>, case: &'static Case) -> Outcome {
-    match Stage::set(factory).await {
-        Ok(stage) => {
-            let outcome = run_on(&stage, case).await;
-            stage.strike().await;
+    match Fixture::new(factory).await {
+        Ok(fixture) => {
+            let outcome = run_on(&fixture, case).await;
+            fixture.clean_up().await;
             outcome
         }
         Err(error) => Outcome::Failed(format!("the factory could not open a store: {error:?}")),
     }
 }
 
-async fn run_on(stage: &Stage, case: &'static Case) -> Outcome {
-    match stage.lacks(case.needs).await {
+async fn run_on(fixture: &Fixture, case: &'static Case) -> Outcome {
+    match fixture.lacks(case.needs).await {
         Ok(None) => {}
         Ok(Some(need)) => return Outcome::NotRun(need.missing()),
         Err(error) => return Outcome::Failed(format!("preparing it failed: {error:?}")),
     }
-    let mut running = tokio::spawn((case.run)(stage.clone()));
+    let mut running = tokio::spawn((case.run)(fixture.clone()));
     let failed = match tokio::time::timeout(CASE_LIMIT, &mut running).await {
         Ok(Ok(())) => return Outcome::Passed,
         Ok(Err(ended)) => match ended.try_into_panic() {
@@ -75,25 +76,34 @@ async fn run_on(stage: &Stage, case: &'static Case) -> Outcome {
             format!("it hangs: not done within {CASE_LIMIT:?}")
         }
     };
-    Outcome::Failed(stage.failure(failed))
+    Outcome::Failed(fixture.failure(failed))
 }
 
-/// Runs the case of this name as the body of a `#[test]`: what
+/// The case of the suite that has this name.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn case_of(name: &str) -> &'static Case {
+    let case = CASES.iter().find(|case| case.name == name);
+    case.unwrap_or_else(|| panic!("there is no case {name}"))
+}
+
+/// Runs a case as the body of a `#[test]`: what
 /// [`conformance_tests!`](crate::conformance_tests) expands to.
 ///
 /// `factory` is awaited in the multi-threaded runtime that the case runs in. That runtime lives in
 /// a thread of its own, so that even a store that blocks its threads for good fails its case.
 ///
 /// # Panics
-/// If the case fails, if there is none of that name, or if it needs something that the store does
-/// not have and `without` does not declare as missing.
-pub fn run_test<F, M>(path: &str, name: &str, without: &[Need], factory: M)
+/// If the case fails, or if it needs something that the store does not have and `without` does not
+/// declare as missing.
+pub fn run_test<F, M>(path: &str, case: &'static Case, without: &[Need], factory: M)
 where
     F: StoreFactory,
     M: Future<Output = F> + Send + 'static,
 {
-    let case = CASES.iter().find(|case| case.name == name);
-    let case = case.unwrap_or_else(|| panic!("there is no case {name}"));
+    let name = case.name;
     let run = async move {
         let factory = factory.await;
         let is_absent = factory.absent().is_some();
@@ -136,16 +146,16 @@ where
         if factory.absent().is_some() || without.is_empty() {
             return Vec::new();
         }
-        let stage = Stage::set(Arc::new(factory)).await;
-        let stage = stage.expect("the factory opens a store");
+        let fixture = Fixture::new(Arc::new(factory)).await;
+        let fixture = fixture.expect("the factory opens a store");
         let mut there = Vec::new();
         for need in without {
-            let lacks = stage.lacks(std::slice::from_ref(need)).await;
+            let lacks = fixture.lacks(std::slice::from_ref(need)).await;
             if lacks.expect("looking for it works").is_none() {
                 there.push(need);
             }
         }
-        stage.strike().await;
+        fixture.clean_up().await;
         there
     });
     assert!(

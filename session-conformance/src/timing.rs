@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use session_core::{Record, SessionId, Ttl};
 
-use crate::subject::Subject;
+use crate::checked::CheckedStore;
 
 /// What counting in whole milliseconds, at both ends of a measurement, may take or add.
 const GRAIN: Duration = Duration::from_millis(2);
@@ -80,7 +80,7 @@ where
 
 /// The session, which must be visible if `until` has not come when it has been read.
 pub(super) async fn visible(
-    store: &Subject,
+    store: &CheckedStore,
     id: &SessionId,
     until: Instant,
     what: &str,
@@ -94,7 +94,7 @@ pub(super) async fn visible(
 }
 
 /// Checks that the session is invisible from `from` on.
-pub(super) async fn invisible(store: &Subject, id: &SessionId, from: Instant, what: &str) {
+pub(super) async fn invisible(store: &CheckedStore, id: &SessionId, from: Instant, what: &str) {
     wait_until(from).await;
     let (found, read) = timed(store.must_load(id)).await;
     let late = read.began - from;

@@ -1,16 +1,17 @@
 //! The suite's list of cases, and a store that can do little. The reference store itself runs the
-//! suite in `own_store`, as the README shows it.
+//! suite in `readme`, as the README shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use session_conformance::conformance_tests;
 use session_conformance::reference::{ReferenceFactory, ReferenceStore};
 use session_conformance::{
-    CASES, Invariant, Need, StoreFactory, TestStore, check_left_out, run_test,
+    CASES, Case, Invariant, Need, StoreFactory, TestStore, case_of, check_left_out, in_memory,
+    run_test,
 };
 use session_core::{
-    Capabilities, Draft, Ended, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Timeout, Ttl, Version, async_trait,
+    Capabilities, Draft, Ended, Lifetime, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, SessionToken, Timeout, Ttl, Version, async_trait,
 };
 
 /// The table of groups in the README is the list of cases, and its rules are theirs.
@@ -21,6 +22,8 @@ fn the_readme_lists_every_group_and_its_rules() {
     for case in CASES {
         groups.entry(case.group).or_default().insert(case.invariant);
     }
+    let count = format!("{} cases in {} groups", CASES.len(), groups.len());
+    assert!(readme.contains(&count), "the README says {count}");
     for (group, invariants) in &groups {
         let row = readme
             .lines()
@@ -130,11 +133,59 @@ fn a_case_that_needs_what_is_not_declared_as_missing_fails() {
         ("data_of_the_declared_limit_is_kept", "no limit of data"),
         ("a_corrupt_session_can_be_destroyed", "can't corrupt"),
     ] {
-        let text = panic_of(|| run_test("", name, &[], bare()));
+        let text = panic_of(|| run_test("", case_of(name), &[], bare()));
         assert!(text.contains(reason) && text.contains("without"), "{text}");
     }
     let declared = [Need::Corruption];
-    run_test("", "a_corrupt_session_can_be_destroyed", &declared, bare());
+    let case = case_of("a_corrupt_session_can_be_destroyed");
+    run_test("", case, &declared, bare());
+}
+
+/// A case of a store's author, which finds what it looks for in this store and not in that.
+static COUNTS: Case = Case::own("a_new_store_is_empty", |fixture| {
+    Box::pin(async move {
+        let store = fixture.store();
+        let directory = store.directory().expect("a store that counts");
+        assert_eq!(directory.count().await.expect("it is up"), 0);
+        assert_ne!(fixture.seed(), 0, "what is drawn at random");
+    })
+});
+
+#[test]
+fn a_case_of_the_stores_author_runs_as_those_of_the_suite() {
+    run_test("own", &COUNTS, &[], async { ReferenceFactory::default() });
+    let bare = async { Bare(ReferenceFactory::default()) };
+    let text = panic_of(|| run_test("own", &COUNTS, &[], bare));
+    let rule = "a_new_store_is_empty (Own: what this store promises beyond the suite)";
+    assert!(text.starts_with(rule), "{text}");
+    assert!(text.contains("a store that counts"), "{text}");
+    assert!(
+        !text.contains("CONFORMANCE_SEED"),
+        "it drew nothing: {text}"
+    );
+}
+
+/// The seed is in the message if the case has asked for it, so that its author can try it again.
+#[test]
+fn a_random_case_of_the_stores_author_tells_its_seed() {
+    static FAILS: Case = Case::own("drawing_fails", |fixture| {
+        Box::pin(async move { panic!("with {}", fixture.seed()) })
+    });
+    let text = panic_of(|| run_test("own", &FAILS, &[], async { in_memory(ReferenceStore::new) }));
+    assert!(text.contains("[CONFORMANCE_SEED="), "{text}");
+}
+
+/// Two namespaces of a store in memory share nothing, and two instances on one share everything.
+#[tokio::test]
+async fn a_store_in_memory_is_one_for_each_namespace() {
+    let factory = in_memory(ReferenceStore::new);
+    let open = async |namespace| factory.open(namespace).await.expect("it opens").store;
+    let (store, other, elsewhere) = (open("a").await, open("a").await, open("b").await);
+    let id = SessionToken::generate().id();
+    let created = store.create(&id, &Draft::new("{}", Lifetime::default()));
+    assert!(created.await.expect("it is up").is_done());
+    assert!(other.load(&id).await.expect("it is up").is_some());
+    assert!(elsewhere.load(&id).await.expect("it is up").is_none());
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use session_core::{Anchor, Draft, Lifetime, Saved, Timeout, Ttl};
 
-use crate::Stage;
+use crate::Fixture;
 use crate::samples::{draft, draft_living, id, ms, secs};
 use crate::timing::{check_age, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
-pub(super) async fn save_starts_the_idle_limit_anew(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn save_starts_the_idle_limit_anew(fixture: Fixture) {
+    let store = fixture.store();
     with_patience(async |unit| {
         let (id, lifetime) = (id(), Lifetime::idle(2 * unit));
         let first = draft_living("unused so far", lifetime);
@@ -30,8 +30,8 @@ pub(super) async fn save_starts_the_idle_limit_anew(stage: Stage) {
     .await;
 }
 
-pub(super) async fn save_keeps_the_absolute_deadline(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn save_keeps_the_absolute_deadline(fixture: Fixture) {
+    let store = fixture.store();
     let (id, limit) = (id(), ms(250));
     let lifetime = Lifetime::new(Timeout::Never, limit);
     let mut last = draft_living("0", lifetime);
@@ -43,15 +43,15 @@ pub(super) async fn save_keeps_the_absolute_deadline(stage: Stage) {
             Saved::Done(_) => last = next,
             // The machine is so slow that its time is up already.
             Saved::Gone => break,
-            other => panic!("nobody else writes this session, its save was {other:?}"),
+            other => panic!("no other caller writes this session, its save was {other:?}"),
         }
     }
     let what = "saved thrice, keeping its anchor";
     invisible(&store, &id, created.dead_from(limit), what).await;
 }
 
-pub(super) async fn a_saves_absolute_limit_counts_from_the_beginning(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_saves_absolute_limit_counts_from_the_beginning(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let first = draft_living("first", Lifetime::new(Timeout::Never, secs(60)));
     let (_, created) = timed(store.must_create(&id, &first)).await;
     wait_until(created.ended + ms(50)).await;
@@ -67,8 +67,8 @@ pub(super) async fn a_saves_absolute_limit_counts_from_the_beginning(stage: Stag
     );
 }
 
-pub(super) async fn a_restarted_anchor_moves_the_absolute_deadline(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_restarted_anchor_moves_the_absolute_deadline(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let lifetime = Lifetime::fixed(secs(60));
     let first = draft_living("signed in", lifetime);
     let (_, created) = timed(store.must_create(&id, &first)).await;
@@ -80,8 +80,8 @@ pub(super) async fn a_restarted_anchor_moves_the_absolute_deadline(stage: Stage)
     check_age(found.age, saved, read, "the age from the restart");
 }
 
-pub(super) async fn create_begins_now_whatever_its_anchor(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn create_begins_now_whatever_its_anchor(fixture: Fixture) {
+    let store = fixture.store();
     for anchor in [Anchor::Keep, Anchor::Restart] {
         let id = id();
         let draft = draft("new").with_anchor(anchor);
@@ -96,8 +96,8 @@ fn overdue() -> Draft {
     draft_living("overdue", Lifetime::fixed(ms(20)))
 }
 
-pub(super) async fn a_save_whose_time_is_over_ends_the_session(stage: Stage) {
-    let (store, id, first) = (stage.store(), id(), draft("long"));
+pub(super) async fn a_save_whose_time_is_over_ends_the_session(fixture: Fixture) {
+    let (store, id, first) = (fixture.store(), id(), draft("long"));
     let (_, created) = timed(store.must_create(&id, &first)).await;
     wait_until(created.ended + ms(30)).await;
     let overdue = overdue();
@@ -111,8 +111,8 @@ pub(super) async fn a_save_whose_time_is_over_ends_the_session(stage: Stage) {
     assert_eq!(saved, Saved::Gone, "a save after that");
 }
 
-pub(super) async fn age_counts_from_the_beginning(stage: Stage) {
-    let (store, id, first) = (stage.store(), id(), draft("first"));
+pub(super) async fn age_counts_from_the_beginning(fixture: Fixture) {
+    let (store, id, first) = (fixture.store(), id(), draft("first"));
     let (_, created) = timed(store.must_create(&id, &first)).await;
     let mut age = ms(0);
     for what in ["after create", "after a touch", "after a save"] {
@@ -133,8 +133,8 @@ pub(super) async fn age_counts_from_the_beginning(stage: Stage) {
     }
 }
 
-pub(super) async fn a_session_may_lose_its_limits_and_get_them_back(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_session_may_lose_its_limits_and_get_them_back(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let endless = Lifetime::new(Timeout::Never, Timeout::Never);
     let first = draft("limited");
     let (_, created) = timed(store.must_create(&id, &first)).await;

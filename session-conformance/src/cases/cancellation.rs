@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use session_core::{Draft, Owner, SessionId};
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::CheckedStore;
 use crate::compare::check_same;
-use crate::crowd::in_parallel;
+use crate::concurrent::in_parallel;
 use crate::samples::{credential, draft, draft_living, fixed, hours, id, ms, owner};
-use crate::subject::Subject;
 
 /// How long any call may take beside dropped ones. Without them it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,7 +59,7 @@ struct Scene {
 
 impl Scene {
     /// A live session, unless it shall be created.
-    async fn set(store: &Subject, empty: bool) -> Self {
+    async fn set(store: &CheckedStore, empty: bool) -> Self {
         let owner = owner(&format!("owner {}", id().as_str()));
         let scene = Self {
             id: id(),
@@ -81,7 +81,7 @@ impl Scene {
     ///
     /// The request of a dropped operation may still be carried out, so a write may have to be
     /// repeated.
-    async fn check(&self, store: &Subject) {
+    async fn check(&self, store: &CheckedStore) {
         for _ in 0..50 {
             let Some(found) = store.must_load(&self.id).await else {
                 return;
@@ -99,7 +99,7 @@ impl Scene {
                 return;
             }
         }
-        panic!("a session that nobody else uses can't be saved");
+        panic!("a session that no other caller uses can't be saved");
     }
 }
 
@@ -122,7 +122,7 @@ enum Operation {
 
 impl Operation {
     /// Its answer does not matter: on a session that others drop operations on, all are right.
-    async fn run(self, store: &Subject, scene: &Scene) {
+    async fn run(self, store: &CheckedStore, scene: &Scene) {
         let (id, before) = (&scene.id, scene.before.stamp.into());
         match self {
             Self::Create => drop(store.create(id, &scene.after).await),
@@ -152,8 +152,8 @@ async fn promptly<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 /// Drops `operation` at each of its await points.
-async fn drop_everywhere(stage: &Stage, operation: Operation) {
-    let (store, other) = (stage.store(), stage.instance().await);
+async fn drop_everywhere(fixture: &Fixture, operation: Operation) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     for when in [Drop::Waiting, Drop::Woken] {
         for polls in 0..=MOST_POLLS {
             assert!(polls < MOST_POLLS, "{operation:?} does not come to an end");
@@ -173,53 +173,53 @@ async fn drop_everywhere(stage: &Stage, operation: Operation) {
     }
 }
 
-pub(super) async fn a_dropped_create_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Create).await;
+pub(super) async fn a_dropped_create_leaves_the_store_usable(fixture: Fixture) {
+    drop_everywhere(&fixture, Operation::Create).await;
 }
 
-pub(super) async fn a_dropped_load_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Load).await;
+pub(super) async fn a_dropped_load_leaves_the_store_usable(fixture: Fixture) {
+    drop_everywhere(&fixture, Operation::Load).await;
 }
 
-pub(super) async fn a_dropped_save_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Save).await;
+pub(super) async fn a_dropped_save_leaves_the_store_usable(fixture: Fixture) {
+    drop_everywhere(&fixture, Operation::Save).await;
 }
 
-pub(super) async fn a_dropped_touch_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Touch).await;
+pub(super) async fn a_dropped_touch_leaves_the_store_usable(fixture: Fixture) {
+    drop_everywhere(&fixture, Operation::Touch).await;
 }
 
-pub(super) async fn a_dropped_destroy_harms_nobody(stage: Stage) {
+pub(super) async fn a_dropped_destroy_leaves_the_store_usable(fixture: Fixture) {
     for operation in [Operation::Destroy, Operation::DestroyVersion] {
-        drop_everywhere(&stage, operation).await;
+        drop_everywhere(&fixture, operation).await;
     }
 }
 
-pub(super) async fn a_dropped_listing_harms_nobody(stage: Stage) {
+pub(super) async fn a_dropped_listing_leaves_the_store_usable(fixture: Fixture) {
     for operation in [Operation::Count, Operation::List, Operation::OwnedBy] {
-        drop_everywhere(&stage, operation).await;
+        drop_everywhere(&fixture, operation).await;
     }
 }
 
-pub(super) async fn a_dropped_logout_everywhere_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::DestroyOwnedBy).await;
+pub(super) async fn a_dropped_logout_everywhere_leaves_the_store_usable(fixture: Fixture) {
+    drop_everywhere(&fixture, Operation::DestroyOwnedBy).await;
 }
 
-pub(super) async fn a_dropped_clear_harms_nobody(stage: Stage) {
-    drop_everywhere(&stage, Operation::Clear).await;
+pub(super) async fn a_dropped_clear_leaves_the_store_usable(fixture: Fixture) {
+    drop_everywhere(&fixture, Operation::Clear).await;
 }
 
-pub(super) async fn a_dropped_reap_harms_nobody(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_dropped_reap_leaves_the_store_usable(fixture: Fixture) {
+    let store = fixture.store();
     for _ in 0..30 {
         let brief = draft_living("expired", fixed(ms(1)));
         store.must_create(&id(), &brief).await;
     }
     tokio::time::sleep(ms(2)).await;
-    drop_everywhere(&stage, Operation::Reap).await;
+    drop_everywhere(&fixture, Operation::Reap).await;
 }
 
-pub(super) async fn many_dropped_requests_keep_nobody_waiting(stage: Stage) {
+pub(super) async fn many_dropped_requests_keep_no_caller_waiting(fixture: Fixture) {
     const HOT: [Operation; 6] = [
         Operation::Create,
         Operation::Load,
@@ -228,16 +228,16 @@ pub(super) async fn many_dropped_requests_keep_nobody_waiting(stage: Stage) {
         Operation::Destroy,
         Operation::DestroyVersion,
     ];
-    let store = stage.store();
-    let (scene, chance) = (Scene::set(&store, false).await, stage.chance());
+    let store = fixture.store();
+    let (scene, random) = (Scene::set(&store, false).await, fixture.random());
     in_parallel(24, move |n| {
-        let (store, scene, mut chance) = (store.clone(), scene.clone(), chance.part(n));
+        let (store, scene, mut random) = (store.clone(), scene.clone(), random.part(n));
         async move {
             for _ in 0..40 {
                 if n < 16 {
                     // They drop operations on one session, …
-                    let run = chance.one_of(&HOT).run(&store, &scene);
-                    let polls = 1 + chance.below(6) as usize;
+                    let run = random.one_of(&HOT).run(&store, &scene);
+                    let polls = 1 + random.below(6) as usize;
                     dropped_after(polls, Drop::Waiting, run).await;
                     tokio::task::yield_now().await;
                 } else {

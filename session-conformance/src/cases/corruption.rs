@@ -1,24 +1,24 @@
-//! A record that can't be read costs nobody but its own client (I8).
+//! A record that can't be read costs its own client only (I8).
 
 use session_core::{Error, SessionId, Sessions};
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::CheckedStore;
 use crate::samples::{draft, ended_ids, hours, id, ms, owner};
-use crate::subject::Subject;
 
 /// Three sessions of one owner, of which the second is corrupt.
-async fn three(stage: &Stage) -> (Subject, [SessionId; 3]) {
-    let (store, ids) = (stage.store(), [id(), id(), id()]);
+async fn three(fixture: &Fixture) -> (CheckedStore, [SessionId; 3]) {
+    let (store, ids) = (fixture.store(), [id(), id(), id()]);
     for id in &ids {
         let draft = draft("readable").with_owner(owner("ann"));
         store.must_create(id, &draft).await;
     }
-    stage.corrupt(&ids[1]).await;
+    fixture.corrupt(&ids[1]).await;
     (store, ids)
 }
 
-pub(super) async fn a_corrupt_session_is_an_error_for_its_reader(stage: Stage) {
-    let (store, [before, corrupt, after]) = three(&stage).await;
+pub(super) async fn a_corrupt_session_is_an_error_for_its_reader(fixture: Fixture) {
+    let (store, [before, corrupt, after]) = three(&fixture).await;
     let loaded = store.load(&corrupt).await;
     assert!(
         matches!(loaded, Err(Error::Corrupt { .. })),
@@ -29,8 +29,8 @@ pub(super) async fn a_corrupt_session_is_an_error_for_its_reader(stage: Stage) {
     }
 }
 
-pub(super) async fn a_corrupt_session_can_be_destroyed(stage: Stage) {
-    let (store, [_, corrupt, _]) = three(&stage).await;
+pub(super) async fn a_corrupt_session_can_be_destroyed(fixture: Fixture) {
+    let (store, [_, corrupt, _]) = three(&fixture).await;
     // Whose it was, and how old, may be what can't be read.
     store.must_end(&corrupt).await;
     store.must_lack(&corrupt, "it was destroyed").await;
@@ -38,8 +38,8 @@ pub(super) async fn a_corrupt_session_can_be_destroyed(stage: Stage) {
     assert_eq!(store.must_find(&corrupt).await.data, "anew", "created anew");
 }
 
-pub(super) async fn writes_to_a_corrupt_session_harm_nobody(stage: Stage) {
-    let (store, [before, corrupt, after]) = three(&stage).await;
+pub(super) async fn writes_to_a_corrupt_session_affect_no_other(fixture: Fixture) {
+    let (store, [before, corrupt, after]) = three(&fixture).await;
     let known = store.must_find(&before).await.version;
     // Whether they succeed is the store's affair; its neighbours and the store are not.
     let _ = store.save(&corrupt, &draft("new"), &known).await;
@@ -54,8 +54,8 @@ pub(super) async fn writes_to_a_corrupt_session_harm_nobody(stage: Stage) {
     }
 }
 
-pub(super) async fn a_corrupt_session_hides_no_others(stage: Stage) {
-    let (store, [before, corrupt, after]) = three(&stage).await;
+pub(super) async fn a_corrupt_session_hides_no_others(fixture: Fixture) {
+    let (store, [before, corrupt, after]) = three(&fixture).await;
     for limit in [1, 10] {
         let listed = store.must_list_ids(limit).await;
         assert!(listed.contains(&before), "listed by {limit}: {listed:?}");
@@ -78,7 +78,7 @@ pub(super) async fn a_corrupt_session_hides_no_others(stage: Stage) {
 }
 
 /// Sessions of one owner, the oldest first, of which those at odd places are corrupt.
-async fn every_other(stage: &Stage, store: &Subject, name: &str) -> [SessionId; 7] {
+async fn every_other(fixture: &Fixture, store: &CheckedStore, name: &str) -> [SessionId; 7] {
     let ids: [SessionId; 7] = crate::samples::ids();
     for id in &ids {
         let draft = draft("readable").with_owner(owner(name));
@@ -87,7 +87,7 @@ async fn every_other(stage: &Stage, store: &Subject, name: &str) -> [SessionId; 
         tokio::time::sleep(ms(3)).await;
     }
     for id in ids.iter().skip(1).step_by(2) {
-        stage.corrupt(id).await;
+        fixture.corrupt(id).await;
     }
     ids
 }
@@ -97,11 +97,11 @@ fn readable(ids: &[SessionId]) -> impl DoubleEndedIterator<Item = &SessionId> {
     ids.iter().step_by(2)
 }
 
-pub(super) async fn corrupt_sessions_do_not_stop_logging_out_in_steps(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn corrupt_sessions_do_not_stop_logging_out_in_steps(fixture: Fixture) {
+    let store = fixture.store();
     for limit in [1, 2, 100] {
         let name = format!("ann {limit}");
-        let ids = every_other(&stage, &store, &name).await;
+        let ids = every_other(&fixture, &store, &name).await;
         let but = &ids[2];
         let ended = store
             .must_destroy_owned_by_steps(&owner(&name), Some(but), limit)
@@ -117,9 +117,9 @@ pub(super) async fn corrupt_sessions_do_not_stop_logging_out_in_steps(stage: Sta
     }
 }
 
-pub(super) async fn corrupt_sessions_do_not_stop_a_limit_on_sessions(stage: Stage) {
-    let store = stage.store();
-    let ids = every_other(&stage, &store, "ann").await;
+pub(super) async fn corrupt_sessions_do_not_stop_a_limit_on_sessions(fixture: Fixture) {
+    let store = fixture.store();
+    let ids = every_other(&fixture, &store, "ann").await;
     let sessions = Sessions::new(store.shared());
     let ended = sessions.keep_newest(&owner("ann"), 2).await;
     ended.expect("keep_newest failed");

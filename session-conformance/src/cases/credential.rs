@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use session_core::{Credential, Draft, Saved};
 
-use crate::Stage;
-use crate::crowd::{in_parallel, together};
+use crate::Fixture;
+use crate::checked::CheckedStore;
+use crate::concurrent::{in_parallel, together};
 use crate::samples::{credential, draft, hours, id, noise, owner, secs};
-use crate::subject::Subject;
 
 /// No credential; the shortest; a fresh session's; a renewed session's with its trail; the longest.
 const SIZES: [usize; 5] = [0, 1, 57, 133, Credential::MAX_BYTES];
@@ -70,7 +70,7 @@ fn odd() -> Vec<Option<Credential>> {
 }
 
 /// Creates a session as `first`, saves it as `second`, and reads both back.
-async fn round_trip(store: &Subject, first: &Draft, second: &Draft, what: &str) {
+async fn round_trip(store: &CheckedStore, first: &Draft, second: &Draft, what: &str) {
     let id = id();
     store.must_create(&id, first).await;
     store.must_be(&id, first, &format!("{what}, created")).await;
@@ -78,8 +78,8 @@ async fn round_trip(store: &Subject, first: &Draft, second: &Draft, what: &str) 
     store.must_be(&id, second, &format!("{what}, saved")).await;
 }
 
-pub(super) async fn credentials_of_every_size_are_kept(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn credentials_of_every_size_are_kept(fixture: Fixture) {
+    let store = fixture.store();
     for size in SIZES {
         // Not the same bytes twice.
         let [first, second] =
@@ -91,8 +91,8 @@ pub(super) async fn credentials_of_every_size_are_kept(stage: Stage) {
     }
 }
 
-pub(super) async fn credentials_of_every_byte_are_kept(stage: Stage) {
-    let (store, odd) = (stage.store(), odd());
+pub(super) async fn credentials_of_every_byte_are_kept(fixture: Fixture) {
+    let (store, odd) = (fixture.store(), odd());
     together(odd.len(), async |n| {
         let first = draft("first").with_credential(odd[n].clone());
         let second = draft("second").with_credential(odd[(n + 1) % odd.len()].clone());
@@ -102,8 +102,8 @@ pub(super) async fn credentials_of_every_byte_are_kept(stage: Stage) {
     .await;
 }
 
-pub(super) async fn every_save_replaces_the_credential(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn every_save_replaces_the_credential(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let mut last = draft("0").with_credential(credential(b"the first"));
     store.must_create(&id, &last).await;
     for (n, size) in [57, 133, 0, 192, 1, 0, 0, 57].into_iter().enumerate() {
@@ -115,8 +115,8 @@ pub(super) async fn every_save_replaces_the_credential(stage: Stage) {
     }
 }
 
-pub(super) async fn touch_leaves_the_credential_alone(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
+pub(super) async fn touch_leaves_the_credential_alone(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     for size in SIZES {
         let (id, secret) = (id(), credential(&noise(size)));
         let draft = draft("in use").with_credential(secret);
@@ -129,8 +129,8 @@ pub(super) async fn touch_leaves_the_credential_alone(stage: Stage) {
     }
 }
 
-pub(super) async fn a_write_that_fails_leaves_the_credential_alone(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_write_that_fails_leaves_the_credential_alone(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let first = draft("first").with_credential(credential(b"the right one"));
     store.must_create(&id, &first).await;
     let other = draft("other").with_credential(credential(b"another"));
@@ -146,8 +146,8 @@ pub(super) async fn a_write_that_fails_leaves_the_credential_alone(stage: Stage)
 }
 
 /// Where one field ends and the next begins is not up to their content.
-pub(super) async fn a_credential_is_kept_apart_from_data_and_owner(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_credential_is_kept_apart_from_data_and_owner(fixture: Fixture) {
+    let store = fixture.store();
     let pieces: [(&[u8], &str, &[u8]); 10] = [
         (b"ab", "c", b"d"),
         (b"a", "bc", b"d"),
@@ -174,8 +174,8 @@ pub(super) async fn a_credential_is_kept_apart_from_data_and_owner(stage: Stage)
     }
 }
 
-pub(super) async fn a_credential_is_kept_beside_data_of_every_size(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_credential_is_kept_beside_data_of_every_size(fixture: Fixture) {
+    let store = fixture.store();
     for size in SIZES {
         for bytes in [0, 1, 65_535, 65_536] {
             let new = |bytes| Draft::new(noise(bytes), hours(1));
@@ -187,7 +187,7 @@ pub(super) async fn a_credential_is_kept_beside_data_of_every_size(stage: Stage)
     }
 }
 
-pub(super) async fn many_credentials_at_once_are_not_mixed_up(stage: Stage) {
+pub(super) async fn many_credentials_at_once_are_not_mixed_up(fixture: Fixture) {
     const MANY: usize = 300;
     let own = |n: usize, what: &str| {
         let mut bytes = noise(SIZES[n % SIZES.len()]).to_vec();
@@ -198,7 +198,7 @@ pub(super) async fn many_credentials_at_once_are_not_mixed_up(stage: Stage) {
     };
     let sessions = (0..MANY).map(|n| (id(), own(n, "created"), own(n + 1, "saved")));
     let sessions: Arc<Vec<_>> = Arc::new(sessions.collect());
-    let stores = [stage.store(), stage.instance().await];
+    let stores = [fixture.store(), fixture.instance().await];
     in_parallel(MANY, move |n| {
         let (store, sessions) = (stores[n % 2].clone(), sessions.clone());
         async move {

@@ -2,11 +2,11 @@
 
 use session_core::Saved;
 
-use crate::Stage;
+use crate::Fixture;
 use crate::samples::{credential, draft, hours, id, owner};
 
-pub(super) async fn a_created_session_is_loaded_as_it_was_created(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_created_session_is_loaded_as_it_was_created(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let draft = draft("what was created")
         .with_owner(owner("the owner"))
         .with_credential(credential(b"the credential"));
@@ -14,10 +14,10 @@ pub(super) async fn a_created_session_is_loaded_as_it_was_created(stage: Stage) 
     store.must_be(&id, &draft, "as created").await;
 }
 
-pub(super) async fn an_unknown_id_is_absent(stage: Stage) {
-    let (store, unknown) = (stage.store(), id());
+pub(super) async fn an_unknown_id_is_absent(fixture: Fixture) {
+    let (store, unknown) = (fixture.store(), id());
     let never = draft("");
-    store.must_lack(&unknown, "nobody created it").await;
+    store.must_lack(&unknown, "it was never created").await;
     assert_eq!(
         store.must_touch(&unknown, hours(1).idle).await,
         None,
@@ -32,11 +32,11 @@ pub(super) async fn an_unknown_id_is_absent(stage: Stage) {
         .must_save(&unknown, &draft("adopted?"), never.stamp)
         .await;
     assert_eq!(saved, Saved::Gone, "save of an unknown id");
-    store.must_lack(&unknown, "nobody created it").await;
+    store.must_lack(&unknown, "it was never created").await;
 }
 
-pub(super) async fn create_never_overwrites(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn create_never_overwrites(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let first = draft("the first").with_owner(owner("first"));
     store.must_create(&id, &first).await;
     let second = draft("the second").with_owner(owner("second"));
@@ -45,8 +45,8 @@ pub(super) async fn create_never_overwrites(stage: Stage) {
     store.must_be(&id, &first, "after a create of its id").await;
 }
 
-pub(super) async fn save_replaces_everything(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn save_replaces_everything(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let first = draft("before")
         .with_owner(owner("before"))
         .with_credential(credential(b"before"));
@@ -64,8 +64,8 @@ pub(super) async fn save_replaces_everything(stage: Stage) {
         .await;
 }
 
-pub(super) async fn save_of_another_version_is_a_conflict(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn save_of_another_version_is_a_conflict(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let (first, second) = (draft("first"), draft("second"));
     let old = store.must_create(&id, &first).await;
     let read = store.must_find(&id).await.version;
@@ -80,8 +80,8 @@ pub(super) async fn save_of_another_version_is_a_conflict(stage: Stage) {
 }
 
 /// A load, the write that made it, and its stamp alone give versions that are equally good.
-pub(super) async fn a_version_is_the_same_wherever_it_comes_from(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_version_is_the_same_wherever_it_comes_from(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let mut last = draft("0");
     let mut version = store.must_create(&id, &last).await;
     for n in 1..=9 {

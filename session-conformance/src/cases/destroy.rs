@@ -2,13 +2,13 @@
 
 use session_core::{Anchor, Ended, Lifetime, Saved, SessionId, Version};
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::CheckedStore;
 use crate::samples::{draft, draft_living, hours, id, ms, owner, secs};
-use crate::subject::Subject;
 use crate::timing::{Span, check_age, timed, wait_until};
 
-pub(super) async fn destroy_ends_the_session(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn destroy_ends_the_session(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let first = draft("to be ended");
     store.must_create(&id, &first).await;
     store.must_end(&id).await;
@@ -31,8 +31,8 @@ fn check_told(ended: &Ended, whose: Option<&str>, began: Span, read: Span, what:
     check_age(age, began, read, what);
 }
 
-pub(super) async fn destroy_tells_owner_and_age(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn destroy_tells_owner_and_age(fixture: Fixture) {
+    let store = fixture.store();
     for (named, what) in [(false, "destroyed"), (true, "destroyed by its version")] {
         for whose in [None, Some("ann")] {
             let (id, first) = (id(), draft("first").with_owner(owner("of before")));
@@ -62,7 +62,7 @@ pub(super) async fn destroy_tells_owner_and_age(stage: Stage) {
 
 /// A session that was written three times, and its versions: those that were replaced as loads,
 /// writes and stamps give them, and the present one.
-async fn written_thrice(store: &Subject, id: &SessionId) -> (Vec<Version>, Version) {
+async fn written_thrice(store: &CheckedStore, id: &SessionId) -> (Vec<Version>, Version) {
     let mut last = draft("0");
     let mut version = store.must_create(id, &last).await;
     let mut replaced = Vec::new();
@@ -77,8 +77,8 @@ async fn written_thrice(store: &Subject, id: &SessionId) -> (Vec<Version>, Versi
     (replaced, version)
 }
 
-pub(super) async fn destroy_of_another_version_ends_nothing(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn destroy_of_another_version_ends_nothing(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let (replaced, _) = written_thrice(&store, &id).await;
     let never = draft("").stamp.into();
     for other in replaced.into_iter().chain([never]) {
@@ -89,8 +89,8 @@ pub(super) async fn destroy_of_another_version_ends_nothing(stage: Stage) {
     }
 }
 
-pub(super) async fn destroy_of_the_version_in_place_ends_it(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn destroy_of_the_version_in_place_ends_it(fixture: Fixture) {
+    let store = fixture.store();
     for from in ["the save", "a load", "its stamp"] {
         let id = id();
         let (_, saved) = written_thrice(&store, &id).await;
@@ -112,8 +112,8 @@ pub(super) async fn destroy_of_the_version_in_place_ends_it(stage: Stage) {
     }
 }
 
-pub(super) async fn destroy_of_an_expired_session_finds_none(stage: Stage) {
-    let (store, id, limit) = (stage.store(), id(), ms(5));
+pub(super) async fn destroy_of_an_expired_session_finds_none(fixture: Fixture) {
+    let (store, id, limit) = (fixture.store(), id(), ms(5));
     let brief = draft_living("over", Lifetime::fixed(limit));
     let (_, written) = timed(store.must_create(&id, &brief)).await;
     wait_until(written.dead_from(limit)).await;
@@ -123,8 +123,8 @@ pub(super) async fn destroy_of_an_expired_session_finds_none(stage: Stage) {
     assert_eq!(ended, None, "destroy after the deadline");
 }
 
-pub(super) async fn a_destroyed_id_stays_absent_for_every_version(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
+pub(super) async fn a_destroyed_id_stays_absent_for_every_version(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     for named in [false, true] {
         let id = id();
         let (mut versions, last) = written_thrice(&store, &id).await;

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use session_core::{Cursor, Draft, Error, Lifetime, SessionId, Ttl};
 
-use crate::Stage;
-use crate::changing::{Changing, crowd};
+use crate::Fixture;
+use crate::changing::{Changing, create_many};
+use crate::checked::{all_pages, ids_of};
 use crate::samples::{draft, draft_living, fixed, hours, id, ms, owner, secs};
-use crate::subject::{all_pages, ids_of};
 use crate::timing::{check_age, check_ttl, timed, wait_until};
 
-pub(super) async fn a_store_without_sessions_lists_none(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_store_without_sessions_lists_none(fixture: Fixture) {
+    let store = fixture.store();
     assert_eq!(store.must_count().await, 0, "the count of nothing");
     assert!(store.must_list(10).await.is_empty(), "a listing of nothing");
     let nobody = owner("nobody");
@@ -21,9 +21,9 @@ pub(super) async fn a_store_without_sessions_lists_none(stage: Stage) {
     assert_eq!(store.must_clear().await, 0, "cleared of nothing");
 }
 
-pub(super) async fn pages_of_every_size_list_everything(stage: Stage) {
-    let store = stage.store();
-    let ids = crowd(&store, 45, None).await;
+pub(super) async fn pages_of_every_size_list_everything(fixture: Fixture) {
+    let store = fixture.store();
+    let ids = create_many(&store, 45, None).await;
     assert_eq!(store.must_count().await, 45, "the count");
     for limit in [1, 7, 44, 45, 46, 1_000, usize::MAX] {
         let listed = store.must_list_ids(limit).await;
@@ -31,9 +31,9 @@ pub(super) async fn pages_of_every_size_list_everything(stage: Stage) {
     }
 }
 
-pub(super) async fn a_page_of_no_size_ends_too(stage: Stage) {
-    let store = stage.store();
-    let ids = crowd(&store, 5, None).await;
+pub(super) async fn a_listing_by_pages_of_0_ends(fixture: Fixture) {
+    let store = fixture.store();
+    let ids = create_many(&store, 5, None).await;
     let listed = store.must_list_ids(0).await;
     assert!(
         listed.is_empty() || listed == ids,
@@ -41,9 +41,9 @@ pub(super) async fn a_page_of_no_size_ends_too(stage: Stage) {
     );
 }
 
-pub(super) async fn another_instance_continues_a_listing(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
-    let ids = crowd(&store, 20, None).await;
+pub(super) async fn another_instance_continues_a_listing(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
+    let ids = create_many(&store, 20, None).await;
     let turn = AtomicUsize::new(0);
     let listed = all_pages(async |cursor| {
         let store = [&store, &other][turn.fetch_add(1, SeqCst) % 2];
@@ -54,9 +54,9 @@ pub(super) async fn another_instance_continues_a_listing(stage: Stage) {
     assert_eq!(ids_of(&listed), ids, "listed by two instances in turn");
 }
 
-pub(super) async fn a_foreign_cursor_is_refused(stage: Stage) {
-    let (store, ann) = (stage.store(), owner("ann"));
-    crowd(&store, 3, Some(&ann)).await;
+pub(super) async fn a_foreign_cursor_is_refused(fixture: Fixture) {
+    let (store, ann) = (fixture.store(), owner("ann"));
+    create_many(&store, 3, Some(&ann)).await;
     for text in [
         "",
         "x",
@@ -79,8 +79,8 @@ pub(super) async fn a_foreign_cursor_is_refused(stage: Stage) {
     }
 }
 
-pub(super) async fn a_listing_tells_all_about_a_session(stage: Stage) {
-    let (store, somebody) = (stage.store(), owner("somebody"));
+pub(super) async fn a_listing_tells_all_about_a_session(fixture: Fixture) {
+    let (store, somebody) = (fixture.store(), owner("somebody"));
     let ids: [SessionId; 2] = [id(), id()];
     let drafts = [
         Draft::new(vec![b'x'; 321], Lifetime::new(secs(600), secs(6_000)))
@@ -112,8 +112,8 @@ pub(super) async fn a_listing_tells_all_about_a_session(stage: Stage) {
     assert_eq!(second.ttl, Ttl::Never, "without limits");
 }
 
-pub(super) async fn a_listing_under_change_misses_nobody(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
+pub(super) async fn a_listing_during_changes_misses_no_session(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     let changing = Changing::begin(&store, None).await;
     let listed = all_pages(async |cursor| {
         if cursor.is_some() {
@@ -126,11 +126,11 @@ pub(super) async fn a_listing_under_change_misses_nobody(stage: Stage) {
     changing.check(&listed);
 }
 
-pub(super) async fn clear_ends_every_session(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
+pub(super) async fn clear_ends_every_session(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     let ann = owner("ann");
-    let mut ids = crowd(&store, 150, None).await;
-    ids.extend(crowd(&store, 150, Some(&ann)).await);
+    let mut ids = create_many(&store, 150, None).await;
+    ids.extend(create_many(&store, 150, Some(&ann)).await);
     assert_eq!(other.must_clear().await, 300, "cleared");
     assert_eq!(store.must_count().await, 0, "the count afterwards");
     assert!(store.must_own(&ann).await.is_empty(), "ann's afterwards");
@@ -142,8 +142,8 @@ pub(super) async fn clear_ends_every_session(stage: Stage) {
     assert_eq!(store.must_count().await, 20, "created after clear");
 }
 
-pub(super) async fn counts_follow_beginnings_and_ends(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn counts_follow_beginnings_and_ends(fixture: Fixture) {
+    let store = fixture.store();
     let (one, brief) = (id(), id());
     let limit = ms(40);
     store

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use session_core::{Draft, Error, Lifetime, Saved, Timeout, Ttl};
 
-use crate::Stage;
-use crate::crowd::together;
+use crate::Fixture;
+use crate::concurrent::together;
 use crate::samples::{credential, draft, draft_living, ended_ids, hours, id, ms, owner, secs};
 use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
@@ -16,8 +16,8 @@ fn brief(data: &str) -> Draft {
     draft_living(data, Lifetime::idle(ms(5)))
 }
 
-pub(super) async fn an_unused_session_ends_at_its_idle_limit(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn an_unused_session_ends_at_its_idle_limit(fixture: Fixture) {
+    let store = fixture.store();
     with_patience(async |unit| {
         let (id, limit) = (id(), 2 * unit);
         let draft = draft_living("idle", Lifetime::idle(limit));
@@ -31,8 +31,8 @@ pub(super) async fn an_unused_session_ends_at_its_idle_limit(stage: Stage) {
     .await;
 }
 
-pub(super) async fn a_session_ends_at_its_absolute_limit(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_session_ends_at_its_absolute_limit(fixture: Fixture) {
+    let store = fixture.store();
     with_patience(async |unit| {
         let (id, limit) = (id(), 2 * unit);
         let draft = draft_living("absolute", Lifetime::new(Timeout::Never, limit));
@@ -46,8 +46,8 @@ pub(super) async fn a_session_ends_at_its_absolute_limit(stage: Stage) {
     .await;
 }
 
-pub(super) async fn the_earlier_of_both_limits_ends_a_session(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn the_earlier_of_both_limits_ends_a_session(fixture: Fixture) {
+    let store = fixture.store();
     let (short, long) = (ms(80), secs(60));
     for (lifetime, which) in [
         (Lifetime::new(short, long), "idle before absolute"),
@@ -64,8 +64,8 @@ pub(super) async fn the_earlier_of_both_limits_ends_a_session(stage: Stage) {
     }
 }
 
-pub(super) async fn a_session_without_limits_has_no_deadline(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_session_without_limits_has_no_deadline(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let endless = Lifetime::new(Timeout::Never, Timeout::Never);
     let first = draft_living("endless", endless);
     store.must_create(&id, &first).await;
@@ -81,15 +81,15 @@ pub(super) async fn a_session_without_limits_has_no_deadline(stage: Stage) {
     );
 }
 
-pub(super) async fn a_lifetime_of_one_millisecond_ends(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_lifetime_of_one_millisecond_ends(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let draft = draft_living("a blink", Lifetime::fixed(ms(1)));
     let (_, written) = timed(store.must_create(&id, &draft)).await;
     invisible(&store, &id, written.dead_from(ms(1)), "1 ms").await;
 }
 
-pub(super) async fn a_lifetime_of_nothing_is_over_or_refused(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_lifetime_of_zero_is_over_or_refused(fixture: Fixture) {
+    let store = fixture.store();
     for limit in [Duration::ZERO, Duration::from_micros(999)] {
         let id = id();
         let draft = draft_living("never there", Lifetime::fixed(limit));
@@ -107,8 +107,8 @@ pub(super) async fn a_lifetime_of_nothing_is_over_or_refused(stage: Stage) {
     }
 }
 
-pub(super) async fn a_lifetime_of_400_days_is_kept_whole(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_lifetime_of_400_days_is_kept_whole(fixture: Fixture) {
+    let store = fixture.store();
     for lifetime in [
         Lifetime::fixed(Lifetime::MAX),
         Lifetime::idle(Lifetime::MAX),
@@ -123,8 +123,8 @@ pub(super) async fn a_lifetime_of_400_days_is_kept_whole(stage: Stage) {
     }
 }
 
-pub(super) async fn a_lifetime_beyond_all_measure_is_long_or_refused(stage: Stage) {
-    let (store, year) = (stage.store(), secs(365 * 86_400));
+pub(super) async fn an_enormous_lifetime_is_long_or_refused(fixture: Fixture) {
+    let (store, year) = (fixture.store(), secs(365 * 86_400));
     for limit in [
         Duration::MAX,
         Duration::from_millis(u64::MAX),
@@ -148,8 +148,8 @@ pub(super) async fn a_lifetime_beyond_all_measure_is_long_or_refused(stage: Stag
     }
 }
 
-pub(super) async fn a_lifetime_is_kept_to_the_millisecond(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_lifetime_is_kept_to_the_millisecond(fixture: Fixture) {
+    let store = fixture.store();
     for limit in [ms(59_999), ms(60_001), ms(86_400_001), ms(1_234_567_890)] {
         let id = id();
         let lifetime = Lifetime::new(limit, limit + ms(1));
@@ -161,8 +161,8 @@ pub(super) async fn a_lifetime_is_kept_to_the_millisecond(stage: Stage) {
     }
 }
 
-pub(super) async fn fractions_of_a_millisecond_are_cut_off(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn fractions_of_a_millisecond_are_cut_off(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let fraction = Duration::from_nanos(999_999);
     let lifetime = Lifetime::new(secs(60) + fraction, secs(90) + fraction);
     let first = draft_living("fraction", lifetime);
@@ -187,8 +187,8 @@ pub(super) async fn fractions_of_a_millisecond_are_cut_off(stage: Stage) {
     );
 }
 
-pub(super) async fn no_session_is_visible_a_millisecond_too_long(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn no_session_is_visible_a_millisecond_too_long(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     together(12, async |n| {
         let (id, store) = (id(), &stores[n % 2]);
         let limit = ms(60 + 7 * n as u64);
@@ -208,9 +208,9 @@ pub(super) async fn no_session_is_visible_a_millisecond_too_long(stage: Stage) {
     .await;
 }
 
-pub(super) async fn instances_agree_about_a_deadline(stage: Stage) {
-    let (writer, id) = (stage.store(), id());
-    let readers = [stage.instance().await, stage.instance().await];
+pub(super) async fn instances_agree_about_a_deadline(fixture: Fixture) {
+    let (writer, id) = (fixture.store(), id());
+    let readers = [fixture.instance().await, fixture.instance().await];
     let limit = secs(3600);
     let draft = draft_living("agreed", Lifetime::new(limit, 2 * limit));
     let (_, mut used) = timed(writer.must_create(&id, &draft)).await;
@@ -238,9 +238,9 @@ pub(super) async fn instances_agree_about_a_deadline(stage: Stage) {
     }
 }
 
-pub(super) async fn instances_agree_that_a_session_has_ended(stage: Stage) {
-    let (writer, id, limit) = (stage.store(), id(), ms(60));
-    let readers = [stage.instance().await, stage.instance().await];
+pub(super) async fn instances_agree_that_a_session_has_ended(fixture: Fixture) {
+    let (writer, id, limit) = (fixture.store(), id(), ms(60));
+    let readers = [fixture.instance().await, fixture.instance().await];
     let draft = draft_living("agreed", Lifetime::fixed(limit));
     let (_, written) = timed(writer.must_create(&id, &draft)).await;
     for reader in &readers {
@@ -254,8 +254,8 @@ pub(super) async fn instances_agree_that_a_session_has_ended(stage: Stage) {
     }
 }
 
-pub(super) async fn touch_of_an_expired_session_finds_none(stage: Stage) {
-    let (store, id, draft) = (stage.store(), id(), brief("over"));
+pub(super) async fn touch_of_an_expired_session_finds_none(fixture: Fixture) {
+    let (store, id, draft) = (fixture.store(), id(), brief("over"));
     let (_, written) = timed(store.must_create(&id, &draft)).await;
     wait_until(written.dead_from(ms(5))).await;
     assert_eq!(
@@ -266,8 +266,8 @@ pub(super) async fn touch_of_an_expired_session_finds_none(stage: Stage) {
     store.must_lack(&id, "a touch must not revive it").await;
 }
 
-pub(super) async fn save_of_an_expired_session_is_gone(stage: Stage) {
-    let (store, id, first) = (stage.store(), id(), brief("over"));
+pub(super) async fn save_of_an_expired_session_is_gone(fixture: Fixture) {
+    let (store, id, first) = (fixture.store(), id(), brief("over"));
     let (_, written) = timed(store.must_create(&id, &first)).await;
     wait_until(written.dead_from(ms(5))).await;
     let saved = store.must_save(&id, &draft("revived?"), first.stamp).await;
@@ -275,8 +275,8 @@ pub(super) async fn save_of_an_expired_session_is_gone(stage: Stage) {
     store.must_lack(&id, "a save must not revive it").await;
 }
 
-pub(super) async fn create_on_an_expired_id_works(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn create_on_an_expired_id_works(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let first = brief("over")
         .with_owner(owner("old"))
         .with_credential(credential(b"old"));
@@ -290,8 +290,8 @@ pub(super) async fn create_on_an_expired_id_works(stage: Stage) {
     assert!(store.must_find(&id).await.age < secs(60), "it begins anew");
 }
 
-pub(super) async fn an_expired_session_is_in_no_listing(stage: Stage) {
-    let (store, owner) = (stage.store(), owner("somebody"));
+pub(super) async fn an_expired_session_is_in_no_listing(fixture: Fixture) {
+    let (store, owner) = (fixture.store(), owner("somebody"));
     let (lives, over) = (id(), id());
     let brief = brief("over").with_owner(owner.clone());
     let (_, written) = timed(store.must_create(&over, &brief)).await;
@@ -317,8 +317,8 @@ pub(super) async fn an_expired_session_is_in_no_listing(stage: Stage) {
     );
 }
 
-pub(super) async fn save_changes_when_a_session_ends(stage: Stage) {
-    let (store, limit) = (stage.store(), ms(80));
+pub(super) async fn save_changes_when_a_session_ends(fixture: Fixture) {
+    let (store, limit) = (fixture.store(), ms(80));
     let endless = Lifetime::new(Timeout::Never, Timeout::Never);
     for (before, what) in [
         (hours(1), "a save to 80 ms from an hour"),

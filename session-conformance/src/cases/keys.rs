@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use session_core::{Draft, Error, Saved, SessionId};
 
-use crate::Stage;
-use crate::crowd::together;
+use crate::Fixture;
+use crate::checked::{CheckedStore, ids_of};
+use crate::concurrent::together;
 use crate::samples::{draft, ended_ids, id, id_of, owner};
-use crate::subject::{Subject, ids_of};
 
 /// Texts that are easily taken for each other or for something else than text: they differ by
 /// case, by space at an end, by accent, by Unicode normalization; they are patterns, quotes,
@@ -143,8 +143,8 @@ fn data_for(id: &SessionId) -> Draft {
     draft(&format!("the data of {}", id.as_str()))
 }
 
-pub(super) async fn odd_ids_are_kept_apart(stage: Stage) {
-    let (store, ids) = (stage.store(), odd_ids());
+pub(super) async fn odd_ids_are_kept_apart(fixture: Fixture) {
+    let (store, ids) = (fixture.store(), odd_ids());
     together(ids.len(), async |n| {
         store.must_create(&ids[n], &data_for(&ids[n])).await;
     })
@@ -168,8 +168,8 @@ pub(super) async fn odd_ids_are_kept_apart(stage: Stage) {
     }
 }
 
-pub(super) async fn odd_ids_work_in_every_operation(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn odd_ids_work_in_every_operation(fixture: Fixture) {
+    let store = fixture.store();
     let ids = odd_ids();
     together(ids.len(), async |n| {
         let id = &ids[n];
@@ -198,8 +198,8 @@ pub(super) async fn odd_ids_work_in_every_operation(stage: Stage) {
     .await;
 }
 
-pub(super) async fn odd_ids_are_listed_as_they_are(stage: Stage) {
-    let (store, ids) = (stage.store(), odd_ids());
+pub(super) async fn odd_ids_are_listed_as_they_are(fixture: Fixture) {
+    let (store, ids) = (fixture.store(), odd_ids());
     let somebody = owner("somebody");
     together(ids.len(), async |n| {
         let draft = data_for(&ids[n]).with_owner(somebody.clone());
@@ -235,8 +235,8 @@ fn check_ids(found: &BTreeSet<SessionId>, expected: &BTreeSet<SessionId>, what: 
     );
 }
 
-pub(super) async fn odd_owners_are_kept_apart(stage: Stage) {
-    let (store, names) = (stage.store(), odd_owners());
+pub(super) async fn odd_owners_are_kept_apart(fixture: Fixture) {
+    let (store, names) = (fixture.store(), odd_owners());
     let ids: Vec<SessionId> = names.iter().map(|_| id()).collect();
     together(names.len(), async |n| {
         let draft = draft("owned").with_owner(owner(&names[n]));
@@ -286,17 +286,17 @@ fn odd_namespaces(base: &str) -> Vec<String> {
 }
 
 /// The store on this namespace, unless it says that it can't have such a one.
-async fn open_odd(stage: &Stage, namespace: &str) -> Option<Subject> {
-    match stage.open(namespace).await {
+async fn open_odd(fixture: &Fixture, namespace: &str) -> Option<CheckedStore> {
+    match fixture.open(namespace).await {
         Ok(store) => Some(store),
         Err(Error::Misconfigured { .. }) => None,
         Err(error) => panic!("the namespace {namespace:?} must work or be refused, was {error:?}"),
     }
 }
 
-pub(super) async fn odd_namespaces_work_or_are_refused(stage: Stage) {
-    let names = odd_namespaces(stage.namespace());
-    let opened = together(names.len(), async |n| open_odd(&stage, &names[n]).await).await;
+pub(super) async fn odd_namespaces_work_or_are_refused(fixture: Fixture) {
+    let names = odd_namespaces(fixture.namespace());
+    let opened = together(names.len(), async |n| open_odd(&fixture, &names[n]).await).await;
     let stores: Vec<_> = names.iter().zip(opened).collect();
     let stores: Vec<_> = stores
         .into_iter()
@@ -322,16 +322,16 @@ pub(super) async fn odd_namespaces_work_or_are_refused(stage: Stage) {
         store.must_end(&id).await;
     })
     .await;
-    stage
+    fixture
         .store()
         .must_lack(&id, "it was never in this namespace")
         .await;
 }
 
-pub(super) async fn the_shortest_namespace_works_or_is_refused(stage: Stage) {
+pub(super) async fn the_shortest_namespace_works_or_is_refused(fixture: Fixture) {
     // It may be in use by another run on the same database, so the case leaves it as it was.
-    let letter = char::from(b'a' + stage.chance().below(26) as u8).to_string();
-    let Some(store) = open_odd(&stage, &letter).await else {
+    let letter = char::from(b'a' + fixture.random().below(26) as u8).to_string();
+    let Some(store) = open_odd(&fixture, &letter).await else {
         return;
     };
     let (id, draft) = (id(), draft("one byte"));
@@ -344,11 +344,11 @@ pub(super) async fn the_shortest_namespace_works_or_is_refused(stage: Stage) {
     store.must_end(&id).await;
 }
 
-pub(super) async fn clear_leaves_other_namespaces_alone(stage: Stage) {
-    let base = stage.namespace().to_owned();
+pub(super) async fn clear_leaves_other_namespaces_alone(fixture: Fixture) {
+    let base = fixture.namespace().to_owned();
     let mut names = vec![base.clone()];
     names.extend(odd_namespaces(&base));
-    let opened = together(names.len(), async |n| open_odd(&stage, &names[n]).await).await;
+    let opened = together(names.len(), async |n| open_odd(&fixture, &names[n]).await).await;
     let stores: Vec<_> = names
         .iter()
         .zip(opened)
@@ -393,13 +393,13 @@ pub(super) async fn clear_leaves_other_namespaces_alone(stage: Stage) {
     }
 }
 
-pub(super) async fn owners_of_other_namespaces_are_others(stage: Stage) {
-    let other = format!("{}b", stage.namespace());
-    let other = stage
+pub(super) async fn owners_of_other_namespaces_are_others(fixture: Fixture) {
+    let other = format!("{}b", fixture.namespace());
+    let other = fixture
         .open(&other)
         .await
         .expect("a plain namespace must open");
-    let (store, owner) = (stage.store(), owner("the same name"));
+    let (store, owner) = (fixture.store(), owner("the same name"));
     let (here, there) = (id(), id());
     store
         .must_create(&here, &draft("here").with_owner(owner.clone()))

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use session_core::{Error, Event, Observer, Owner, Session, SessionId, SessionToken, Sessions};
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::CheckedStore;
+use crate::concurrent::in_parallel;
 use crate::counting::Counting;
-use crate::crowd::in_parallel;
 use crate::samples::owner;
-use crate::subject::Subject;
 
-fn manager(store: &Subject) -> Sessions {
+fn manager(store: &CheckedStore) -> Sessions {
     // Many writers of one session at once are what these cases are about.
     let builder = Sessions::builder(store.shared()).attempts(200);
     builder.build().expect("good settings")
@@ -30,9 +30,9 @@ async fn opened(sessions: &Sessions, token: &SessionToken) -> Session {
     found.expect("the session is there")
 }
 
-pub(super) async fn requests_that_set_different_keys_lose_none(stage: Stage) {
+pub(super) async fn requests_that_set_different_keys_lose_none(fixture: Fixture) {
     const WRITERS: usize = 64;
-    let stores = [stage.store(), stage.instance().await];
+    let stores = [fixture.store(), fixture.instance().await];
     let token = started(&manager(&stores[0])).await;
     let managers = stores.map(|store| manager(&store));
     let (sessions, written) = (managers.clone(), token.clone());
@@ -52,8 +52,8 @@ pub(super) async fn requests_that_set_different_keys_lose_none(stage: Stage) {
     }
 }
 
-pub(super) async fn updates_add_up(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn updates_add_up(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     let managers = stores.map(|store| manager(&store));
     let token = started(&managers[0]).await;
     let (sessions, written) = (managers.clone(), token.clone());
@@ -73,8 +73,8 @@ pub(super) async fn updates_add_up(stage: Stage) {
     assert_eq!(n, Some(80), "16 requests of 5 additions");
 }
 
-pub(super) async fn a_request_makes_as_few_calls_as_it_needs(stage: Stage) {
-    let store = Counting::new(stage.store().shared());
+pub(super) async fn a_request_makes_as_few_calls_as_it_needs(fixture: Fixture) {
+    let store = Counting::new(fixture.store().shared());
     let sessions = Sessions::new(Arc::new(store.clone()));
     let visitor = sessions.open(None).await.expect("open failed");
     visitor.save().await.expect("save failed");
@@ -98,8 +98,11 @@ pub(super) async fn a_request_makes_as_few_calls_as_it_needs(stage: Stage) {
     assert_eq!(store.taken(), 1, "a sign-out");
 }
 
-pub(super) async fn a_slow_request_does_not_undo_a_logout(stage: Stage) {
-    let (here, there) = (manager(&stage.store()), manager(&stage.instance().await));
+pub(super) async fn a_slow_request_does_not_undo_a_logout(fixture: Fixture) {
+    let (here, there) = (
+        manager(&fixture.store()),
+        manager(&fixture.instance().await),
+    );
     let token = started(&here).await;
     let (slow, cycling) = (opened(&here, &token).await, opened(&here, &token).await);
     let leaving = opened(&there, &token).await;
@@ -119,8 +122,11 @@ pub(super) async fn a_slow_request_does_not_undo_a_logout(stage: Stage) {
     assert!(slow.token().is_none(), "a session that is gone has a token");
 }
 
-pub(super) async fn signing_in_changes_the_token_and_keeps_the_data(stage: Stage) {
-    let (here, there) = (manager(&stage.store()), manager(&stage.instance().await));
+pub(super) async fn signing_in_changes_the_token_and_keeps_the_data(fixture: Fixture) {
+    let (here, there) = (
+        manager(&fixture.store()),
+        manager(&fixture.instance().await),
+    );
     let old = started(&here).await;
     let session = opened(&here, &old).await;
     let id = session.id().expect("it is stored");
@@ -137,8 +143,8 @@ pub(super) async fn signing_in_changes_the_token_and_keeps_the_data(stage: Stage
     assert_eq!(found.id(), Some(id), "the id stays");
 }
 
-pub(super) async fn values_come_back_as_they_were_written(stage: Stage) {
-    let sessions = manager(&stage.store());
+pub(super) async fn values_come_back_as_they_were_written(fixture: Fixture) {
+    let sessions = manager(&fixture.store());
     let session = sessions.start();
     session.insert("u64", u64::MAX).expect("JSON");
     session.insert("i128", i128::MIN).expect("JSON");
@@ -167,12 +173,12 @@ impl Observer for Corrupt {
     }
 }
 
-pub(super) async fn a_corrupt_session_is_reported_and_taken_for_absent(stage: Stage) {
-    let (store, corrupt) = (stage.store(), Corrupt::default());
+pub(super) async fn a_corrupt_session_is_reported_and_taken_for_absent(fixture: Fixture) {
+    let (store, corrupt) = (fixture.store(), Corrupt::default());
     let sessions = Sessions::builder(store.shared()).observer(corrupt.clone());
     let sessions = sessions.build().expect("good settings");
     let token = started(&sessions).await;
-    stage.corrupt(&token.id()).await;
+    fixture.corrupt(&token.id()).await;
     let session = sessions.open(Some(&token)).await;
     let session = session.expect("a corrupt session is no error for its client");
     assert!(session.is_new() && session.is_empty(), "a fresh session");
@@ -199,8 +205,8 @@ impl Observer for Expired {
     }
 }
 
-pub(super) async fn an_expiry_is_told_to_observers(stage: Stage) {
-    let (store, expired) = (stage.store(), Expired::default());
+pub(super) async fn an_expiry_is_told_to_observers(fixture: Fixture) {
+    let (store, expired) = (fixture.store(), Expired::default());
     let sessions = Sessions::builder(store.shared()).observer(expired.clone());
     let sessions = sessions.build().expect("good settings");
     let session = sessions.start();
@@ -217,8 +223,8 @@ pub(super) async fn an_expiry_is_told_to_observers(stage: Stage) {
     assert_eq!(told, [(id, Some(owner("ann")))], "told of expiries");
 }
 
-pub(super) async fn a_token_that_was_never_issued_is_not_adopted(stage: Stage) {
-    let (store, sessions) = (stage.store(), manager(&stage.store()));
+pub(super) async fn a_token_that_was_never_issued_is_not_adopted(fixture: Fixture) {
+    let (store, sessions) = (fixture.store(), manager(&fixture.store()));
     let token = SessionToken::generate();
     let session = sessions.open(Some(&token)).await.expect("open failed");
     session.insert("n", 1).expect("JSON");

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use session_core::{Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionId, Timeout};
 
-use crate::Stage;
-use crate::crowd::{in_parallel, together};
+use crate::Fixture;
+use crate::concurrent::{in_parallel, together};
 use crate::samples::{credential, draft, hours, id, noise, owner, secs};
 
 /// More than any store sends at once.
 const MANY: usize = 300;
 
 /// So many sessions, of which number `n` has `n` as its data.
-async fn numbered(stage: &Stage) -> Arc<Vec<(SessionId, Draft)>> {
-    let store = stage.store();
+async fn numbered(fixture: &Fixture) -> Arc<Vec<(SessionId, Draft)>> {
+    let store = fixture.store();
     let session = |n: usize| {
         let whose = (!n.is_multiple_of(3)).then(|| owner(&format!("owner {n}")));
         draft(&n.to_string()).with_owner(whose)
@@ -26,8 +26,8 @@ async fn numbered(stage: &Stage) -> Arc<Vec<(SessionId, Draft)>> {
     Arc::new(sessions)
 }
 
-pub(super) async fn many_creates_at_once_have_each_their_outcome(stage: Stage) {
-    let (store, sessions) = (stage.store().shared(), numbered(&stage).await);
+pub(super) async fn many_creates_at_once_have_each_their_outcome(fixture: Fixture) {
+    let (store, sessions) = (fixture.store().shared(), numbered(&fixture).await);
     let fresh: Arc<Vec<_>> = Arc::new((0..MANY).map(|_| (id(), draft("new"))).collect());
     let outcomes = in_parallel(MANY, {
         let (store, sessions, fresh) = (store.clone(), sessions.clone(), fresh.clone());
@@ -54,7 +54,7 @@ pub(super) async fn many_creates_at_once_have_each_their_outcome(stage: Stage) {
             0 => (&fresh[n].0, "new".to_owned()),
             _ => (&sessions[n].0, n.to_string()),
         };
-        let found = stage.store().must_find(id).await;
+        let found = fixture.store().must_find(id).await;
         assert_eq!(found.data, data, "session {n} after many creates");
     }
 }
@@ -64,8 +64,8 @@ fn is_done(outcome: &Result<Saved>, draft: &Draft) -> bool {
     matches!(outcome, Ok(Saved::Done(version)) if version.stamp() == draft.stamp)
 }
 
-pub(super) async fn many_loads_at_once_have_each_their_outcome(stage: Stage) {
-    let (store, sessions) = (stage.store().shared(), numbered(&stage).await);
+pub(super) async fn many_loads_at_once_have_each_their_outcome(fixture: Fixture) {
+    let (store, sessions) = (fixture.store().shared(), numbered(&fixture).await);
     let loaded = in_parallel(2 * MANY, move |n| {
         let (store, sessions) = (store.clone(), sessions.clone());
         async move {
@@ -93,13 +93,13 @@ pub(super) async fn many_loads_at_once_have_each_their_outcome(stage: Stage) {
     }
 }
 
-pub(super) async fn many_saves_at_once_have_each_their_outcome(stage: Stage) {
-    let (subject, sessions) = (stage.store(), numbered(&stage).await);
+pub(super) async fn many_saves_at_once_have_each_their_outcome(fixture: Fixture) {
+    let (checked, sessions) = (fixture.store(), numbered(&fixture).await);
     for (id, _) in sessions.iter().skip(2).step_by(5) {
-        subject.must_end(id).await;
+        checked.must_end(id).await;
     }
     let saves: Arc<Vec<Draft>> = Arc::new((0..MANY).map(saved).collect());
-    let store = subject.shared();
+    let store = checked.shared();
     let outcomes = in_parallel(MANY, {
         let (sessions, saves) = (sessions.clone(), saves.clone());
         move |n| {
@@ -128,9 +128,9 @@ pub(super) async fn many_saves_at_once_have_each_their_outcome(stage: Stage) {
         assert!(as_meant, "save {n} of many at once was {outcome:?}");
         let ((id, created), what) = (&sessions[n], format!("session {n} after many saves"));
         match n % 5 {
-            1 => subject.must_be(id, created, &what).await,
-            2 => subject.must_lack(id, "it was destroyed").await,
-            _ => subject.must_be(id, &saves[n], &what).await,
+            1 => checked.must_be(id, created, &what).await,
+            2 => checked.must_lack(id, "it was destroyed").await,
+            _ => checked.must_be(id, &saves[n], &what).await,
         }
     }
 }
@@ -150,12 +150,12 @@ fn saved(n: usize) -> Draft {
         .with_credential(credential)
 }
 
-pub(super) async fn many_touches_at_once_have_each_their_outcome(stage: Stage) {
-    let (subject, sessions) = (stage.store(), numbered(&stage).await);
+pub(super) async fn many_touches_at_once_have_each_their_outcome(fixture: Fixture) {
+    let (checked, sessions) = (fixture.store(), numbered(&fixture).await);
     for (id, _) in sessions.iter().step_by(3) {
-        subject.must_end(id).await;
+        checked.must_end(id).await;
     }
-    let store = subject.shared();
+    let store = checked.shared();
     let idle = |n: usize| match n % 2 {
         0 => hours(3).idle,
         _ => hours(4).idle,
@@ -182,9 +182,9 @@ pub(super) async fn many_touches_at_once_have_each_their_outcome(stage: Stage) {
     }
 }
 
-pub(super) async fn many_destroys_at_once_have_each_their_outcome(stage: Stage) {
-    let (subject, sessions) = (stage.store(), numbered(&stage).await);
-    let store = subject.shared();
+pub(super) async fn many_destroys_at_once_have_each_their_outcome(fixture: Fixture) {
+    let (checked, sessions) = (fixture.store(), numbered(&fixture).await);
+    let store = checked.shared();
     // Each by two callers, of whom one names its version, and as many that are not there: never
     // begun, and another version.
     let destroyed = in_parallel(4 * MANY, {
@@ -216,14 +216,14 @@ pub(super) async fn many_destroys_at_once_have_each_their_outcome(stage: Stage) 
         for none in [&destroyed[n + 2 * MANY], &destroyed[n + 3 * MANY]] {
             assert_eq!(none, &None, "what is not there is not destroyed");
         }
-        subject.must_lack(id, "it was destroyed").await;
+        checked.must_lack(id, "it was destroyed").await;
     }
 }
 
-pub(super) async fn a_corrupt_session_among_many_costs_no_other(stage: Stage) {
-    let (store, sessions) = (stage.store().shared(), numbered(&stage).await);
+pub(super) async fn a_corrupt_session_among_many_costs_no_other(fixture: Fixture) {
+    let (store, sessions) = (fixture.store().shared(), numbered(&fixture).await);
     for n in [3, 150, 299] {
-        stage.corrupt(&sessions[n].0).await;
+        fixture.corrupt(&sessions[n].0).await;
     }
     let loaded = in_parallel(MANY, move |n| {
         let (store, sessions) = (store.clone(), sessions.clone());

@@ -63,9 +63,9 @@ expiry {
     the_earlier_of_both_limits_ends_a_session I1 []
     a_session_without_limits_has_no_deadline I1 []
     a_lifetime_of_one_millisecond_ends I1 []
-    a_lifetime_of_nothing_is_over_or_refused I1 []
+    a_lifetime_of_zero_is_over_or_refused I1 []
     a_lifetime_of_400_days_is_kept_whole I1 []
-    a_lifetime_beyond_all_measure_is_long_or_refused I8 []
+    an_enormous_lifetime_is_long_or_refused I8 []
     a_lifetime_is_kept_to_the_millisecond I1 []
     fractions_of_a_millisecond_are_cut_off I1 []
     no_session_is_visible_a_millisecond_too_long I1 []
@@ -94,7 +94,7 @@ touch {
     touch_again_and_again_never_passes_the_absolute_deadline I7 []
     touch_never_shortens I7 []
     touch_changes_nothing_else I7 []
-    touch_does_not_get_in_the_way_of_a_save I7 []
+    touch_causes_no_conflict_for_a_save I7 []
     save_after_touch_starts_from_its_own_idle_limit I7 []
     touch_without_limits_stays_without I7 []
 }
@@ -125,7 +125,7 @@ races {
     destroy_ends_a_session_that_keeps_changing I4 []
     save_at_the_deadline_is_done_or_gone I1 []
     touch_at_the_deadline_finds_it_or_not I1 []
-    everything_at_once_ends_well I3 []
+    all_operations_at_once_keep_every_invariant I3 []
 }
 sizes {
     data_of_0_bytes_is_kept I8 []
@@ -152,21 +152,21 @@ keys {
 directory {
     a_store_without_sessions_lists_none Contract [Directory]
     pages_of_every_size_list_everything Contract [Directory]
-    a_page_of_no_size_ends_too Contract [Directory]
+    a_listing_by_pages_of_0_ends Contract [Directory]
     another_instance_continues_a_listing Contract [Directory]
     a_foreign_cursor_is_refused Contract [Directory]
     a_listing_tells_all_about_a_session Contract [Directory]
-    a_listing_under_change_misses_nobody Contract [Directory]
+    a_listing_during_changes_misses_no_session Contract [Directory]
     clear_ends_every_session Contract [Directory]
     counts_follow_beginnings_and_ends I1 [Directory]
 }
 owners {
     an_owner_is_shown_their_own_sessions_only Contract [Directory]
     pages_of_every_size_list_an_owners_sessions Contract [Directory]
-    an_owners_listing_under_change_misses_nobody Contract [Directory]
+    an_owners_listing_during_changes_misses_no_session Contract [Directory]
     a_change_of_owner_moves_the_session Contract [Directory]
     a_session_that_comes_back_to_its_owner_is_theirs I4 [Directory]
-    an_owner_is_not_shown_what_has_ended Contract [Directory]
+    an_owners_listing_omits_ended_sessions Contract [Directory]
     logging_out_everywhere_ends_all Contract [Directory]
     logging_out_everywhere_else_keeps_one Contract [Directory]
     logging_out_in_steps_ends_each_once Contract [Directory]
@@ -196,22 +196,22 @@ many {
 corruption {
     a_corrupt_session_is_an_error_for_its_reader I8 [Corruption]
     a_corrupt_session_can_be_destroyed I8 [Corruption]
-    writes_to_a_corrupt_session_harm_nobody I8 [Corruption]
+    writes_to_a_corrupt_session_affect_no_other I8 [Corruption]
     a_corrupt_session_hides_no_others I8 [Directory Corruption]
     corrupt_sessions_do_not_stop_logging_out_in_steps I8 [Directory Corruption]
     corrupt_sessions_do_not_stop_a_limit_on_sessions I8 [Directory Corruption]
 }
 cancellation {
-    a_dropped_create_harms_nobody I9 []
-    a_dropped_load_harms_nobody I9 []
-    a_dropped_save_harms_nobody I9 []
-    a_dropped_touch_harms_nobody I9 []
-    a_dropped_destroy_harms_nobody I9 []
-    a_dropped_listing_harms_nobody I9 [Directory]
-    a_dropped_logout_everywhere_harms_nobody I9 [Directory]
-    a_dropped_clear_harms_nobody I9 [Directory]
-    a_dropped_reap_harms_nobody I9 [Directory]
-    many_dropped_requests_keep_nobody_waiting I9 []
+    a_dropped_create_leaves_the_store_usable I9 []
+    a_dropped_load_leaves_the_store_usable I9 []
+    a_dropped_save_leaves_the_store_usable I9 []
+    a_dropped_touch_leaves_the_store_usable I9 []
+    a_dropped_destroy_leaves_the_store_usable I9 []
+    a_dropped_listing_leaves_the_store_usable I9 [Directory]
+    a_dropped_logout_everywhere_leaves_the_store_usable I9 [Directory]
+    a_dropped_clear_leaves_the_store_usable I9 [Directory]
+    a_dropped_reap_leaves_the_store_usable I9 [Directory]
+    many_dropped_requests_keep_no_caller_waiting I9 []
 }
 secrets {
     debug_and_errors_show_no_secrets Contract []
@@ -261,7 +261,7 @@ macro_rules! table {
             name: stringify!($name),
             invariant: Invariant::$invariant,
             needs: &[$(Need::$need),*],
-            run: |stage| Box::pin($group::$name(stage)),
+            run: |fixture| Box::pin($group::$name(fixture)),
         },)*)*];
     };
 }

@@ -12,10 +12,10 @@ use session_core::{
 };
 use tokio::runtime::Handle;
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::{CheckedStore, ids_of};
 use crate::reference::ReferenceStore;
 use crate::samples::{credential, ended_ids, fixed, hours, id, ids, ms, noise};
-use crate::subject::{Subject, ids_of};
 
 /// How many sequences are tried.
 const SEQUENCES: u32 = 48;
@@ -92,8 +92,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Both stores, and what one sequence has done to them.
-struct Play {
-    store: Subject,
+struct Run {
+    store: CheckedStore,
     model: ReferenceStore,
     ids: [SessionId; 3],
     owners: [Owner; 2],
@@ -138,8 +138,8 @@ fn answer<T>(answer: Result<T>) -> T {
     answer.unwrap_or_else(|error| panic!("an error in the middle of a sequence: {error:?}"))
 }
 
-impl Play {
-    fn new(store: Subject) -> Self {
+impl Run {
+    fn new(store: CheckedStore) -> Self {
         let name = id();
         let owner = |n| crate::samples::owner(&format!("owner {n} of {}", name.as_str()));
         Self {
@@ -264,8 +264,8 @@ impl Play {
         Ok(())
     }
 
-    fn model(&self) -> Subject {
-        Subject::new(Arc::new(self.model.clone()))
+    fn model(&self) -> CheckedStore {
+        CheckedStore::new(Arc::new(self.model.clone()))
     }
 
     async fn owned(&self, owner: usize) -> Result<(), TestCaseError> {
@@ -307,7 +307,7 @@ impl Play {
 }
 
 /// Tries the sequences of `seed` until one shows a difference.
-fn try_all(seed: u64, store: &Subject, runtime: &Handle) -> Result<(), TestError<Vec<Step>>> {
+fn try_all(seed: u64, store: &CheckedStore, runtime: &Handle) -> Result<(), TestError<Vec<Step>>> {
     let mut runner = TestRunner::new(Config {
         cases: SEQUENCES,
         rng_seed: RngSeed::Fixed(seed),
@@ -317,17 +317,17 @@ fn try_all(seed: u64, store: &Subject, runtime: &Handle) -> Result<(), TestError
     });
     runner.run(&steps(), |steps| {
         runtime.block_on(async {
-            let mut play = Play::new(store.clone());
+            let mut run = Run::new(store.clone());
             for step in &steps {
-                play.step(step).await?;
+                run.step(step).await?;
             }
-            play.end().await
+            run.end().await
         })
     })
 }
 
-pub(super) async fn random_sequences_match_a_model(stage: Stage) {
-    let (seed, store, runtime) = (stage.seed(), stage.store(), Handle::current());
+pub(super) async fn random_sequences_match_a_model(fixture: Fixture) {
+    let (seed, store, runtime) = (fixture.seed(), fixture.store(), Handle::current());
     let tried = tokio::task::spawn_blocking(move || try_all(seed, &store, &runtime));
     match tried.await {
         Ok(Ok(())) => {}

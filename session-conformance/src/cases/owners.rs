@@ -6,48 +6,48 @@ use std::time::Duration;
 
 use session_core::{Owner, SessionId};
 
-use crate::Stage;
+use crate::Fixture;
 use crate::busy::Busy;
-use crate::chance::{Chance, rounds};
-use crate::changing::{Changing, crowd};
-use crate::crowd::together;
+use crate::changing::{Changing, create_many};
+use crate::checked::{CheckedStore, all_pages, ids_of};
+use crate::concurrent::together;
+use crate::random::{Random, rounds};
 use crate::samples::{draft, draft_living, ended_ids, fixed, id, ms, owner};
-use crate::subject::{Subject, all_pages, ids_of};
 use crate::timing::{check_age, timed, wait_until};
 
 /// The sessions of one owner that end in one call.
 const MANY: usize = 2_000;
 
 /// Creates a session of this owner and gives its id.
-async fn session_of(store: &Subject, owner: &Owner) -> SessionId {
+async fn session_of(store: &CheckedStore, owner: &Owner) -> SessionId {
     let (id, draft) = (id(), draft("somebody's").with_owner(owner.clone()));
     store.must_create(&id, &draft).await;
     id
 }
 
 /// Gives the session to `owner`.
-async fn give(store: &Subject, id: &SessionId, owner: Option<&Owner>) {
+async fn give(store: &CheckedStore, id: &SessionId, owner: Option<&Owner>) {
     let found = store.must_find(id).await;
     let given = draft("given").with_owner(owner.cloned());
     store.must_replace(id, &given, found.version).await;
 }
 
-pub(super) async fn an_owner_is_shown_their_own_sessions_only(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn an_owner_is_shown_their_own_sessions_only(fixture: Fixture) {
+    let store = fixture.store();
     let (ann, bob) = (owner("ann"), owner("bob"));
-    let of_ann = crowd(&store, 12, Some(&ann)).await;
-    let of_bob = crowd(&store, 3, Some(&bob)).await;
-    crowd(&store, 3, None).await;
+    let of_ann = create_many(&store, 12, Some(&ann)).await;
+    let of_bob = create_many(&store, 3, Some(&bob)).await;
+    create_many(&store, 3, None).await;
     assert_eq!(store.must_own_ids(&ann).await, of_ann, "ann's");
     assert_eq!(store.must_own_ids(&bob).await, of_bob, "bob's");
     assert!(store.must_own(&owner("an")).await.is_empty(), "an's");
 }
 
-pub(super) async fn pages_of_every_size_list_an_owners_sessions(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
+pub(super) async fn pages_of_every_size_list_an_owners_sessions(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     let ann = owner("ann");
-    let ids = crowd(&store, 45, Some(&ann)).await;
-    crowd(&store, 20, Some(&owner("bob"))).await;
+    let ids = create_many(&store, 45, Some(&ann)).await;
+    create_many(&store, 20, Some(&owner("bob"))).await;
     for limit in [1, 2, 7, 44, 45, 46, 1_000, usize::MAX] {
         let turn = AtomicUsize::new(0);
         let listed = all_pages(async |cursor| {
@@ -67,8 +67,8 @@ pub(super) async fn pages_of_every_size_list_an_owners_sessions(stage: Stage) {
     );
 }
 
-pub(super) async fn an_owners_listing_under_change_misses_nobody(stage: Stage) {
-    let (store, other, ann) = (stage.store(), stage.instance().await, owner("ann"));
+pub(super) async fn an_owners_listing_during_changes_misses_no_session(fixture: Fixture) {
+    let (store, other, ann) = (fixture.store(), fixture.instance().await, owner("ann"));
     let changing = Changing::begin(&store, Some(&ann)).await;
     let listed = all_pages(async |cursor| {
         if cursor.is_some() {
@@ -83,8 +83,8 @@ pub(super) async fn an_owners_listing_under_change_misses_nobody(stage: Stage) {
     assert_eq!(others, None, "listed as ann's");
 }
 
-pub(super) async fn a_change_of_owner_moves_the_session(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_change_of_owner_moves_the_session(fixture: Fixture) {
+    let store = fixture.store();
     let (ann, bob) = (owner("ann"), owner("bob"));
     let (id, unowned) = (id(), draft("nobody's yet"));
     store.must_create(&id, &unowned).await;
@@ -107,10 +107,10 @@ pub(super) async fn a_change_of_owner_moves_the_session(stage: Stage) {
 
 /// A change of owner must not remove the previous owner's index entry: a removal that arrives late
 /// would delete the entry of a session that has come back.
-pub(super) async fn a_session_that_comes_back_to_its_owner_is_theirs(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn a_session_that_comes_back_to_its_owner_is_theirs(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     let (ann, bob) = (owner("ann"), owner("bob"));
-    let ids: Vec<_> = crowd(&stores[0], 60, Some(&ann))
+    let ids: Vec<_> = create_many(&stores[0], 60, Some(&ann))
         .await
         .into_iter()
         .collect();
@@ -138,8 +138,8 @@ pub(super) async fn a_session_that_comes_back_to_its_owner_is_theirs(stage: Stag
     }
 }
 
-pub(super) async fn an_owner_is_not_shown_what_has_ended(stage: Stage) {
-    let (store, ann) = (stage.store(), owner("ann"));
+pub(super) async fn an_owners_listing_omits_ended_sessions(fixture: Fixture) {
+    let (store, ann) = (fixture.store(), owner("ann"));
     let kept = session_of(&store, &ann).await;
     let destroyed = session_of(&store, &ann).await;
     let by_version = id();
@@ -168,10 +168,10 @@ pub(super) async fn an_owner_is_not_shown_what_has_ended(stage: Stage) {
     }
 }
 
-pub(super) async fn logging_out_everywhere_ends_all(stage: Stage) {
-    let (store, other) = (stage.store(), stage.instance().await);
+pub(super) async fn logging_out_everywhere_ends_all(fixture: Fixture) {
+    let (store, other) = (fixture.store(), fixture.instance().await);
     let (ann, bob) = (owner("ann"), owner("bob"));
-    let (of_ann, began) = timed(crowd(&store, 30, Some(&ann))).await;
+    let (of_ann, began) = timed(create_many(&store, 30, Some(&ann))).await;
     let of_bob = session_of(&store, &bob).await;
     wait_until(began.ended + ms(20)).await;
     let (ended, read) = timed(other.must_destroy_owned_by(&ann, None)).await;
@@ -190,16 +190,16 @@ pub(super) async fn logging_out_everywhere_ends_all(stage: Stage) {
     assert_eq!(store.must_count().await, 1, "bob's alone is left");
 }
 
-pub(super) async fn logging_out_everywhere_else_keeps_one(stage: Stage) {
-    let (store, ann) = (stage.store(), owner("ann"));
-    let mut of_ann = crowd(&store, 10, Some(&ann)).await;
+pub(super) async fn logging_out_everywhere_else_keeps_one(fixture: Fixture) {
+    let (store, ann) = (fixture.store(), owner("ann"));
+    let mut of_ann = create_many(&store, 10, Some(&ann)).await;
     let here = of_ann.pop_first().expect("10");
     let ended = store.must_destroy_owned_by(&ann, Some(&here)).await;
     let all: Vec<_> = of_ann.into_iter().collect();
     assert_eq!(ended_ids(&ended), all, "ended elsewhere");
     store.must_find(&here).await;
     assert_eq!(store.must_own_ids(&ann).await, [here].into(), "left");
-    // An exception that is nobody's, or somebody else's, spares nobody.
+    // An exception without owner, or of another owner, spares no session.
     let (of_bob, more) = (session_of(&store, &owner("bob")).await, id());
     let ended = store.must_destroy_owned_by(&ann, Some(&of_bob)).await;
     assert_eq!(ended.len(), 1, "ended but bob's: {ended:?}");
@@ -209,12 +209,12 @@ pub(super) async fn logging_out_everywhere_else_keeps_one(stage: Stage) {
     store.must_find(&of_bob).await;
 }
 
-pub(super) async fn logging_out_in_steps_ends_each_once(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn logging_out_in_steps_ends_each_once(fixture: Fixture) {
+    let store = fixture.store();
     for limit in [0, 1, 2, 3, 7, 20, 1_000, usize::MAX] {
         let (ann, mut live) = (owner(&format!("ann, by {limit}")), BTreeSet::new());
         for spared in ["the first", "the last", "none"] {
-            live.extend(crowd(&store, 10, Some(&ann)).await);
+            live.extend(create_many(&store, 10, Some(&ann)).await);
             // Wherever in the store's order it stands.
             let except = match spared {
                 "the first" => live.first().cloned(),
@@ -238,15 +238,18 @@ pub(super) async fn logging_out_in_steps_ends_each_once(stage: Stage) {
 }
 
 /// Stale index entries must not make a call answer that no session is left.
-pub(super) async fn logging_out_in_steps_is_not_stopped_by_what_is_not_theirs(stage: Stage) {
-    let (store, ann, bob) = (stage.store(), owner("ann"), owner("bob"));
-    let gone = crowd(&store, 25, Some(&ann)).await;
+pub(super) async fn logging_out_in_steps_is_not_stopped_by_what_is_not_theirs(fixture: Fixture) {
+    let (store, ann, bob) = (fixture.store(), owner("ann"), owner("bob"));
+    let gone = create_many(&store, 25, Some(&ann)).await;
     let brief = draft_living("brief", fixed(ms(5))).with_owner(ann.clone());
     let (_, written) = timed(together(10, async |_| {
         store.must_create(&id(), &brief).await
     }))
     .await;
-    let given: Vec<_> = crowd(&store, 25, Some(&ann)).await.into_iter().collect();
+    let given: Vec<_> = create_many(&store, 25, Some(&ann))
+        .await
+        .into_iter()
+        .collect();
     for id in &gone {
         store.must_end(id).await;
     }
@@ -254,7 +257,7 @@ pub(super) async fn logging_out_in_steps_is_not_stopped_by_what_is_not_theirs(st
         give(&store, &given[n], Some(&bob)).await
     })
     .await;
-    let left = crowd(&store, 5, Some(&ann)).await;
+    let left = create_many(&store, 5, Some(&ann)).await;
     wait_until(written.dead_from(ms(5))).await;
     let ended = store.must_destroy_owned_by_steps(&ann, None, 2).await;
     let left: Vec<_> = left.into_iter().collect();
@@ -264,10 +267,10 @@ pub(super) async fn logging_out_in_steps_is_not_stopped_by_what_is_not_theirs(st
 }
 
 /// An error here is most likely the store's own time limit.
-pub(super) async fn logging_out_2000_sessions_is_done_in_time(stage: Stage) {
+pub(super) async fn logging_out_2000_sessions_is_done_in_time(fixture: Fixture) {
     const LIMIT: usize = 100;
-    let (store, ann) = (stage.store(), owner("ann"));
-    let mut of_ann = crowd(&store, MANY, Some(&ann)).await;
+    let (store, ann) = (fixture.store(), owner("ann"));
+    let mut of_ann = create_many(&store, MANY, Some(&ann)).await;
     let page = store.dir().owned_by(&ann, None, LIMIT).await;
     let page = page.expect("owned_by failed").sessions.len();
     assert!(page <= 10 * LIMIT, "about {LIMIT} on a page, were {page}");
@@ -291,23 +294,23 @@ pub(super) async fn logging_out_2000_sessions_is_done_in_time(stage: Stage) {
 }
 
 /// "Log out everywhere" also ends sessions that change all the time, such as a thief's.
-pub(super) async fn logging_out_everywhere_is_final(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn logging_out_everywhere_is_final(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     for round in 0..rounds(20) {
-        race_logout(&stores, stage.chance().part(round), round).await;
+        race_logout(&stores, fixture.random().part(round), round).await;
     }
 }
 
-async fn race_logout(stores: &[Subject; 2], mut chance: Chance, round: usize) {
+async fn race_logout(stores: &[CheckedStore; 2], mut random: Random, round: usize) {
     let ann = owner(&format!("ann {round}"));
-    let count = 1 + chance.below(6) as usize;
-    let ids: Vec<_> = crowd(&stores[0], count, Some(&ann))
+    let count = 1 + random.below(6) as usize;
+    let ids: Vec<_> = create_many(&stores[0], count, Some(&ann))
         .await
         .into_iter()
         .collect();
-    let busy = Busy::begin(stores, &ids, &chance);
-    tokio::time::sleep(Duration::from_micros(chance.below(3_000))).await;
-    let limit = 1 + chance.below(4) as usize;
+    let busy = Busy::begin(stores, &ids, &random);
+    tokio::time::sleep(Duration::from_micros(random.below(3_000))).await;
+    let limit = 1 + random.below(4) as usize;
     let ended = stores[1]
         .must_destroy_owned_by_steps(&ann, None, limit)
         .await;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use session_core::{Ended, Saved, SessionId, Version};
 
-use crate::Stage;
+use crate::Fixture;
 use crate::busy::Busy;
-use crate::chance::{Chance, rounds};
-use crate::crowd::in_parallel;
+use crate::checked::CheckedStore;
+use crate::concurrent::in_parallel;
+use crate::random::{Random, rounds};
 use crate::samples::{draft, draft_living, hours, id, ids, ms, secs};
-use crate::subject::Subject;
 
 /// How often destroy races save.
 const DESTROYS: usize = 1_000;
@@ -21,18 +21,21 @@ const LANES: usize = 25;
 
 /// Runs `race` so many times on two instances, some at a time.
 async fn repeat<R>(
-    stage: &Stage,
+    fixture: &Fixture,
     count: usize,
-    race: impl Fn([Subject; 2], Chance) -> R + Clone + Send + Sync + 'static,
+    race: impl Fn([CheckedStore; 2], Random) -> R + Clone + Send + Sync + 'static,
 ) where
     R: Future<Output = ()> + Send + 'static,
 {
-    let (stores, chance) = ([stage.store(), stage.instance().await], stage.chance());
+    let (stores, random) = (
+        [fixture.store(), fixture.instance().await],
+        fixture.random(),
+    );
     in_parallel(LANES, move |lane| {
-        let (stores, race, chance) = (stores.clone(), race.clone(), chance.part(lane));
+        let (stores, race, random) = (stores.clone(), race.clone(), random.part(lane));
         async move {
             for round in 0..count / LANES {
-                race(stores.clone(), chance.part(round)).await;
+                race(stores.clone(), random.part(round)).await;
             }
         }
     })
@@ -41,7 +44,7 @@ async fn repeat<R>(
 
 /// Awaits both at once, each in a task of its own and either one first.
 async fn both<A, B>(
-    mut chance: Chance,
+    mut random: Random,
     a: impl Future<Output = A> + Send + 'static,
     b: impl Future<Output = B> + Send + 'static,
 ) -> (A, B)
@@ -49,7 +52,7 @@ where
     A: Send + 'static,
     B: Send + 'static,
 {
-    let (a, b) = if chance.coin() {
+    let (a, b) = if random.coin() {
         let b = tokio::spawn(b);
         (tokio::spawn(a), b)
     } else {
@@ -63,11 +66,11 @@ fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-pub(super) async fn destroy_racing_save_is_final(stage: Stage) {
+pub(super) async fn destroy_racing_save_is_final(fixture: Fixture) {
     repeat(
-        &stage,
+        &fixture,
         DESTROYS,
-        async |[one, other]: [Subject; 2], chance| {
+        async |[one, other]: [CheckedStore; 2], random| {
             let (id, first, second) = (id(), draft("first"), draft("second"));
             one.must_create(&id, &first).await;
             let (store, saved, next) = (other.clone(), id.clone(), second.clone());
@@ -79,7 +82,7 @@ pub(super) async fn destroy_racing_save_is_final(stage: Stage) {
                 store.must_lack(&ended, "destroy has returned").await;
                 destroyed
             };
-            let (saved, destroyed) = both(chance, save, destroy).await;
+            let (saved, destroyed) = both(random, save, destroy).await;
             assert!(
                 destroyed.is_some(),
                 "destroy ends a live session, whoever saves it"
@@ -97,18 +100,18 @@ pub(super) async fn destroy_racing_save_is_final(stage: Stage) {
     .await;
 }
 
-pub(super) async fn destroy_racing_touch_is_final(stage: Stage) {
+pub(super) async fn destroy_racing_touch_is_final(fixture: Fixture) {
     repeat(
-        &stage,
+        &fixture,
         ROUNDS,
-        async |[one, other]: [Subject; 2], mut chance: Chance| {
+        async |[one, other]: [CheckedStore; 2], mut random: Random| {
             let id = id();
             let created = one.must_create(&id, &draft("in use")).await;
             let (store, touched) = (other.clone(), id.clone());
             let touch = async move { store.must_touch(&touched, hours(3).idle).await };
             // To touch is no write, so the version is still the same.
-            let destroy = destroying(&one, &id, by_chance(&mut chance, &created));
-            let (_, destroyed) = both(chance, touch, destroy).await;
+            let destroy = destroying(&one, &id, by_coin(&mut random, &created));
+            let (_, destroyed) = both(random, touch, destroy).await;
             assert!(
                 destroyed.is_some(),
                 "destroy ends a live session, whoever touches it"
@@ -126,13 +129,13 @@ pub(super) async fn destroy_racing_touch_is_final(stage: Stage) {
 }
 
 /// The version to name, or none.
-fn by_chance(chance: &mut Chance, version: &Version) -> Option<Version> {
-    chance.coin().then(|| version.clone())
+fn by_coin(random: &mut Random, version: &Version) -> Option<Version> {
+    random.coin().then(|| version.clone())
 }
 
 /// Destroys the session, only as this version of it if one is given.
 fn destroying(
-    store: &Subject,
+    store: &CheckedStore,
     id: &SessionId,
     expected: Option<Version>,
 ) -> impl Future<Output = Option<Ended>> + Send + 'static {
@@ -145,16 +148,16 @@ fn destroying(
     }
 }
 
-pub(super) async fn destroy_racing_destroy_ends_it_once(stage: Stage) {
+pub(super) async fn destroy_racing_destroy_ends_it_once(fixture: Fixture) {
     repeat(
-        &stage,
+        &fixture,
         ROUNDS,
-        async |[one, other]: [Subject; 2], mut chance: Chance| {
+        async |[one, other]: [CheckedStore; 2], mut random: Random| {
             let id = id();
             let created = one.must_create(&id, &draft("to be ended")).await;
-            let first = destroying(&one, &id, by_chance(&mut chance, &created));
-            let second = destroying(&other, &id, by_chance(&mut chance, &created));
-            let (first, second) = both(chance, first, second).await;
+            let first = destroying(&one, &id, by_coin(&mut random, &created));
+            let second = destroying(&other, &id, by_coin(&mut random, &created));
+            let (first, second) = both(random, first, second).await;
             assert!(
                 first.is_some() != second.is_some(),
                 "of two destroys one ends it, were {first:?} and {second:?}"
@@ -165,33 +168,37 @@ pub(super) async fn destroy_racing_destroy_ends_it_once(stage: Stage) {
     .await;
 }
 
-pub(super) async fn of_a_save_and_a_destroy_of_its_version_one_wins(stage: Stage) {
-    repeat(&stage, 200, async |[one, other]: [Subject; 2], chance| {
-        let (id, first, second) = (id(), draft("first"), draft("second"));
-        let created = one.must_create(&id, &first).await;
-        let (store, saved) = (other.clone(), id.clone());
-        let (next, version) = (second.clone(), created.clone());
-        let save = async move { store.must_save(&saved, &next, version).await };
-        let destroy = destroying(&one, &id, Some(created));
-        match both(chance, save, destroy).await {
-            (Saved::Done(_), None) => one.must_be(&id, &second, "saved first").await,
-            (Saved::Gone, Some(_)) => one.must_lack(&id, "it was destroyed first").await,
-            (saved, destroyed) => panic!(
-                "of a save and a destroy of one version one wins: the save was {saved:?}, the \
+pub(super) async fn of_a_save_and_a_destroy_of_its_version_one_wins(fixture: Fixture) {
+    repeat(
+        &fixture,
+        200,
+        async |[one, other]: [CheckedStore; 2], random| {
+            let (id, first, second) = (id(), draft("first"), draft("second"));
+            let created = one.must_create(&id, &first).await;
+            let (store, saved) = (other.clone(), id.clone());
+            let (next, version) = (second.clone(), created.clone());
+            let save = async move { store.must_save(&saved, &next, version).await };
+            let destroy = destroying(&one, &id, Some(created));
+            match both(random, save, destroy).await {
+                (Saved::Done(_), None) => one.must_be(&id, &second, "saved first").await,
+                (Saved::Gone, Some(_)) => one.must_lack(&id, "it was destroyed first").await,
+                (saved, destroyed) => panic!(
+                    "of a save and a destroy of one version one wins: the save was {saved:?}, the \
                  destroy {destroyed:?}"
-            ),
-        }
-    })
+                ),
+            }
+        },
+    )
     .await;
 }
 
-pub(super) async fn destroy_ends_a_session_that_keeps_changing(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn destroy_ends_a_session_that_keeps_changing(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     for round in 0..rounds(20) {
-        let (id, mut chance) = (id(), stage.chance().part(round));
+        let (id, mut random) = (id(), fixture.random().part(round));
         stores[0].must_create(&id, &draft("in use")).await;
-        let busy = Busy::begin(&stores, std::slice::from_ref(&id), &chance);
-        tokio::time::sleep(Duration::from_micros(chance.below(3_000))).await;
+        let busy = Busy::begin(&stores, std::slice::from_ref(&id), &random);
+        tokio::time::sleep(Duration::from_micros(random.below(3_000))).await;
         stores[1].must_end(&id).await;
         let why = "it was destroyed while it changed";
         stores[0].must_lack(&id, why).await;
@@ -200,8 +207,8 @@ pub(super) async fn destroy_ends_a_session_that_keeps_changing(stage: Stage) {
     }
 }
 
-pub(super) async fn save_at_the_deadline_is_done_or_gone(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn save_at_the_deadline_is_done_or_gone(fixture: Fixture) {
+    let store = fixture.store();
     in_parallel(60, move |n| {
         let store = store.clone();
         async move {
@@ -215,15 +222,15 @@ pub(super) async fn save_at_the_deadline_is_done_or_gone(stage: Stage) {
                     assert_eq!(found.data, "saved", "a save that was done in time");
                 }
                 Saved::Gone => store.must_lack(&id, "the save came too late").await,
-                saved => panic!("nobody else writes this session, its save was {saved:?}"),
+                saved => panic!("no other caller writes this session, its save was {saved:?}"),
             }
         }
     })
     .await;
 }
 
-pub(super) async fn touch_at_the_deadline_finds_it_or_not(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn touch_at_the_deadline_finds_it_or_not(fixture: Fixture) {
+    let store = fixture.store();
     in_parallel(60, move |n| {
         let store = store.clone();
         async move {
@@ -242,20 +249,20 @@ pub(super) async fn touch_at_the_deadline_finds_it_or_not(stage: Stage) {
     .await;
 }
 
-pub(super) async fn everything_at_once_ends_well(stage: Stage) {
+pub(super) async fn all_operations_at_once_keep_every_invariant(fixture: Fixture) {
     let stores = [
-        stage.store(),
-        stage.instance().await,
-        stage.instance().await,
+        fixture.store(),
+        fixture.instance().await,
+        fixture.instance().await,
     ];
     let (ids, until) = (ids::<8>(), Instant::now() + secs(1));
-    let (busy, shared, chance) = (stores.clone(), ids.clone(), stage.chance());
+    let (busy, shared, random) = (stores.clone(), ids.clone(), fixture.random());
     in_parallel(48, move |n| {
-        let (store, ids, mut chance) = (busy[n % 3].clone(), shared.clone(), chance.part(n));
+        let (store, ids, mut random) = (busy[n % 3].clone(), shared.clone(), random.part(n));
         async move {
             while Instant::now() < until {
-                let id = chance.one_of(&ids);
-                act(&store, id, chance.below(10)).await;
+                let id = random.one_of(&ids);
+                act(&store, id, random.below(10)).await;
             }
         }
     })
@@ -272,7 +279,7 @@ pub(super) async fn everything_at_once_ends_well(stage: Stage) {
 }
 
 /// Does what `number` says with `id`; whatever others do meanwhile, it is no error.
-async fn act(store: &Subject, id: &SessionId, number: u64) {
+async fn act(store: &CheckedStore, id: &SessionId, number: u64) {
     match number {
         0 | 1 => {
             let created = store.create(id, &draft("new")).await;

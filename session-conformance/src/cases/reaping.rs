@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use session_core::{Draft, Ended, Lifetime, SessionId};
 
-use crate::Stage;
-use crate::crowd::{in_parallel, together};
+use crate::Fixture;
+use crate::checked::CheckedStore;
+use crate::concurrent::{in_parallel, together};
 use crate::samples::{draft, draft_living, fixed, id, ids, ms, owner, secs};
-use crate::subject::Subject;
 use crate::timing::{check_age, timed, wait_until};
 
 /// Sessions that ten instances reap.
@@ -25,7 +25,7 @@ async fn let_expire() {
 }
 
 /// Reaps until nothing is due.
-async fn reap_all(store: &Subject) -> Vec<Ended> {
+async fn reap_all(store: &CheckedStore) -> Vec<Ended> {
     let mut all = Vec::new();
     loop {
         let reaped = store.must_reap(500).await;
@@ -41,10 +41,10 @@ fn ids_of(ended: &[Ended]) -> Vec<&SessionId> {
     ended.iter().map(|one| &one.id).collect()
 }
 
-pub(super) async fn ten_instances_reap_each_session_once(stage: Stage) {
-    let mut stores = vec![stage.store()];
+pub(super) async fn ten_instances_reap_each_session_once(fixture: Fixture) {
+    let mut stores = vec![fixture.store()];
     for _ in 1..10 {
-        stores.push(stage.instance().await);
+        stores.push(fixture.instance().await);
     }
     let store = &stores[0];
     let created = together(MANY, async |n| {
@@ -80,11 +80,11 @@ pub(super) async fn ten_instances_reap_each_session_once(stage: Stage) {
         assert_eq!(one.owner, Some(whose), "the owner told");
     }
     assert!(expected.is_empty(), "{} were not reported", expected.len());
-    stage.store().must_find(&live).await;
+    fixture.store().must_find(&live).await;
 }
 
-pub(super) async fn reap_tells_id_owner_and_age(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn reap_tells_id_owner_and_age(fixture: Fixture) {
+    let store = fixture.store();
     let (owned, unowned, ann) = (id(), id(), owner("ann"));
     let (_, written) = timed(async {
         store
@@ -106,8 +106,8 @@ pub(super) async fn reap_tells_id_owner_and_age(stage: Stage) {
     assert!(store.must_reap(10).await.is_empty(), "reaped again");
 }
 
-pub(super) async fn reap_leaves_live_sessions(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn reap_leaves_live_sessions(fixture: Fixture) {
+    let store = fixture.store();
     let lifetimes = [
         Lifetime::new(secs(60), secs(60)),
         Lifetime::idle(secs(60)),
@@ -132,8 +132,8 @@ pub(super) async fn reap_leaves_live_sessions(stage: Stage) {
     assert_eq!(store.must_count().await, 3, "left");
 }
 
-pub(super) async fn reap_takes_its_limit(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn reap_takes_its_limit(fixture: Fixture) {
+    let store = fixture.store();
     together(12, async |_| {
         store.must_create(&id(), &brief("one of 12")).await
     })
@@ -148,8 +148,8 @@ pub(super) async fn reap_takes_its_limit(stage: Stage) {
     assert!(store.must_reap(usize::MAX).await.is_empty(), "all are gone");
 }
 
-pub(super) async fn what_was_ended_is_not_reaped(stage: Stage) {
-    let (store, ann) = (stage.store(), owner("ann"));
+pub(super) async fn what_was_ended_is_not_reaped(fixture: Fixture) {
+    let (store, ann) = (fixture.store(), owner("ann"));
     let limit = ms(300);
     let ((ended, left), written) = timed(async {
         let ([destroyed, by_version, owned], left) = (ids(), id());
@@ -180,8 +180,8 @@ pub(super) async fn what_was_ended_is_not_reaped(stage: Stage) {
     }
 }
 
-pub(super) async fn a_touched_session_is_not_reaped(stage: Stage) {
-    let (store, reaper) = (stage.store(), stage.instance().await);
+pub(super) async fn a_touched_session_is_not_reaped(fixture: Fixture) {
+    let (store, reaper) = (fixture.store(), fixture.instance().await);
     let limit = ms(60);
     let ids = together(30, async |_| {
         let (id, draft) = (id(), draft_living("in use", Lifetime::idle(limit)));
@@ -221,8 +221,8 @@ pub(super) async fn a_touched_session_is_not_reaped(stage: Stage) {
     }
 }
 
-pub(super) async fn an_id_used_again_is_not_reaped(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn an_id_used_again_is_not_reaped(fixture: Fixture) {
+    let store = fixture.store();
     let again = id();
     store.must_create(&again, &brief("before")).await;
     let_expire().await;
@@ -234,13 +234,13 @@ pub(super) async fn an_id_used_again_is_not_reaped(stage: Stage) {
         .await;
 }
 
-pub(super) async fn reap_leaves_other_namespaces_alone(stage: Stage) {
-    let other = format!("{}b", stage.namespace());
-    let other = stage
+pub(super) async fn reap_leaves_other_namespaces_alone(fixture: Fixture) {
+    let other = format!("{}b", fixture.namespace());
+    let other = fixture
         .open(&other)
         .await
         .expect("a plain namespace must open");
-    let (store, here, there) = (stage.store(), id(), id());
+    let (store, here, there) = (fixture.store(), id(), id());
     store.must_create(&here, &brief("here")).await;
     other.must_create(&there, &brief("there")).await;
     let_expire().await;
@@ -248,8 +248,8 @@ pub(super) async fn reap_leaves_other_namespaces_alone(stage: Stage) {
     assert_eq!(ids_of(&reap_all(&other).await), [&there], "reaped there");
 }
 
-pub(super) async fn a_corrupt_session_does_not_stop_reaping(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn a_corrupt_session_does_not_stop_reaping(fixture: Fixture) {
+    let store = fixture.store();
     let ids = together(5, async |_| {
         let (id, draft) = (id(), draft_living("brief", fixed(ms(500))));
         store.must_create(&id, &draft).await;
@@ -257,7 +257,7 @@ pub(super) async fn a_corrupt_session_does_not_stop_reaping(stage: Stage) {
     })
     .await;
     let written = Instant::now();
-    stage.corrupt(&ids[2]).await;
+    fixture.corrupt(&ids[2]).await;
     wait_until(written + ms(500)).await;
     // Pages of one, so that it stands in the way if it can.
     let mut reaped = Vec::new();

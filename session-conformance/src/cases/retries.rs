@@ -2,8 +2,8 @@
 
 use session_core::{Anchor, Draft, Record, Saved};
 
-use crate::Stage;
-use crate::crowd::in_parallel;
+use crate::Fixture;
+use crate::concurrent::in_parallel;
 use crate::samples::{credential, draft, hours, id, ms, owner, secs};
 use crate::timing::{Span, check_age, check_ttl, timed, wait_until};
 
@@ -17,8 +17,8 @@ fn whole(data: &str) -> Draft {
         .with_credential(credential(data.as_bytes()))
 }
 
-pub(super) async fn a_repeated_create_succeeds(stage: Stage) {
-    let (store, again, id) = (stage.store(), stage.instance().await, id());
+pub(super) async fn a_repeated_create_succeeds(fixture: Fixture) {
+    let (store, again, id) = (fixture.store(), fixture.instance().await, id());
     let draft = whole("created once");
     store.must_create(&id, &draft).await;
     store.must_create(&id, &draft).await;
@@ -27,8 +27,8 @@ pub(super) async fn a_repeated_create_succeeds(stage: Stage) {
     store.must_be(&id, &draft, "created thrice").await;
 }
 
-pub(super) async fn a_repeated_create_does_not_undo_a_save(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_repeated_create_does_not_undo_a_save(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let (first, second) = (whole("created"), whole("saved"));
     store.must_create(&id, &first).await;
     store.must_replace(&id, &second, first.stamp).await;
@@ -48,8 +48,8 @@ fn check_overtaken(saved: &Saved, what: &str) {
     );
 }
 
-pub(super) async fn a_repeated_save_succeeds(stage: Stage) {
-    let (store, again, id) = (stage.store(), stage.instance().await, id());
+pub(super) async fn a_repeated_save_succeeds(fixture: Fixture) {
+    let (store, again, id) = (fixture.store(), fixture.instance().await, id());
     let (first, second) = (whole("created"), whole("saved once"));
     let created = store.must_create(&id, &first).await;
     store.must_replace(&id, &second, created.clone()).await;
@@ -59,8 +59,8 @@ pub(super) async fn a_repeated_save_succeeds(stage: Stage) {
     store.must_be(&id, &second, "saved thrice").await;
 }
 
-pub(super) async fn a_repeated_save_does_not_undo_another(stage: Stage) {
-    let (store, other, id) = (stage.store(), stage.instance().await, id());
+pub(super) async fn a_repeated_save_does_not_undo_another(fixture: Fixture) {
+    let (store, other, id) = (fixture.store(), fixture.instance().await, id());
     let first = whole("created");
     let created = store.must_create(&id, &first).await;
     let lost = whole("saved, and the answer lost");
@@ -81,8 +81,8 @@ pub(super) async fn a_repeated_save_does_not_undo_another(stage: Stage) {
     }
 }
 
-pub(super) async fn a_save_repeated_after_destroy_is_gone(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn a_save_repeated_after_destroy_is_gone(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let (first, second) = (draft("created"), draft("saved"));
     store.must_create(&id, &first).await;
     store.must_replace(&id, &second, first.stamp).await;
@@ -94,8 +94,8 @@ pub(super) async fn a_save_repeated_after_destroy_is_gone(stage: Stage) {
 
 /// Writes a session by create and save, has it touched, sends each write again, and hands over
 /// what is then there, with what is expected: only the touch is to be seen.
-async fn repeat_after_a_touch(stage: Stage, check: impl Fn(&Record, Touched)) {
-    let (store, id) = (stage.store(), id());
+async fn repeat_after_a_touch(fixture: Fixture, check: impl Fn(&Record, Touched)) {
+    let (store, id) = (fixture.store(), id());
     let anew = |data| draft(data).with_anchor(Anchor::Restart);
     let (first, second) = (anew("created"), anew("saved"));
     for (what, draft) in [("created", &first), ("saved", &second)] {
@@ -120,24 +120,24 @@ struct Touched {
     spans: [Span; 3],
 }
 
-pub(super) async fn a_repeated_write_does_not_undo_a_touch(stage: Stage) {
-    repeat_after_a_touch(stage, |found, Touched { what, spans }| {
+pub(super) async fn a_repeated_write_does_not_undo_a_touch(fixture: Fixture) {
+    repeat_after_a_touch(fixture, |found, Touched { what, spans }| {
         let [_, touched, read] = spans;
         check_ttl(found.ttl, secs(3 * 3600), touched, read, &what);
     })
     .await;
 }
 
-pub(super) async fn a_repeated_write_does_not_begin_anew(stage: Stage) {
-    repeat_after_a_touch(stage, |found, Touched { what, spans }| {
+pub(super) async fn a_repeated_write_does_not_begin_anew(fixture: Fixture) {
+    repeat_after_a_touch(fixture, |found, Touched { what, spans }| {
         let [written, _, read] = spans;
         check_age(found.age, written, read, &what);
     })
     .await;
 }
 
-pub(super) async fn a_write_sent_twice_at_once_succeeds_twice(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn a_write_sent_twice_at_once_succeeds_twice(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     for _ in 0..ROUNDS {
         let (id, first, second) = (id(), whole("created"), whole("saved"));
         let (senders, there, draft) = (stores.clone(), id.clone(), first.clone());

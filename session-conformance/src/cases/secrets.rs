@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use session_core::{Draft, SessionToken, Stamp, Version};
 
-use crate::Stage;
+use crate::Fixture;
 use crate::samples::{credential, draft, id_of};
 
 const DATA: &str = "data-that-nobody-may-see";
@@ -15,12 +15,12 @@ fn secret_draft() -> Draft {
     draft(DATA).with_credential(credential(CREDENTIAL.as_bytes()))
 }
 
-pub(super) async fn debug_and_errors_show_no_secrets(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn debug_and_errors_show_no_secrets(fixture: Fixture) {
+    let store = fixture.store();
     let token = SessionToken::generate();
     let (id, first) = (token.id(), secret_draft());
     let created = store.must_create(&id, &first).await;
-    let mut secrets = stage.secrets();
+    let mut secrets = fixture.secrets();
     secrets.extend([DATA, CREDENTIAL, token.expose()].map(str::to_owned));
     let check = |what: &str, shown: &dyn Debug| {
         let shown = format!("{shown:?} {shown:#?}");

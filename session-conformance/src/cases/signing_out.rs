@@ -7,13 +7,13 @@ use std::time::Duration;
 use session_core::{Session, SessionToken, Sessions};
 use tokio::task::JoinSet;
 
-use crate::Stage;
-use crate::chance::rounds;
-use crate::crowd::in_parallel;
-use crate::people::{
+use crate::Fixture;
+use crate::concurrent::in_parallel;
+use crate::random::rounds;
+use crate::samples::ms;
+use crate::users::{
     RENEWED_AFTER, guest, load_page, must_open_nothing, opened, signed_in, two_managers, user,
 };
-use crate::samples::ms;
 
 /// How often each race is run; `CONFORMANCE_ROUNDS` says otherwise.
 const ROUNDS: usize = 20;
@@ -23,16 +23,16 @@ const PAGES: usize = 3;
 /// Signs out while other requests of the same client are under way, and checks that no token that
 /// any of them was told opens the session.
 async fn sign_out_beside<R>(
-    stage: Stage,
+    fixture: Fixture,
     wait: Duration,
     request: impl Fn(Sessions, SessionToken) -> R + Clone + Send + Sync + 'static,
 ) where
     R: Future<Output = Option<SessionToken>> + Send + 'static,
 {
-    let managers = two_managers(&stage).await;
+    let managers = two_managers(&fixture).await;
     let running = (0..rounds(ROUNDS)).map(|round| {
         let (managers, request) = (managers.clone(), request.clone());
-        let user = user(&stage, round);
+        let user = user(&fixture, round);
         async move {
             let token = signed_in(&managers[0], &user).await;
             tokio::time::sleep(wait).await;
@@ -63,31 +63,35 @@ async fn sign_out_beside<R>(
     futures_util::future::join_all(running).await;
 }
 
-pub(super) async fn a_sign_out_holds_beside_renewals(stage: Stage) {
+pub(super) async fn a_sign_out_holds_beside_renewals(fixture: Fixture) {
     sign_out_beside(
-        stage,
+        fixture,
         RENEWED_AFTER + ms(5),
         async |sessions: Sessions, token| load_page(&sessions, &token).await,
     )
     .await;
 }
 
-pub(super) async fn a_sign_out_holds_beside_new_tokens(stage: Stage) {
-    sign_out_beside(stage, Duration::ZERO, async |sessions: Sessions, token| {
-        let session = opened(&sessions, &token).await;
-        let _ = session.cycle_id().await;
-        session.token()
-    })
+pub(super) async fn a_sign_out_holds_beside_new_tokens(fixture: Fixture) {
+    sign_out_beside(
+        fixture,
+        Duration::ZERO,
+        async |sessions: Sessions, token| {
+            let session = opened(&sessions, &token).await;
+            let _ = session.cycle_id().await;
+            session.token()
+        },
+    )
     .await;
 }
 
-pub(super) async fn a_sign_out_holds_beside_a_sign_in_of_the_same_session(stage: Stage) {
-    let managers = two_managers(&stage).await;
+pub(super) async fn a_sign_out_holds_beside_a_sign_in_of_the_same_session(fixture: Fixture) {
+    let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {
         let token = guest(&managers[0]).await;
         let out = opened(&managers[1], &token).await;
         let signing_in = opened(&managers[0], &token).await;
-        let (one, user) = (signing_in.clone(), user(&stage, round));
+        let (one, user) = (signing_in.clone(), user(&fixture, round));
         let (signed_in, signed_out) = tokio::join!(
             tokio::spawn(async move { one.sign_in(user).await }),
             tokio::spawn(async move { out.destroy().await }),
@@ -131,17 +135,19 @@ impl Thief {
     }
 }
 
-pub(super) async fn logging_out_everywhere_beats_a_thief_who_keeps_asking_for_tokens(stage: Stage) {
-    let (managers, mut chance) = (two_managers(&stage).await, stage.chance());
+pub(super) async fn logging_out_everywhere_beats_a_thief_who_keeps_asking_for_tokens(
+    fixture: Fixture,
+) {
+    let (managers, mut random) = (two_managers(&fixture).await, fixture.random());
     for round in 0..rounds(ROUNDS) {
-        let user = user(&stage, round);
+        let user = user(&fixture, round);
         let mut stolen = Vec::new();
         for n in 0..3 {
             let token = signed_in(&managers[0], &user).await;
             stolen.push(opened(&managers[n % 2], &token).await);
         }
         let thief = Thief::begin(stolen.clone());
-        tokio::time::sleep(Duration::from_micros(chance.below(4_000))).await;
+        tokio::time::sleep(Duration::from_micros(random.below(4_000))).await;
         let ended = managers[1].destroy_owned_by(&user, None).await;
         assert_eq!(ended.expect("destroy_owned_by failed"), 3, "round {round}");
         let left = managers[0].owned_by(&user).await.expect("owned_by failed");
@@ -152,10 +158,10 @@ pub(super) async fn logging_out_everywhere_beats_a_thief_who_keeps_asking_for_to
     }
 }
 
-pub(super) async fn a_limit_on_sessions_is_not_evaded_by_asking_for_tokens(stage: Stage) {
-    let managers = two_managers(&stage).await;
+pub(super) async fn a_limit_on_sessions_is_not_evaded_by_asking_for_tokens(fixture: Fixture) {
+    let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {
-        let user = user(&stage, round);
+        let user = user(&fixture, round);
         let old = opened(&managers[0], &signed_in(&managers[0], &user).await).await;
         tokio::time::sleep(ms(3)).await;
         let new = signed_in(&managers[1], &user).await;
@@ -172,10 +178,10 @@ pub(super) async fn a_limit_on_sessions_is_not_evaded_by_asking_for_tokens(stage
 }
 
 pub(super) async fn an_id_that_was_listed_ends_its_session_after_any_number_of_tokens(
-    stage: Stage,
+    fixture: Fixture,
 ) {
-    let managers = two_managers(&stage).await;
-    let user = user(&stage, 0);
+    let managers = two_managers(&fixture).await;
+    let user = user(&fixture, 0);
     for tokens in [0, 1, 7] {
         let token = signed_in(&managers[0], &user).await;
         let listed = managers[1].owned_by(&user).await.expect("owned_by failed");

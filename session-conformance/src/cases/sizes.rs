@@ -2,17 +2,17 @@
 
 use session_core::{Bytes, Draft, Error};
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::CheckedStore;
 use crate::samples::{draft, hours, id, ids, noise};
-use crate::subject::Subject;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// Creates a session of this data, saves it, and compares what comes back each time.
 /// A store that declares less than its size must refuse it.
-async fn round_trip(stage: &Stage, data: Bytes) {
-    let store = stage.store();
+async fn round_trip(fixture: &Fixture, data: Bytes) {
+    let store = fixture.store();
     let size = data.len();
     if store
         .capabilities()
@@ -32,7 +32,7 @@ async fn round_trip(stage: &Stage, data: Bytes) {
 }
 
 /// Checks that no write takes this data, and that each leaves everything as it was.
-async fn refuse(store: &Subject, data: Bytes) {
+async fn refuse(store: &CheckedStore, data: Bytes) {
     let [id, new] = ids();
     let first = draft("small");
     store.must_create(&id, &first).await;
@@ -51,34 +51,34 @@ fn too_large<T: std::fmt::Debug>(answer: Result<T, Error>, operation: &str) {
     );
 }
 
-pub(super) async fn data_of_0_bytes_is_kept(stage: Stage) {
-    round_trip(&stage, Bytes::new()).await;
+pub(super) async fn data_of_0_bytes_is_kept(fixture: Fixture) {
+    round_trip(&fixture, Bytes::new()).await;
 }
 
-pub(super) async fn data_of_1_byte_is_kept(stage: Stage) {
+pub(super) async fn data_of_1_byte_is_kept(fixture: Fixture) {
     for byte in [0, b'"', 0x7f, 0x80, 0xff] {
-        round_trip(&stage, Bytes::from(vec![byte])).await;
+        round_trip(&fixture, Bytes::from(vec![byte])).await;
     }
 }
 
-pub(super) async fn data_of_64_kib_less_1_is_kept(stage: Stage) {
-    round_trip(&stage, noise(64 * KIB - 1)).await;
+pub(super) async fn data_of_64_kib_less_1_is_kept(fixture: Fixture) {
+    round_trip(&fixture, noise(64 * KIB - 1)).await;
 }
 
-pub(super) async fn data_of_64_kib_is_kept(stage: Stage) {
-    round_trip(&stage, noise(64 * KIB)).await;
+pub(super) async fn data_of_64_kib_is_kept(fixture: Fixture) {
+    round_trip(&fixture, noise(64 * KIB)).await;
 }
 
-pub(super) async fn data_of_64_kib_and_1_is_kept(stage: Stage) {
-    round_trip(&stage, noise(64 * KIB + 1)).await;
+pub(super) async fn data_of_64_kib_and_1_is_kept(fixture: Fixture) {
+    round_trip(&fixture, noise(64 * KIB + 1)).await;
 }
 
-pub(super) async fn data_of_1_mib_is_kept(stage: Stage) {
-    round_trip(&stage, noise(MIB)).await;
+pub(super) async fn data_of_1_mib_is_kept(fixture: Fixture) {
+    round_trip(&fixture, noise(MIB)).await;
 }
 
-pub(super) async fn data_of_the_declared_limit_is_kept(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn data_of_the_declared_limit_is_kept(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let limit = store.capabilities().max_data.expect("needed by this case");
     let draft = Draft::new(noise(limit), hours(1));
     store.must_create(&id, &draft).await;
@@ -86,16 +86,16 @@ pub(super) async fn data_of_the_declared_limit_is_kept(stage: Stage) {
     store.must_end(&id).await;
 }
 
-pub(super) async fn data_over_the_declared_limit_is_refused(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn data_over_the_declared_limit_is_refused(fixture: Fixture) {
+    let store = fixture.store();
     let limit = store.capabilities().max_data.expect("needed by this case");
     refuse(&store, noise(limit + 1)).await;
 }
 
-pub(super) async fn data_of_every_byte_is_kept(stage: Stage) {
+pub(super) async fn data_of_every_byte_is_kept(fixture: Fixture) {
     let every: Vec<u8> = (0..=u8::MAX).collect();
     let back: Vec<u8> = (0..=u8::MAX).rev().collect();
-    round_trip(&stage, Bytes::from([every, back].concat())).await;
+    round_trip(&fixture, Bytes::from([every, back].concat())).await;
     for text in [
         "\0",
         "\0\0\0\0",
@@ -105,7 +105,7 @@ pub(super) async fn data_of_every_byte_is_kept(stage: Stage) {
         "'; DROP TABLE x; --",
         "\u{feff}",
     ] {
-        round_trip(&stage, Bytes::copy_from_slice(text.as_bytes())).await;
+        round_trip(&fixture, Bytes::copy_from_slice(text.as_bytes())).await;
     }
     for not_text in [
         &b"\xc3\x28"[..],
@@ -113,12 +113,12 @@ pub(super) async fn data_of_every_byte_is_kept(stage: Stage) {
         b"\xed\xa0\x80",
         b"\x1f\x8b\x08\x00",
     ] {
-        round_trip(&stage, Bytes::copy_from_slice(not_text)).await;
+        round_trip(&fixture, Bytes::copy_from_slice(not_text)).await;
     }
 }
 
-pub(super) async fn data_may_grow_and_shrink(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn data_may_grow_and_shrink(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let mut last = draft("");
     store.must_create(&id, &last).await;
     for size in [10, 70 * KIB, 3, 200 * KIB, 0, 17 * KIB] {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use session_core::{EndReason, Error, Event, Lifetime, Observer, SessionToken, Sessions};
 
-use crate::Stage;
-use crate::chance::rounds;
-use crate::people::{
+use crate::Fixture;
+use crate::random::rounds;
+use crate::samples::{ms, owner};
+use crate::users::{
     GRACE, RENEWED_AFTER, guest, load_page, must_open_nothing, opened, renewing, signed_in,
     two_managers, user,
 };
-use crate::samples::{ms, owner};
 
 /// How often each race is run; `CONFORMANCE_ROUNDS` says otherwise.
 const ROUNDS: usize = 20;
@@ -43,10 +43,10 @@ impl Observer for Heard {
     }
 }
 
-pub(super) async fn two_sign_ins_with_one_session_are_both_signed_in(stage: Stage) {
-    let managers = two_managers(&stage).await;
+pub(super) async fn two_sign_ins_with_one_session_are_both_signed_in(fixture: Fixture) {
+    let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {
-        let (token, user) = (guest(&managers[0]).await, user(&stage, round));
+        let (token, user) = (guest(&managers[0]).await, user(&fixture, round));
         let one = opened(&managers[0], &token).await;
         let two = opened(&managers[1], &token).await;
         let (first, second) = (one.clone(), two.clone());
@@ -67,14 +67,14 @@ pub(super) async fn two_sign_ins_with_one_session_are_both_signed_in(stage: Stag
     }
 }
 
-pub(super) async fn a_guests_save_beside_a_sign_in_is_kept_or_gone(stage: Stage) {
-    let managers = two_managers(&stage).await;
+pub(super) async fn a_guests_save_beside_a_sign_in_is_kept_or_gone(fixture: Fixture) {
+    let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {
         let token = guest(&managers[0]).await;
         let signing_in = opened(&managers[0], &token).await;
         let other = opened(&managers[1], &token).await;
         signing_in.insert("secret", "of the user").expect("JSON");
-        let (one, two, user) = (signing_in.clone(), other.clone(), user(&stage, round));
+        let (one, two, user) = (signing_in.clone(), other.clone(), user(&fixture, round));
         let (signed_in, saved) = tokio::join!(
             tokio::spawn(async move { one.sign_in(user).await }),
             tokio::spawn(async move {
@@ -106,9 +106,9 @@ pub(super) async fn a_guests_save_beside_a_sign_in_is_kept_or_gone(stage: Stage)
     }
 }
 
-pub(super) async fn a_sign_in_on_a_session_that_expires_works(stage: Stage) {
-    let sessions = renewing(&stage.store());
-    let user = user(&stage, 0);
+pub(super) async fn a_sign_in_on_a_session_that_expires_works(fixture: Fixture) {
+    let sessions = renewing(&fixture.store());
+    let user = user(&fixture, 0);
     for wait in [0_u64, 9, 10, 11, 14] {
         let session = sessions.start();
         session.insert("cart", 1).expect("JSON");
@@ -128,8 +128,8 @@ pub(super) async fn a_sign_in_on_a_session_that_expires_works(stage: Stage) {
     }
 }
 
-pub(super) async fn a_renewal_is_on_time_after_a_sign_in(stage: Stage) {
-    let sessions = renewing(&stage.store());
+pub(super) async fn a_renewal_is_on_time_after_a_sign_in(fixture: Fixture) {
+    let sessions = renewing(&fixture.store());
     let session = opened(&sessions, &guest(&sessions).await).await;
     tokio::time::sleep(3 * RENEWED_AFTER).await;
     session
@@ -146,14 +146,14 @@ pub(super) async fn a_renewal_is_on_time_after_a_sign_in(stage: Stage) {
     assert_ne!(load_page(&sessions, &token).await, Some(token), "it is due");
 }
 
-pub(super) async fn many_requests_at_a_renewal_get_one_token_and_lose_nothing(stage: Stage) {
-    let managers = two_managers(&stage).await;
-    let user = user(&stage, 0);
+pub(super) async fn many_requests_at_a_renewal_get_one_token_and_lose_nothing(fixture: Fixture) {
+    let managers = two_managers(&fixture).await;
+    let user = user(&fixture, 0);
     for round in 0..rounds(ROUNDS).div_ceil(4) {
         let token = signed_in(&managers[0], &user).await;
         tokio::time::sleep(RENEWED_AFTER + ms(5)).await;
         let (all, sent) = (managers.clone(), token.clone());
-        let told = crate::crowd::in_parallel(12, move |n| {
+        let told = crate::concurrent::in_parallel(12, move |n| {
             let (sessions, token) = (all[n % 2].clone(), sent.clone());
             async move {
                 let session = opened(&sessions, &token).await;
@@ -182,9 +182,9 @@ pub(super) async fn many_requests_at_a_renewal_get_one_token_and_lose_nothing(st
     }
 }
 
-pub(super) async fn a_renewed_token_is_fetched_again_until_it_is_used(stage: Stage) {
-    let [one, two] = two_managers(&stage).await;
-    let old = signed_in(&one, &user(&stage, 0)).await;
+pub(super) async fn a_renewed_token_is_fetched_again_until_it_is_used(fixture: Fixture) {
+    let [one, two] = two_managers(&fixture).await;
+    let old = signed_in(&one, &user(&fixture, 0)).await;
     tokio::time::sleep(RENEWED_AFTER + ms(20)).await;
     let new = load_page(&one, &old).await.expect("its answer is lost");
     assert_ne!(new, old, "it was due");
@@ -195,34 +195,30 @@ pub(super) async fn a_renewed_token_is_fetched_again_until_it_is_used(stage: Sta
     assert!(one.find(&old).await.expect("find failed").is_some());
 }
 
-pub(super) async fn an_old_token_that_is_used_again_ends_the_session_and_is_told(stage: Stage) {
+pub(super) async fn an_old_token_that_is_used_again_ends_the_session_and_is_told(fixture: Fixture) {
     let heard = Arc::new(Heard::default());
-    let store = stage.store();
+    let store = fixture.store();
     let sessions = Sessions::builder(store.shared())
         .renew_after(RENEWED_AFTER)
         .grace(GRACE)
         .shared_observer(heard.clone())
         .build()
         .expect("good settings");
-    let old = signed_in(&sessions, &user(&stage, 0)).await;
+    let old = signed_in(&sessions, &user(&fixture, 0)).await;
     tokio::time::sleep(RENEWED_AFTER + ms(20)).await;
     let new = load_page(&sessions, &old).await.expect("told");
     load_page(&sessions, &new).await;
     tokio::time::sleep(GRACE + ms(20)).await;
-    assert!(
-        heard.all().is_empty(),
-        "so far nobody is a thief: {:?}",
-        heard.all()
-    );
+    assert!(heard.all().is_empty(), "no reuse yet: {:?}", heard.all());
     let replayed = opened(&sessions, &old).await;
     assert!(replayed.is_empty() && replayed.token().is_none());
     assert_eq!(heard.all(), ["reused", "ended by reuse"]);
     must_open_nothing(&sessions, &[old, new], "both parties are out").await;
 }
 
-pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(stage: Stage) {
+pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(fixture: Fixture) {
     let heard = Arc::new(Heard::default());
-    let sessions = Sessions::builder(stage.store().shared())
+    let sessions = Sessions::builder(fixture.store().shared())
         .renew_after(RENEWED_AFTER)
         .grace(GRACE)
         .shared_observer(heard.clone())
@@ -231,7 +227,7 @@ pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(stag
     let planted = guest(&sessions).await;
     let session = opened(&sessions, &planted).await;
     session
-        .sign_in(&user(&stage, 0))
+        .sign_in(&user(&fixture, 0))
         .await
         .expect("sign-in failed");
     let other = guest(&sessions).await;
@@ -246,14 +242,14 @@ pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(stag
     assert!(heard.all().is_empty(), "{:?}", heard.all());
 }
 
-pub(super) async fn a_handle_knows_when_its_session_ends_or_is_signed_in(stage: Stage) {
-    let [one, two] = two_managers(&stage).await;
+pub(super) async fn a_handle_knows_when_its_session_ends_or_is_signed_in(fixture: Fixture) {
+    let [one, two] = two_managers(&fixture).await;
     let token = guest(&one).await;
     let socket = opened(&one, &token).await;
     assert!(socket.is_live().await.expect("is_live failed"));
     let session = opened(&two, &token).await;
     session
-        .sign_in(&user(&stage, 0))
+        .sign_in(&user(&fixture, 0))
         .await
         .expect("sign-in failed");
     assert!(
@@ -266,8 +262,8 @@ pub(super) async fn a_handle_knows_when_its_session_ends_or_is_signed_in(stage: 
     assert!(!socket.is_live().await.expect("is_live failed"));
 }
 
-pub(super) async fn an_id_opens_nothing(stage: Stage) {
-    let sessions = Sessions::new(stage.store().shared());
+pub(super) async fn an_id_opens_nothing(fixture: Fixture) {
+    let sessions = Sessions::new(fixture.store().shared());
     let token = guest(&sessions).await;
     let session = opened(&sessions, &token).await;
     let id = session.id().expect("stored");

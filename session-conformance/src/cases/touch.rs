@@ -2,12 +2,12 @@
 
 use session_core::{Lifetime, Timeout, Ttl};
 
-use crate::Stage;
+use crate::Fixture;
 use crate::samples::{draft, draft_living, hours, id, ms, owner, secs};
 use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_patience};
 
-pub(super) async fn touch_extends_the_idle_limit(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn touch_extends_the_idle_limit(fixture: Fixture) {
+    let store = fixture.store();
     with_patience(async |unit| {
         let (id, limit) = (id(), 2 * unit);
         let draft = draft_living("in use", Lifetime::idle(limit));
@@ -27,8 +27,8 @@ pub(super) async fn touch_extends_the_idle_limit(stage: Stage) {
     .await;
 }
 
-pub(super) async fn touch_tells_what_is_left(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn touch_tells_what_is_left(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let draft = draft_living("in use", Lifetime::new(secs(60), secs(600)));
     let (_, created) = timed(store.must_create(&id, &draft)).await;
     for idle in [secs(60), secs(120), ms(180_001)] {
@@ -49,8 +49,8 @@ pub(super) async fn touch_tells_what_is_left(stage: Stage) {
     );
 }
 
-pub(super) async fn touch_never_passes_the_absolute_deadline(stage: Stage) {
-    let (store, limit) = (stage.store(), ms(150));
+pub(super) async fn touch_never_passes_the_absolute_deadline(fixture: Fixture) {
+    let (store, limit) = (fixture.store(), ms(150));
     for idle in [Timeout::After(secs(60)), Timeout::Never] {
         let id = id();
         let draft = draft_living("in use", Lifetime::new(ms(100), limit));
@@ -64,8 +64,8 @@ pub(super) async fn touch_never_passes_the_absolute_deadline(stage: Stage) {
     }
 }
 
-pub(super) async fn touch_again_and_again_never_passes_the_absolute_deadline(stage: Stage) {
-    let (store, id, limit) = (stage.store(), id(), ms(150));
+pub(super) async fn touch_again_and_again_never_passes_the_absolute_deadline(fixture: Fixture) {
+    let (store, id, limit) = (fixture.store(), id(), ms(150));
     let draft = draft_living("in use", Lifetime::new(ms(100), limit));
     let (_, created) = timed(store.must_create(&id, &draft)).await;
     while std::time::Instant::now() < created.dead_from(limit) {
@@ -82,8 +82,8 @@ pub(super) async fn touch_again_and_again_never_passes_the_absolute_deadline(sta
     );
 }
 
-pub(super) async fn touch_never_shortens(stage: Stage) {
-    let store = stage.store();
+pub(super) async fn touch_never_shortens(fixture: Fixture) {
+    let store = fixture.store();
     for (lifetime, limit) in [
         (Lifetime::new(secs(600), secs(6000)), secs(600)),
         (Lifetime::fixed(secs(300)), secs(300)),
@@ -107,8 +107,8 @@ pub(super) async fn touch_never_shortens(stage: Stage) {
     }
 }
 
-pub(super) async fn touch_changes_nothing_else(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn touch_changes_nothing_else(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let lifetime = Lifetime::new(secs(60), hours(1).absolute);
     let draft = draft_living("untouched by touch", lifetime).with_owner(owner("somebody"));
     store.must_create(&id, &draft).await;
@@ -131,8 +131,8 @@ pub(super) async fn touch_changes_nothing_else(stage: Stage) {
     }
 }
 
-pub(super) async fn touch_does_not_get_in_the_way_of_a_save(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn touch_causes_no_conflict_for_a_save(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let (first, second) = (draft("read"), draft("written"));
     store.must_create(&id, &first).await;
     let read = store.must_find(&id).await;
@@ -146,8 +146,8 @@ pub(super) async fn touch_does_not_get_in_the_way_of_a_save(stage: Stage) {
     );
 }
 
-pub(super) async fn save_after_touch_starts_from_its_own_idle_limit(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn save_after_touch_starts_from_its_own_idle_limit(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let lifetime = Lifetime::new(secs(60), secs(6000));
     let (first, second) = (draft_living("1", lifetime), draft_living("2", lifetime));
     store.must_create(&id, &first).await;
@@ -163,8 +163,8 @@ pub(super) async fn save_after_touch_starts_from_its_own_idle_limit(stage: Stage
     );
 }
 
-pub(super) async fn touch_without_limits_stays_without(stage: Stage) {
-    let (store, [endless, limited]) = (stage.store(), [id(), id()]);
+pub(super) async fn touch_without_limits_stays_without(fixture: Fixture) {
+    let (store, [endless, limited]) = (fixture.store(), [id(), id()]);
     let never = Lifetime::new(Timeout::Never, Timeout::Never);
     store
         .must_create(&endless, &draft_living("endless", never))

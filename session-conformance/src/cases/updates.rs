@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use session_core::{Bytes, Draft, Lifetime, Saved, SessionId};
 
-use crate::Stage;
-use crate::chance::Chance;
-use crate::crowd::in_parallel;
+use crate::Fixture;
+use crate::checked::CheckedStore;
+use crate::concurrent::in_parallel;
+use crate::random::Random;
 use crate::samples::{credential, draft, hours, id, ms, owner, secs};
-use crate::subject::Subject;
 
 /// Writers of one session at the same time.
 const WRITERS: usize = 64;
@@ -20,11 +20,11 @@ const COUNTING: Duration = Duration::from_millis(1_500);
 /// Tasks that create one id.
 const CREATORS: usize = 200;
 
-/// Changes the session's data as `change` says, over and over until nobody else was faster.
+/// Changes the session's data as `change` says, over and over until no other caller was faster.
 async fn update(
-    store: &Subject,
+    store: &CheckedStore,
     id: &SessionId,
-    chance: &mut Chance,
+    random: &mut Random,
     change: impl Fn(&[u8]) -> Vec<u8>,
 ) {
     loop {
@@ -32,25 +32,25 @@ async fn update(
         let draft = Draft::new(change(&found.data), hours(1));
         match store.must_save(id, &draft, found.version).await {
             Saved::Done(_) => return,
-            Saved::Conflict => tokio::time::sleep(ms(chance.below(8))).await,
-            saved => panic!("nobody has ended the session, and its save was {saved:?}"),
+            Saved::Conflict => tokio::time::sleep(ms(random.below(8))).await,
+            saved => panic!("no caller has ended the session, and its save was {saved:?}"),
         }
     }
 }
 
-pub(super) async fn of_64_writers_at_once_none_is_lost(stage: Stage) {
+pub(super) async fn of_64_writers_at_once_none_is_lost(fixture: Fixture) {
     let stores = [
-        stage.store(),
-        stage.instance().await,
-        stage.instance().await,
+        fixture.store(),
+        fixture.instance().await,
+        fixture.instance().await,
     ];
     let id = id();
     stores[0].must_create(&id, &draft("")).await;
-    let (writers, written, chance) = (stores.clone(), id.clone(), stage.chance());
+    let (writers, written, random) = (stores.clone(), id.clone(), fixture.random());
     in_parallel(WRITERS, move |n| {
-        let (store, id, mut chance) = (writers[n % 3].clone(), written.clone(), chance.part(n));
+        let (store, id, mut random) = (writers[n % 3].clone(), written.clone(), random.part(n));
         async move {
-            update(&store, &id, &mut chance, |data| [data, &[n as u8]].concat()).await;
+            update(&store, &id, &mut random, |data| [data, &[n as u8]].concat()).await;
         }
     })
     .await;
@@ -63,18 +63,18 @@ pub(super) async fn of_64_writers_at_once_none_is_lost(stage: Stage) {
     );
 }
 
-pub(super) async fn counting_by_many_tasks_adds_up(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn counting_by_many_tasks_adds_up(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     let id = id();
     stores[0].must_create(&id, &draft("0")).await;
-    let (counters, counted, chance) = (stores.clone(), id.clone(), stage.chance());
+    let (counters, counted, random) = (stores.clone(), id.clone(), fixture.random());
     let until = Instant::now() + COUNTING;
     let counts = in_parallel(COUNTERS, move |n| {
-        let (store, id, mut chance) = (counters[n % 2].clone(), counted.clone(), chance.part(n));
+        let (store, id, mut random) = (counters[n % 2].clone(), counted.clone(), random.part(n));
         async move {
             let mut count = 0;
             while count < COUNTS && Instant::now() < until {
-                update(&store, &id, &mut chance, |data| {
+                update(&store, &id, &mut random, |data| {
                     (number(data) + 1).to_string().into_bytes()
                 })
                 .await;
@@ -94,8 +94,8 @@ fn number(data: &[u8]) -> usize {
     text.parse().expect("the number that was written")
 }
 
-pub(super) async fn of_many_saves_of_one_version_one_is_done(stage: Stage) {
-    let stores = [stage.store(), stage.instance().await];
+pub(super) async fn of_many_saves_of_one_version_one_is_done(fixture: Fixture) {
+    let stores = [fixture.store(), fixture.instance().await];
     for _ in 0..5 {
         let (id, first) = (id(), draft("read by all"));
         let version = stores[0].must_create(&id, &first).await;
@@ -121,11 +121,11 @@ pub(super) async fn of_many_saves_of_one_version_one_is_done(stage: Stage) {
     }
 }
 
-pub(super) async fn of_200_creators_of_one_id_one_wins(stage: Stage) {
+pub(super) async fn of_200_creators_of_one_id_one_wins(fixture: Fixture) {
     let stores = [
-        stage.store(),
-        stage.instance().await,
-        stage.instance().await,
+        fixture.store(),
+        fixture.instance().await,
+        fixture.instance().await,
     ];
     let id = id();
     let (creators, created) = (stores.clone(), id.clone());
@@ -160,11 +160,11 @@ fn coherent(n: usize) -> Draft {
         .with_credential(credential(&n.to_le_bytes()))
 }
 
-pub(super) async fn readers_see_whole_writes(stage: Stage) {
-    let (store, id) = (stage.store(), id());
+pub(super) async fn readers_see_whole_writes(fixture: Fixture) {
+    let (store, id) = (fixture.store(), id());
     let mut last = coherent(0);
     store.must_create(&id, &last).await;
-    let (reader, read) = (stage.instance().await, id.clone());
+    let (reader, read) = (fixture.instance().await, id.clone());
     let readers = tokio::spawn(in_parallel(4, move |_| {
         let (store, id) = (reader.clone(), read.clone());
         async move {
@@ -197,8 +197,8 @@ pub(super) async fn readers_see_whole_writes(stage: Stage) {
     }
 }
 
-pub(super) async fn touches_between_saves_lose_nothing(stage: Stage) {
-    let (store, other, id) = (stage.store(), stage.instance().await, id());
+pub(super) async fn touches_between_saves_lose_nothing(fixture: Fixture) {
+    let (store, other, id) = (fixture.store(), fixture.instance().await, id());
     store.must_create(&id, &draft("0")).await;
     let touched = id.clone();
     let touching = tokio::spawn(in_parallel(4, move |_| {
@@ -233,8 +233,8 @@ pub(super) async fn touches_between_saves_lose_nothing(stage: Stage) {
     );
 }
 
-pub(super) async fn another_instance_sees_a_write_at_once(stage: Stage) {
-    let (here, there) = (stage.store(), stage.instance().await);
+pub(super) async fn another_instance_sees_a_write_at_once(fixture: Fixture) {
+    let (here, there) = (fixture.store(), fixture.instance().await);
     for n in 0..20 {
         let (id, first, second) = (id(), draft("created"), draft("saved"));
         here.must_create(&id, &first).await;

@@ -74,7 +74,7 @@ found_by! {
     blobs_of_64_kib_at_most: TruncatesBlobs
         => data_of_64_kib_is_kept says "65536";
     a_lock_that_a_dropped_future_keeps: KeepsLock
-        => a_dropped_save_harms_nobody says "keeps others waiting";
+        => a_dropped_save_leaves_the_store_usable says "keeps others waiting";
 }
 
 // Credentials.
@@ -162,7 +162,7 @@ found_by! {
 // Listings, owners and reaping.
 found_by! {
     a_listing_by_offset: OffsetCursor
-        => a_listing_under_change_misses_nobody says "was not listed";
+        => a_listing_during_changes_misses_no_session says "was not listed";
     a_listing_that_a_corrupt_session_stops: CorruptStopsListing
         => a_corrupt_session_hides_no_others says "list failed";
     a_logout_that_a_corrupt_session_stops: CorruptStopsLogout
@@ -170,9 +170,9 @@ found_by! {
     an_owners_listing_that_a_corrupt_session_ends: CorruptEndsPages
         => corrupt_sessions_do_not_stop_a_limit_on_sessions says "two were newer";
     a_destroy_that_forgets_the_owners_index: StaleOwners
-        => an_owner_is_not_shown_what_has_ended says "ann's";
+        => an_owners_listing_omits_ended_sessions says "ann's";
     an_owners_listing_by_offset: OwnerOffset
-        => an_owners_listing_under_change_misses_nobody says "was not listed";
+        => an_owners_listing_during_changes_misses_no_session says "was not listed";
     an_owners_pages_that_overlap: OwnerPagesOverlap
         => pages_of_every_size_list_an_owners_sessions says "once each";
     an_owner_on_one_page: OwnerOnOnePage

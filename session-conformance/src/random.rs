@@ -4,7 +4,7 @@ use std::any::Any;
 
 use session_core::Stamp;
 
-/// The environment variable that gives the seed of the cases that draw from [`Chance`].
+/// The environment variable that gives the seed of the cases that draw from [`Random`].
 const SEED: &str = "CONFORMANCE_SEED";
 
 /// The environment variable that gives the number of rounds of the cases that race sessions
@@ -14,9 +14,9 @@ const ROUNDS: &str = "CONFORMANCE_ROUNDS";
 /// Random numbers: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
 /// Generators", 2014). The same seed gives the same numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Chance(u64);
+pub(super) struct Random(u64);
 
-impl Chance {
+impl Random {
     /// How far a sequence goes on from one number to the next.
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -56,7 +56,7 @@ const fn mixed(mut bits: u64) -> u64 {
 
 /// The seed from the environment, or a random one.
 pub(super) fn seed() -> u64 {
-    from_environment(SEED).unwrap_or_else(random)
+    from_environment(SEED).unwrap_or_else(random_seed)
 }
 
 /// How to run a case with this seed again.
@@ -86,7 +86,7 @@ fn from_environment(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name} must be a whole number, is {text:?}")))
 }
 
-fn random() -> u64 {
+fn random_seed() -> u64 {
     let [bytes @ .., _, _, _, _, _, _, _, _] = *Stamp::generate().as_bytes();
     u64::from_le_bytes(bytes)
 }

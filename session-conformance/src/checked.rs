@@ -20,9 +20,9 @@ const USUAL_LIMIT: usize = 100;
 /// The store under test. It is a `SessionStore`; its methods of its own (`must_…`) panic where the
 /// store answers with an error, which is never right where a case uses them.
 #[derive(Clone, Debug)]
-pub struct Subject(Arc<dyn SessionStore>);
+pub struct CheckedStore(Arc<dyn SessionStore>);
 
-impl Deref for Subject {
+impl Deref for CheckedStore {
     type Target = dyn SessionStore;
 
     fn deref(&self) -> &Self::Target {
@@ -30,7 +30,7 @@ impl Deref for Subject {
     }
 }
 
-impl Subject {
+impl CheckedStore {
     pub(super) fn new(store: Arc<dyn SessionStore>) -> Self {
         Self(store)
     }

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use session_core::{Error, Result, SessionId, SessionStore, Stamp};
 
-use crate::chance::{self, Chance};
-use crate::subject::Subject;
+use crate::checked::CheckedStore;
+use crate::random::{self, Random};
 use crate::{Need, StoreFactory, TestStore};
 
 /// How long removing what a case left may take.
 const CLEANING_LIMIT: Duration = Duration::from_secs(30);
 
-/// What one case runs on. Clones are the same stage.
+/// What one case runs on: a namespace without sessions, and stores on it. Clones are the same fixture.
 #[derive(Clone)]
-pub struct Stage(Arc<Inner>);
+pub struct Fixture(Arc<Inner>);
 
 struct Inner {
     factory: Arc<dyn StoreFactory>,
     namespace: String,
-    first: Subject,
+    first: CheckedStore,
     opened: Mutex<Vec<Opened>>,
     seed: u64,
     /// Whether the case has asked for the seed.
@@ -35,9 +35,9 @@ struct Opened {
     _guard: Box<dyn Any + Send + Sync>,
 }
 
-impl Stage {
-    /// A stage on a namespace that nobody else has.
-    pub(super) async fn set(factory: Arc<dyn StoreFactory>) -> Result<Self> {
+impl Fixture {
+    /// A fixture on a namespace of its own.
+    pub(super) async fn new(factory: Arc<dyn StoreFactory>) -> Result<Self> {
         let namespace = fresh_namespace();
         let TestStore { store, guard } = factory.open(&namespace).await?;
         let first = Opened {
@@ -48,39 +48,42 @@ impl Stage {
         Ok(Self(Arc::new(Inner {
             factory,
             namespace,
-            first: Subject::new(store),
+            first: CheckedStore::new(store),
             opened: Mutex::new(vec![first]),
-            seed: chance::seed(),
+            seed: random::seed(),
             is_random: AtomicBool::new(false),
         })))
     }
 
     /// The case's store.
     #[must_use]
-    pub fn store(&self) -> Subject {
+    pub fn store(&self) -> CheckedStore {
         self.0.first.clone()
     }
 
-    /// Another instance on the same sessions.
-    pub async fn instance(&self) -> Subject {
+    /// Another instance on the same sessions, as another app server has.
+    ///
+    /// # Panics
+    /// If the factory can't open it.
+    pub async fn instance(&self) -> CheckedStore {
         self.open(self.namespace())
             .await
             .expect("another instance of the same store must open")
     }
 
-    /// A store on the namespace of this name. Cases add to [`namespace`](Self::namespace), so that
-    /// it is theirs alone.
+    /// A store on the namespace of this name. Make the name from [`namespace`](Self::namespace), so
+    /// that no other case has it.
     ///
     /// # Errors
     /// The factory's.
-    pub async fn open(&self, namespace: &str) -> Result<Subject> {
+    pub async fn open(&self, namespace: &str) -> Result<CheckedStore> {
         let TestStore { store, guard } = self.0.factory.open(namespace).await?;
         self.opened().push(Opened {
             namespace: namespace.to_owned(),
             store: Arc::clone(&store),
             _guard: guard,
         });
-        Ok(Subject::new(store))
+        Ok(CheckedStore::new(store))
     }
 
     /// The case's namespace: 20 lower-case letters and digits.
@@ -89,7 +92,10 @@ impl Stage {
         &self.0.namespace
     }
 
-    /// Overwrites what is stored for `id` with garbage.
+    /// Overwrites what is stored for `id` with something that can't be read as a session.
+    ///
+    /// # Panics
+    /// If the factory can't, which a case must name in its [`needs`](crate::Case::needs).
     pub async fn corrupt(&self, id: &SessionId) {
         let done = self.0.factory.corrupt(self.namespace(), id).await;
         assert!(
@@ -98,21 +104,23 @@ impl Stage {
         );
     }
 
-    /// The seed of what the case draws at random.
-    pub(super) fn seed(&self) -> u64 {
+    /// The seed of what the case draws at random: `CONFORMANCE_SEED`, or a new one. Once a case has
+    /// asked for it, the message of its failure ends with it.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
         self.0.is_random.store(true, SeqCst);
         self.0.seed
     }
 
     /// Random numbers of that seed.
-    pub(super) fn chance(&self) -> Chance {
-        Chance::of(self.seed())
+    pub(super) fn random(&self) -> Random {
+        Random::of(self.seed())
     }
 
     /// The text of a failure, with the seed if the case has used it.
     pub(super) fn failure(&self, text: String) -> String {
         match self.0.is_random.load(SeqCst) {
-            true => format!("{text} [{}]", chance::again(self.0.seed)),
+            true => format!("{text} [{}]", random::again(self.0.seed)),
             false => text,
         }
     }
@@ -152,7 +160,7 @@ impl Stage {
     }
 
     /// Removes the sessions that the case left, as far as that works, and drops the guards.
-    pub(super) async fn strike(&self) {
+    pub(super) async fn clean_up(&self) {
         let opened = std::mem::take(&mut *self.opened());
         let mut cleared: Vec<&str> = Vec::new();
         for one in &opened {

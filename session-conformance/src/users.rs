@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use session_core::{Owner, Session, SessionToken, Sessions};
 
-use crate::Stage;
+use crate::Fixture;
+use crate::checked::CheckedStore;
 use crate::samples::{ms, owner};
-use crate::subject::Subject;
 
 /// How long a token is used before it is renewed, in these cases.
 pub(super) const RENEWED_AFTER: Duration = ms(1_200);
@@ -14,20 +14,20 @@ pub(super) const RENEWED_AFTER: Duration = ms(1_200);
 pub(super) const GRACE: Duration = ms(300);
 
 /// A manager that renews tokens quickly, and never gives up on a busy session.
-pub(super) fn renewing(store: &Subject) -> Sessions {
+pub(super) fn renewing(store: &CheckedStore) -> Sessions {
     let builder = Sessions::builder(store.shared()).attempts(400);
     let builder = builder.renew_after(RENEWED_AFTER).grace(GRACE);
     builder.build().expect("good settings")
 }
 
 /// Managers of two instances of the store.
-pub(super) async fn two_managers(stage: &Stage) -> [Sessions; 2] {
-    [stage.store(), stage.instance().await].map(|store| renewing(&store))
+pub(super) async fn two_managers(fixture: &Fixture) -> [Sessions; 2] {
+    [fixture.store(), fixture.instance().await].map(|store| renewing(&store))
 }
 
 /// The user of a case's session number `n`.
-pub(super) fn user(stage: &Stage, n: usize) -> Owner {
-    owner(&format!("user {n} of {}", stage.namespace()))
+pub(super) fn user(fixture: &Fixture, n: usize) -> Owner {
+    owner(&format!("user {n} of {}", fixture.namespace()))
 }
 
 /// A guest's session with a cart, and its token.
