@@ -182,8 +182,9 @@ async fn a_store_in_memory_is_one_for_each_namespace() {
     let open = async |namespace| factory.open(namespace).await.expect("it opens").store;
     let (store, other, elsewhere) = (open("a").await, open("a").await, open("b").await);
     let id = SessionToken::generate().id();
-    let created = store.create(&id, &Draft::new("{}", Lifetime::default()));
-    assert!(created.await.expect("it is up").is_done());
+    let draft = Draft::new("{}", Lifetime::default());
+    let created = store.create(&id, &draft).await.expect("it is up");
+    assert!(created.is_done());
     assert!(other.load(&id).await.expect("it is up").is_some());
     assert!(elsewhere.load(&id).await.expect("it is up").is_none());
 }
