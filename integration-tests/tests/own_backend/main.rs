@@ -6,37 +6,21 @@
 )]
 mod toy;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
 use session_core::backend::Operation;
-use session_core::{
-    Draft, ErrorKind, Lifetime, Result, SessionId, SessionStore, SessionToken, async_trait,
-};
+use session_core::{Draft, ErrorKind, Lifetime, SessionId, SessionStore, SessionToken};
 
 use toy::{Server, Toy, ToyStore};
 
-/// A server for each namespace.
-#[derive(Default)]
-struct ToyFactory(Mutex<HashMap<String, Server>>);
-
-#[async_trait]
-impl StoreFactory for ToyFactory {
-    async fn open(&self, namespace: &str) -> Result<TestStore> {
-        let mut servers = self.0.lock().expect("no panic while it is held");
-        let server = servers
-            .entry(namespace.to_owned())
-            .or_insert_with(|| server(0));
-        Ok(TestStore::new(ToyStore::with_client(Toy, server.clone())))
-    }
-}
-
 // A map can't be corrupted.
-conformance_tests!(ToyFactory::default(), without = [Corruption]);
+conformance_tests!(
+    in_memory(|| ToyStore::with_client(Toy, server(0))),
+    without = [Corruption]
+);
 
 fn server(round_trip: u64) -> Server {
     Server {
