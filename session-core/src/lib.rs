@@ -6,7 +6,6 @@
 //! * A client holds a [`SessionToken`]; a store files the session under its [`SessionId`].
 #![forbid(unsafe_code)]
 
-mod attempt;
 pub mod backend;
 mod backoff;
 pub mod batch;
@@ -15,15 +14,14 @@ mod data;
 mod deadline;
 mod error;
 mod finite;
-mod held;
 mod identity;
+mod judged_token;
 mod lifecycle;
 mod lifetime;
 mod limits;
 mod observer;
 mod owner;
 mod patch;
-mod pending;
 mod reaper;
 mod record;
 mod reuse;

@@ -6,7 +6,7 @@ use crate::identity::TokenState;
 
 /// One write that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct SentWrite {
     /// The stamp that it leaves.
     pub(crate) stamp: Stamp,
     /// The stamp that it replaces; `None` for a create.
@@ -27,7 +27,7 @@ pub(crate) struct Found<'r> {
     pub(crate) is_same_sign_in: bool,
 }
 
-/// What a writer does next.
+/// What became of the writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The write at this place has happened, and no other one.
@@ -35,7 +35,7 @@ pub(crate) enum Finding {
     /// Somebody has signed in since: what is stored is not for this writer.
     SignedInElsewhere,
     /// None has happened, and none of them can happen beside the next one.
-    TakeOver,
+    NoneHappened,
     /// One of them may have happened.
     Unknown,
 }
@@ -46,7 +46,7 @@ pub(crate) enum Finding {
 /// Each write names the one that it replaces. So if all of those are known (in place, or replaced
 /// by a known write that is none of `sent`), none of `sent` has happened, and of one that arrives
 /// late and the next one, only one can.
-pub(crate) fn resolve(sent: &[Sent], found: Found<'_>) -> Finding {
+pub(crate) fn resolve(sent: &[SentWrite], found: Found<'_>) -> Finding {
     let knows = |stamp| found.stamp == stamp || found.token.is_some_and(|token| token.knows(stamp));
     if let Some(at) = sent.iter().rposition(|sent| knows(sent.stamp)) {
         return Finding::Happened(at);
@@ -54,9 +54,9 @@ pub(crate) fn resolve(sent: &[Sent], found: Found<'_>) -> Finding {
     if !found.is_same_sign_in {
         return Finding::SignedInElsewhere;
     }
-    let is_clear = |sent: &Sent| !sent.is_doubtful || sent.expected.is_some_and(knows);
+    let is_clear = |sent: &SentWrite| !sent.is_doubtful || sent.expected.is_some_and(knows);
     match sent.iter().all(is_clear) {
-        true => Finding::TakeOver,
+        true => Finding::NoneHappened,
         false => Finding::Unknown,
     }
 }
@@ -83,15 +83,15 @@ mod tests {
         (*last, state)
     }
 
-    fn sent(stamp: Stamp, expected: Stamp) -> Sent {
-        Sent {
+    fn sent(stamp: Stamp, expected: Stamp) -> SentWrite {
+        SentWrite {
             stamp,
             expected: Some(expected),
             is_doubtful: true,
         }
     }
 
-    fn finding(sent: &[Sent], writes: &[Stamp], is_same_sign_in: bool) -> Finding {
+    fn finding(sent: &[SentWrite], writes: &[Stamp], is_same_sign_in: bool) -> Finding {
         let (stamp, token) = written(writes);
         let token = Some(&token);
         resolve(
@@ -123,7 +123,7 @@ mod tests {
         let [first, mine, a, b] = stamps();
         let sent = [sent(mine, first)];
         for writes in [vec![first], vec![first, a], vec![first, a, b]] {
-            assert_eq!(finding(&sent, &writes, true), Finding::TakeOver);
+            assert_eq!(finding(&sent, &writes, true), Finding::NoneHappened);
             assert_eq!(finding(&sent, &writes, false), Finding::SignedInElsewhere);
         }
     }
@@ -143,15 +143,18 @@ mod tests {
             finding(&sent, &after(9, &[first, mine]), true),
             Finding::Unknown
         );
-        assert_eq!(finding(&sent, &after(8, &[first]), true), Finding::TakeOver);
+        assert_eq!(
+            finding(&sent, &after(8, &[first]), true),
+            Finding::NoneHappened
+        );
         assert_eq!(finding(&sent, &after(9, &[first]), true), Finding::Unknown);
-        let refused = [Sent {
+        let refused = [SentWrite {
             is_doubtful: false,
             ..sent[0]
         }];
         assert_eq!(
             finding(&refused, &after(9, &[first]), true),
-            Finding::TakeOver
+            Finding::NoneHappened
         );
     }
 
@@ -166,10 +169,10 @@ mod tests {
             Finding::Happened(0)
         );
         assert_eq!(finding(&sent, &[first, late], true), Finding::Happened(1));
-        assert_eq!(finding(&sent, &[first, other], true), Finding::TakeOver);
+        assert_eq!(finding(&sent, &[first, other], true), Finding::NoneHappened);
         let [unknown] = stamps();
         let sent = [
-            Sent {
+            SentWrite {
                 expected: Some(unknown),
                 ..sent[0]
             },
@@ -188,7 +191,7 @@ mod tests {
             is_same_sign_in: true,
         };
         assert_eq!(resolve(&sent, found(mine)), Finding::Happened(0));
-        assert_eq!(resolve(&sent, found(first)), Finding::TakeOver);
+        assert_eq!(resolve(&sent, found(first)), Finding::NoneHappened);
         assert_eq!(resolve(&sent, found(other)), Finding::Unknown);
     }
 }

@@ -1,4 +1,4 @@
-//! How a session is held: the token that has opened it, and what the record keeps of its token.
+//! The token that a handle has opened its session with, judged by what the record keeps of it.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::{Error, Record, Result, SessionId, SessionToken};
 
 const BINDING: &[u8] = b"session binding v1\0";
 
-/// The token by which a session is held, and what it was judged to be.
+/// A handle's token, and what it is to the session by the record that was read or written last.
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct JudgedToken {
     pub(crate) id: SessionId,
     /// The token that has opened it, or its latest new one.
     pub(crate) token: SessionToken,
@@ -22,8 +22,8 @@ pub(crate) struct Held {
     pub(crate) state: Option<TokenState>,
 }
 
-impl Held {
-    /// How `token` holds the session in `record`, if it opens that.
+impl JudgedToken {
+    /// What `token` is to the session in `record`.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for a record without a credential, unless the token is of a kind that
@@ -50,13 +50,13 @@ impl Held {
         })
     }
 
-    /// The token that the client must have, unless it has that already from another request.
-    pub(crate) fn told(self) -> Option<SessionToken> {
+    /// The token to send to the client; `None` if it has a newer one from another request.
+    pub(crate) fn for_client(self) -> Option<SessionToken> {
         match self.verdict {
             Verdict::Current | Verdict::Unconfirmed => Some(self.token),
             Verdict::Replaced(salt) => {
                 let successor = self.token.successor(&salt);
-                // It is told only if the record says that it is the one.
+                // It is sent only if the record says that it is the one.
                 let state = self.state.filter(|state| state.is_current(&successor));
                 state.map(|_| successor)
             }
@@ -85,7 +85,7 @@ impl Held {
     /// Whether `state`, which the session has now, is of the same sign-in.
     pub(crate) fn is_same_sign_in(&self, state: Option<&TokenState>) -> bool {
         match (&self.state, state) {
-            (Some(held), Some(now)) => now.continues(&self.token, held.lineage()),
+            (Some(then), Some(now)) => now.continues(&self.token, then.lineage()),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         }
@@ -99,8 +99,8 @@ impl Held {
         Some(URL_SAFE_NO_PAD.encode(&hash[..16]))
     }
 
-    /// Replaces the current token, by which the session is held, by its successor. The client is
-    /// told of that until it presents it.
+    /// Replaces the current token, which this is, by its successor. Responses send that until the
+    /// client presents it.
     pub(crate) fn renew(&mut self, age: Duration, grace: Grace) {
         if let Some(state) = self.state.take() {
             let (state, salt) = state.renewed(&self.token, age, grace);
