@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use session_conformance::{conformance_tests, in_memory};
 use session_core::backend::Operation;
 use session_core::{Draft, ErrorKind, Lifetime, SessionId, SessionStore, SessionToken};
 
