@@ -116,6 +116,23 @@ async fn a_batch_without_its_callers_ends_at_the_limit() {
         .expect("an end");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_has_no_more_time_because_its_callers_left() {
+    let log = Log::gated();
+    let limit = Duration::from_secs(4);
+    let batcher = Batcher::new(
+        Recorder::<false>(Arc::clone(&log)),
+        LIMITS,
+        limit,
+        "Toy".into(),
+    );
+    let call = tokio::time::timeout(limit / 4 * 3, batcher.call(op(0)));
+    call.await.expect_err("given up");
+    assert_eq!(batcher.load(), (0, 1), "it goes on");
+    tokio::time::sleep(limit / 2).await;
+    assert_eq!(batcher.load(), (0, 0));
+}
+
 #[tokio::test]
 async fn an_operation_that_panics_takes_only_its_batch_along() {
     // The first goes by itself, the others together.
