@@ -8,10 +8,7 @@ use integration_tests::conformance::{
 };
 use integration_tests::conformance_tests;
 use integration_tests::reference::{ReferenceFactory, ReferenceStore};
-use session_core::{
-    Capabilities, Draft, Ended, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Timeout, Ttl, Version, async_trait,
-};
+use session_core::{Capabilities, Result, StoreWrapper, async_trait};
 
 /// The table of groups in the README is the list of cases, and its rules are theirs.
 #[test]
@@ -74,34 +71,19 @@ impl StoreFactory for Bare {
     }
 }
 
-#[async_trait]
-impl SessionStore for BareStore {
-    fn capabilities(&self) -> Capabilities {
+impl StoreWrapper for BareStore {
+    type Inner = ReferenceStore;
+
+    fn inner(this: &Self) -> &ReferenceStore {
+        &this.0
+    }
+
+    fn capabilities(_: &Self) -> Capabilities {
         Capabilities::new()
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        None
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.0.create(id, draft).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.0.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.0.save(id, draft, expected).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.0.touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.0.destroy(id, expected).await
+    fn has_directory(_: &Self) -> bool {
+        false
     }
 }
 
