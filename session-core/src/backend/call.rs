@@ -8,7 +8,8 @@ use super::clients::Clients;
 use super::counters::Counters;
 use super::failure::{Failure, Remedy};
 use super::{Client, Operation};
-use crate::{Backoff, Error, Result};
+use crate::backoff::Backoff;
+use crate::{Error, Result};
 
 /// Before a command is sent again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
@@ -93,6 +94,16 @@ impl<C: Client> Call<C> {
             shared: Arc::clone(shared),
             operation,
             timer,
+        }
+    }
+
+    /// The same operation for a task of its own, which may outlive the caller and its time limit:
+    /// each command has that limit then.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            timer: Timer::Command,
+            ..self.clone()
         }
     }
 
@@ -202,7 +213,7 @@ impl<C: Client> Call<C> {
     async fn prepare(&self) -> Result<()> {
         let clients = &self.shared.clients;
         let (watch, client) = clients.begin();
-        match clients.connector.prepare(client).await {
+        match clients.connector.prepare(client, self.name()).await {
             Ok(()) => watch.answered(),
             Err(failure) => {
                 watch.failed(&failure);

@@ -5,7 +5,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::failure::{Failure, Remedy};
@@ -96,7 +98,10 @@ impl<C: Client> Clients<C> {
     /// Calls that began at `since` were not answered. The next call makes another client: here
     /// there may be no runtime any more.
     fn suspect(&self, current: &mut Current<C>, since: Instant) {
-        if self.connector.replaces_silent(&current.client, since) {
+        if self
+            .connector
+            .replaces_silent(&current.client, since.into_std())
+        {
             current.is_suspect = true;
             self.is_silent.store(true, Relaxed);
         } else {

@@ -28,12 +28,12 @@ pub trait Connector: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Gives the server what it lacks, after [`Failure::prepare`].
+    /// Gives the server what it lacks, after [`Failure::prepare`] of a command of `operation`.
     ///
     /// # Errors
-    /// If that can't be done.
-    async fn prepare(&self, client: Self::Client) -> Result<(), Failure> {
-        let _ = client;
+    /// If that can't be done: the error of that operation.
+    async fn prepare(&self, client: Self::Client, operation: &'static str) -> Result<(), Failure> {
+        let _ = (client, operation);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What a store has done so far, in numbers.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Operation;
@@ -22,7 +23,7 @@ struct OperationCounters {
 }
 
 /// What a store has done since it was made, in numbers. Clones of a store are counted together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
     operations: [OperationCounts; Operation::ALL.len()],
@@ -58,6 +59,27 @@ impl Counts {
     #[must_use]
     pub const fn of(&self, operation: Operation) -> OperationCounts {
         self.operations[operation as usize]
+    }
+}
+
+/// Shows the operations that were called.
+impl fmt::Debug for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Counts");
+        for operation in Operation::ALL {
+            let counts = self.of(operation);
+            if counts.calls > 0 {
+                shown.field(operation.as_str(), &counts);
+            }
+        }
+        shown
+            .field("repeats", &self.repeats)
+            .field("replaced_clients", &self.replaced_clients)
+            .field("batches", &self.batches)
+            .field("batched", &self.batched)
+            .field("queued", &self.queued)
+            .field("in_flight", &self.in_flight)
+            .finish()
     }
 }
 

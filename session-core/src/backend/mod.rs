@@ -3,7 +3,8 @@
 //! A backend says what a database is sent for one or many sessions. [`Store`] adds what is the same
 //! for all of them, once:
 //!
-//! * data over [`Policy::max_data`] is refused before any I/O;
+//! * data over [`Policy::max_data`] is refused before any I/O, and limits are cut off to whole
+//!   milliseconds;
 //! * operations that queue while others of their kind are in flight are sent as one batch, where
 //!   the [`Policy`] says so;
 //! * one time limit for each operation, [`Policy::timeout`];
@@ -11,10 +12,8 @@
 //!   wrong server, is replaced ([`Failure`], [`Connector`]);
 //! * a [`tracing`] span for each operation, and [counters](Counts).
 //!
-//! The page [write your own store] shows a whole one. A store that needs none of this implements
+//! The page `docs/own-store.md` shows a whole one. A store that needs none of this implements
 //! [`SessionStore`](crate::SessionStore) itself.
-//!
-//! [write your own store]: https://docs.rs/session-core
 
 mod batch;
 mod call;
@@ -29,6 +28,8 @@ mod operation;
 mod policy;
 mod setup;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use crate::backoff::Backoff;
+pub use crate::error::Chain;
 pub use batch::{BatchLimits, Create, Destroy, Save, Touch};
 pub use call::{Attempt, Call, Sent};
 pub use completion::run_to_completion;

@@ -56,6 +56,16 @@ impl Policy {
         self
     }
 
+    /// The same, with all five operations batched.
+    #[must_use]
+    pub const fn with_batches(self, limits: BatchLimits) -> Self {
+        self.with_create(limits)
+            .with_load(limits)
+            .with_save(limits)
+            .with_touch(limits)
+            .with_destroy(limits)
+    }
+
     /// The same, with creates batched.
     #[must_use]
     pub const fn with_create(mut self, limits: BatchLimits) -> Self {

@@ -135,7 +135,9 @@ impl<B: Backend> Store<B> {
         W: Future<Output = Result<T>>,
     {
         let call = Call::new(&self.core.shared, operation, Timer::Command);
-        self.core.meter.observe(operation, work(call)).await
+        // Boxed: in a caller's own future, rustc refuses to lay out futures so many levels deep.
+        let work = Box::pin(work(call));
+        self.core.meter.observe(operation, work).await
     }
 
     /// Runs an operation within the time limit.
@@ -152,8 +154,12 @@ impl<B: Backend> Store<B> {
         self.core.meter.observe(operation, work).await
     }
 
-    fn check(&self, draft: &Draft) -> Result<()> {
-        Error::check_size("record", draft.data.len(), self.core.policy.max_data)
+    /// What the backend is to write, if it is not too large.
+    fn checked(&self, draft: &Draft) -> Result<Draft> {
+        Error::check_size("record", draft.data.len(), self.core.policy.max_data)?;
+        let mut draft = draft.clone();
+        draft.lifetime = draft.lifetime.whole_millis();
+        Ok(draft)
     }
 }
 
@@ -202,8 +208,7 @@ impl<B: Backend> SessionStore for Store<B> {
     }
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.check(draft)?;
-        let create = Create::new(id.clone(), draft.clone());
+        let create = Create::new(id.clone(), self.checked(draft)?);
         self.run(Operation::Create, |call| async move {
             match &self.queues.create {
                 Some(queue) => queue.call(create).await,
@@ -225,8 +230,7 @@ impl<B: Backend> SessionStore for Store<B> {
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.check(draft)?;
-        let save = Save::new(id.clone(), draft.clone(), expected.clone());
+        let save = Save::new(id.clone(), self.checked(draft)?, expected.clone());
         self.run(Operation::Save, |call| async move {
             match &self.queues.save {
                 Some(queue) => queue.call(save).await,
@@ -237,7 +241,7 @@ impl<B: Backend> SessionStore for Store<B> {
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let touch = Touch::new(id.clone(), idle);
+        let touch = Touch::new(id.clone(), idle.whole_millis());
         self.run(Operation::Touch, |call| async move {
             match &self.queues.touch {
                 Some(queue) => queue.call(touch).await,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::queue::{AnswerSizes, Queue};
 use super::round::Round;
@@ -41,7 +42,7 @@ pub(super) enum Message<O: BatchOperation> {
 pub(super) struct Shared<O: BatchOperation> {
     operation: O,
     queue: Mutex<Queue<Entry<O>>>,
-    /// After which a batch is given up that goes on without its callers.
+    /// After which a batch is given up that goes on without its callers, from when it was sent.
     timeout: Duration,
     place: Arc<str>,
 }
@@ -175,6 +176,8 @@ pub(super) struct InFlight<O: BatchOperation> {
     shared: Arc<Shared<O>>,
     items: usize,
     work: Option<Work<O>>,
+    /// When the work began.
+    began: Instant,
     sizes: AnswerSizes,
     /// Whether the work is being polled. If it is when this is dropped, it has panicked.
     polled: bool,
@@ -196,6 +199,7 @@ impl<O: BatchOperation> InFlight<O> {
             shared: Arc::clone(shared),
             items: 0,
             work: None,
+            began: Instant::now(),
             sizes: AnswerSizes::default(),
             polled: false,
             in_task: false,
@@ -228,6 +232,7 @@ impl<O: BatchOperation> InFlight<O> {
             return;
         }
         self.items = batch.len();
+        self.began = Instant::now();
         let shared = Arc::clone(&self.shared);
         self.work = Some(Box::pin(async move { shared.execute(batch).await }));
         self.finish().await;
@@ -262,11 +267,13 @@ impl<O: BatchOperation> Drop for InFlight<O> {
                 let mut batch = Self::new(&self.shared);
                 batch.items = self.items;
                 batch.work = Some(work);
+                batch.began = self.began;
                 batch.in_task = true;
                 runtime.spawn(async move {
-                    let timeout = batch.shared.timeout;
-                    // Callers that still wait have waited as long.
-                    let _ = tokio::time::timeout(timeout, batch.finish()).await;
+                    // Its callers were queued before it began. Longer it would only keep others
+                    // from being sent.
+                    let left = batch.shared.timeout.saturating_sub(batch.began.elapsed());
+                    let _ = tokio::time::timeout(left, batch.finish()).await;
                 });
             }
             _ => Shared::finish(&self.shared, self.items, self.sizes),

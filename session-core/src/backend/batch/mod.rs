@@ -9,6 +9,8 @@ mod in_flight;
 mod operation;
 mod queue;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
