@@ -9,6 +9,7 @@ use session_core::{
     Credential, Draft, Error, ErrorKind, Lifetime, Limits, Owner, Reaper, SessionStore,
     SessionToken, Sessions, Ttl,
 };
+use session_memory::MemoryStore;
 use support::{Call, Faulty, Recorder};
 
 const MINUTE: Duration = Duration::from_secs(60);
