@@ -279,6 +279,8 @@ const HARMLESS: &[&str] = &[
     "session-conformance Report",
     "session-conformance TestStore",
     "session-core Anchor",
+    // A driver's client, which the backends' stores show by its address.
+    "session-core Attempt",
     "session-core Backoff",
     "session-core BatchLimits",
     // Its operation and where it leads.
@@ -287,6 +289,10 @@ const HARMLESS: &[&str] = &[
     "session-core Counts",
     "session-core EndReason",
     "session-core ErrorKind",
+    // Its error, which is shown.
+    "session-core Failure",
+    // Where its client leads.
+    "session-core Fixed",
     "session-core Lifetime",
     "session-core Limits",
     "session-core LogObserver",
@@ -300,7 +306,11 @@ const HARMLESS: &[&str] = &[
     "session-core Reaper",
     "session-core Refusal",
     "session-core RetryStatus",
+    // An answer, as that shows itself.
+    "session-core Sent",
     "session-core Stamp",
+    // Its backend, and where it leads.
+    "session-core Store",
     "session-core Timeout",
     "session-core TokenChange",
     "session-core Ttl",
