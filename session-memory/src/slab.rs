@@ -1,7 +1,7 @@
 //! Values in numbered slots that never move: growing allocates a chunk of slots, and copies
 //! nothing.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 
 /// The slots of a chunk; one bit each says which are taken.
 const SLOTS: usize = 64;
@@ -90,6 +90,14 @@ impl<T> Slab<T> {
             mask = u64::MAX;
         }
         None
+    }
+
+    /// What is in these slots, in the order of their numbers.
+    pub(crate) fn taken(&self, slots: Range<u32>) -> impl Iterator<Item = &T> {
+        let next = |slot: &u32| self.next_taken(slot.checked_add(1)?);
+        let taken = std::iter::successors(self.next_taken(slots.start), next);
+        let taken = taken.take_while(move |slot| *slot < slots.end);
+        taken.filter_map(|slot| self.get(slot))
     }
 
     /// The memory of chunks with nothing in them, for the caller to free where it delays nobody.

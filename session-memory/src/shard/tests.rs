@@ -42,22 +42,23 @@ fn put(shard: &mut Shard, n: usize, write: Write, owner: Option<&Owner>) {
     let id = id(n);
     match shard.find(name(&id)) {
         Some(slot) => drop(shard.replace(slot, write, owner)),
-        None => drop(shard.insert(name(&id).hash, write.entry(Key::of(&id)), owner)),
+        None => drop(shard.insert(write.entry(Key::of(&id), name(&id).hash), owner)),
     }
 }
 
 fn sweep(shard: &mut Shard, now: Micros, steps: usize) -> Swept {
-    shard.sweep(now, now, steps, &mut Garbage::default())
+    shard.sweep(now, steps, &mut Garbage::default())
 }
 
 fn owned(shard: &Shard, owner: &Owner) -> Vec<u32> {
-    let after = |slot: &u32| shard.owned(owner, Some(*slot));
-    std::iter::successors(shard.owned(owner, None), after).collect()
+    shard.owned(owner, 0).collect()
 }
 
 fn is_empty(shard: &Shard) -> bool {
     let slots = shard.entries.next_taken(0);
-    (slots, shard.len(), shard.owners.len(), shard.ended()) == (None, 0, 0, 0)
+    let waits = shard.deadlines.earliest() != NEVER;
+    let rest = (shard.len(), shard.owners.len(), shard.ended());
+    (slots, waits, rest) == (None, false, (0, 0, 0))
 }
 
 #[test]
@@ -121,42 +122,52 @@ fn keeping_a_session_alive_does_not_make_work() {
 }
 
 #[test]
-fn a_place_in_an_owners_list_is_lost_with_the_session_and_with_its_owner() {
+fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
     let mut shard = shard(60 * SECOND);
     let (ann, bob) = (owner(1).expect("named"), owner(2).expect("named"));
     for n in 0..3 {
         put(&mut shard, n, write(seconds(100), 0), Some(&ann));
     }
     let slots = owned(&shard, &ann);
-    let marks: Vec<Mark> = slots.iter().map(|slot| shard.mark(*slot)).collect();
-    put(&mut shard, 0, write(seconds(100), 0), Some(&ann));
-    for (slot, mark) in slots.iter().zip(&marks) {
-        assert_eq!(
-            shard.marked(*mark, &ann),
-            Some(*slot),
-            "written, and still there"
-        );
-        assert_eq!(shard.marked(*mark, &bob), None, "of another's list");
+    for (n, from) in slots.iter().enumerate() {
+        let rest: Vec<u32> = shard.owned(&ann, *from).collect();
+        assert_eq!(rest, slots[n..]);
     }
-    // Given away and back, it is the last of them.
-    put(&mut shard, 0, write(seconds(100), 0), Some(&bob));
-    assert_eq!(shard.marked(marks[0], &bob), None);
-    put(&mut shard, 0, write(seconds(1), 0), Some(&ann));
-    assert_eq!(shard.marked(marks[0], &ann), None);
-    assert_eq!(owned(&shard, &ann), [slots[1], slots[2], slots[0]]);
-    // Ended, it keeps its slot for the reaper.
-    let last = shard.mark(slots[0]);
+    // Given away and back, it is where it was.
+    put(&mut shard, 1, write(seconds(100), 0), Some(&bob));
+    assert_eq!(owned(&shard, &ann), [slots[0], slots[2]]);
+    assert_eq!(owned(&shard, &bob), [slots[1]]);
+    put(&mut shard, 1, write(seconds(1), 0), Some(&ann));
+    assert_eq!(
+        (owned(&shard, &ann), owned(&shard, &bob)),
+        (slots.clone(), vec![])
+    );
+    // Ended, it keeps its slot for the reaper, and is no longer listed.
     sweep(&mut shard, 2 * SECOND, ALL);
-    assert_eq!((shard.marked(last, &ann), shard.ended()), (None, 1));
-    shard.remove(slots[1], SECOND, &mut Garbage::default());
-    assert_eq!(shard.marked(marks[1], &ann), None);
+    assert_eq!(
+        (owned(&shard, &ann), shard.ended()),
+        (vec![slots[0], slots[2]], 1)
+    );
     put(&mut shard, 3, write(seconds(100), 0), Some(&ann));
-    assert_eq!(shard.marked(marks[1], &ann), None, "another's slot");
-    let nowhere = Mark {
-        slot: u32::MAX,
-        ..last
-    };
-    assert_eq!(shard.marked(nowhere, &ann), None);
+    assert_eq!(owned(&shard, &ann).len(), 3);
+    assert_eq!(owned(&shard, &ann)[..2], [slots[0], slots[2]]);
+}
+
+#[test]
+fn a_session_is_looked_at_once_however_often_its_deadline_moves() {
+    let mut shard = shard(0);
+    let mut now = 0;
+    for round in 0..1_000_u64 {
+        now = round * SECOND / 10;
+        let idle = seconds(100 + (round * 7_919) % 50);
+        put(&mut shard, 0, write(idle, now), None);
+        put(&mut shard, 1, write(seconds(60), now), None);
+        let slot = shard.find(name(&id(1))).expect("there");
+        shard.remove(slot, now, &mut Garbage::default());
+    }
+    let swept = sweep(&mut shard, now + 200 * SECOND, ALL);
+    assert_eq!((swept.freed, swept.steps), (1, 1));
+    assert!(is_empty(&shard));
 }
 
 /// What a shard should hold: deadline and owner of each session, and the ends to report.
@@ -272,7 +283,8 @@ proptest! {
         prop_assert_eq!((listed, rest), (expected.collect(), None));
         for n in 1..4 {
             let whose = owner(n).expect("not nobody");
-            let ids = owned(&shard, &whose).into_iter().map(|slot| shard.info(slot, now).id);
+            let infos = owned(&shard, &whose).into_iter().filter_map(|slot| shard.info(slot, now));
+            let ids = infos.map(|info| info.id);
             let expected = model.live(|_, owner| owner == n).into_iter().map(id);
             prop_assert_eq!(ids.collect::<BTreeSet<_>>(), expected.collect());
         }
