@@ -6,22 +6,23 @@
 //!
 //! # Why a hash table and a sorted set
 //! A linear hash table that grew by one bucket at a time, and a timing wheel, took 750 lines more
-//! than `hashbrown::HashTable<u32>` and a `BTreeSet` of deadlines. Both measured with 32 shards
-//! and 1,000,000 sessions with 300 bytes of data and a credential of 57, no owner (in parentheses:
-//! an owner for each session), the machine not idle, CPU time:
+//! than `hashbrown::HashTable<u32>` and a `BTreeSet` of deadlines. Both measured in turns with 32
+//! shards and 1,000,000 sessions with 300 bytes of data, a credential of 57 and no owner (in
+//! parentheses: with an owner of its own each). Times are of the CPU, on two cores that others
+//! used too (load average 6, and 17 after the comma), where a cache kept little:
 //!
 //! | | linear hashing, wheel | `HashTable<u32>`, `BTreeSet` |
 //! |---|---|---|
 //! | bytes for each session | 487 (527) | 499 (554) |
-//! | mean of a create while growing, µs | 1.9 (2.3) | 1.6 (1.9) |
-//! | slowest create while growing, ms | 0.6 | 0.9 to 2.2, 1.4 as a rule |
-//! | slowest load while all expire, ms | 0.2 | 0.5 |
-//! | instructions of a load, a save, a touch | 2,405, 2,840, 1,569 | 2,415, 2,831, 1,558 |
-//! | instructions of a create and a destroy | 7,046 | 7,820 |
+//! | mean of a create while growing, µs | 1.9, 2.2 | 1.6, 2.0 |
+//! | slowest create while growing, ms | 0.6, 0.5 | 1.5 to 2.2, 2.6 |
+//! | slowest load while all expire, ms | 0.1 to 0.3, 0.15 | -, 0.4 |
+//! | instructions of a load, a save, a touch | 2,406, 2,824, 1,569 | 2,420, 2,814, 1,560 |
+//! | instructions of a create and a destroy | 7,052 | 7,843 |
 //!
-//! Not taken: the hash beside the slot in the table is 8 bytes more for each session, and 0.6 ms in
-//! place of 1.4. A `BinaryHeap` of deadlines is up to 14 bytes less, but ended sessions stay in it,
-//! and dropping those at once takes 0.8 to 1.2 ms.
+//! Not taken: with the hash beside the slot in the table, a session takes 8 bytes more, and the
+//! slowest create 0.6 ms where it took 2.2. A `BinaryHeap` of deadlines takes up to 14 bytes less,
+//! but what was destroyed stays in it, and dropping all of that at once took 0.8 to 1.2 ms.
 
 use std::hash::RandomState;
 
