@@ -28,9 +28,9 @@
 //!
 //! # Memory
 //! A session takes 130 to 150 bytes (55 more with an owner of its own), its credential (57 bytes
-//! when new, at most 136 after renewals) and its data. Credential and data share one allocation if the data has up to 512 bytes. More data
-//! is shared with the writer instead of copied, so a slice of something larger keeps all of that
-//! in memory; such a session takes 48 bytes more.
+//! when new, at most 136 after renewals) and its data. Credential and data share one allocation if
+//! the data has up to 512 bytes. More data is shared with the writer instead of copied, so a slice
+//! of something larger keeps all of that in memory; such a session takes 48 bytes more.
 //!
 //! An id of over 22 bytes takes an allocation of its own; native ids have 16.
 //!
