@@ -88,7 +88,7 @@ case ",${SESSION_TEST_SKIP:-}," in *,express,*) with_express= ;; esac
 $servers/install.sh binaries ${with_docker:+docker} ${with_browser:+browser} ${with_express:+express}
 if [ -n "$with_docker" ]; then prepare_docker; fi
 
-say "unit tests and doc tests"
+say "unit tests, doc tests, and the tests of the conformance suite itself"
 cargo test --workspace --exclude integration-tests
 if [ -n "$with_docker" ]; then
     say "the suite on docker"

@@ -1,6 +1,8 @@
-//! What the measurements share: latencies, what is told of them, medians of rounds, and a
-//! credential.
+//! What the measurements share: latencies, medians of rounds, a credential, and the format, tables
+//! and charts of published results.
 #![forbid(unsafe_code)]
+
+pub mod results;
 
 use std::fmt;
 use std::sync::LazyLock;

@@ -1,7 +1,9 @@
-//! `compare`: our stores beside the raw drivers and the peers.
+//! `compare` measures our stores beside the raw drivers and the peers; `charts` makes the tables and
+//! charts in `benches/results` from its figures.
 //!
 //! ```text
-//! cargo run --release -p benches -- compare
+//! cargo run --release -p benches -- compare --write benches/results/compare.jsonl
+//! cargo run -p benches -- charts
 //! ```
 #![forbid(unsafe_code)]
 #![allow(
@@ -12,8 +14,10 @@
 
 mod compare;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use benches::results::files;
 use compare::Options;
 
 #[tokio::main]
@@ -21,6 +25,7 @@ async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let options = match arguments.next().as_deref() {
         Some("compare") => Options::parse(arguments),
+        Some("charts") => return charts(),
         _ => Err("the command is missing".to_owned()),
     };
     let options = match options {
@@ -34,6 +39,25 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes the tables and charts anew.
+fn charts() -> ExitCode {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let written = files::read(&folder).and_then(|runs| {
+        for (name, text) in files::generate(&runs) {
+            std::fs::write(folder.join(&name), text)?;
+            println!("{name}");
+        }
+        Ok(())
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot make the charts: {error}");
             ExitCode::FAILURE
         }
     }

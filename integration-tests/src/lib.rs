@@ -1,9 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-pub mod conformance;
-pub mod reference;
-#[cfg(feature = "servers")]
 pub mod servers;
 
 /// Compiles and runs the code of the project's README.

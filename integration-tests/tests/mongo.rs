@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
 use integration_tests::servers::{self, Server};
+use session_conformance::{StoreFactory, TestStore, conformance_tests};
 use session_core::{Result, SessionId, async_trait};
 use session_mongo::MongoStore;
 use session_mongo::mongodb::bson::{Document, doc};

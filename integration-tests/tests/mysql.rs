@@ -1,8 +1,7 @@
 //! The suite on MySQL or MariaDB.
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
 use integration_tests::servers::{self, Server};
+use session_conformance::{StoreFactory, TestStore, conformance_tests};
 use session_core::{Result, SessionId, async_trait};
 use session_mysql::MysqlStore;
 use session_mysql::sqlx::{self, AssertSqlSafe, MySqlPool};

@@ -2,9 +2,8 @@
 
 use std::sync::OnceLock;
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
 use integration_tests::servers::{self, Kind, RedisCluster, Server};
+use session_conformance::{StoreFactory, TestStore, conformance_tests};
 use session_core::{Result, SessionId, async_trait};
 use session_redis::redis::aio::ConnectionLike;
 use session_redis::redis::cluster::ClusterClient;
@@ -57,7 +56,11 @@ async fn overwrite(connection: &mut impl ConnectionLike, namespace: &str, id: &S
 }
 
 conformance_tests!(Redis(servers::redis()), without = [ExpiryReports]);
-conformance_tests!(valkey, Redis(servers::valkey()), without = [ExpiryReports]);
+conformance_tests!(
+    Redis(servers::valkey()),
+    without = [ExpiryReports],
+    module = valkey,
+);
 
 /// Three nodes, started from binaries whatever else is tested; the servers end with the process.
 struct Cluster(Option<&'static RedisCluster>);
@@ -98,4 +101,4 @@ impl StoreFactory for Cluster {
     }
 }
 
-conformance_tests!(cluster, Cluster::find(), without = [ExpiryReports]);
+conformance_tests!(Cluster::find(), without = [ExpiryReports], module = cluster,);

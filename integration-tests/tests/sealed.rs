@@ -1,8 +1,7 @@
 //! The suite on a store whose data is sealed.
 
-use integration_tests::conformance::{StoreFactory, TestStore};
-use integration_tests::conformance_tests;
-use integration_tests::reference::ReferenceFactory;
+use session_conformance::reference::ReferenceFactory;
+use session_conformance::{StoreFactory, TestStore, conformance_tests};
 use session_core::{
     Draft, Lifetime, Result, Saved, SessionId, SessionStore, SessionToken, async_trait,
 };

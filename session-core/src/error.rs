@@ -25,7 +25,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
     /// failing over, out of memory, deadlocked. A write may or may not have happened.
-    #[error("{}: {}", failed(operation), Chain(source))]
+    #[error("{}: {}", failed(operation), Chain(&**source))]
     Unavailable {
         /// The store operation that was under way.
         operation: &'static str,
@@ -34,7 +34,7 @@ pub enum Error {
         source: Source,
     },
     /// The store did not answer in time. The operation may or may not have happened.
-    #[error("{}: {}", failed(operation), Chain(source))]
+    #[error("{}: {}", failed(operation), Chain(&**source))]
     Timeout {
         /// The store operation that was under way.
         operation: &'static str,
@@ -43,7 +43,7 @@ pub enum Error {
         source: Source,
     },
     /// The store refused the operation for good: a missing right, a wrong type, a bug.
-    #[error("{}: {}", failed(operation), Chain(source))]
+    #[error("{}: {}", failed(operation), Chain(&**source))]
     Store {
         /// The store operation that was under way.
         operation: &'static str,
@@ -199,8 +199,9 @@ fn failed(operation: &str) -> Cow<'static, str> {
     })
 }
 
-/// An error and each of its sources that it does not quote itself.
-struct Chain<'a>(&'a Source);
+/// Shows an error and each of its sources that it does not quote itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

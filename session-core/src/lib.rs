@@ -6,23 +6,20 @@
 //! * A client holds a [`SessionToken`]; a store files the session under its [`SessionId`].
 #![forbid(unsafe_code)]
 
-mod attempt;
+pub mod backend;
 mod backoff;
-pub mod batch;
 mod credential;
 mod data;
-mod deadline;
 mod error;
 mod finite;
-mod held;
 mod identity;
+mod judged_token;
 mod lifecycle;
 mod lifetime;
 mod limits;
 mod observer;
 mod owner;
 mod patch;
-mod pending;
 mod reaper;
 mod record;
 mod reuse;
@@ -40,10 +37,8 @@ mod write;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
-pub use backoff::Backoff;
 pub use credential::Credential;
 pub use data::Data;
-pub use deadline::{to_the_end, within};
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;

@@ -1,21 +1,11 @@
 //! Tokens and ends: signing in, new tokens, renewal, use, and signing out.
 
-use crate::attempt::Goal;
-use crate::identity::{TokenState, Verdict};
+use crate::identity::TokenState;
 use crate::observer::{EndReason, Event};
 use crate::session::Lifecycle;
 use crate::sessions::Manager;
-use crate::write::unedited;
-use crate::{Ended, Error, Owner, Result, Session, SessionId, Timeout, Version};
-
-/// How a session's use is noted.
-enum Use {
-    /// There is nothing to do.
-    Noted,
-    /// By a write that the client has its new token.
-    Confirm,
-    Touch(SessionId, Timeout),
-}
+use crate::write::Operation;
+use crate::{Ended, Error, Owner, Result, Session, SessionId, Version};
 
 impl Session {
     /// Makes this session `owner`'s, who has just authenticated, and saves it: in one write the
@@ -42,7 +32,7 @@ impl Session {
     {
         let owner = owner.try_into()?;
         self.0.manager.limits.check_owner(&owner)?;
-        self.write_for(Goal::SignIn(owner)).await.map(drop)
+        self.write_for(Operation::SignIn(owner)).await.map(drop)
     }
 
     /// Says that the owner has just authenticated again: the session gets a new token, and its
@@ -53,7 +43,7 @@ impl Session {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn reauthenticated(&self) -> Result<()> {
-        self.write_for(Goal::Reauthenticate).await.map(drop)
+        self.write_for(Operation::Reauthenticate).await.map(drop)
     }
 
     /// Gives the session a new token and saves it; data, owner and id stay. The old token opens
@@ -68,7 +58,7 @@ impl Session {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn cycle_id(&self) -> Result<()> {
-        self.write_for(Goal::Cycle).await.map(drop)
+        self.write_for(Operation::CycleId).await.map(drop)
     }
 
     /// Renews the token if it is due by [`renew_after`](crate::SessionsBuilder::renew_after);
@@ -80,7 +70,7 @@ impl Session {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn renew_if_due(&self) -> Result<bool> {
-        Ok(self.write_for(Goal::Renew).await?.is_some())
+        Ok(self.write_for(Operation::Renew).await?.is_some())
     }
 
     /// Gives a session that was opened by another framework's token one of this library's, as the
@@ -94,11 +84,14 @@ impl Session {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn replace_foreign_token(&self) -> Result<bool> {
-        Ok(self.write_for(Goal::TakeOver).await?.is_some())
+        Ok(self
+            .write_for(Operation::ReplaceForeignToken)
+            .await?
+            .is_some())
     }
 
     /// As [`forbid_new_token`](Self::forbid_new_token), after the write that another task may have
-    /// under way: [`token`](Self::token) is then what the response has to tell, and stays that.
+    /// under way: [`token`](Self::token) is then the one for the response, and stays that.
     pub async fn forbid_new_token_after_writes(&self) {
         let _lock = self.0.write_lock.lock().await;
         self.forbid_new_token();
@@ -116,11 +109,11 @@ impl Session {
     #[must_use]
     pub fn is_renewal_near(&self) -> bool {
         let state = self.state();
-        let Lifecycle::Stored(held, _) = &state.lifecycle else {
+        let Lifecycle::Stored(judged, _) = &state.lifecycle else {
             return false;
         };
         let (has_owner, age) = (state.view.owner.is_some(), state.clock.age_now());
-        self.0.manager.is_renewal_near(held, has_owner, age)
+        self.0.manager.is_renewal_near(judged, has_owner, age)
     }
 
     /// Says that the session is in use, so that its idle limit starts anew. Writes no data. A
@@ -133,45 +126,7 @@ impl Session {
     /// # Errors
     /// [`Error::Gone`] if the session has ended; the store's own.
     pub async fn touch(&self) -> Result<()> {
-        let _lock = self.0.write_lock.lock().await;
-        self.resolve_unanswered().await?;
-        let (id, idle) = match self.touch_now()? {
-            Use::Noted => return Ok(()),
-            // It extends the session as a touch would.
-            Use::Confirm => return self.write(&Goal::Confirm, &mut unedited).await.map(drop),
-            Use::Touch(id, idle) => (id, idle),
-        };
-        let Some(_touching) = self.0.manager.begin_touch(&id) else {
-            return Ok(());
-        };
-        match self.0.manager.store.touch(&id, idle).await? {
-            Some(ttl) => {
-                self.state().clock.reset_ttl(ttl);
-                Ok(())
-            }
-            None => Err(self.lost()),
-        }
-    }
-
-    /// How to say that the session is in use.
-    fn touch_now(&self) -> Result<Use> {
-        let state = self.state();
-        let held = match &state.lifecycle {
-            Lifecycle::New => return Ok(Use::Noted),
-            Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
-            Lifecycle::Stored(held, _) => held,
-        };
-        if held.verdict == Verdict::Unconfirmed && !state.is_changed() {
-            return Ok(Use::Confirm);
-        }
-        let (lifetime, clock) = (state.view.lifetime, state.clock);
-        let manager = &self.0.manager;
-        Ok(
-            match manager.is_touch_due(lifetime, clock.ttl_now(), clock.age_now()) {
-                true => Use::Touch(held.id.clone(), lifetime.idle),
-                false => Use::Noted,
-            },
-        )
+        self.write_touch().await
     }
 
     /// Whether the session still lives, under the sign-in that it was opened with: what
@@ -182,14 +137,14 @@ impl Session {
     /// # Errors
     /// The store's.
     pub async fn is_live(&self) -> Result<bool> {
-        let Some(held) = self.held() else {
+        let Some(judged) = self.judged() else {
             return Ok(false);
         };
-        let Some(record) = self.0.manager.store.load(&held.id).await? else {
+        let Some(record) = self.0.manager.store.load(&judged.id).await? else {
             return Ok(false);
         };
         let state = record.credential.as_ref().map(TokenState::decode);
-        Ok(held.is_same_sign_in(state.transpose()?.as_ref()))
+        Ok(judged.is_same_sign_in(state.transpose()?.as_ref()))
     }
 
     /// Ends the session, here and in the store, under whatever token it is known by now. No request
@@ -209,7 +164,7 @@ impl Session {
             state.check_late_end()?;
             let mut ids = Vec::with_capacity(1);
             ids.extend(match &state.lifecycle {
-                Lifecycle::Stored(held, _) => Some(held.id.clone()),
+                Lifecycle::Stored(judged, _) => Some(judged.id.clone()),
                 Lifecycle::Gone(id) => id.clone(),
                 Lifecycle::New => None,
                 // The session that its token once opened is not its own to end.
@@ -217,8 +172,8 @@ impl Session {
             });
             // A create without an answer may have happened: its id must go too.
             for pending in &state.pending {
-                if !ids.contains(&pending.attempt.held.id) {
-                    ids.push(pending.attempt.held.id.clone());
+                if !ids.contains(&pending.write.judged.id) {
+                    ids.push(pending.write.judged.id.clone());
                 }
             }
             (ids, state.view.owner.clone(), state.clock.age_now())
@@ -230,7 +185,7 @@ impl Session {
             let owner = ended.owner.as_ref().or(owner.as_ref());
             let event = Event::new(&id, owner, ended.age.unwrap_or(age));
             let observers = &self.0.manager.observers;
-            observers.tell(|observer| observer.destroyed(event, EndReason::SignedOut));
+            observers.notify(|observer| observer.destroyed(event, EndReason::SignedOut));
         }
         self.state().reset(self.0.manager.lifetime);
         Ok(())
@@ -248,7 +203,7 @@ impl Manager {
             Err(Error::Unavailable { .. }) => {}
             ended => return ended,
         }
-        self.backoff.wait(4).await;
+        self.pause_before_repeat().await;
         if let Some(ended) = self.store.destroy(id, expected).await? {
             return Ok(Some(ended));
         }

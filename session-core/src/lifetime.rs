@@ -36,6 +36,18 @@ impl Timeout {
             .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// The same without a fraction of a millisecond.
+    #[must_use]
+    pub const fn whole_millis(self) -> Self {
+        match self {
+            Self::After(limit) => {
+                let fraction = limit.subsec_nanos() % 1_000_000;
+                Self::After(limit.saturating_sub(Duration::from_nanos(fraction as u64)))
+            }
+            Self::Never => Self::Never,
+        }
+    }
+
     /// The limit of so many milliseconds; `None` is [`Never`](Self::Never).
     #[must_use]
     pub fn from_millis(millis: Option<u64>) -> Self {
@@ -124,6 +136,15 @@ impl Lifetime {
         Self {
             idle: idle.into(),
             absolute: absolute.into(),
+        }
+    }
+
+    /// The same, with limits of whole milliseconds.
+    #[must_use]
+    pub const fn whole_millis(self) -> Self {
+        Self {
+            idle: self.idle.whole_millis(),
+            absolute: self.absolute.whole_millis(),
         }
     }
 

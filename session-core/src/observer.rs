@@ -212,7 +212,7 @@ impl Observers {
         self.all.push(observer);
     }
 
-    pub(crate) fn tell(&self, what: impl Fn(&dyn Observer)) {
+    pub(crate) fn notify(&self, what: impl Fn(&dyn Observer)) {
         for observer in &self.all {
             // An observer's mistake must not undo a login or stop the reaper.
             if catch_unwind(AssertUnwindSafe(|| what(&**observer))).is_err() {
@@ -222,7 +222,7 @@ impl Observers {
     }
     /// Tells of a stored session that can't be read.
     pub(crate) fn corrupt(&self, id: &SessionId, error: &Error) {
-        self.tell(|observer| observer.corrupt(id, error));
+        self.notify(|observer| observer.corrupt(id, error));
         if let Some(untold) = self.warned.corrupt.turn() {
             tracing::warn!(?id, %error, untold, "a stored session is treated as absent");
         }
@@ -230,7 +230,7 @@ impl Observers {
 
     /// Tells of a presented text that can't be read.
     pub(crate) fn unreadable(&self, name: &str, why: Unreadable) {
-        self.tell(|observer| observer.unreadable(name, why));
+        self.notify(|observer| observer.unreadable(name, why));
         if let Some(untold) = self.warned.unreadable(why).turn() {
             let reason = why.text();
             tracing::warn!(name, untold, "a session cookie opens nothing: {reason}");
@@ -245,7 +245,7 @@ impl Observers {
 
     /// Tells of a presented text that can't be read, beside one of the same name that can.
     pub(crate) fn unreadable_beside(&self, name: &str, why: Unreadable) {
-        self.tell(|observer| observer.unreadable(name, why));
+        self.notify(|observer| observer.unreadable(name, why));
         let reason = why.text();
         tracing::debug!(
             name,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::backoff::Backoff;
 use crate::backoff::random_up_to;
-use crate::{Backoff, Error, Result, Sessions};
+use crate::{Error, Result, Sessions};
 
 /// A task that reaps expired sessions in small batches, so that observers hear of each.
 ///

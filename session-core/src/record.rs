@@ -94,6 +94,22 @@ impl Draft {
     }
 }
 
+impl Record {
+    /// What a load gives of a session that `draft` has left in this state.
+    #[must_use]
+    pub fn of(draft: &Draft, ttl: Ttl, age: Duration) -> Self {
+        Self {
+            data: draft.data.clone(),
+            version: draft.stamp.into(),
+            credential: draft.credential.clone(),
+            owner: draft.owner.clone(),
+            lifetime: draft.lifetime,
+            ttl,
+            age,
+        }
+    }
+}
+
 /// Data that is not shown.
 struct Hidden<'a>(&'a Bytes);
 
@@ -310,6 +326,21 @@ pub struct SessionInfo {
     pub age: Duration,
     /// The size of its data, in bytes.
     pub size: usize,
+}
+
+impl SessionInfo {
+    /// The line about the session `id`, of which this is the record.
+    #[must_use]
+    pub fn of(id: SessionId, record: &Record) -> Self {
+        Self {
+            id,
+            owner: record.owner.clone(),
+            lifetime: record.lifetime,
+            ttl: record.ttl,
+            age: record.age,
+            size: record.data.len(),
+        }
+    }
 }
 
 /// A session that a store has ended.

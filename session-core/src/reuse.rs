@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::held::Held;
 use crate::identity::Verdict;
+use crate::judged_token::JudgedToken;
 use crate::observer::{EndReason, Event, Refusal};
 use crate::sessions::Manager;
 use crate::{Error, Record, Result, Session, SessionId, SessionToken};
@@ -21,14 +21,15 @@ pub enum OnReuse {
     /// signs in again. A restored browser profile does the same.
     #[default]
     End,
-    /// Only that request is refused. Observers are told, and may end the session themselves.
+    /// Only that request is refused. Observers are notified, and may end the session themselves.
     Refuse,
 }
 
 /// What a record is to a presented token.
 enum Opening {
     Opened(Session),
-    /// The request goes on with an empty session that it can't save, and the client is told nothing.
+    /// The request goes on with an empty session that it can't save, and its response sets no
+    /// cookie.
     Barred,
     /// It opens nothing.
     Nothing,
@@ -44,7 +45,7 @@ impl Manager {
             let record = match self.store.load(&id).await {
                 Ok(Some(record)) => record,
                 Ok(None) => {
-                    self.observers.tell(|observer| observer.unknown(&id));
+                    self.observers.notify(|observer| observer.unknown(&id));
                     return Ok(Session::new(Arc::clone(self)));
                 }
                 Err(error @ Error::Corrupt { .. }) => return Ok(self.corrupt(&id, &error)),
@@ -80,7 +81,7 @@ impl Manager {
             let opening = match record {
                 Ok(Some(record)) => self.judge(&ids[n], &tokens[n], record),
                 Ok(None) => {
-                    self.observers.tell(|observer| observer.unknown(&ids[n]));
+                    self.observers.notify(|observer| observer.unknown(&ids[n]));
                     continue;
                 }
                 Err(error) => Err(error),
@@ -122,9 +123,9 @@ impl Manager {
         token: &SessionToken,
         record: Record,
     ) -> Result<Opening> {
-        let held = Held::judge(id.clone(), token.clone(), &record)?;
-        let refused = |why| self.observers.tell(|observer| observer.refused(id, why));
-        Ok(match held.verdict {
+        let judged = JudgedToken::judge(id.clone(), token.clone(), &record)?;
+        let refused = |why| self.observers.notify(|observer| observer.refused(id, why));
+        Ok(match judged.verdict {
             Verdict::Reused => Opening::Reused(record),
             Verdict::Ahead => {
                 refused(Refusal::NewerThanStored);
@@ -139,7 +140,7 @@ impl Manager {
                 Opening::Nothing
             }
             Verdict::Current | Verdict::Unconfirmed | Verdict::Replaced(_) | Verdict::Late => {
-                Opening::Opened(Session::opened(Arc::clone(self), held, &record)?)
+                Opening::Opened(Session::opened(Arc::clone(self), judged, &record)?)
             }
         })
     }
@@ -159,11 +160,11 @@ impl Manager {
                 return Ok(false);
             }
         }
-        self.observers.tell(|observer| observer.reused(event));
+        self.observers.notify(|observer| observer.reused(event));
         if self.on_reuse == OnReuse::End {
             let reason = EndReason::Reused;
             self.observers
-                .tell(|observer| observer.destroyed(event, reason));
+                .notify(|observer| observer.destroyed(event, reason));
         }
         Ok(true)
     }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::attempt::Attempt;
 use crate::data::Data;
-use crate::held::Held;
+use crate::judged_token::JudgedToken;
 use crate::patch::Patch;
 use crate::sessions::Manager;
 use crate::unsaved::{Base, Late, Tally};
+use crate::write::PendingWrite;
 use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
 
 /// One opened session.
@@ -42,10 +42,10 @@ pub(crate) enum Lifecycle {
     /// In no store yet.
     New,
     /// An empty session for a request whose token is not good, or not any more: it can't be saved,
-    /// and the client is told nothing.
+    /// and the response sets no cookie.
     Barred,
     /// In the store, as of this version.
-    Stored(Held, Version),
+    Stored(JudgedToken, Version),
     /// It was in the store, and ended; or somebody signed in with it elsewhere.
     Gone(Option<SessionId>),
 }
@@ -55,25 +55,16 @@ pub(crate) struct State {
     /// The session as its user sees it: what was read, and the changes since.
     pub(crate) view: View,
     /// Changes that were sent, until the store has confirmed them.
-    pub(crate) sent: Patch,
+    pub(crate) unconfirmed: Patch,
     /// Changes that were not yet sent.
     pub(crate) patch: Patch,
     /// Writes that were sent and are not known to have been done.
-    pub(crate) pending: Vec<Pending>,
+    pub(crate) pending: Vec<PendingWrite>,
     pub(crate) clock: Clock,
     /// What is stored for all that is known.
     pub(crate) base: Base,
     pub(crate) tally: Tally,
     pub(crate) late: Late,
-}
-
-/// A write that was sent and is not known to have been done.
-pub(crate) struct Pending {
-    pub(crate) attempt: Arc<Attempt>,
-    /// Whether it may have happened all the same.
-    pub(crate) is_doubtful: bool,
-    /// The changes made since, which it does not have.
-    pub(crate) later: Patch,
 }
 
 /// The parts of a session that its user sees and a write sends.
@@ -103,9 +94,13 @@ impl Session {
         Self::from_parts(manager, Lifecycle::Barred, view)
     }
 
-    pub(crate) fn opened(manager: Arc<Manager>, held: Held, record: &Record) -> Result<Self> {
+    pub(crate) fn opened(
+        manager: Arc<Manager>,
+        judged: JudgedToken,
+        record: &Record,
+    ) -> Result<Self> {
         let view = View::read(record)?;
-        let lifecycle = Lifecycle::Stored(held, record.version.clone());
+        let lifecycle = Lifecycle::Stored(judged, record.version.clone());
         let session = Self::from_parts(manager, lifecycle, view);
         let mut state = session.state();
         state.clock = Clock::read(record);
@@ -122,7 +117,7 @@ impl Session {
             state: Mutex::new(State {
                 lifecycle,
                 view,
-                sent: Patch::default(),
+                unconfirmed: Patch::default(),
                 patch: Patch::default(),
                 pending: Vec::new(),
                 clock,
@@ -206,7 +201,7 @@ impl Session {
     /// that has been renewed since and the client has the newer one already.
     #[must_use]
     pub fn token(&self) -> Option<SessionToken> {
-        self.held()?.told()
+        self.judged()?.for_client()
     }
 
     /// The id that the session is filed under, from its creation to its end; `None` until it is
@@ -216,7 +211,7 @@ impl Session {
     /// Whatever must not outlive a sign-in is bound to [`binding`](Self::binding), not to this.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
-        self.held().map(|held| held.id)
+        self.judged().map(|judged| judged.id)
     }
 
     /// A public text that changes with each new token (sign-in, re-authentication,
@@ -227,12 +222,12 @@ impl Session {
     /// credential, where the id itself changes.
     #[must_use]
     pub fn binding(&self) -> Option<String> {
-        self.held()?.binding()
+        self.judged()?.binding()
     }
 
-    pub(crate) fn held(&self) -> Option<Held> {
+    pub(crate) fn judged(&self) -> Option<JudgedToken> {
         match &self.state().lifecycle {
-            Lifecycle::Stored(held, _) => Some(held.clone()),
+            Lifecycle::Stored(judged, _) => Some(judged.clone()),
             Lifecycle::New | Lifecycle::Barred | Lifecycle::Gone(_) => None,
         }
     }
@@ -256,19 +251,19 @@ impl State {
         match self.lifecycle {
             // An empty new session is nothing to keep, whatever limits it was given.
             Lifecycle::New => !self.view.data.is_empty(),
-            _ => !self.patch.is_empty() || !self.sent.is_empty(),
+            _ => !self.patch.is_empty() || !self.unconfirmed.is_empty(),
         }
     }
 
     /// Takes `record` as what is stored, with the changes not yet confirmed on top.
-    pub(crate) fn rebase(&mut self, held: Held, record: &Record) -> Result<()> {
+    pub(crate) fn rebase(&mut self, judged: JudgedToken, record: &Record) -> Result<()> {
         let mut view = View::read(record)?;
-        view.apply(&self.sent);
+        view.apply(&self.unconfirmed);
         view.apply(&self.patch);
         self.view = view;
         self.clock = Clock::read(record);
         self.base = Base::read(record);
-        self.lifecycle = Lifecycle::Stored(held, record.version.clone());
+        self.lifecycle = Lifecycle::Stored(judged, record.version.clone());
         Ok(())
     }
 
@@ -277,7 +272,7 @@ impl State {
     pub(crate) fn begin_anew(&mut self, lifetime: Lifetime, keeps_what_was_read: bool) {
         if !keeps_what_was_read {
             self.view = View::new(lifetime);
-            self.view.apply(&self.sent);
+            self.view.apply(&self.unconfirmed);
             self.view.apply(&self.patch);
         }
         self.view.owner = None;
@@ -291,7 +286,7 @@ impl State {
     pub(crate) fn reset(&mut self, lifetime: Lifetime) {
         self.lifecycle = Lifecycle::New;
         self.view = View::new(lifetime);
-        self.sent = Patch::default();
+        self.unconfirmed = Patch::default();
         self.patch = Patch::default();
         self.pending.clear();
         self.clock = Clock::starting(lifetime);

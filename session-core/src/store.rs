@@ -12,7 +12,8 @@ use crate::{
 /// A store of sessions: the five operations that requests need.
 ///
 /// # Contract
-/// The conformance suite (`integration-tests`) proves each of these on every backend.
+/// The conformance suite, the crate `session-conformance`, proves each of these on every backend:
+/// one macro makes its cases tests of your own crate.
 ///
 /// * **Expiry is exact.** A session is never visible after its deadline, by the store's own
 ///   clock, whether or not anything has been removed yet. Callers pass durations, never instants.

@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 
-use crate::attempt::Goal;
 use crate::data::Data;
 use crate::patch::Patch;
 use crate::session::{Lifecycle, Opened, State};
+use crate::write::Operation;
 use crate::{Error, Lifetime, Record, Result, Session};
 
 /// How many keys a warning names.
@@ -21,7 +21,7 @@ pub(crate) struct Base {
     lifetime: Lifetime,
 }
 
-/// What a session's client can't be told any more.
+/// What can't be sent to a session's client any more.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Late {
     #[default]
@@ -32,16 +32,17 @@ pub(crate) enum Late {
     Change,
 }
 
-/// How many changes were made, and up to which of them an error has told that they are not saved.
+/// How many changes were made, and up to which of them an error has reported that they are not
+/// saved.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     made: u64,
     /// How many a write that is under way has.
     planned: u64,
-    told: u64,
+    reported: u64,
 }
 
-/// What a warning names. Keys are quoted, and so told from the rest.
+/// What a warning names. Keys are quoted, which distinguishes them from the rest.
 enum Changed<'a> {
     AllKeys,
     Key(&'a str),
@@ -70,11 +71,11 @@ impl Tally {
 
     /// That write has failed. Another task may have made more changes since.
     pub(crate) const fn fail(&mut self) {
-        self.told = self.planned;
+        self.reported = self.planned;
     }
 
-    const fn is_told(self) -> bool {
-        self.told == self.made
+    const fn is_reported(self) -> bool {
+        self.reported == self.made
     }
 }
 
@@ -110,7 +111,7 @@ impl Session {
         state.view.data = state.base.data();
         state.view.lifetime = state.base.lifetime;
         state.patch = Patch::default();
-        state.sent = Patch::default();
+        state.unconfirmed = Patch::default();
         state.pending.clear();
     }
 
@@ -132,21 +133,21 @@ impl Session {
 }
 
 impl State {
-    /// Refuses a write for `goal` that its client would have to be told of and can't be.
-    pub(crate) fn check_late(&self, goal: &Goal) -> Result<()> {
+    /// Refuses a write that would have to send its client a token, or a cookie, and can't.
+    pub(crate) fn check_late(&self, operation: &Operation) -> Result<()> {
         let what = match (self.late, &self.lifecycle) {
             (Late::Nothing, _) => return Ok(()),
             (Late::Change, _) => CHANGE_IN_COOKIE,
             (Late::NewToken, Lifecycle::New) => {
                 "save the new session, whose client has no token for it"
             }
-            (Late::NewToken, _) if goal.is_new_lineage() => "give the session a new token",
+            (Late::NewToken, _) if operation.is_new_lineage() => "give the session a new token",
             (Late::NewToken, _) => return Ok(()),
         };
         Err(Error::TooLate { what })
     }
 
-    /// Refuses to end a session whose client could not be told.
+    /// Refuses to end a session whose client's cookie could not be removed.
     pub(crate) fn check_late_end(&self) -> Result<()> {
         match self.late {
             Late::Change => Err(Error::TooLate {
@@ -160,12 +161,12 @@ impl State {
     fn unsaved(&self) -> Vec<Changed<'_>> {
         let mut keys: Vec<&str> = match self.lifecycle {
             Lifecycle::New => self.view.data.iter().map(|(key, _)| key).collect(),
-            _ => self.sent.keys().chain(self.patch.keys()).collect(),
+            _ => self.unconfirmed.keys().chain(self.patch.keys()).collect(),
         };
         keys.sort_unstable();
         keys.dedup();
         let is_new = matches!(self.lifecycle, Lifecycle::New);
-        let any = |is: fn(&Patch) -> bool| !is_new && (is(&self.sent) || is(&self.patch));
+        let any = |is: fn(&Patch) -> bool| !is_new && (is(&self.unconfirmed) || is(&self.patch));
         let cleared = any(Patch::is_clearing).then_some(Changed::AllKeys);
         let lifetime = any(Patch::has_lifetime).then_some(Changed::Lifetime);
         let first = cleared.into_iter().chain(lifetime);
@@ -180,14 +181,14 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         let state = state.unwrap_or_else(PoisonError::into_inner);
-        if state.tally.is_told() || !state.is_changed() {
+        if state.tally.is_reported() || !state.is_changed() {
             return;
         }
         let Some(untold) = self.manager.observers.unsaved() else {
             return;
         };
         let id = match &state.lifecycle {
-            Lifecycle::Stored(held, _) => Some(&held.id),
+            Lifecycle::Stored(judged, _) => Some(&judged.id),
             Lifecycle::Gone(id) => id.as_ref(),
             Lifecycle::New | Lifecycle::Barred => None,
         };

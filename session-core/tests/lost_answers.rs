@@ -47,6 +47,21 @@ async fn a_write_whose_answer_is_lost_is_repeated_harmlessly() {
 }
 
 #[tokio::test]
+async fn a_repeat_that_is_refused_for_good_says_nothing_of_the_first_sending() {
+    let (sessions, store, _) = sessions();
+    let session = sessions.start();
+    session.push("list", 1).expect("JSON");
+    session.save().await.expect("saved");
+    session.push("list", 2).expect("JSON");
+    store.lose_next_answer_and_refuse_repeat();
+    session.save().await.expect_err("refused");
+    session.save().await.expect("found to be done");
+    let again = sessions.open(session.token().as_ref()).await;
+    let list = again.expect("there").get::<Vec<u32>>("list");
+    assert_eq!(list.ok(), Some(Some(vec![1, 2])), "added once");
+}
+
+#[tokio::test]
 async fn a_write_that_was_cut_off_is_found_out_about() {
     for step in ["create", "save", "cycle"] {
         let (sessions, store, _) = sessions();

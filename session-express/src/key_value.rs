@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use session_core::{Cursor, Error, Result, Ttl};
+use session_core::backend::{Call, Client, Policy};
+use session_core::{Cursor, Result, Ttl};
 
 use crate::options::Express;
 
@@ -66,27 +66,36 @@ pub enum Renamed {
 
 /// Values under names, each with a time to live, in the layout of one of Express' stores.
 ///
-/// Every operation is one atomic step, except [`rename`](Self::rename) where an implementation
-/// says so, and treats an expired value as absent. Times to live count from now by the database's
-/// clock, in steps as coarse as those of Express' store and rounded as it rounds them.
+/// Write the methods as plain `async fn`s. Every operation is one atomic step, except
+/// [`rename`](Self::rename) where an implementation says so, and treats an expired value as absent.
+/// Times to live count from now by the database's clock, in steps as coarse as those of Express'
+/// store and rounded as it rounds them.
 ///
-/// Errors are those of [`SessionStore`](session_core::SessionStore), and a future may be dropped at
-/// any point.
+/// Everything is sent through [`Call::send`]. Errors are those of
+/// [`SessionStore`](session_core::SessionStore), and a future may be dropped at any point.
 ///
 /// # Repeats
 /// A write that is repeated after a lost connection can find what its own first sending has done,
-/// and a value does not say who wrote it. So an implementation whose driver repeats writes by
-/// itself answers the error of the lost connection where a repeated [`add`](Self::add),
-/// [`swap`](Self::swap) or [`rename`](Self::rename) would say that nothing was written, and answers
-/// `true` where a repeated [`remove`](Self::remove) finds nothing. After a failure that proves that
-/// nothing was written, such as a deadlock, a repeat is an ordinary write.
-#[async_trait]
+/// and a value does not say who wrote it. So where an answer [`is_repeated`], and says that
+/// nothing was written, an implementation of [`add`](Self::add), [`swap`](Self::swap) or
+/// [`rename`](Self::rename) answers with the error of the lost connection, and one of
+/// [`remove`](Self::remove) that finds nothing with `true`. After a failure that proves that nothing
+/// was written, such as a deadlock, a repeat is an ordinary write.
+///
+/// [`is_repeated`]: session_core::backend::Sent::is_repeated
 pub trait KeyValue: Debug + Send + Sync + 'static {
+    /// What operations are sent by, as [`Backend::Client`](session_core::backend::Backend::Client).
+    type Client: Client;
+
+    /// The product's name, as [`Backend::NAME`](session_core::backend::Backend::NAME).
+    const NAME: &'static str;
+
     /// How long a record lives whose cookie ends with the browser, if the app does not say.
     const TTL: Duration;
 
-    /// The largest record, in bytes.
-    fn max_data(&self) -> usize;
+    /// How long an operation may take, how large a record may be, and how often a command is
+    /// repeated. Nothing is batched, whatever this says.
+    fn policy(&self) -> Policy;
 
     /// A touch that comes sooner than this after the last write is left out.
     fn touch_after(&self) -> Duration {
@@ -99,64 +108,101 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         Cow::Borrowed(name)
     }
 
-    /// The value of `name`.
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>>;
+    /// The value of `name`. The [operation](Call::operation) says what for.
+    fn get(
+        &self,
+        call: &Call<Self::Client>,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Found>>> + Send;
 
     /// Adds `value` if `name` has none; whether it did.
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool>;
+    fn add(
+        &self,
+        call: &Call<Self::Client>,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Replaces the value `old` by `new`; whether it did. If `name` has another value, or none,
     /// nothing is written.
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool>;
+    fn swap(
+        &self,
+        call: &Call<Self::Client>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Makes a value live for `ttl` if it would end sooner; whether there is one.
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool>;
+    fn extend(
+        &self,
+        call: &Call<Self::Client>,
+        name: &str,
+        ttl: Ttl,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Puts `new` under the name `to` and frees the name `from`, if `from` has the value `old` and
     /// `to` has none. Where the database can't do that in one step, `from` is freed first, so that
     /// no reader ever sees both.
-    async fn rename(
+    fn rename(
         &self,
+        call: &Call<Self::Client>,
         from: &str,
         to: &str,
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
-    ) -> Result<Renamed>;
+    ) -> impl Future<Output = Result<Renamed>> + Send;
 
     /// Removes a value; whether there was one.
-    async fn remove(&self, name: &str) -> Result<bool>;
+    fn remove(
+        &self,
+        call: &Call<Self::Client>,
+        name: &str,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// How many values there are.
-    async fn count(&self) -> Result<u64>;
+    fn count(&self, call: &Call<Self::Client>) -> impl Future<Output = Result<u64>> + Send;
 
     /// About `limit` values from `cursor` on.
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed>;
+    fn page(
+        &self,
+        call: &Call<Self::Client>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Listed>> + Send;
 
     /// Removes all values of this store; how many.
-    async fn clear(&self) -> Result<u64>;
+    fn clear(&self, call: &Call<Self::Client>) -> impl Future<Output = Result<u64>> + Send;
 
     /// Removes about `limit` expired values, where the database does not do that by itself.
-    async fn purge(&self, limit: usize) -> Result<()> {
-        let _ = limit;
-        Ok(())
+    fn purge(
+        &self,
+        call: &Call<Self::Client>,
+        limit: usize,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (call, limit);
+        async { Ok(()) }
     }
 
     /// The JSON in a stored value.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it holds none.
-    async fn open(&self, value: &Bytes) -> Result<Bytes> {
-        Ok(value.clone())
+    /// [`Error::Corrupt`](session_core::Error::Corrupt) if it holds none.
+    fn open(&self, value: &Bytes) -> impl Future<Output = Result<Bytes>> + Send {
+        let json = value.clone();
+        async { Ok(json) }
     }
 
     /// The value to store for this JSON, in the place of `old`.
     ///
     /// # Errors
     /// Those of encryption or encoding.
-    async fn seal(&self, json: Bytes, old: Option<&Bytes>) -> Result<Bytes> {
+    fn seal(&self, json: Bytes, old: Option<&Bytes>) -> impl Future<Output = Result<Bytes>> + Send {
         let _ = old;
-        Ok(json)
+        async { Ok(json) }
     }
 }
 
@@ -164,9 +210,4 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
 pub trait Configured: KeyValue {
     /// Sets a store up.
     type Builder: From<Express>;
-}
-
-/// Refuses a record that is too large.
-pub(crate) fn check(kv: &impl KeyValue, json: &Bytes) -> Result<()> {
-    Error::check_size("record", json.len(), kv.max_data())
 }

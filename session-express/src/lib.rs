@@ -36,6 +36,7 @@
 //! follows from that. [`MovingStore`] moves sessions on to a native store, where ids stay.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod connect_sess;
 mod cookie_session;
 mod cookie_text;
@@ -43,6 +44,7 @@ mod directory;
 mod expiry;
 mod extra;
 mod key_value;
+mod layout;
 mod moving;
 mod options;
 mod parsed;

@@ -1,30 +1,18 @@
 //! A session store in the layout of one of Express' stores.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::future::Future;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use session_core::backend::{Call, Connector, Counts, Fixed, Operation, Store};
 use session_core::{
-    Capabilities, Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionDirectory,
-    SessionId, SessionStore, SessionToken, Stamp, Timeout, TokenChange, Ttl, Version,
+    Capabilities, Cursor, Draft, Ended, Lifetime, Owner, Page, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
 };
 
-use crate::expiry::now;
-use crate::extra::Seal;
-use crate::key_value::{Configured, Found, KeyValue, Renamed, check};
+use crate::key_value::{Configured, KeyValue};
+use crate::layout::Layout;
 use crate::options::Express;
-use crate::record::SessionJson;
-use crate::sent::Sent;
-
-/// How often a write is tried while touches get in between.
-const ATTEMPTS: u32 = 16;
-/// No store takes less.
-const SHORTEST: Ttl = Ttl::Left(Duration::from_millis(1));
-/// How long a destroyed session's record stays if it can't be removed: long enough for the removal
-/// to find it live.
-const ASIDE: Ttl = Ttl::Left(Duration::from_secs(10));
 
 /// A store whose cookies and records are an Express app's: what
 /// `SessionLayer::express_compatible` takes.
@@ -65,20 +53,15 @@ pub trait ExpressLayout: SessionStore {
 /// # Listings
 /// The directory lists all sessions. It can't look up owners, because Express' layouts have no index
 /// of them: that is [`Error::Unsupported`].
-pub struct ExpressStore<K: KeyValue>(Arc<Inner<K>>);
-
-pub(crate) struct Inner<K> {
-    pub(crate) kv: K,
-    express: Express,
-    pub(crate) ttl: Timeout,
-    sent: Sent,
-}
-
-/// What is stored under an id, next to the version that is expected there.
-enum Seen {
-    Expected(Bytes, SessionJson),
-    Other(Bytes, SessionJson),
-    Nothing,
+///
+/// # Limits of time
+/// An operation may take as long as the [policy](KeyValue::policy) says, its repeats and several
+/// round trips included; of an operation of the directory, each command may.
+///
+/// [`Error::Unsupported`]: session_core::Error::Unsupported
+/// [`TokenChange::New`]: session_core::TokenChange::New
+pub struct ExpressStore<K: KeyValue> {
+    store: Store<Layout<K>>,
 }
 
 impl<K: Configured> ExpressStore<K> {
@@ -89,274 +72,74 @@ impl<K: Configured> ExpressStore<K> {
 }
 
 impl<K: KeyValue> ExpressStore<K> {
-    /// The sessions of `express` in `kv`.
+    /// The sessions of `express` in `kv`, with the client `first` and others that `connector` makes.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for invalid options.
-    pub fn new(kv: K, express: Express) -> Result<Self> {
+    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for invalid options.
+    pub fn new(
+        kv: K,
+        express: Express,
+        connector: impl Connector<Client = K::Client>,
+        first: K::Client,
+    ) -> Result<Self> {
         express.check()?;
-        let ttl = Timeout::After(express.given_ttl().unwrap_or(K::TTL));
-        Ok(Self(Arc::new(Inner {
-            kv,
-            express,
-            ttl,
-            sent: Sent::default(),
-        })))
+        let store = Store::new(Layout::new(kv, express), connector, first);
+        Ok(Self { store })
     }
 
-    pub(crate) fn inner(&self) -> &Inner<K> {
-        &self.0
+    /// The sessions of `express` in `kv`, with the one client that there is.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for invalid options.
+    pub fn with_client(kv: K, express: Express, client: K::Client) -> Result<Self> {
+        Self::new(kv, express, Fixed::new(K::NAME), client)
     }
 
-    async fn decode(&self, id: &SessionId, value: &Bytes) -> Result<SessionJson> {
-        let name = self.0.kv.listed_as(id.as_str());
-        self.decode_listed(&name, value).await
+    /// The values that the sessions are.
+    #[must_use]
+    pub fn key_value(&self) -> &K {
+        &self.store.backend().kv
     }
 
-    /// The session that is listed under this name.
-    pub(crate) async fn decode_listed(&self, name: &str, value: &Bytes) -> Result<SessionJson> {
-        let json = self.0.kv.open(value).await?;
-        SessionJson::decode(&json, Seal::new(self.0.express.secrets(), name))
+    /// What the store has done so far, in numbers.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.store.counts()
     }
 
-    async fn encode(
+    /// Runs what takes many commands, each within the time limit: for what a layout does beyond the
+    /// contract, when it is set up for example.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn by_command<T, W>(
         &self,
-        id: &SessionId,
-        session: &SessionJson,
-        old: Option<&Bytes>,
-    ) -> Result<Bytes> {
-        let name = self.0.kv.listed_as(id.as_str());
-        let json = session.encode(Seal::new(self.0.express.secrets(), &name));
-        check(&self.0.kv, &json)?;
-        self.0.kv.seal(json, old).await
+        operation: Operation,
+        work: impl FnOnce(Call<K::Client>) -> W,
+    ) -> Result<T>
+    where
+        W: Future<Output = Result<T>>,
+    {
+        self.store.by_command(operation, work).await
     }
-
-    /// The live session `id`, as it is stored and as it is read.
-    async fn current(
-        &self,
-        operation: &'static str,
-        id: &SessionId,
-    ) -> Result<Option<(Found, SessionJson)>> {
-        let Some(mut found) = self.0.kv.get(operation, id.as_str()).await? else {
-            return Ok(None);
-        };
-        let session = self.decode(id, &found.value).await?;
-        // Express and its stores do not know the absolute limit.
-        found.left = found.left.min(session.absolute_left(now()));
-        Ok((!is_over(found.left)).then_some((found, session)))
-    }
-
-    /// What is stored under `id`. Without a round trip if the caller knows how the expected version
-    /// is stored; the write then compares that.
-    async fn look(
-        &self,
-        operation: &'static str,
-        id: &SessionId,
-        expected: &Version,
-        known: Option<&Bytes>,
-    ) -> Result<Seen> {
-        if let Some(value) = known
-            && let Ok(session) = self.decode(id, value).await
-            && session.stamp() == expected.stamp()
-            && !is_over(session.absolute_left(now()))
-        {
-            return Ok(Seen::Expected(value.clone(), session));
-        }
-        Ok(match self.current(operation, id).await? {
-            None => Seen::Nothing,
-            Some((found, session)) if session.stamp() == expected.stamp() => {
-                Seen::Expected(found.value, session)
-            }
-            Some((found, session)) => Seen::Other(found.value, session),
-        })
-    }
-
-    /// What `draft` makes of `session`, as it is to be stored in the place of `old`, and for how
-    /// long.
-    async fn written(
-        &self,
-        id: &SessionId,
-        session: &SessionJson,
-        draft: &Draft,
-        old: Option<&Bytes>,
-    ) -> Result<(SessionJson, Bytes, Ttl)> {
-        let (new, ttl) = session.written(draft, self.0.ttl, now())?;
-        let value = self.encode(id, &new, old).await?;
-        // A session whose time is over is ended by this, within the shortest time there is.
-        Ok((new, value, ttl.max(SHORTEST)))
-    }
-
-    /// Makes a write, and remembers it until its outcome is known.
-    async fn send<T>(
-        &self,
-        stamp: Stamp,
-        value: &Bytes,
-        write: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let in_flight = self.0.sent.begin(stamp, value);
-        let outcome = write.await;
-        if !outcome.as_ref().is_err_and(Error::is_doubtful) {
-            in_flight.answered();
-        }
-        outcome
-    }
-
-    /// The outcome of a write that has left `session`, stored as `value`.
-    fn done(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
-        self.0.sent.settle(stamp);
-        Saved::Done(session.version(value))
-    }
-
-    /// The outcome of a write that has found `session` in its way, stored as `value`: an earlier
-    /// sending may have left that.
-    fn in_the_way(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
-        match self.0.sent.has_left(stamp, &value) {
-            true => self.done(stamp, session, value),
-            false => self.conflict(stamp),
-        }
-    }
-
-    fn conflict(&self, stamp: Stamp) -> Saved {
-        Saved::Conflict.after(self.0.sent.is_unanswered(stamp))
-    }
-
-    /// Saves a session under the id that it has.
-    async fn save_in_place(
-        &self,
-        id: &SessionId,
-        draft: &Draft,
-        expected: &Version,
-    ) -> Result<Saved> {
-        let mut known = Some(expected.stored());
-        for _ in 0..ATTEMPTS {
-            let (old, session) = match self.look("save", id, expected, known.take()).await? {
-                Seen::Expected(old, session) => (old, session),
-                Seen::Other(value, session) => {
-                    return Ok(self.in_the_way(draft.stamp, &session, value));
-                }
-                Seen::Nothing => return Ok(Saved::Gone),
-            };
-            let (new, value, ttl) = self.written(id, &session, draft, Some(&old)).await?;
-            let swap = self.0.kv.swap(id.as_str(), &old, &value, ttl);
-            if self.send(draft.stamp, &value, swap).await? {
-                return Ok(self.done(draft.stamp, &new, value));
-            }
-        }
-        Ok(self.conflict(draft.stamp))
-    }
-
-    /// Saves a session under a new id.
-    async fn move_by(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        let to = self.0.sent.begin_move(draft.stamp, id);
-        let mut known = Some(expected.stored());
-        let mut otherwise = Saved::Conflict;
-        for _ in 0..ATTEMPTS {
-            let (old, session) = match self.look("save", id, expected, known.take()).await? {
-                Seen::Expected(old, session) => (old, session),
-                Seen::Other(..) => break,
-                Seen::Nothing => {
-                    otherwise = Saved::Gone;
-                    break;
-                }
-            };
-            let (new, value, ttl) = self.written(&to, &session, draft, Some(&old)).await?;
-            let rename = self
-                .0
-                .kv
-                .rename(id.as_str(), to.as_str(), &old, &value, ttl);
-            match self.send(draft.stamp, &value, rename).await? {
-                Renamed::Done => return self.moved(draft.stamp, &to, &new, value).await,
-                Renamed::Changed => {}
-                Renamed::Taken => break,
-            }
-        }
-        match self.0.sent.cancel_move(draft.stamp) {
-            true => Ok(otherwise),
-            false => self.moved_before(&to, draft, otherwise).await,
-        }
-    }
-
-    /// The outcome of a move that was done, unless the session was destroyed meanwhile.
-    async fn moved(
-        &self,
-        stamp: Stamp,
-        to: &SessionId,
-        session: &SessionJson,
-        value: Bytes,
-    ) -> Result<Saved> {
-        let sent = &self.0.sent;
-        sent.settle(stamp);
-        if sent.end_move(stamp) {
-            self.0.kv.remove(to.as_str()).await?;
-            return Ok(Saved::Gone);
-        }
-        let version = session.version(value).with_moved_to(to.clone());
-        Ok(Saved::Done(version))
-    }
-
-    /// The outcome of a move that was sent before and has found nothing to move: the first sending
-    /// may have moved it.
-    async fn moved_before(&self, to: &SessionId, draft: &Draft, otherwise: Saved) -> Result<Saved> {
-        let Some((found, session)) = self.current("save", to).await? else {
-            return Ok(otherwise.after(true));
-        };
-        // No client has this id yet, so another content is the work of a request that was told.
-        let (again, _) = session.written(draft, self.0.ttl, now())?;
-        match again.stamp() == session.stamp() {
-            true => self.moved(draft.stamp, to, &session, found.value).await,
-            false => Ok(Saved::Unknown),
-        }
-    }
-
-    /// Ends a session if it is still the version `expected`.
-    async fn destroy_version(&self, id: &SessionId, expected: &Version) -> Result<Option<Ended>> {
-        let mut known = Some(expected.stored());
-        for _ in 0..ATTEMPTS {
-            let seen = self.look("destroy", id, expected, known.take()).await?;
-            let Seen::Expected(old, session) = seen else {
-                return Ok(None);
-            };
-            // Only a rename compares the value that it removes. So the record is renamed to what no
-            // client knows, and removed from there.
-            let aside = SessionToken::generate_plain().id();
-            let (from, to) = (id.as_str(), aside.as_str());
-            let renamed = self.0.kv.rename(from, to, &old, &old, ASIDE).await?;
-            if renamed == Renamed::Done {
-                if let Err(error) = self.0.kv.remove(to).await {
-                    tracing::debug!(%error, "a destroyed session's record ends by itself");
-                }
-                return Ok(Some(Ended {
-                    id: id.clone(),
-                    owner: session.owner(),
-                    age: Some(session.age(now())),
-                }));
-            }
-        }
-        Err(Error::Contention { attempts: ATTEMPTS })
-    }
-}
-
-pub(crate) fn is_over(left: Ttl) -> bool {
-    left == Ttl::Left(Duration::ZERO)
 }
 
 impl<K: KeyValue> ExpressLayout for ExpressStore<K> {
     fn express(&self) -> &Express {
-        &self.0.express
+        &self.store.backend().express
     }
 
     fn lifetime(&self) -> Lifetime {
-        let max_age = self.0.express.cookie().max_age;
-        Lifetime::idle(max_age.map_or(self.0.ttl, Timeout::After))
+        let Layout { express, ttl, .. } = self.store.backend();
+        let max_age = express.cookie().max_age;
+        Lifetime::idle(max_age.map_or(*ttl, Timeout::After))
     }
 }
 
 #[async_trait]
 impl<K: KeyValue> SessionStore for ExpressStore<K> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-            .with_plain_ids(true)
-            .with_max_data(self.0.kv.max_data())
+        self.store.capabilities()
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {
@@ -364,98 +147,76 @@ impl<K: KeyValue> SessionStore for ExpressStore<K> {
     }
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        let fresh = SessionJson::new(self.0.express.cookie());
-        let (session, value, ttl) = self.written(id, &fresh, draft, None).await?;
-        let add = self.0.kv.add(id.as_str(), &value, ttl);
-        if self.send(draft.stamp, &value, add).await? {
-            return Ok(self.done(draft.stamp, &session, value));
-        }
-        Ok(match self.current("create", id).await? {
-            Some((found, session)) => self.in_the_way(draft.stamp, &session, found.value),
-            None => self.conflict(draft.stamp),
-        })
+        self.store.create(id, draft).await
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let found = self.current("load", id).await?;
-        Ok(
-            found
-                .map(|(found, session)| session.record(found.value, self.0.ttl, found.left, now())),
-        )
+        self.store.load(id).await
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        match draft.token {
-            TokenChange::Keep => self.save_in_place(id, draft, expected).await,
-            TokenChange::New => self.move_by(id, draft, expected).await,
-        }
+        self.store.save(id, draft, expected).await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        for _ in 0..ATTEMPTS {
-            let Some((found, session)) = self.current("touch", id).await? else {
-                return Ok(None);
-            };
-            let kv = &self.0.kv;
-            let recently = found.modified.is_some_and(|ago| ago < kv.touch_after());
-            let (new, ttl) = session.touched(idle, self.0.ttl, now());
-            if ttl < SHORTEST {
-                return Ok(None);
-            }
-            if recently || ttl <= found.left {
-                return Ok(Some(found.left));
-            }
-            let touched = match session.has_expires() {
-                // What Express would do by itself leaves `cookie.expires` as it was.
-                true => {
-                    let value = self.encode(id, &new, Some(&found.value)).await?;
-                    kv.swap(id.as_str(), &found.value, &value, ttl).await?
-                }
-                false => kv.extend(id.as_str(), ttl).await?,
-            };
-            if touched {
-                return Ok(Some(ttl));
-            }
-        }
-        // Others write it all the time, and each write extends it.
-        let found = self.0.kv.get("touch", id.as_str()).await?;
-        Ok(found.map(|found| found.left))
+        self.store.touch(id, idle).await
     }
 
     /// One round trip, and one for each id that this process has moved the session to: those end
     /// too. Owner and age are not known. With `expected`, two round trips, or three if the stored
     /// value is not known.
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        if let Some(expected) = expected {
-            return self.destroy_version(id, expected).await;
-        }
-        let mut is_ended = false;
-        let mut ids = vec![id.clone()];
-        let mut next = 0;
-        while let Some(id) = ids.get(next) {
-            is_ended |= self.0.kv.remove(id.as_str()).await?;
-            for to in self.0.sent.destroy_moves(id) {
-                if !ids.contains(&to) {
-                    ids.push(to);
-                }
-            }
-            next += 1;
-        }
-        Ok(is_ended.then(|| Ended::unknown(id.clone())))
+        self.store.destroy(id, expected).await
+    }
+}
+
+#[async_trait]
+impl<K: KeyValue> SessionDirectory for ExpressStore<K> {
+    /// Counts every record, including those that can't be read as sessions.
+    async fn count(&self) -> Result<u64> {
+        self.store.count().await
+    }
+
+    /// A record that can't be read as a session is left out.
+    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.store.list(cursor, limit).await
+    }
+
+    /// [`Error::Unsupported`](session_core::Error::Unsupported): there is no index of owners.
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.store.owned_by(owner, cursor, limit).await
+    }
+
+    /// [`Error::Unsupported`](session_core::Error::Unsupported): there is no index of owners.
+    async fn destroy_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Ended>> {
+        self.store.destroy_owned_by(owner, except, limit).await
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        self.store.clear().await
+    }
+
+    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
+        self.store.reap(limit).await
     }
 }
 
 impl<K: KeyValue> Clone for ExpressStore<K> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        let store = self.store.clone();
+        Self { store }
     }
 }
 
 impl<K: KeyValue> fmt::Debug for ExpressStore<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExpressStore")
-            .field("kv", &self.0.kv)
-            .field("express", &self.0.express)
-            .finish_non_exhaustive()
+            .field("store", &self.store)
+            .finish()
     }
 }

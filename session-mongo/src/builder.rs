@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use mongodb::Database;
+use mongodb::{Database, Namespace};
+use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 
-use crate::client::Route;
-use crate::{MongoStore, options};
+use crate::connector::{MongoClient, MongoConnector};
+use crate::{MongoBackend, MongoStore, options};
 
 /// What MongoDB allows for database and collection together.
 const MAX_NAMESPACE: usize = 255;
@@ -26,7 +27,7 @@ impl Default for MongoStoreBuilder {
     fn default() -> Self {
         Self {
             collection: "session_store".to_owned(),
-            timeout: Duration::from_secs(5),
+            timeout: Policy::TIMEOUT,
             max_data: 8 * 1024 * 1024,
             expiry_grace: Duration::ZERO,
             migrate: true,
@@ -91,8 +92,9 @@ impl MongoStoreBuilder {
             Error::misconfigured("the MongoDB URL names no database: mongodb://host/database")
         })?;
         self.check(&database)?;
-        let route = Route::own(options, database, self.collection.clone())?;
-        self.open(route).await
+        let namespace = Namespace::new(&database, &self.collection);
+        let clients = MongoConnector::own(options, database, self.collection.clone())?;
+        self.open(namespace, clients).await
     }
 
     /// Uses a database of the caller's, with its read and write concern, but for its read
@@ -105,17 +107,29 @@ impl MongoStoreBuilder {
     pub async fn build(self, database: Database) -> Result<MongoStore> {
         self.check(database.name())?;
         options::check(database.write_concern(), database.read_concern())?;
-        let route = Route::of_caller(&database, &self.collection);
-        self.open(route).await
+        let namespace = Namespace::new(database.name(), &self.collection);
+        let clients = MongoConnector::of_caller(&database, &self.collection);
+        self.open(namespace, clients).await
     }
 
     fn check(&self, database: &str) -> Result<()> {
         check(database, &self.collection, self.timeout, self.max_data)
     }
 
-    async fn open(self, route: Route) -> Result<MongoStore> {
-        let store = MongoStore::new(route, &self);
-        store.set_up(self.migrate).await
+    async fn open(
+        self,
+        namespace: Namespace,
+        (connector, first): (MongoConnector, MongoClient),
+    ) -> Result<MongoStore> {
+        let backend = MongoBackend::new(namespace, &self);
+        let store = MongoStore::new(backend, connector, first);
+        let (backend, migrates) = (store.backend(), self.migrate);
+        let check = |call| async move { backend.check(&call, migrates).await };
+        store.by_command(Operation::Connect, check).await?;
+        if migrates {
+            store.migrate().await?;
+        }
+        Ok(store)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Whether a user and a collection will do: before the first session, and not with an error for
 //! each.
 
+use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
+use session_core::backend::Call;
 use session_core::{Error, Result};
 
+use crate::command::send;
+use crate::connector::MongoClient;
 use crate::error::is_unauthorized;
-use crate::link::Link;
 
 /// What is done with a collection whose sessions are used.
 pub(crate) const USE: [&str; 4] = ["find", "insert", "update", "remove"];
@@ -23,26 +26,28 @@ pub(crate) struct Shape {
 }
 
 /// Refuses a user who lacks one of `rights`, as far as the server tells.
-pub(crate) async fn rights(link: &Link, rights: &[&str]) -> Result<()> {
-    let status = link.run("connect", |to| async move {
+pub(crate) async fn rights(
+    call: &Call<MongoClient>,
+    namespace: &Namespace,
+    rights: &[&str],
+) -> Result<()> {
+    let status = send(call, |to| async move {
         let ask = doc! { "connectionStatus": 1, "showPrivileges": true };
         to.database.run_command(ask).await
     });
     let status = match status.await {
         // Some services that speak MongoDB's protocol do not know the command.
         Err(Error::Store { .. }) => return Ok(()),
-        status => status?,
+        status => status?.answer,
     };
-    let database = link.database();
-    let missing = missing(&status, (&database, &link.collection), rights);
+    let missing = missing(&status, (&namespace.db, &namespace.coll), rights);
     if missing.is_empty() {
         return Ok(());
     }
     Err(Error::misconfigured(format!(
-        "{}: the user lacks the rights {} on {database}.{}: the role readWrite has them",
-        link.route.place(),
+        "{}: the user lacks the rights {} on {namespace}: the role readWrite has them",
+        call.place(),
         missing.join(", "),
-        link.collection
     )))
 }
 
@@ -91,19 +96,18 @@ fn missing<'r>(
 /// Refuses a collection that sessions can't be kept in, or that another program has filled. Its
 /// indexes, or `None` if it is not there yet, or if the user may not list them and need not.
 pub(crate) async fn collection(
-    link: &Link,
+    call: &Call<MongoClient>,
+    namespace: &Namespace,
     shape: &Shape,
     must_list: bool,
 ) -> Result<Option<Vec<Document>>> {
     let wrong = |what: &str| {
         Error::misconfigured(format!(
-            "{}: the collection {}.{} is not one for sessions: {what}; use another collection",
-            link.route.place(),
-            link.database(),
-            link.collection
+            "{}: the collection {namespace} is not one for sessions: {what}; use another collection",
+            call.place(),
         ))
     };
-    let Some(indexes) = listed(link, must_list).await? else {
+    let Some(indexes) = listed(call, &namespace.coll, must_list).await? else {
         return Ok(None);
     };
     let (options, indexes) = indexes;
@@ -114,7 +118,7 @@ pub(crate) async fn collection(
         return Err(wrong(&what));
     }
     // Wherever it is among others: one of ours is enough, and the first document tells nothing.
-    let is_foreign = !has(link, (shape.ours)()).await? && has(link, doc! {}).await?;
+    let is_foreign = !has(call, shape.ours).await? && has(call, Document::new).await?;
     if is_foreign {
         let fields = shape.fields.join(", ");
         return Err(wrong(&format!(
@@ -125,36 +129,38 @@ pub(crate) async fn collection(
 }
 
 /// Whether the collection has a document that `filter` matches.
-async fn has(link: &Link, filter: Document) -> Result<bool> {
-    let found = link.run("connect", |to| async move {
+async fn has(call: &Call<MongoClient>, filter: fn() -> Document) -> Result<bool> {
+    let found = send(call, |to| async move {
         let documents = to.documents();
         documents
-            .find_one(filter)
+            .find_one(filter())
             .projection(doc! { "_id": 1 })
             .await
     });
-    Ok(found.await?.is_some())
+    Ok(found.await?.answer.is_some())
 }
 
 /// What the server says of the collection, and its indexes.
-async fn listed(link: &Link, must_list: bool) -> Result<Option<(Document, Vec<Document>)>> {
-    let name = link.collection.to_string();
-    let listed = link.run("connect", |to| async move {
+async fn listed(
+    call: &Call<MongoClient>,
+    name: &str,
+    must_list: bool,
+) -> Result<Option<(Document, Vec<Document>)>> {
+    let listed = send(call, |to| async move {
         let list = doc! { "listCollections": 1, "filter": { "name": name } };
         match to.database.run_command(list).await {
             Err(error) if !must_list && is_unauthorized(&error) => Ok(Vec::new()),
             listed => listed.map(|listed| first_batch(&listed)),
         }
     });
-    let Some(options) = listed.await?.pop() else {
+    let Some(options) = listed.await?.answer.pop() else {
         // It may be there, if the user may not know.
         return Ok((!must_list).then(Default::default));
     };
     let is_plain = options
         .get_str("type")
         .is_ok_and(|kind| kind == "collection");
-    let name = link.collection.to_string();
-    let indexes = link.run("connect", |to| async move {
+    let indexes = send(call, |to| async move {
         if !is_plain {
             return Ok(Vec::new());
         }
@@ -164,7 +170,7 @@ async fn listed(link: &Link, must_list: bool) -> Result<Option<(Document, Vec<Do
             listed => listed.map(|listed| first_batch(&listed)),
         }
     });
-    Ok(Some((options, indexes.await?)))
+    Ok(Some((options, indexes.await?.answer)))
 }
 
 fn first_batch(reply: &Document) -> Vec<Document> {

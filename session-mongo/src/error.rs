@@ -4,6 +4,9 @@ use mongodb::error::{
     Error as MongoError, ErrorKind, NO_WRITES_PERFORMED, RETRYABLE_WRITE_ERROR, WriteFailure,
 };
 use session_core::Error;
+use session_core::backend::{Call, Failure};
+
+use crate::connector::MongoClient;
 
 /// A document of this `_id` exists already.
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
@@ -149,22 +152,54 @@ fn refuses_login(place: &str) -> Error {
     ))
 }
 
-/// Whether a command that failed with `error` may do better when it is sent again at once: it or its
-/// answer was lost on the way, or the server refuses for now. Not if no server was found: the
-/// driver has looked for one as long as it may.
-pub(crate) fn is_worth_repeating(operation: &'static str, error: &MongoError) -> bool {
-    !matches!(&*error.kind, ErrorKind::ServerSelection { .. })
-        && matches!(from_mongo(operation, "", error), Error::Unavailable { .. })
+/// When a command is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resend {
+    /// If the server has refused to execute it.
+    Refused,
+    /// Also if it may have been executed: the command or its answer was lost on the way.
+    Lost,
+}
+
+/// Why a command that was sent by `client` failed, and what may help. Not sending it again if no
+/// server was found: the driver has looked for one as long as it may.
+pub(crate) fn failure(
+    call: &Call<MongoClient>,
+    client: &MongoClient,
+    error: &MongoError,
+    resend: Resend,
+) -> Failure {
+    let why = from_mongo(call.name(), call.place(), error);
+    let (helps, may_be_done) = match resend {
+        Resend::Refused => (is_unexecuted(error), may_be_second(error)),
+        Resend::Lost => (
+            matches!(why, Error::Unavailable { .. })
+                && !matches!(&*error.kind, ErrorKind::ServerSelection { .. }),
+            true,
+        ),
+    };
+    let failure = Failure::from(why);
+    if !helps {
+        return failure;
+    }
+    let failure = match client.is_direct() && is_refusal(error) {
+        true => failure.replace(),
+        false => failure.repeat(),
+    };
+    match may_be_done {
+        true => failure.maybe_done(),
+        false => failure,
+    }
 }
 
 /// Whether the server has refused a command because it is not the primary, or is about to end.
-pub(crate) fn is_refusal(error: &MongoError) -> bool {
+fn is_refusal(error: &MongoError) -> bool {
     code(error).is_some_and(|code| NOT_PRIMARY.contains(&code))
 }
 
-/// Whether the server has [refused](is_refusal) to do a command. A write that was done, and was not
-/// confirmed by enough members, was not refused.
-pub(crate) fn is_undone(error: &MongoError) -> bool {
+/// Whether the server has [refused](is_refusal) to execute a command. A write that was executed, and
+/// was not confirmed by enough members, was not refused.
+fn is_unexecuted(error: &MongoError) -> bool {
     let is_unconfirmed = matches!(
         &*error.kind,
         ErrorKind::Write(WriteFailure::WriteConcernError(_))
@@ -172,9 +207,9 @@ pub(crate) fn is_undone(error: &MongoError) -> bool {
     is_refusal(error) && !is_unconfirmed
 }
 
-/// Whether the driver may have sent a write twice, of which the first may have been done although the
-/// second was refused. Of MongoDB 6.1 and later the driver knows that it was not.
-pub(crate) fn may_be_second(error: &MongoError) -> bool {
+/// Whether the driver may have sent a write twice, of which the first may have been executed although
+/// the second was refused. Of MongoDB 6.1 and later the driver knows that it was not.
+fn may_be_second(error: &MongoError) -> bool {
     error.contains_label(RETRYABLE_WRITE_ERROR) && !error.contains_label(NO_WRITES_PERFORMED)
 }
 

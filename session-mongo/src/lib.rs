@@ -47,7 +47,7 @@
 //! | clear | two per 10,000 sessions |
 //!
 //! Operations that queue while others of their kind are in flight are sent as one batch of up to
-//! 128 sessions ([`batch`]). Saves and touches are then one statement of one command, because the
+//! 128 sessions. Saves and touches are then one statement of one command, because the
 //! server takes as long to plan a statement as to write a session. A session's id never changes,
 //! and neither does its `_id`: a load is a lookup in one index, for which the server has a short
 //! way of its own.
@@ -56,6 +56,8 @@
 //! save or create that then finds another version answers [`Saved::Unknown`]. On a replica set,
 //! the driver's retryable writes make the repeat of a destroy or of a single create exact. On a
 //! standalone server, a destroy that was sent twice and finds nothing answers [`Ended::unknown`].
+//!
+//! [`Saved::Unknown`]: session_core::Saved::Unknown
 //!
 //! Every time is the server's (`$$NOW`). Writes compute with it there; a load brings it along with
 //! the session, and finds nothing if the deadline is not later, because MongoDB's TTL thread
@@ -77,26 +79,30 @@
 //! `majority` without `w=majority`.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod builder;
-mod carrier;
 mod check;
-mod client;
 mod command;
+mod connector;
 #[cfg(feature = "express")]
 pub mod crypto;
 mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
-mod link;
+mod found;
 mod migrate;
 mod options;
-mod raw;
 mod schema;
-mod store;
+mod statement;
 
-pub use builder::MongoStoreBuilder;
 pub use mongodb;
-pub use session_core;
-pub use session_core::*;
-pub use store::MongoStore;
+pub use session_core::{
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Lifetime, Limits, Observer, OnReuse,
+    Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo, SessionStore,
+    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+};
+
+pub use backend::{MongoBackend, MongoStore};
+pub use builder::MongoStoreBuilder;
+pub use connector::MongoClient;

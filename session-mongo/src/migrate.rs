@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
+use session_core::backend::Call;
 use session_core::{Error, Result};
 
 use crate::check::{self, Shape};
+use crate::command::send;
+use crate::connector::MongoClient;
 use crate::error::{INDEX_OPTIONS_CONFLICT, code, is_unauthorized};
-use crate::link::Link;
 use crate::schema::{self, OWNER_INDEX, TTL_INDEX};
 
 /// What a session's document has, even one that can't be read, and the indexes on them.
@@ -22,12 +25,16 @@ const ATTEMPTS: u32 = 3;
 
 /// Creates the indexes that are missing and changes the grace, if the user may. The grace that the
 /// TTL index has then.
-pub(crate) async fn run(link: &Link, grace: Duration) -> Result<Duration> {
+pub(crate) async fn run(
+    call: &Call<MongoClient>,
+    namespace: &Namespace,
+    grace: Duration,
+) -> Result<Duration> {
     let wanted = schema::grace_seconds(grace);
     for _ in 0..ATTEMPTS {
-        let found = check::collection(link, &SHAPE, true).await?;
+        let found = check::collection(call, namespace, &SHAPE, true).await?;
         let found = found.unwrap_or_default();
-        check_own(link, &found)?;
+        check_own(call, namespace, &found)?;
         let has = |name: &str| {
             found
                 .iter()
@@ -35,28 +42,26 @@ pub(crate) async fn run(link: &Link, grace: Duration) -> Result<Duration> {
         };
         match seconds(&found) {
             // The other one may be missing all the same.
-            Some(seconds) if has(OWNER_INDEX) || create(link, seconds).await? => {
-                if seconds == wanted || change(link, wanted).await? {
+            Some(seconds) if has(OWNER_INDEX) || create(call, seconds).await? => {
+                if seconds == wanted || change(call, &namespace.coll, wanted).await? {
                     return Ok(grace);
                 }
                 let old = schema::grace_of(seconds);
                 tracing::warn!(
-                    collection = &*link.collection,
+                    collection = namespace.coll,
                     "the TTL index goes on with an expiry_grace of {old:?} instead of {grace:?}: the \
                      user may not change it (collMod)"
                 );
                 return Ok(old);
             }
-            None if create(link, wanted).await? => return Ok(grace),
+            None if create(call, wanted).await? => return Ok(grace),
             _ => {}
         }
     }
     Err(Error::misconfigured(format!(
-        "{}: other indexes of {}.{} have the keys or names of {TTL_INDEX} and {OWNER_INDEX}: drop \
+        "{}: other indexes of {namespace} have the keys or names of {TTL_INDEX} and {OWNER_INDEX}: drop \
          them, or use another collection",
-        link.route.place(),
-        link.database(),
-        link.collection
+        call.place(),
     )))
 }
 
@@ -76,7 +81,7 @@ fn seconds(indexes: &[Document]) -> Option<u64> {
 }
 
 /// Refuses indexes that have our names and are others.
-fn check_own(link: &Link, found: &[Document]) -> Result<()> {
+fn check_own(call: &Call<MongoClient>, namespace: &Namespace, found: &[Document]) -> Result<()> {
     for index in found {
         let name = index.get_str("name").unwrap_or_default();
         let keys = index.get_document("key").ok();
@@ -89,11 +94,9 @@ fn check_own(link: &Link, found: &[Document]) -> Result<()> {
         };
         if !is_ours || (name != "_id_" && index.get_bool("unique").unwrap_or_default()) {
             return Err(Error::misconfigured(format!(
-                "{}: the index {name:?} of {}.{} is not as this library makes it: drop it, or use \
+                "{}: the index {name:?} of {namespace} is not as this library makes it: drop it, or use \
                  another collection",
-                link.route.place(),
-                link.database(),
-                link.collection
+                call.place(),
             )));
         }
     }
@@ -101,33 +104,32 @@ fn check_own(link: &Link, found: &[Document]) -> Result<()> {
 }
 
 /// Creates the indexes; whether it could, because nobody has created others.
-async fn create(link: &Link, seconds: u64) -> Result<bool> {
-    let indexes = schema::indexes(seconds);
-    let created = link.run("migrate", |to| async move {
-        match to.collection.create_indexes(indexes).await {
+async fn create(call: &Call<MongoClient>, seconds: u64) -> Result<bool> {
+    let created = send(call, |to| async move {
+        match to.collection.create_indexes(schema::indexes(seconds)).await {
             Err(error) if code(&error).is_some_and(|c| INDEX_OPTIONS_CONFLICT.contains(&c)) => {
                 Ok(false)
             }
             done => done.map(|_| true),
         }
     });
-    created.await
+    Ok(created.await?.answer)
 }
 
 /// Changes the TTL index; whether the user may.
-async fn change(link: &Link, seconds: u64) -> Result<bool> {
+async fn change(call: &Call<MongoClient>, collection: &str, seconds: u64) -> Result<bool> {
     let change = doc! {
-        "collMod": &*link.collection,
+        "collMod": collection,
         "index": {
             "name": TTL_INDEX,
             "expireAfterSeconds": i64::try_from(seconds).unwrap_or(i64::MAX),
         },
     };
-    let changed = link.run("migrate", |to| async move {
+    let changed = send(call, |to| async move {
         match to.database.run_command(change).await {
             Err(error) if is_unauthorized(&error) => Ok(false),
             done => done.map(|_| true),
         }
     });
-    changed.await
+    Ok(changed.await?.answer)
 }

@@ -38,7 +38,7 @@ fn check_question_mark(url: &str) -> Result<()> {
 }
 
 /// Refuses concerns by which a write that was answered is not there to be read. (Which server is
-/// read from is not the URL's to say: [`Route`](crate::client::Route).)
+/// read from is not the URL's to say: [`MongoConnector`](crate::connector::MongoConnector).)
 pub(crate) fn check(write: Option<&WriteConcern>, read: Option<&ReadConcern>) -> Result<()> {
     let acknowledged = write.and_then(|write| write.w.as_ref());
     if acknowledged == Some(&Acknowledgment::Nodes(0)) {

@@ -1,17 +1,17 @@
 //! Statements with their binds.
 
-use session_core::batch::{Create, Destroy, Save, Touch};
+use session_core::backend::{Create, Destroy, Save, Touch};
 use session_core::{Anchor, Draft, SessionId, Version};
 
-use crate::command::Bound;
 use crate::row::{credential_bytes, id_bytes, micros, millis, owner_bytes};
-use crate::schema::{Statement, Statements};
+use crate::schema::Statements;
+use crate::statement::{Bound, Statement};
 
 impl Statements {
     /// Creates sessions, as many as there is a statement for.
     pub(crate) fn create(&self, items: &[Create]) -> Bound {
         let (query, items) = self.create.query(items);
-        items.bind(query, |query, Create { id, draft }| {
+        items.bind(query, |query, Create { id, draft, .. }| {
             let lifetime = draft.lifetime;
             let first = lifetime.idle.min(lifetime.absolute);
             query
@@ -35,12 +35,12 @@ impl Statements {
         ids.bind(query, |query, id| query.bind(id_bytes(id)))
     }
 
-    pub(crate) fn stamps(&self, ids: &[SessionId]) -> Bound {
+    pub(crate) fn stamps(&self, ids: &[&SessionId]) -> Bound {
         let (query, ids) = self.stamps.query(ids);
         ids.bind(query, |query, id| query.bind(id_bytes(id)))
     }
 
-    pub(crate) fn ttls(&self, ids: &[SessionId]) -> Bound {
+    pub(crate) fn ttls(&self, ids: &[&SessionId]) -> Bound {
         let (query, ids) = self.ttls.query(ids);
         ids.bind(query, |query, id| query.bind(id_bytes(id)))
     }
@@ -51,40 +51,17 @@ impl Statements {
             id,
             draft,
             expected,
+            ..
         } = save;
         let query = self.save.query().bind(draft.stamp.as_bytes().as_slice());
         let query = query.bind(credential_bytes(draft)).bind(owner_bytes(draft));
-        limits(query, draft)
+        lifetime(query, draft)
             .bind(&*draft.data)
             .bind(id_bytes(id))
             .bind(expected.stamp().as_bytes().as_slice())
     }
 
-    /// Saves sessions that have the same limits, in the order of their checksums.
-    pub(crate) fn save_many(&self, items: &[(u32, &Save)]) -> Bound {
-        let (query, saves) = self.save_many.query(items);
-        let sums = |query| saves.bind(query, |query, (sum, _)| query.bind(f64::from(*sum)));
-        let query = saves.bind(sums(query), |query, (_, save)| {
-            query.bind(save.draft.stamp.as_bytes().as_slice())
-        });
-        let query = saves.bind(sums(query), |query, (_, save)| {
-            query.bind(credential_bytes(&save.draft))
-        });
-        let query = saves.bind(sums(query), |query, (_, save)| {
-            query.bind(owner_bytes(&save.draft))
-        });
-        let query = match items {
-            [(_, first), ..] => limits(query, &first.draft),
-            [] => query,
-        };
-        let query = saves.bind_once(sums(query), |(_, save)| &*save.draft.data);
-        let query = saves.bind(query, |query, (_, save)| query.bind(id_bytes(&save.id)));
-        saves.bind(sums(query), |query, (_, save)| {
-            query.bind(save.expected.stamp().as_bytes().as_slice())
-        })
-    }
-
-    /// Touches sessions that shall have the same idle limit.
+    /// Touches sessions that get the same idle limit.
     pub(crate) fn touch(&self, items: &[&Touch]) -> Bound {
         let idle = items.first().and_then(|touch| micros(touch.idle));
         let (query, touches) = self.touch.query(items);
@@ -100,8 +77,8 @@ impl Statements {
     }
 }
 
-/// The limits, as `SAVE` has them between owner and data.
-fn limits(query: Bound, draft: &Draft) -> Bound {
+/// The binds of `{lifetime}`.
+pub(crate) fn lifetime(query: Bound, draft: &Draft) -> Bound {
     let (idle, absolute) = (draft.lifetime.idle, draft.lifetime.absolute);
     let restart = draft.anchor == Anchor::Restart;
     query

@@ -1,23 +1,23 @@
 //! How a store is set up.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use session_core::backend::Operation;
 use session_core::{Error, Result};
 use sqlx::mysql::MySqlConnectOptions;
 
-use crate::connection::Connections;
-use crate::error::Target;
+use crate::backend::{MysqlBackend, policy};
+use crate::connector::MysqlConnector;
 use crate::{MysqlStore, location};
 
 /// Sets up a [`MysqlStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MysqlStoreBuilder {
-    pub(crate) table: String,
+    table: String,
     connections: u32,
-    pub(crate) timeout: Duration,
-    pub(crate) max_data: usize,
+    timeout: Duration,
+    max_data: usize,
     migrate: bool,
 }
 
@@ -96,10 +96,14 @@ impl MysqlStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<MysqlStore> {
         self.check()?;
-        let (connections, place) = connections(options, self.connections, self.timeout)?;
-        let table = self.table.as_str().into();
-        let store = MysqlStore::new(connections, Target { place, table }, &self);
-        store.check_server().await?;
+        let connector = MysqlConnector::new(options, self.connections, self.timeout)?;
+        let policy = policy(self.timeout, self.max_data, self.connections);
+        let backend = MysqlBackend::new(&self.table, policy);
+        let first = connector.client();
+        let store = MysqlStore::new(backend, connector, first);
+        let backend = store.backend();
+        let check = |call| async move { backend.check_server(&call).await };
+        store.by_command(Operation::Connect, check).await?;
         if self.migrate {
             store.migrate().await?;
         }
@@ -140,21 +144,4 @@ pub(crate) fn check(timeout: Duration, max_data: usize, connections: u32) -> Res
         ));
     }
     Ok(())
-}
-
-/// Connections with these options, none made yet, and where they lead.
-pub(crate) fn connections(
-    options: MySqlConnectOptions,
-    most: u32,
-    timeout: Duration,
-) -> Result<(Connections, Arc<str>)> {
-    if options.get_database().is_none() {
-        return Err(Error::misconfigured(
-            "the MySQL URL names no database: mysql://user@host/database",
-        ));
-    }
-    let place = location::place(&options);
-    // Less than the whole, so that the answer says what the server has said.
-    let patience = timeout.mul_f64(0.8);
-    Ok((Connections::new(options, most, patience), place))
 }

@@ -1,14 +1,13 @@
-//! From the driver's errors to ours.
+//! From the driver's errors to ours, and what may help after one.
 //!
 //! Messages name the product, the place and the cause, in words of our own: the server's can quote a
 //! row or a user name.
 
 use std::borrow::Cow;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use session_core::Error;
+use session_core::backend::{Chain, Failure};
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::schema::quoted;
@@ -23,14 +22,26 @@ const NO_ROOM_TO_PREPARE: u16 = 1461;
 const FULL: [u16; 3] = [1040, 1203, 1226];
 
 /// What statements are about, for messages.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'t> {
     /// Product and address.
-    pub(crate) place: Arc<str>,
-    pub(crate) table: Arc<str>,
+    pub(crate) place: &'t str,
+    pub(crate) operation: &'static str,
+    pub(crate) table: &'t str,
 }
 
-impl Target {
+/// What was under way when something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A connection was being made: nothing was sent. That says nothing of other connections.
+    Connecting,
+    /// Nothing was sent that changes anything.
+    Reading,
+    /// Something was sent that may change something.
+    Writing,
+}
+
+impl Target<'_> {
     pub(crate) fn misconfigured(&self, what: impl AsRef<str>) -> Error {
         Error::misconfigured(format!("{}: {}", self.place, what.as_ref()))
     }
@@ -42,27 +53,35 @@ impl Target {
     pub(crate) fn no_table(&self) -> Error {
         self.misconfigured(format!(
             "there is no table {}: migrate the store first",
-            quoted(&self.table)
+            quoted(self.table)
         ))
     }
 
-    pub(crate) fn no_answer(&self, operation: &'static str, after: Duration) -> Error {
-        Error::timeout(operation, self.at(&format!("no answer within {after:?}")))
+    /// What a driver's error at `stage` means to an attempt. After what passes by itself the
+    /// statement is repeated; after what shows that connections may be broken, or lead to the wrong
+    /// server, on a new one.
+    pub(crate) fn failure(&self, stage: Stage, error: &sqlx::Error) -> Failure {
+        let failure = Failure::from(self.error(error));
+        let failure = match is_worth_repeating(error) {
+            false => failure,
+            true if stage != Stage::Connecting && is_broken(error) => failure.replace(),
+            true => failure.repeat(),
+        };
+        match stage == Stage::Writing && is_lost(error) {
+            true => failure.maybe_done(),
+            false => failure,
+        }
     }
 
-    /// What a driver's error during `operation` means to a caller.
-    pub(crate) fn error(&self, operation: &'static str, error: &sqlx::Error) -> Error {
+    /// What a driver's error means to a caller.
+    pub(crate) fn error(&self, error: &sqlx::Error) -> Error {
+        let operation = self.operation;
         if let Some(number) = number(error) {
-            return self.of_number(operation, number);
+            return self.of_number(number);
         }
         match error {
-            sqlx::Error::Io(io) => self.of_io(operation, io),
-            sqlx::Error::Tls(why) => self.misconfigured(format!("TLS: {}", chain(why.as_ref()))),
-            sqlx::Error::PoolTimedOut => Error::timeout(operation, self.at("no answer in time")),
-            sqlx::Error::WorkerCrashed => Error::unavailable(
-                operation,
-                self.at("the task that sent the statements ended"),
-            ),
+            sqlx::Error::Io(io) => self.of_io(io),
+            sqlx::Error::Tls(why) => self.misconfigured(format!("TLS: {}", Chain(why.as_ref()))),
             sqlx::Error::Configuration(why) if why.to_string().contains("rsa") => {
                 self.password_needs_tls()
             }
@@ -81,7 +100,8 @@ impl Target {
         }
     }
 
-    fn of_io(&self, operation: &'static str, error: &io::Error) -> Error {
+    fn of_io(&self, error: &io::Error) -> Error {
+        let operation = self.operation;
         let cause = self.at(&error.to_string());
         match error.kind() {
             io::ErrorKind::TimedOut => Error::timeout(operation, cause),
@@ -100,8 +120,8 @@ impl Target {
     }
 
     /// By number only: the server's own words can quote a row.
-    fn of_number(&self, operation: &'static str, number: u16) -> Error {
-        let table = quoted(&self.table);
+    fn of_number(&self, number: u16) -> Error {
+        let (operation, table) = (self.operation, quoted(self.table));
         let said = || {
             let said = words(number);
             let cause = match said.is_empty() {
@@ -156,20 +176,6 @@ pub(crate) fn from_column(error: &sqlx::Error) -> Error {
         }
         _ => Error::corrupt("the row has not the columns of a session"),
     }
-}
-
-/// An error and each of its sources that it does not quote itself.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        next = source.source();
-    }
-    text
 }
 
 /// What passes: the same statement may succeed later, here or on another server.
@@ -251,7 +257,7 @@ fn words(number: u16) -> &'static str {
 
 /// Whether the same statement is worth repeating at once: after what [passes by](repeats), on another
 /// connection, or because the connection had broken.
-pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
+fn is_worth_repeating(error: &sqlx::Error) -> bool {
     match number(error) {
         Some(number) => repeats(number) || leads_astray(number),
         // A certificate that is refused stays so.
@@ -269,7 +275,7 @@ pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
 
 /// Whether an answer was lost, so that what was sent may have been done. A server that answers with
 /// an error has not done it, or has rolled it back.
-pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+fn is_lost(error: &sqlx::Error) -> bool {
     error.as_database_error().is_none()
 }
 
@@ -295,7 +301,7 @@ pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
     number(error).is_some_and(|number| matches!(number, 1142 | 1143 | 1227))
 }
 
-pub(crate) fn number(error: &sqlx::Error) -> Option<u16> {
+fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(error.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
@@ -306,10 +312,11 @@ mod tests {
 
     use super::*;
 
-    fn target() -> Target {
+    fn target(operation: &'static str) -> Target<'static> {
         Target {
-            place: "MySQL at h:1".into(),
-            table: "t".into(),
+            place: "MySQL at h:1",
+            operation,
+            table: "t",
         }
     }
 
@@ -359,7 +366,7 @@ mod tests {
             (1062, "duplicate entry", Kind::Store),
             (1064, "syntax", Kind::Store),
         ] {
-            let error = target().of_number("save", number);
+            let error = target("save").of_number(number);
             assert_eq!(error.kind(), kind, "{number} {name}: {error:?}");
             assert!(error.to_string().contains("MySQL at h:1: "), "{error}");
             let temporary = matches!(kind, Kind::Unavailable | Kind::Timeout);
@@ -385,7 +392,7 @@ mod tests {
                 Kind::Unavailable,
             ),
         ] {
-            let mapped = target().error("load", &error);
+            let mapped = target("load").error(&error);
             assert_eq!(mapped.kind(), kind, "{error:?}");
             assert!(!format!("{mapped:?}").contains("hunter2"), "{mapped:?}");
         }

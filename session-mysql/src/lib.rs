@@ -55,7 +55,7 @@
 //!
 //! When there are many callers, operations of one kind that queue while others are in flight are
 //! sent as one statement of up to 128 sessions, or for destroys one transaction of 5 round trips;
-//! no operation waits for others to join it ([`batch`]). The server computes every time
+//! no operation waits for others to join it. The server computes every time
 //! (`UTC_TIMESTAMP(6)`), whatever the time zone of its sessions.
 //!
 //! On MySQL the owner and age that a destroy answers are read just before the row is deleted: a
@@ -65,11 +65,14 @@
 //! # Repeats
 //!
 //! The store repeats a statement after a deadlock, a lock wait that timed out, a lost connection,
-//! and an answer of a server that stops or is read-only: up to five times in all within the
-//! [`timeout`](MysqlStoreBuilder::timeout), with growing random pauses. After a lost connection the
-//! first sending may have been done. A repeated save or create then answers [`Saved::Unknown`]
+//! and an answer of a server that stops or is read-only, with growing random pauses: within the
+//! [`timeout`](MysqlStoreBuilder::timeout), up to four times for what passes by itself and four
+//! times on new connections. After a lost connection the first sending may have been done. A repeated save or create then answers [`Saved::Unknown`]
 //! where it would answer [`Saved::Conflict`], and a repeated destroy or reap that finds no row
 //! answers [`Ended::unknown`].
+//!
+//! [`Saved::Unknown`]: session_core::Saved::Unknown
+//! [`Saved::Conflict`]: session_core::Saved::Conflict
 //!
 //! # Who removes expired rows
 //!
@@ -95,7 +98,8 @@
 //!   until a write finds out, or 30 minutes have passed. Other operations that find no row send a
 //!   `DELETE` that matches nothing on the same connection: a server that was demoted refuses it.
 //! * After a call without an answer in time, its connection is closed, and so are those that were
-//!   not used since it began; so too after two fifths of the time if its caller gives up earlier.
+//!   not used since it began. So too if callers give up earlier, the last of them half of the time
+//!   after the first began, and none was answered in between.
 //! * Where `max_prepared_stmt_count` leaves no room (1461), statements are not kept prepared for a
 //!   minute, which costs one round trip for each.
 //!
@@ -106,29 +110,36 @@
 //! leak (RUSTSEC-2023-0071): use TLS, or an account without a password on a loopback socket.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod bind;
 mod builder;
-mod carrier;
 mod command;
-mod connection;
+mod connector;
+mod destroy;
 mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
 mod location;
+mod pool;
 mod removal;
 mod row;
+mod save_many;
 mod schema;
-mod store;
+mod statement;
 #[cfg_attr(
     not(feature = "express"),
     allow(dead_code, reason = "what the layout of Express asks of a table")
 )]
 mod table;
 
+pub use backend::{MysqlBackend, MysqlStore};
 pub use builder::MysqlStoreBuilder;
+pub use connector::MysqlClient;
 pub use schema::schema;
-pub use session_core;
-pub use session_core::*;
+pub use session_core::{
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Lifetime, Limits, Observer, OnReuse,
+    Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo, SessionStore,
+    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+};
 pub use sqlx;
-pub use store::MysqlStore;

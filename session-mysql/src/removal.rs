@@ -3,13 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use session_core::{Ended, Result, Stamp};
-use sqlx::mysql::MySqlRow;
+use session_core::backend::{Attempt, Call, Failure, run_to_completion};
+use session_core::{Ended, Error, Result, Stamp};
+use sqlx::mysql::{MySqlRow, MySqlTransaction};
 use sqlx::{Connection, Executor, MySqlConnection, Row};
+use tokio::time::timeout;
 
-use crate::command::{Bound, Commands, Failure};
+use crate::command::Commands;
+use crate::connector::MysqlClient;
+use crate::error::Stage;
 use crate::row::{column, ended, id, parsed_id, stamp};
-use crate::schema::Many;
+use crate::schema::Statements;
+use crate::statement::{Bound, Many};
 
 /// An id as it is stored.
 pub(crate) type Id = Vec<u8>;
@@ -59,30 +64,26 @@ struct Removed {
     vanished: Vec<Id>,
 }
 
-impl Commands {
-    /// Removes what `removal` says, and tells what it was.
+impl Removal {
+    /// Removes the rows, and tells what they were.
     ///
     /// The transaction runs in a task of its own: were it dropped half-way with its caller, sessions
     /// might end that are told to nobody.
-    pub(crate) async fn remove(
-        &self,
-        operation: &'static str,
-        removal: Removal,
+    pub(crate) async fn send(
+        self,
+        call: &Call<MysqlClient>,
+        sql: &Arc<Statements>,
     ) -> Result<Vec<Ended>> {
-        let removal = Arc::new(removal);
-        let removed = self.run(operation, |before| {
-            let (commands, removal) = (self.clone(), Arc::clone(&removal));
-            // No longer than its caller: a silent server would keep it, and its connection, for good.
-            let task = tokio::spawn(async move {
-                let transaction = commands.transact(&removal, before);
-                tokio::time::timeout(commands.timeout, transaction).await
-            });
-            async {
-                let done = task.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
-                done.map_err(|_| sqlx::Error::PoolTimedOut)?
+        let removal = Arc::new(self);
+        let sent = call.send(|attempt| {
+            let (call, sql, removal) = (call.clone(), Arc::clone(sql), Arc::clone(&removal));
+            async move {
+                let operation = call.name();
+                let transaction = async move { Ok(removal.attempt(&call, &sql, attempt).await) };
+                run_to_completion(operation, transaction).await?
             }
         });
-        let Removed { rows, vanished } = removed.await?;
+        let Removed { rows, vanished } = sent.await?.answer;
         // A row whose very id can't be read has gone too; there is nothing to say of it.
         let known = rows
             .iter()
@@ -91,25 +92,73 @@ impl Commands {
         Ok(known.chain(unknown.map(Ended::unknown)).collect())
     }
 
-    async fn transact(&self, removal: &Removal, before: bool) -> Result<Removed, Failure> {
-        let mut in_use = self.connection().await?;
-        let keeps = in_use.is_persistent;
-        let removed = self.transact_on(in_use.get(), keeps, removal, before).await;
-        match removed {
-            Ok(_) => in_use.release(),
-            // Its transaction may not be over.
-            Err(_) => in_use.close(),
-        }
-        removed
+    /// One attempt, which takes no longer than an operation may: a silent server would keep the
+    /// task, and its connection, for good.
+    async fn attempt(
+        &self,
+        call: &Call<MysqlClient>,
+        sql: &Statements,
+        attempt: Attempt<MysqlClient>,
+    ) -> Result<Removed, Failure> {
+        let commands = Commands::new(call, &sql.table);
+        let transact = async {
+            let mut connection = commands.connection(&attempt.client).await?;
+            let keeps = connection.is_persistent;
+            let transaction = Transaction {
+                commands,
+                sql,
+                keeps,
+                is_repeated: attempt.is_repeated,
+            };
+            match transaction.run(connection.get(), self).await {
+                Ok(removed) => {
+                    connection.release();
+                    Ok(removed)
+                }
+                Err((stage, error)) => {
+                    // Its transaction may not be over.
+                    connection.close_after(&error);
+                    Err(commands.target().failure(stage, &error))
+                }
+            }
+        };
+        let limit = call.timeout();
+        timeout(limit, transact).await.unwrap_or_else(|_| {
+            let why = commands.target().at(&format!("no answer within {limit:?}"));
+            Err(Failure::from(Error::timeout(call.name(), why)).silence())
+        })
     }
+}
 
-    async fn transact_on(
+/// How the rows are removed.
+struct Transaction<'t> {
+    commands: Commands<'t>,
+    sql: &'t Statements,
+    /// Whether the server may keep prepared statements.
+    keeps: bool,
+    /// Whether an earlier transaction may have been committed.
+    is_repeated: bool,
+}
+
+impl Transaction<'_> {
+    async fn run(
         &self,
         connection: &mut MySqlConnection,
-        keeps: bool,
         removal: &Removal,
-        before: bool,
-    ) -> Result<Removed, Failure> {
+    ) -> Result<Removed, (Stage, sqlx::Error)> {
+        let before_commit = self.remove(connection, removal).await;
+        let (transaction, removed) = before_commit.map_err(|error| (Stage::Reading, error))?;
+        let committed = transaction.commit().await;
+        committed.map_err(|error| (Stage::Writing, error))?;
+        Ok(removed)
+    }
+
+    async fn remove<'c>(
+        &self,
+        connection: &'c mut MySqlConnection,
+        removal: &Removal,
+    ) -> sqlx::Result<(MySqlTransaction<'c>, Removed)> {
+        let (sql, keeps) = (self.sql, self.keeps);
         let Removal {
             lock,
             ids,
@@ -121,8 +170,8 @@ impl Commands {
             .await?;
         let mut transaction = connection.begin().await?;
         let mut removed = Removed::default();
-        if before {
-            let present = with_ids(&self.sql.present, ids).persistent(keeps);
+        if self.is_repeated {
+            let present = with_ids(&sql.present, ids).persistent(keeps);
             let present = present.fetch_all(&mut *transaction).await?;
             removed.vanished = absent(ids, &present)?;
         }
@@ -132,13 +181,12 @@ impl Commands {
         let locked: Vec<&[u8]> = first_columns(&removed.rows)?;
         if locked.is_empty() {
             // A server that was demoted finds nothing of what was written since.
-            self.probe(&mut transaction, keeps).await?;
+            self.commands.probe(&mut transaction, keeps).await?;
         } else {
-            let delete = with_ids(&self.sql.delete, &locked).persistent(keeps);
+            let delete = with_ids(&sql.delete, &locked).persistent(keeps);
             delete.execute(&mut *transaction).await?;
         }
-        transaction.commit().await.map_err(Failure::after_sending)?;
-        Ok(removed)
+        Ok((transaction, removed))
     }
 }
 

@@ -3,17 +3,8 @@
 //! The table's name is quoted and everything else is bound. Times are computed by the server:
 //! callers bind durations. A session is live if `{live}`, expired if `{expired}`.
 
-use std::sync::Arc;
-
-use sqlx::AssertSqlSafe;
-
-use crate::command::Bound;
-
-/// The most sessions that one statement is about.
-pub(crate) const MOST: usize = 128;
-/// Statements on many sessions are prepared for so many; a list in between is filled up with its
-/// last one.
-const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, MOST];
+use crate::save_many::{OWN, SAVE_MANY};
+use crate::statement::{Bound, Many, SIZES, Statement};
 
 /// The layout of a row, which each row names in its column `version`. A row of another one is
 /// corrupt for its reader.
@@ -66,43 +57,28 @@ const LOAD_MANY: &str = "\
 SELECT `id`, `version`, `stamp`, `credential`, `owner`, `idle`, `absolute`, {ttl}, {age}, `data`
 FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
-/// Binds: stamp, credential, owner, idle, absolute, idle in µs, restart, absolute in µs, idle in
-/// µs, restart, absolute in µs, restart, data, id, expected stamp.
-///
-/// `deadline` comes before `born`: whether an assignment sees the ones before it depends on the
-/// server's mode. Of two limits, one of which is null, the other counts.
+/// Binds: stamp, credential, owner, the binds of `{lifetime}`, data, id, expected stamp.
 const SAVE: &str = "\
 UPDATE {table} SET `version` = {version}, `stamp` = ?, `credential` = ?, `owner` = ?,
-    `idle` = ?, `absolute` = ?,
-    `deadline` = COALESCE(
-        LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
-              IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
-        UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
-        IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
-    `born` = IF(?, UTC_TIMESTAMP(6), `born`),
+    {lifetime},
     `data` = ?
 WHERE `id` = ? AND `stamp` = ? AND {live}";
 
-/// Saves many, which have the same limits: as `SAVE`, with what differs looked up by the session's
-/// place in the list. Neither compares nor writes anything that a single save does not.
+/// What a save sets of the times: `{lifetime}`.
 ///
-/// The place is looked up by the checksum of the id, for `INTERVAL` finds a number in a sorted list
-/// by halves, where `FIELD` would compare the id with each. No two ids may have the same one.
+/// Binds: idle, absolute, idle in µs, restart, absolute in µs, idle in µs, restart, absolute in µs,
+/// restart.
 ///
-/// Binds: the checksums, the stamps; the checksums, the credentials; the checksums, the owners;
-/// idle, absolute, idle in µs, restart, absolute in µs, idle in µs, restart, absolute in µs,
-/// restart; the checksums, the data; the ids; the checksums, the expected stamps.
-const SAVE_MANY: &str = "\
-UPDATE {table} SET `version` = {version}, `stamp` = {own}, `credential` = {own}, `owner` = {own},
-    `idle` = ?, `absolute` = ?,
+/// `deadline` comes before `born`: whether an assignment sees the ones before it depends on the
+/// server's mode. Of two limits, one of which is null, the other counts.
+const LIFETIME: &str = "\
+`idle` = ?, `absolute` = ?,
     `deadline` = COALESCE(
         LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
               IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
         UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
         IF(?, UTC_TIMESTAMP(6), `born`) + INTERVAL ? MICROSECOND),
-    `born` = IF(?, UTC_TIMESTAMP(6), `born`),
-    `data` = {own}
-WHERE `id` IN ({ids}) AND `stamp` = {own} AND {live}";
+    `born` = IF(?, UTC_TIMESTAMP(6), `born`)";
 
 /// Binds: the ids.
 const STAMPS: &str = "SELECT `id`, `stamp` FROM {table} WHERE `id` IN ({ids}) AND {live}";
@@ -169,8 +145,9 @@ const PROBE: &str = "DELETE FROM {table} WHERE FALSE";
 /// Binds: the most rows. `TRUNCATE` would need the right to drop the table.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
 
-const FRAGMENTS: [(&str, &str); 10] = [
+const FRAGMENTS: [(&str, &str); 11] = [
     ("{version}", "1"),
+    ("{lifetime}", LIFETIME),
     (
         "{head}",
         "CONCAT(`stamp`, CONCAT_WS(',', `version`, IFNULL(`idle`, ''), IFNULL(`absolute`, ''), \
@@ -190,7 +167,7 @@ const FRAGMENTS: [(&str, &str); 10] = [
         "{expired}",
         "(`due` <= TO_SECONDS(UTC_TIMESTAMP()) DIV 60 AND `deadline` <= UTC_TIMESTAMP(6))",
     ),
-    ("{own}", "ELT(INTERVAL(CRC32(`id`) + 0E0, {ids}), {ids})"),
+    ("{own}", OWN),
     (
         "{ttl}",
         "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), `deadline`)",
@@ -200,67 +177,6 @@ const FRAGMENTS: [(&str, &str); 10] = [
         "TIMESTAMPDIFF(MICROSECOND, `born`, UTC_TIMESTAMP(6))",
     ),
 ];
-
-/// A statement on one table.
-#[derive(Clone, Debug)]
-pub(crate) struct Statement(Arc<str>);
-
-impl Statement {
-    /// The statement, for its binds.
-    pub(crate) fn query(&self) -> Bound {
-        // Its only part that comes from outside is the table's quoted name.
-        sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
-    }
-}
-
-/// A statement on many sessions, in the sizes it is prepared for.
-#[derive(Clone, Debug)]
-pub(crate) struct Many([Statement; SIZES.len()]);
-
-impl Many {
-    /// The statement for `items`, at most [`MOST`], and the items to bind, filled up.
-    pub(crate) fn query<'i, T>(&self, items: &'i [T]) -> (Bound, Filled<'i, T>) {
-        let fits = SIZES.iter().position(|size| *size >= items.len());
-        let fits = fits.unwrap_or(SIZES.len() - 1);
-        let filled = Filled {
-            items,
-            size: SIZES[fits],
-        };
-        (self.0[fits].query(), filled)
-    }
-}
-
-/// Items, and the last one again until there are as many as a statement takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Filled<'i, T> {
-    items: &'i [T],
-    size: usize,
-}
-
-impl<'i, T> Filled<'i, T> {
-    /// They, one by one.
-    pub(crate) fn iter(self) -> impl Iterator<Item = &'i T> {
-        let last = self.items.last().into_iter().cycle();
-        self.items.iter().chain(last).take(self.size)
-    }
-
-    /// Binds something of each.
-    pub(crate) fn bind(self, query: Bound, bind: impl Fn(Bound, &'i T) -> Bound) -> Bound {
-        self.iter().fold(query, bind)
-    }
-
-    /// Binds something large of each where `INTERVAL` looks it up: of numbers that are the same it
-    /// finds the last, so what fills up goes in front of the last one, and need not be sent.
-    pub(crate) fn bind_once(self, query: Bound, large: impl Fn(&'i T) -> &'i [u8]) -> Bound {
-        let Some((last, others)) = self.items.split_last() else {
-            return query;
-        };
-        let query = (others.iter()).fold(query, |query, item| query.bind(large(item)));
-        let filling = self.items.len()..self.size;
-        let query = filling.fold(query, |query, _| query.bind(None::<&[u8]>));
-        query.bind(large(last))
-    }
-}
 
 /// All statements on one table.
 #[derive(Clone, Debug)]
@@ -300,7 +216,7 @@ impl Statements {
             }
             let text = text.replace("{ids}", &vec!["?"; size].join(", "));
             // Last, for a table may be named like a fragment.
-            Statement(text.replace("{table}", &quoted(table)).into())
+            Statement::new(text.replace("{table}", &quoted(table)))
         };
         let statement = |text: &str| sized(text, 1);
         let many = |text: &str| Many(SIZES.map(|size| sized(text, size)));
@@ -335,7 +251,7 @@ impl Statements {
 
 /// A statement on `table` that changes nothing, and that only a server which takes writes carries out.
 pub(crate) fn probe(table: &str) -> Bound {
-    sqlx::query(AssertSqlSafe(PROBE.replace("{table}", &quoted(table))))
+    Statement::new(PROBE.replace("{table}", &quoted(table))).query()
 }
 
 /// An identifier in quotes, whatever it is made of.
@@ -353,7 +269,8 @@ mod tests {
     fn names_are_quoted_and_never_read_as_sql() {
         assert_eq!(quoted("a`; DROP TABLE b; --"), "`a``; DROP TABLE b; --`");
         let odd = Statements::new("{ids}{live}");
-        assert!(odd.count.0.contains("`{ids}{live}`"), "{}", odd.count.0);
+        let count = odd.count.text();
+        assert!(count.contains("`{ids}{live}`"), "{count}");
         let probe = probe("a`b");
         assert_eq!(
             Execute::<MySql>::sql(probe).as_str(),
@@ -394,41 +311,6 @@ CREATE TABLE IF NOT EXISTS `session_store` (
         }
         for name in ["{table}", "{ids}", "{rows}"] {
             assert!(!all.contains(name), "{name} is left in {all}");
-        }
-    }
-
-    #[test]
-    fn what_is_large_is_sent_once_and_stands_last() {
-        use sqlx::Execute;
-
-        let many = Statements::new("t").save_many;
-        let bound = |items: &[&str], binds: &[Option<&str>]| {
-            let (query, filled) = many.query(items);
-            let mut once = filled.bind_once(query, |item| item.as_bytes());
-            let query = many.query(items).0;
-            let bytes = binds.iter().map(|bind| bind.map(str::as_bytes));
-            let mut each = bytes.fold(query, |query, bytes| query.bind(bytes));
-            let [once, each] = [&mut once, &mut each].map(|query| query.take_arguments());
-            (format!("{once:?}"), format!("{each:?}"))
-        };
-        let (once, each) = bound(&["a"], &[Some("a")]);
-        assert_eq!(once, each);
-        let five = [Some("a"), Some("b"), Some("c"), Some("d")];
-        let five = [&five[..], &[None, None, None, Some("e")]].concat();
-        let (once, each) = bound(&["a", "b", "c", "d", "e"], &five);
-        assert_eq!(once, each);
-    }
-
-    #[test]
-    fn lists_are_filled_up_to_the_next_size() {
-        let many = Statements::new("t").load_many;
-        for (items, size) in [(1, 1), (2, 2), (3, 4), (33, 64), (65, 128), (128, 128)] {
-            let items: Vec<usize> = (0..items).collect();
-            let (_, filled) = many.query(&items);
-            let filled: Vec<usize> = filled.iter().copied().collect();
-            assert_eq!(filled.len(), size);
-            assert_eq!(filled[..items.len()], items);
-            assert!(filled[items.len()..].iter().all(|n| *n == items.len() - 1));
         }
     }
 }

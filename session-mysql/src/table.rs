@@ -7,8 +7,9 @@ use session_core::{Error, Result};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::command::{Bound, Commands};
+use crate::command::Commands;
 use crate::schema::quoted;
+use crate::statement::Bound;
 
 /// Binds: the table's name, twice. On some servers names are stored in lower case.
 const NAMED: &str = "\
@@ -193,33 +194,31 @@ pub(crate) fn difference(table: &Table) -> Result<(), Difference> {
     table.check_indexes("id", &["owner", "due"])
 }
 
-impl Commands {
+impl Commands<'_> {
     /// Looks whether the user has the rights that the statements of a store need.
-    pub(crate) async fn check_own_rights(&self, operation: &'static str) -> Result<()> {
+    pub(crate) async fn check_own_rights(self) -> Result<()> {
         let written = OURS.map(|(name, ..)| name);
         let written: Vec<&str> = written.into_iter().filter(|name| *name != "due").collect();
-        self.check_rights(operation, &written).await
+        self.check_rights(&written).await
     }
 
     /// Refuses a table that is not there or not one of a store's.
-    pub(crate) async fn check_table(&self, operation: &'static str) -> Result<()> {
-        let table = self.table(operation).await?;
-        let table = table.ok_or_else(|| self.target.no_table())?;
+    pub(crate) async fn check_table(self) -> Result<()> {
+        let table = self.table().await?;
+        let table = table.ok_or_else(|| self.target().no_table())?;
         self.require(difference(&table))
     }
-}
 
-impl<S> Commands<S> {
     /// What the table is; `None` if there is none.
-    pub(crate) async fn table(&self, operation: &'static str) -> Result<Option<Table>> {
-        let name = &self.target.table;
+    pub(crate) async fn table(self) -> Result<Option<Table>> {
+        let name = self.target().table;
         let ask = async |text: &str| {
             let text = text.replace("{named}", NAMED);
             let ask = || {
                 let query = sqlx::query(AssertSqlSafe(text.clone())).persistent(false);
-                query.bind(name.to_string()).bind(name.to_string())
+                query.bind(name).bind(name)
             };
-            self.fetch(operation, ask).await
+            self.fetch(ask).await
         };
         let found = ask(TABLE).await?;
         let Some(table) = found.first() else {
@@ -236,43 +235,37 @@ impl<S> Commands<S> {
     }
 
     /// Refuses `table` if something differs.
-    pub(crate) fn require<T>(&self, checked: Result<T, Difference>) -> Result<T> {
+    pub(crate) fn require<T>(self, checked: Result<T, Difference>) -> Result<T> {
         checked.map_err(|difference| {
-            self.target.misconfigured(format!(
+            let target = self.target();
+            target.misconfigured(format!(
                 "the table {} is not of this kind of store: it {difference}. Name another one with \
                  the option `table`",
-                quoted(&self.target.table)
+                quoted(target.table)
             ))
         })
     }
 
     /// The table, made by `create` if it is not there.
-    pub(crate) async fn table_or_create(
-        &self,
-        operation: &'static str,
-        create: impl Fn() -> Bound,
-    ) -> Result<Table> {
-        if let Some(table) = self.table(operation).await? {
+    pub(crate) async fn table_or_create(self, create: impl Fn() -> Bound) -> Result<Table> {
+        if let Some(table) = self.table().await? {
             return Ok(table);
         }
-        if !self.is_allowed(operation, create).await? {
-            return Err(self.target.misconfigured(format!(
+        if !self.is_allowed(create).await? {
+            let target = self.target();
+            return Err(target.misconfigured(format!(
                 "there is no table {}, and the user lacks the right CREATE to make it",
-                quoted(&self.target.table)
+                quoted(target.table)
             )));
         }
-        let table = self.table(operation).await?;
+        let table = self.table().await?;
         table.ok_or_else(|| self.lacks("SELECT"))
     }
 
     /// Looks whether the user has the rights to work on `columns` of the table, the first of which is
     /// its key. Nothing is written, nor anything that a read-only server would refuse.
-    pub(crate) async fn check_rights(
-        &self,
-        operation: &'static str,
-        columns: &[&str],
-    ) -> Result<()> {
-        let table = quoted(&self.target.table);
+    pub(crate) async fn check_rights(self, columns: &[&str]) -> Result<()> {
+        let table = quoted(self.target().table);
         let columns: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
         let (key, all) = (&columns[0], columns.join(", "));
         for (right, statement) in [
@@ -293,18 +286,19 @@ impl<S> Commands<S> {
             ),
         ] {
             let ask = || sqlx::query(AssertSqlSafe(statement.clone())).persistent(false);
-            if !self.is_allowed(operation, ask).await? {
+            if !self.is_allowed(ask).await? {
                 return Err(self.lacks(right));
             }
         }
         Ok(())
     }
 
-    fn lacks(&self, right: &str) -> Error {
-        self.target.misconfigured(format!(
+    fn lacks(self, right: &str) -> Error {
+        let target = self.target();
+        target.misconfigured(format!(
             "the user lacks the right {right} on the table {}: a store needs SELECT, INSERT, UPDATE \
              and DELETE on it",
-            quoted(&self.target.table)
+            quoted(target.table)
         ))
     }
 }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use session_core::backend::{Policy, Store};
 use session_core::{Error, Result};
 
+use crate::connector::RedisConnector;
 use crate::keys::Keys;
-use crate::link::Link;
-use crate::{Connection, RedisStore, url};
+use crate::{Connection, RedisBackend, RedisStore, url};
 
 /// Sets up a [`RedisStore`].
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ impl Default for RedisStoreBuilder {
     fn default() -> Self {
         Self {
             prefix: "session:".to_owned(),
-            timeout: Duration::from_secs(5),
+            timeout: Policy::TIMEOUT,
             max_data: 8 * 1024 * 1024,
             migrate: true,
             ca_file: None,
@@ -102,8 +103,12 @@ impl RedisStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn build(self, connection: impl Into<Connection>) -> Result<RedisStore> {
         self.check()?;
-        let link = Link::connect(connection.into(), self.timeout).await?;
-        let store = RedisStore::new(link, Keys::new(&self.prefix), self.max_data);
+        let connection = connection.into();
+        let limits = Policy::new(self.timeout, self.max_data);
+        let backend = RedisBackend::new(Keys::new(&self.prefix), connection.is_cluster(), limits);
+        let connector = RedisConnector::new(connection, self.timeout, &backend.scripts.all());
+        let first = connector.open().await?;
+        let store = Store::new(backend, connector, first);
         if self.migrate {
             store.migrate().await?;
         }
@@ -124,12 +129,7 @@ impl RedisStoreBuilder {
 /// Refuses prefixes and limits that can't be.
 pub(crate) fn check(prefix: &str, timeout: Duration, max_data: usize) -> Result<()> {
     Error::check_size("prefix", prefix.len(), 255)?;
-    if timeout.is_zero() || max_data == 0 {
-        return Err(Error::misconfigured(
-            "timeout and max_data must be over zero",
-        ));
-    }
-    Ok(())
+    Policy::new(timeout, max_data).check()
 }
 
 /// A client for the server at `url`, and how to connect to it.

@@ -1,12 +1,14 @@
-//! What the scripts are sent, and what they answer.
+//! What the server is sent, and how its answers are read.
 
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, RedisWrite, Script, Value};
-use session_core::batch::Save;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, RedisWrite, Script, Value};
+use session_core::backend::{Attempt, Call, Save, Sent};
 use session_core::{Anchor, Draft, Ended, Error, Lifetime, Result, Saved, SessionId, Stamp};
 
+use crate::RedisClient;
 use crate::envelope::{Tail, millis, read_owner};
+use crate::error::failure;
 use crate::keys::Keys;
 use crate::script::Code;
 
@@ -146,6 +148,48 @@ impl End {
     }
 }
 
+/// Sends `command`.
+pub(crate) async fn send(call: &Call<RedisClient>, command: &Cmd) -> Result<Sent<Value>> {
+    send_by(call, 1, |mut client| async move {
+        command.query_async(&mut client).await
+    })
+    .await
+}
+
+/// Sends `commands` in one go. One by itself is not sent as a pipeline, which costs the driver more.
+pub(crate) async fn send_all(
+    call: &Call<RedisClient>,
+    commands: &Pipeline,
+) -> Result<Sent<Vec<Value>>> {
+    let mut each = commands.cmd_iter();
+    if let (Some(only), None) = (each.next(), each.next()) {
+        return Ok(send(call, only).await?.map(|answer| vec![answer]));
+    }
+    send_by(call, commands.len(), |mut client| async move {
+        commands.query_async(&mut client).await
+    })
+    .await
+}
+
+/// Has `send` send so many `commands` in one go. All of them may be repeated.
+pub(crate) async fn send_by<T, W>(
+    call: &Call<RedisClient>,
+    commands: usize,
+    send: impl Fn(RedisClient) -> W,
+) -> Result<Sent<T>>
+where
+    W: Future<Output = RedisResult<T>>,
+{
+    call.send(|Attempt { client, .. }| {
+        let sent = send(client);
+        async move {
+            let failure = |error| failure(call.place(), call.name(), error, commands);
+            sent.await.map_err(failure)
+        }
+    })
+    .await
+}
+
 /// A call of `script` on `keys`, still without its arguments.
 pub(crate) fn eval(script: &Script, keys: &[impl AsRef<str>]) -> Cmd {
     let mut command = call(script, keys.len());
@@ -223,11 +267,8 @@ mod tests {
     fn save(bytes: usize, seconds: u64, anchor: Anchor) -> Save {
         let lifetime = Lifetime::idle(Duration::from_secs(seconds));
         let draft = Draft::new(vec![b'x'; bytes], lifetime).with_anchor(anchor);
-        Save {
-            id: SessionToken::generate().id(),
-            draft,
-            expected: Stamp::generate().into(),
-        }
+        let id = SessionToken::generate().id();
+        Save::new(id, draft, Stamp::generate().into())
     }
 
     #[test]

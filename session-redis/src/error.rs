@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use session_core::Error;
+use session_core::backend::Failure;
 
 /// Codes of refusals that pass: the server is full, busy, not in a state to serve, or forgets the
 /// scripts as fast as it is taught them.
@@ -29,72 +30,92 @@ const ELSEWHERE: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED"];
 
 /// What failed at which server.
 #[derive(Debug)]
-struct Failure {
-    server: Arc<str>,
+struct PlacedError {
+    place: String,
     cause: Arc<dyn StdError + Send + Sync>,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for PlacedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.server, self.cause)
+        write!(f, "{}: {}", self.place, self.cause)
     }
 }
 
-impl StdError for Failure {
+impl StdError for PlacedError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
     }
 }
 
-/// What a driver's error during `operation` at `server` means to a caller.
-pub(crate) fn from_redis(server: &Arc<str>, operation: &'static str, error: RedisError) -> Error {
+/// Why so many `commands` of an `operation`, sent in one go to the server at `place`, failed, and
+/// what may help.
+pub(crate) fn failure(
+    place: &str,
+    operation: &'static str,
+    error: RedisError,
+    commands: usize,
+) -> Failure {
+    let why = Failure::from(from_redis(place, operation, error.clone()));
+    let (failure, may_be_done) = if error.is_timeout() {
+        return why.silence();
+    } else if lacks_script(&error) {
+        (why.prepare(), !is_none_done(error, commands))
+    } else if leads_elsewhere(&error) || refuses_connection(&error) {
+        (why.replace(), !is_none_done(error, commands))
+    } else if error.is_connection_dropped() {
+        // Without a connection nothing was sent.
+        (why.repeat(), !error.is_connection_refusal())
+    } else {
+        return why;
+    };
+    if may_be_done {
+        failure.maybe_done()
+    } else {
+        failure
+    }
+}
+
+/// What a driver's error during `operation` at `place` means to a caller.
+pub(crate) fn from_redis(place: &str, operation: &'static str, error: RedisError) -> Error {
     let error = first_of(error);
     match error.kind() {
-        ErrorKind::Io => from_io(server, operation, error),
+        ErrorKind::Io => from_io(place, operation, error),
         ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel => {
-            Error::unavailable(operation, failure(server, said(&error)))
+            Error::unavailable(operation, placed(place, said(&error)))
         }
-        ErrorKind::AuthenticationFailed => refused_login(server, &error),
+        ErrorKind::AuthenticationFailed => refused_login(place, &error),
         ErrorKind::InvalidClientConfig | ErrorKind::EmptySentinelList => {
-            Error::misconfigured(format!("{server}: {}", said(&error)))
+            Error::misconfigured(format!("{place}: {}", said(&error)))
         }
         ErrorKind::RESP3NotSupported => Error::misconfigured(format!(
-            "{server} does not know RESP3: add protocol=resp2 to the query of the URL"
+            "{place} does not know RESP3: add protocol=resp2 to the query of the URL"
         )),
-        _ => from_server(server, operation, &error),
+        _ => from_server(place, operation, &error),
     }
 }
 
-/// Names the server in an error that core made of it: that a time limit has passed, or that a batch
-/// was given up.
-pub(crate) fn at(server: &Arc<str>, error: Error) -> Error {
-    let named = |source: &Arc<dyn StdError + Send + Sync>| {
-        let is_named = source.downcast_ref::<Failure>().is_some();
-        (!is_named).then(|| Failure {
-            server: Arc::clone(server),
-            cause: Arc::clone(source),
-        })
-    };
-    match &error {
-        Error::Timeout { operation, source } => {
-            named(source).map_or(error.clone(), |named| Error::timeout(operation, named))
-        }
-        Error::Unavailable { operation, source } => {
-            named(source).map_or(error.clone(), |named| Error::unavailable(operation, named))
-        }
-        _ => error,
-    }
+/// Whether a script is missing at the server that was asked.
+fn lacks_script(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    let is_no_script = |error: &redis::ServerError| error.kind() == Some(ServerErrorKind::NoScript);
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| is_no_script(error)))
+}
+
+/// Whether none of so many `commands` was done, for each was refused.
+fn is_none_done(error: RedisError, commands: usize) -> bool {
+    let errors = error.into_server_errors();
+    errors.is_none_or(|errors| errors.len() == commands)
 }
 
 /// Whether the connection that gave `error` leads to the wrong server, or to none that serves.
-pub(crate) fn leads_elsewhere(error: &RedisError) -> bool {
+fn leads_elsewhere(error: &RedisError) -> bool {
     any_code(&first_of(error.clone()), &ELSEWHERE)
 }
 
 /// Whether the server has refused the connection, rather than a command.
-pub(crate) fn refuses_connection(error: &RedisError) -> bool {
+fn refuses_connection(error: &RedisError) -> bool {
     let error = first_of(error.clone());
     matches!(
         error.kind(),
@@ -129,23 +150,23 @@ fn first_of(error: RedisError) -> RedisError {
     }
 }
 
-fn failure(server: &Arc<str>, text: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
-    Failure {
-        server: Arc::clone(server),
-        cause: Arc::from(text.into()),
+fn placed(place: &str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> PlacedError {
+    PlacedError {
+        place: place.to_owned(),
+        cause: Arc::from(cause.into()),
     }
 }
 
-fn from_io(server: &Arc<str>, operation: &'static str, error: RedisError) -> Error {
+fn from_io(place: &str, operation: &'static str, error: RedisError) -> Error {
     if error.is_timeout() {
-        return Error::timeout(operation, failure(server, error));
+        return Error::timeout(operation, placed(place, error));
     }
     match tls_refusal(&error) {
         Some(why) if why.contains("UnknownIssuer") => Error::misconfigured(format!(
-            "no TLS with {server}: {why}; the option ca_file names an authority of one's own"
+            "no TLS with {place}: {why}; the option ca_file names an authority of one's own"
         )),
-        Some(why) => Error::misconfigured(format!("no TLS with {server}: {why}")),
-        None => Error::unavailable(operation, failure(server, error)),
+        Some(why) => Error::misconfigured(format!("no TLS with {place}: {why}")),
+        None => Error::unavailable(operation, placed(place, error)),
     }
 }
 
@@ -162,32 +183,30 @@ fn tls_refusal(error: &RedisError) -> Option<String> {
     (io.kind() == io::ErrorKind::InvalidData).then(|| io.to_string())
 }
 
-fn refused_login(server: &Arc<str>, error: &RedisError) -> Error {
+fn refused_login(place: &str, error: &RedisError) -> Error {
     let said = said(error);
-    Error::misconfigured(format!(
-        "{server} refuses the user name or password: {said}"
-    ))
+    Error::misconfigured(format!("{place} refuses the user name or password: {said}"))
 }
 
 /// Of a code, which scripts may pass on as text.
-fn from_server(server: &Arc<str>, operation: &'static str, error: &RedisError) -> Error {
+fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Error {
     let redirects = matches!(
         error.kind(),
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
     );
     if redirects || is_full(error) || any_code(error, &PASSING) {
-        return Error::unavailable(operation, failure(server, said(error)));
+        return Error::unavailable(operation, placed(place, said(error)));
     }
     if any_code(error, &["NOAUTH", "WRONGPASS"]) {
-        return refused_login(server, error);
+        return refused_login(place, error);
     }
     if refuses_database(error) {
         let said = said(error);
-        return Error::misconfigured(format!("{server} refuses the database of the URL: {said}"));
+        return Error::misconfigured(format!("{place} refuses the database of the URL: {said}"));
     }
     if is_forbidden(&said(error)) {
         return Error::misconfigured(format!(
-            "{server} refuses a right that sessions need \
+            "{place} refuses a right that sessions need \
              (docs/operations.md lists the commands): {}",
             said(error)
         ));
@@ -195,7 +214,7 @@ fn from_server(server: &Arc<str>, operation: &'static str, error: &RedisError) -
     if any_code(error, &["WRONGTYPE"]) {
         return Error::corrupt("the Redis key holds something else than a session");
     }
-    Error::store(operation, failure(server, said(error)))
+    Error::store(operation, placed(place, said(error)))
 }
 
 /// Whether a server says so that the user may not run a command, or not on this key. Within scripts
@@ -236,9 +255,7 @@ mod tests {
     use session_core::ErrorKind as Kind;
     use std::io;
 
-    fn server() -> Arc<str> {
-        Arc::from("Redis at h:1")
-    }
+    const SERVER: &str = "Redis at h:1";
 
     /// The error that the driver makes of a line that a server sends.
     fn server_says(line: &str) -> RedisError {
@@ -321,7 +338,7 @@ mod tests {
             ),
             ("ERR unknown command", Kind::Store),
         ] {
-            let error = from_redis(&server(), "save", server_says(line));
+            let error = from_redis(SERVER, "save", server_says(line));
             assert_eq!(error.kind(), kind, "{line}: {error:?}");
             assert_eq!(error.is_temporary(), kind == Kind::Unavailable, "{line}");
         }
@@ -337,7 +354,7 @@ mod tests {
             (io::ErrorKind::TimedOut, Kind::Timeout),
             (io::ErrorKind::InvalidData, Kind::Misconfigured), // a TLS handshake
         ] {
-            let error = from_redis(&server(), "load", io::Error::from(io_kind).into());
+            let error = from_redis(SERVER, "load", io::Error::from(io_kind).into());
             assert_eq!(error.kind(), kind, "{io_kind}");
             assert_eq!(error.is_temporary(), kind != Kind::Misconfigured);
             assert!(error.to_string().contains("Redis at h:1"), "{error}");
@@ -345,16 +362,47 @@ mod tests {
     }
 
     #[test]
+    fn what_may_help_and_whether_it_may_be_done() {
+        let io = |kind: io::ErrorKind| RedisError::from(io::Error::from(kind));
+        let no_script = || server_says("NOSCRIPT No matching script.");
+        let read_only = || server_says("READONLY You can't write against a read only replica.");
+        for (error, commands, remedy, may_be_done) in [
+            (no_script(), 1, "Prepare", false),
+            (no_script(), 2, "Prepare", true),
+            (read_only(), 1, "Replace", false),
+            (read_only(), 2, "Replace", true),
+            (server_says("NOAUTH no"), 1, "Replace", false),
+            (io(io::ErrorKind::ConnectionReset), 1, "Repeat", true),
+            (io(io::ErrorKind::ConnectionRefused), 1, "Repeat", false),
+            (io(io::ErrorKind::TimedOut), 1, "None", false),
+            (server_says("OOM no memory"), 1, "None", false),
+            (server_says("NOPERM no right"), 1, "None", false),
+        ] {
+            let text = format!("{error:?}");
+            let is_silence = error.is_timeout();
+            let failure = format!("{:?}", failure(SERVER, "save", error, commands));
+            let remedy = match remedy {
+                "None" => remedy.to_owned(),
+                remedy => format!("Some({remedy})"),
+            };
+            let end = format!(
+                "remedy: {remedy}, may_be_done: {may_be_done}, is_silence: {is_silence} }}"
+            );
+            assert!(failure.ends_with(&end), "{text}: {failure}");
+        }
+    }
+
+    #[test]
     fn arguments_that_a_server_quotes_are_left_out() {
         let line = "ERR unknown command 'EVALSHA', with args beginning with: 'hunter2' ";
-        let error = from_redis(&server(), "save", server_says(line));
+        let error = from_redis(SERVER, "save", server_says(line));
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 
     #[test]
     fn a_wrong_url_is_misconfigured_and_not_shown() {
         let wrong = redis::Client::open("nonsense://u:hunter2@h").expect_err("no such scheme");
-        let error = from_redis(&server(), "connect", wrong);
+        let error = from_redis(SERVER, "connect", wrong);
         assert_eq!(error.kind(), Kind::Misconfigured);
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }

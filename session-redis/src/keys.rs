@@ -91,6 +91,14 @@ impl Keys {
         pattern
     }
 
+    /// The session that `key` holds, if it is one of this store's.
+    pub(crate) fn session_in(&self, key: &[u8]) -> Option<SessionId> {
+        match self.kind(key)? {
+            Kind::Session(id) => Some(id),
+            Kind::Owner => None,
+        }
+    }
+
     /// What `key` holds, if it is this store's.
     pub(crate) fn kind(&self, key: &[u8]) -> Option<Kind> {
         let rest = std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?;

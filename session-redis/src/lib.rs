@@ -74,12 +74,12 @@
 //! connection over which nothing has come for half the [time limit](RedisStoreBuilder::timeout) when
 //! a call is given up is replaced too: the next call goes over another.
 //! What the first sending did is told by the stamp; where it can't
-//! be told any more, a save or create answers [`Saved::Unknown`], and a destroy that finds nothing
+//! be told any more, a save or create answers [`Saved::Unknown`](session_core::Saved::Unknown), and a destroy that finds nothing
 //! [`Ended::unknown`]. A create that is repeated brings a session back if another process has ended
 //! it in between, which only one that ends all of an owner or all of a store could.
 //!
 //! In a cluster the driver itself repeats what was lost, and does not say so: a save whose first
-//! sending was done and has been replaced since then answers [`Saved::Conflict`], and a destroy whose
+//! sending was done and has been replaced since then answers [`Saved::Conflict`](session_core::Saved::Conflict), and a destroy whose
 //! first sending was done `None`.
 //!
 //! # Owners without events
@@ -104,33 +104,36 @@
 //! whoever would read it reads all sessions.
 //!
 //! Redis removes expired sessions by itself and reports none:
-//! [`Capabilities::expiry_reports`] is false.
+//! [`Capabilities::expiry_reports`](session_core::Capabilities::expiry_reports) is false.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod builder;
-mod carrier;
-mod client;
 mod clock;
 mod command;
 mod connection;
+mod connector;
 mod directory;
 mod envelope;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
 mod keys;
-mod link;
-mod owners;
+mod owner_index;
 mod probe;
-mod reconnect;
+mod scan;
 mod script;
 mod socket;
-mod store;
 mod url;
 
+pub use redis;
+pub use session_core::{
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Lifetime, Limits, Observer, OnReuse,
+    Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo, SessionStore,
+    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+};
+
+pub use backend::{RedisBackend, RedisStore};
 pub use builder::RedisStoreBuilder;
 pub use connection::Connection;
-pub use redis;
-pub use session_core;
-pub use session_core::*;
-pub use store::RedisStore;
+pub use connector::RedisClient;

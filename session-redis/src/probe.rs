@@ -1,12 +1,12 @@
 //! Whether the server lets its user run what a store needs.
 
-use redis::Script;
+use redis::{Script, Value};
+use session_core::backend::Call;
 use session_core::{Error, Result};
 
-use crate::command::{convert, eval};
-use crate::connection::DriverConnection;
+use crate::command::{convert, eval, send_by};
 use crate::error::is_forbidden;
-use crate::link::Link;
+use crate::{RedisClient, scan};
 
 /// The commands of a store, in an order in which each finds a key of its type: `$` is the key, `@` a
 /// time ten seconds on.
@@ -68,19 +68,21 @@ return failed
 ";
 
 /// Tries `commands` on the key `scratch`.
-pub(crate) async fn commands(link: &Link, scratch: &str, commands: &[&str]) -> Result<()> {
-    let script = Script::new(PROBE);
-    let mut command = eval(&script, &[scratch]);
+pub(crate) async fn commands(
+    call: &Call<RedisClient>,
+    scratch: &str,
+    commands: &[&str],
+) -> Result<()> {
+    let script = &Script::new(PROBE);
+    let mut command = eval(script, &[scratch]);
     command.arg(commands);
-    // The server may know it already, from a user who might teach it.
-    let script = &script;
-    let teach = |mut open: DriverConnection| async move { script.load_async(&mut open).await };
-    link.limited("migrate", link.repeat(1, &[], teach)).await?;
-    let (command, scripts) = (&command, [script]);
-    let ask = |mut open: DriverConnection| async move { command.query_async(&mut open).await };
-    let sent = link
-        .limited("migrate", link.repeat(1, &scripts, ask))
-        .await?;
+    let command = &command;
+    let probe = |mut client: RedisClient| async move {
+        // The server may know it already, from a user who might teach it.
+        script.load_async(&mut client).await?;
+        command.query_async::<Value>(&mut client).await
+    };
+    let sent = send_by(call, 1, probe).await?;
     let mut failed: Vec<String> = convert(Some(sent.answer))?;
     let mut refused = Vec::new();
     while let Some(why) = failed.pop() {
@@ -90,19 +92,19 @@ pub(crate) async fn commands(link: &Link, scratch: &str, commands: &[&str]) -> R
         } else if why.contains("syntax error") || why.contains("Unknown Redis command") {
             return Err(Error::misconfigured(format!(
                 "{} is older than 6.2: it does not know all of {name}",
-                link.server()
+                call.place()
             )));
         }
         // Whatever else is wrong (no memory, no replica) the operations will tell, and it may pass.
     }
     if refused.is_empty() {
         // The cluster's map, which listings need too.
-        return link.nodes("migrate").await.map(drop);
+        return scan::nodes(call).await.map(drop);
     }
     refused.reverse();
     Err(Error::misconfigured(format!(
         "{} does not let the user run {}, which sessions need (docs/operations.md lists the commands)",
-        link.server(),
+        call.place(),
         refused.join(", ")
     )))
 }

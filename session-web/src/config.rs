@@ -11,6 +11,7 @@ use crate::format::TokenFormat;
 use crate::plain_http::PlainHttp;
 use crate::request::{Proxy, ProxyHeader, Secure};
 use crate::sealed::Closer;
+use crate::set_cookie::SetCookie;
 
 /// Where sessions are kept.
 #[derive(Clone, Debug)]
@@ -116,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) backing: Backing,
     pub(crate) transport: Transport,
     pub(crate) cookie: CookieTemplate,
+    /// The cookie as it is written, once the layer is built.
+    pub(crate) set_cookie: SetCookie,
     pub(crate) secure: Secure,
     pub(crate) proxy: Proxy,
     pub(crate) proxy_header: ProxyHeader,
@@ -125,7 +128,7 @@ pub(crate) struct Config {
     pub(crate) format: TokenFormat,
     /// The Express app whose cookie is taken where a request has none of ours.
     #[cfg(feature = "express")]
-    pub(crate) former: Option<Arc<crate::express::ExpressTokens>>,
+    pub(crate) former: Option<Arc<crate::express::Former>>,
     pub(crate) persistence: Persistence,
     pub(crate) rolling: Rolling,
     pub(crate) save_uninitialized: bool,
@@ -133,6 +136,14 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// Whether the cookie of another app is taken too.
+    pub(crate) const fn has_former(&self) -> bool {
+        #[cfg(feature = "express")]
+        return self.former.is_some();
+        #[cfg(not(feature = "express"))]
+        false
+    }
+
     /// Whether requests of this path have a session: a browser sends the cookie to no others.
     pub(crate) fn serves(&self, path: &str) -> bool {
         let served = self.served_path.as_ref().unwrap_or(&self.cookie.path);

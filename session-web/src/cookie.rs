@@ -1,13 +1,6 @@
-//! The cookie: its name and its attributes (RFC 6265bis).
+//! What a cookie is set up with: its name and its attributes (RFC 6265bis).
 
-use std::time::Duration;
-
-use http::header::HeaderValue;
 use session_core::{Error, Result};
-
-/// The most bytes that name and value may have together: what every browser keeps
-/// (RFC 6265bis §5.6; OWASP ASVS 5.0 §3.3.5).
-pub const MAX_COOKIE_BYTES: usize = 4096;
 
 /// The most bytes of a name that is given to a cookie, so that there is room for its value.
 const MAX_NAME_BYTES: usize = 256;
@@ -27,7 +20,7 @@ pub enum SameSite {
 }
 
 impl SameSite {
-    const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Strict => "Strict",
             Self::Lax => "Lax",
@@ -48,7 +41,7 @@ pub enum Priority {
 }
 
 impl Priority {
-    const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Low => "Low",
             Self::Medium => "Medium",
@@ -159,72 +152,17 @@ impl CookieTemplate {
         Ok(())
     }
 
-    /// The cookie's name where it is, or is not, `Secure`.
-    pub(crate) fn name(&self, secure: bool) -> String {
+    /// The prefix of the name where the cookie is, or is not, `Secure`.
+    pub(crate) fn name_prefix(&self, secure: bool) -> &'static str {
         let given = &self.name;
         let as_given = has_prefix(given, "__Host-") || has_prefix(given, "__Secure-");
         if !secure || as_given || self.prefix == NamePrefix::None {
-            return given.clone();
+            return "";
         }
-        if self.domain.is_none() && self.path == "/" {
-            format!("__Host-{given}")
-        } else {
-            format!("__Secure-{given}")
+        match self.domain.is_none() && self.path == "/" {
+            true => "__Host-",
+            false => "__Secure-",
         }
-    }
-
-    /// A `Set-Cookie` header. A `max_age` of zero makes browsers drop the cookie.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`] if name and value have over [`MAX_COOKIE_BYTES`].
-    pub(crate) fn set(
-        &self,
-        value: &str,
-        secure: bool,
-        max_age: Option<Duration>,
-    ) -> Result<HeaderValue> {
-        self.set_named(&self.name(secure), value, secure, max_age)
-    }
-
-    /// The same, for a cookie of another name.
-    pub(crate) fn set_named(
-        &self,
-        name: &str,
-        value: &str,
-        secure: bool,
-        max_age: Option<Duration>,
-    ) -> Result<HeaderValue> {
-        Error::check_size("cookie", name.len() + 1 + value.len(), MAX_COOKIE_BYTES)?;
-        let mut text = format!("{name}={value}; Path={}", self.path);
-        if let Some(domain) = &self.domain {
-            text.push_str("; Domain=");
-            text.push_str(domain);
-        }
-        if let Some(max_age) = max_age {
-            text.push_str(&format!("; Max-Age={}", max_age.as_secs()));
-        }
-        // Without Secure, browsers refuse the other two; a cookie for development does without.
-        let same_site = match self.same_site {
-            SameSite::None if !secure => SameSite::Lax,
-            same_site => same_site,
-        };
-        for (attribute, there) in [("Secure", secure), ("HttpOnly", self.http_only)] {
-            if there {
-                text.push_str("; ");
-                text.push_str(attribute);
-            }
-        }
-        text.push_str("; SameSite=");
-        text.push_str(same_site.text());
-        if self.partitioned && secure {
-            text.push_str("; Partitioned");
-        }
-        if let Some(priority) = self.priority {
-            text.push_str("; Priority=");
-            text.push_str(priority.text());
-        }
-        HeaderValue::try_from(text)
-            .map_err(|_| Error::misconfigured("the cookie's value is no header text"))
     }
 }
 
@@ -269,98 +207,6 @@ fn is_domain(domain: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn golden(template: &CookieTemplate, secure: bool, max_age: Option<u64>) -> String {
-        let max_age = max_age.map(Duration::from_secs);
-        let header = template.set("VALUE", secure, max_age).expect("short");
-        header.to_str().expect("ASCII").to_owned()
-    }
-
-    /// The attributes are a contract with browsers: each option's effect stands here.
-    #[test]
-    fn set_cookie_is_exactly_this() {
-        let with = |change: fn(&mut CookieTemplate)| {
-            let mut template = CookieTemplate::default();
-            change(&mut template);
-            template
-        };
-        let default = CookieTemplate::default();
-        for (template, secure, max_age, expected) in [
-            (
-                &default,
-                true,
-                None,
-                "__Host-id=VALUE; Path=/; Secure; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &default,
-                false,
-                None,
-                "id=VALUE; Path=/; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &default,
-                true,
-                Some(1800),
-                "__Host-id=VALUE; Path=/; Max-Age=1800; Secure; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &with(|t| t.path = "/app".into()),
-                true,
-                None,
-                "__Secure-id=VALUE; Path=/app; Secure; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &with(|t| t.domain = Some("example.org".into())),
-                true,
-                None,
-                "__Secure-id=VALUE; Path=/; Domain=example.org; Secure; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &with(|t| (t.name, t.prefix) = ("connect.sid".into(), NamePrefix::None)),
-                true,
-                None,
-                "connect.sid=VALUE; Path=/; Secure; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &with(|t| t.http_only = false),
-                true,
-                None,
-                "__Host-id=VALUE; Path=/; Secure; SameSite=Lax",
-            ),
-            (
-                &with(|t| t.same_site = SameSite::Strict),
-                true,
-                None,
-                "__Host-id=VALUE; Path=/; Secure; HttpOnly; SameSite=Strict",
-            ),
-            (
-                &with(|t| (t.same_site, t.partitioned) = (SameSite::None, true)),
-                true,
-                None,
-                "__Host-id=VALUE; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
-            ),
-            (
-                &with(|t| (t.same_site, t.partitioned) = (SameSite::None, true)),
-                false,
-                None,
-                "id=VALUE; Path=/; HttpOnly; SameSite=Lax",
-            ),
-            (
-                &with(|t| t.priority = Some(Priority::High)),
-                true,
-                None,
-                "__Host-id=VALUE; Path=/; Secure; HttpOnly; SameSite=Lax; Priority=High",
-            ),
-        ] {
-            assert_eq!(golden(template, secure, max_age), expected);
-        }
-        let expired = default.set("", true, Some(Duration::ZERO));
-        assert_eq!(
-            expired.expect("short"),
-            "__Host-id=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
-        );
-    }
 
     #[test]
     fn contradictions_say_what_to_change() {
@@ -492,16 +338,5 @@ mod tests {
         ] {
             assert_eq!(is_below(path, request), covers, "{path} and {request}");
         }
-    }
-
-    #[test]
-    fn a_cookie_over_the_limit_is_refused() {
-        let template = CookieTemplate::default();
-        let room = MAX_COOKIE_BYTES - "__Host-id=".len();
-        template
-            .set(&"v".repeat(room), true, None)
-            .expect("just fits");
-        let error = template.set(&"v".repeat(room + 1), true, None);
-        assert!(matches!(error, Err(Error::TooLarge { .. })), "{error:?}");
     }
 }

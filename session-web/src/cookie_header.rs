@@ -1,15 +1,17 @@
 //! The `Cookie` header of a request (RFC 6265bis §5.8.3): all values of one name.
 
-use http::header::{COOKIE, HeaderMap};
+use http::HeaderValue;
 
-/// The values of all cookies `name` in the request, in the order they came in, which may be no
+/// The values of all cookies `name` in the lines of the request's header, in the order they came in, which may be no
 /// text.
 ///
 /// Everything else in the header is skipped, undecoded: other applications' cookies are not ours to
 /// judge.
-pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
-    let lines = headers.get_all(COOKIE).into_iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+pub(crate) fn values<'h>(
+    lines: &'h [HeaderValue],
+    name: &'h str,
+) -> impl Iterator<Item = &'h [u8]> {
+    let pairs = (lines.iter()).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (key, value) = (trimmed(&pair[..at]), trimmed(&pair[at + 1..]));
@@ -18,8 +20,8 @@ pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator
 }
 
 /// The first value, if it is text and not empty: Express looks at no other.
-pub(crate) fn first<'h>(headers: &'h HeaderMap, name: &'h str) -> Option<&'h str> {
-    let first = std::str::from_utf8(values(headers, name).next()?).ok()?;
+pub(crate) fn first<'h>(lines: &'h [HeaderValue], name: &'h str) -> Option<&'h str> {
+    let first = std::str::from_utf8(values(lines, name).next()?).ok()?;
     (!first.is_empty()).then_some(first)
 }
 
@@ -42,28 +44,26 @@ fn unquoted(value: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
     fn cookies_are_found_among_others() {
-        let mut headers = HeaderMap::new();
+        let mut lines = Vec::new();
         for line in [
             "a=1; id=one; ; =x; noequals",
             "id=\"two\";id = three ;ID=no",
             "xid=no; id=",
         ] {
-            headers.append(COOKIE, HeaderValue::from_static(line));
+            lines.push(HeaderValue::from_static(line));
         }
         for line in [&b"id=\xff"[..], b"\xff; id=four; b=\xff"] {
-            headers.append(COOKIE, HeaderValue::from_bytes(line).expect("opaque"));
+            lines.push(HeaderValue::from_bytes(line).expect("opaque"));
         }
-        let found: Vec<&[u8]> = values(&headers, "id").collect();
+        let found: Vec<&[u8]> = values(&lines, "id").collect();
         assert_eq!(
             found,
             [&b"one"[..], b"two", b"three", b"", b"\xff", b"four"]
         );
-        assert_eq!(first(&headers, "id"), Some("one"));
+        assert_eq!(first(&lines, "id"), Some("one"));
     }
 }

@@ -8,9 +8,9 @@ use session_core::{
     SessionId, SessionStore, SessionToken, Timeout, Ttl, Version, async_trait,
 };
 
-use crate::cookie::MAX_COOKIE_BYTES;
 use crate::format::MOST_TOKENS;
 use crate::sealed::{Closer, Contents, now};
+use crate::set_cookie::MAX_COOKIE_BYTES;
 
 /// One request's session.
 ///

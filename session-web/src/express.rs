@@ -10,6 +10,7 @@ use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
 use crate::format::TokenFormat;
 use crate::layer::{CookieOnlyBuilder, Kind, SessionLayer, SessionLayerBuilder};
 use crate::request::Secure;
+use crate::set_cookie::SetCookie;
 
 pub use crate::express_cookies::ExpressCookies;
 pub use session_express::{
@@ -113,9 +114,18 @@ impl SessionLayerBuilder {
     /// The store must have the sessions already, see [`MovingStore`](session_express::MovingStore).
     pub fn accept_express(mut self, express: &Express) -> Self {
         let tokens = ExpressTokens::new(express.clone(), self.config.backing.rules());
-        self.config.former = Some(Arc::new(tokens));
+        let set_cookie = SetCookie::new(&CookieTemplate::of_express(express));
+        self.config.former = Some(Arc::new(Former { tokens, set_cookie }));
         self
     }
+}
+
+/// The Express app that a layer takes over from.
+#[derive(Clone, Debug)]
+pub(crate) struct Former {
+    pub(crate) tokens: ExpressTokens,
+    /// Its cookie, to be ended.
+    pub(crate) set_cookie: SetCookie,
 }
 
 /// The tokens in the cookies of an Express app, for sessions in one store.

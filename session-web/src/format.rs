@@ -1,6 +1,6 @@
 //! How a token is written for the client.
 
-use http::HeaderMap;
+use http::HeaderValue;
 use session_core::{SessionToken, Unreadable};
 
 use crate::cookie_header;
@@ -57,12 +57,12 @@ impl TokenFormat {
     /// Why others can't be read, if there are such, comes with them.
     pub(crate) fn find(
         &self,
-        headers: &HeaderMap,
+        cookies: &[HeaderValue],
         name: &str,
     ) -> (Vec<SessionToken>, Option<Unreadable>) {
-        let mut values = cookie_header::values(headers, name).filter(|value| !value.is_empty());
+        let mut values = cookie_header::values(cookies, name).filter(|value| !value.is_empty());
         if self.is_express() {
-            let first = cookie_header::first(headers, name);
+            let first = cookie_header::first(cookies, name);
             let token = first.and_then(|text| self.read(name, text));
             let is_unreadable = token.is_none() && values.next().is_some();
             return (

@@ -1,20 +1,18 @@
 //! One request's session: opened when a handler asks for it, and not before.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, OnceLock};
 
-use http::header::AUTHORIZATION;
+use http::HeaderValue;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use session_core::{Error, Lifetime, Result, SessionToken, Sessions, Unreadable};
+use session_core::{Error, Lifetime, Result, SessionToken, Unreadable};
 use tokio::sync::OnceCell;
 
-use crate::config::{Backing, Config, OnFailure, Transport};
-use crate::cookie_header;
+use crate::config::{Backing, Config, OnFailure};
 use crate::cookie_store::CookieStore;
-use crate::sealed::{BETWEEN, Closer};
+use crate::presented::{Credentials, Presented, Received, Unread};
 use crate::{plain_http, request};
 
 /// One request's session. The layer puts it into the request's extensions; axum's extractors take
@@ -26,14 +24,12 @@ pub struct SessionHandle(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
-    pub(crate) presented: Presented,
-    /// What was presented and can't be read.
-    unreadable: Vec<Unread>,
-    /// Whether that came in the cookie of an app that this one follows.
-    pub(crate) is_former: bool,
+    received: Received,
+    /// What was received, once it is read: not before somebody asks for the session.
+    presented: OnceLock<Presented>,
     pub(crate) secure: bool,
-    /// The host of a request whose browser drops a `Secure` cookie.
-    pub(crate) plain_host: Option<HeaderValue>,
+    /// The host of a request by plain http, whose browser drops a `Secure` cookie.
+    plain_host: Option<HeaderValue>,
     is_served: bool,
     /// Whether a handler has asked for the session, got or not.
     is_asked: AtomicBool,
@@ -41,24 +37,6 @@ pub(crate) struct Inner {
     /// Whether the response's headers are made, so that the client can be told nothing any more.
     is_answered: AtomicBool,
     outer: Option<SessionHandle>,
-}
-
-/// What the client has presented.
-pub(crate) enum Presented {
-    /// Nothing that could be a session's.
-    Nothing,
-    /// Well-formed tokens, signed if tokens are: one, unless there are several cookies.
-    Tokens(Vec<SessionToken>),
-    /// Cookies whose values may be sessions.
-    Values(Vec<String>),
-}
-
-/// A cookie, or a header, of this name that can't be read.
-struct Unread {
-    name: String,
-    why: Unreadable,
-    /// Whether there is another one of the same name that can.
-    is_beside: bool,
 }
 
 /// A session that a handler has asked for.
@@ -81,26 +59,13 @@ impl SessionHandle {
         if !is_https && request::lacks_peer(parts, &config.proxy) {
             config.plain_http.warn_of_missing_peer();
         }
-        let (mut presented, unread) = presented(&config, parts, secure);
-        let mut unreadable = Vec::from_iter(unread);
-        let mut is_former = false;
-        if let Presented::Nothing = presented {
-            let (former, unread) = former(&config, parts);
-            is_former = matches!(former, Presented::Tokens(_));
-            presented = former;
-            unreadable.extend(unread);
-        }
-        let plain_host = match presented {
-            Presented::Nothing if secure && !is_https && unreadable.is_empty() => {
-                plain_http::host(parts)
-            }
-            // The browser keeps the cookie.
-            _ => None,
+        let plain_host = match secure && !is_https {
+            true => plain_http::host(parts),
+            false => None,
         };
         Self(Arc::new(Inner {
-            presented,
-            unreadable,
-            is_former,
+            received: Received::new(&config, parts),
+            presented: OnceLock::new(),
             secure,
             plain_host,
             is_served: config.serves(path(parts)),
@@ -147,6 +112,21 @@ impl SessionHandle {
 }
 
 impl Inner {
+    /// What the client has presented.
+    pub(crate) fn presented(&self) -> &Presented {
+        self.presented
+            .get_or_init(|| self.received.read(&self.config, self.secure))
+    }
+
+    /// The host of a request whose browser drops the cookie that it is sent.
+    pub(crate) fn plain_host(&self) -> Option<&HeaderValue> {
+        let host = self.plain_host.as_ref()?;
+        // A browser that has brought a cookie keeps it.
+        let presented = self.presented();
+        let brought_none = presented.is_nothing() && presented.unreadable.is_empty();
+        brought_none.then_some(host)
+    }
+
     /// The headers of the response are made, or there will be no response.
     pub(crate) fn answered(&self) {
         self.is_answered.store(true, SeqCst);
@@ -183,36 +163,35 @@ impl Inner {
     }
 
     async fn load(&self) -> Result<Opened> {
-        for unread in &self.unreadable {
+        for unread in &self.presented().unreadable {
             unread.report(self.config.backing.rules());
         }
         match &self.config.backing {
             Backing::Store(sessions) => {
-                let Presented::Tokens(tokens) = &self.presented else {
+                let Credentials::Tokens(tokens) = &self.presented().credentials else {
                     return Ok(Opened::new(sessions.start(), None, None));
                 };
                 let (session, token) = sessions.open_first(tokens).await?;
-                let binding = self.is_former.then(|| session.binding()).flatten();
+                let binding = self
+                    .presented()
+                    .is_former
+                    .then(|| session.binding())
+                    .flatten();
                 let mut opened = Opened::new(session, token, None);
                 opened.former_binding = binding;
                 Ok(opened)
             }
             Backing::Cookie(rules, closer) => {
                 let token = closer.new_token();
-                let values: &[String] = match &self.presented {
-                    Presented::Values(values) => values,
+                let values: &[String] = match &self.presented().credentials {
+                    Credentials::Values(values) => values,
                     _ => &[],
                 };
-                let name = self.config.cookie.name(self.secure);
-                let store = CookieStore::new(closer.clone(), name.clone(), values, &token);
+                let name = self.config.set_cookie.name(self.secure);
+                let store = CookieStore::new(closer.clone(), name.to_owned(), values, &token);
                 if store.has_unreadable() {
-                    let why = Unreadable::UnknownSecret;
-                    let is_beside = store.is_readable();
-                    let unread = Unread {
-                        name,
-                        why,
-                        is_beside,
-                    };
+                    let mut unread = Unread::new(name, Unreadable::UnknownSecret);
+                    unread.is_beside = store.is_readable();
                     unread.report(rules);
                 }
                 // A visitor who has presented no such cookie has presented no unknown token either.
@@ -227,8 +206,7 @@ impl Inner {
 
     /// The session of a request whose handler did not ask for it, if it has one.
     pub(crate) async fn open_unasked(&self) -> Option<&Opened> {
-        let is_presented = matches!(self.presented, Presented::Tokens(_) | Presented::Values(_));
-        if !is_presented || !self.is_served || self.is_asked.load(Relaxed) {
+        if !self.is_served || self.is_asked.load(Relaxed) || self.presented().is_nothing() {
             return None;
         }
         let opened = self.opened.get_or_try_init(|| self.load()).await;
@@ -236,23 +214,6 @@ impl Inner {
             tracing::warn!(%error, "a session could not be extended");
         });
         opened.ok().filter(|opened| opened.token.is_some())
-    }
-}
-
-impl Unread {
-    fn new(name: impl Into<String>, why: Unreadable) -> Self {
-        Self {
-            name: name.into(),
-            why,
-            is_beside: false,
-        }
-    }
-
-    fn report(&self, rules: &Sessions) {
-        match self.is_beside {
-            true => rules.report_unreadable_beside(&self.name, self.why),
-            false => rules.report_unreadable(&self.name, self.why),
-        }
     }
 }
 
@@ -297,106 +258,6 @@ fn path(parts: &Parts) -> &str {
         return original.0.path();
     }
     parts.uri.path()
-}
-
-fn presented(config: &Config, parts: &Parts, secure: bool) -> (Presented, Option<Unread>) {
-    let (headers, name) = (&parts.headers, config.cookie.name(secure));
-    if let Backing::Cookie(_, closer) = &config.backing {
-        return in_cookies(closer, headers, &name);
-    }
-    let header = |name: &HeaderName| parts.headers.get(name);
-    let (name, text) = match &config.transport {
-        Transport::Cookie => {
-            let (tokens, unreadable) = config.format.find(headers, &name);
-            let is_beside = !tokens.is_empty();
-            let unread = unreadable.map(|why| Unread {
-                name,
-                why,
-                is_beside,
-            });
-            return match is_beside {
-                true => (Presented::Tokens(tokens), unread),
-                false => (Presented::Nothing, unread),
-            };
-        }
-        Transport::Bearer => (&AUTHORIZATION, header(&AUTHORIZATION).and_then(bearer)),
-        Transport::Header(name) => (name, header(name).map(HeaderValue::as_bytes)),
-    };
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return (Presented::Nothing, None);
-    };
-    let text = std::str::from_utf8(text).ok();
-    // A signature is for the cookie's name, whatever carries it.
-    let token = text.and_then(|text| config.format.read(&config.cookie.name(secure), text));
-    match token {
-        Some(token) => (Presented::Tokens(vec![token]), None),
-        None => {
-            let unread = Unread::new(name.as_str(), config.format.unreadable());
-            (Presented::Nothing, Some(unread))
-        }
-    }
-}
-
-/// What a header of the scheme `Bearer` presents.
-fn bearer(header: &HeaderValue) -> Option<&[u8]> {
-    let bytes = header.as_bytes();
-    let (scheme, text) = bytes.split_at_checked("bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| text.trim_ascii())
-}
-
-/// The cookies that may be sessions. Those of Express' packages have a second one, which signs the
-/// first of that name.
-fn in_cookies(closer: &Closer, headers: &HeaderMap, name: &str) -> (Presented, Option<Unread>) {
-    let mut sent = cookie_header::values(headers, name).filter(|value| !value.is_empty());
-    let values: Vec<String> = if closer.is_plain() {
-        let signature = closer.signature_name();
-        let signed = |value: &str| match &signature {
-            Some(name) => {
-                let signature = cookie_header::first(headers, name).unwrap_or_default();
-                format!("{value}{BETWEEN}{signature}")
-            }
-            None => value.to_owned(),
-        };
-        cookie_header::first(headers, name)
-            .map(signed)
-            .into_iter()
-            .collect()
-    } else {
-        // What is no text opens nothing, as it is and as it is here.
-        let text = |value| String::from_utf8_lossy(value).into_owned();
-        sent.by_ref().map(text).collect()
-    };
-    if values.is_empty() {
-        let unread = || Unread::new(name, Unreadable::UnknownSecret);
-        return (Presented::Nothing, sent.next().map(|_| unread()));
-    }
-    (Presented::Values(values), None)
-}
-
-/// What the cookie of the app that this one follows presents, if there is one.
-#[cfg(feature = "express")]
-fn former(config: &Config, parts: &Parts) -> (Presented, Option<Unread>) {
-    let Some(former) = config.former.as_ref() else {
-        return (Presented::Nothing, None);
-    };
-    let name = former.express().cookie_name();
-    let Some(cookie) = cookie_header::first(&parts.headers, name) else {
-        return (Presented::Nothing, None);
-    };
-    match former.read(cookie) {
-        Some(token) => (Presented::Tokens(vec![token]), None),
-        None => {
-            let unread = Unread::new(name, Unreadable::UnknownSecret);
-            (Presented::Nothing, Some(unread))
-        }
-    }
-}
-
-#[cfg(not(feature = "express"))]
-fn former(_: &Config, _: &Parts) -> (Presented, Option<Unread>) {
-    (Presented::Nothing, None)
 }
 
 impl fmt::Debug for SessionHandle {

@@ -12,6 +12,7 @@ use crate::format::TokenFormat;
 use crate::request::{Proxy, ProxyHeader, Secure};
 use crate::sealed::{Closer, Cover};
 use crate::service::SessionService;
+use crate::set_cookie::SetCookie;
 use crate::signature::Signer;
 use session_sealed::KeyRing;
 
@@ -96,6 +97,7 @@ impl Config {
         Self {
             backing,
             transport: Transport::default(),
+            set_cookie: SetCookie::new(&CookieTemplate::default()),
             cookie: CookieTemplate::default(),
             secure: Secure::default(),
             proxy: Proxy::default(),
@@ -147,11 +149,14 @@ impl Config {
         let Some(former) = &self.former else {
             return Ok(());
         };
-        former.check()?;
-        let theirs = CookieTemplate::of_express(former.express());
+        former.tokens.check()?;
+        let theirs = CookieTemplate::of_express(former.tokens.express());
         theirs.check_texts("Express ")?;
-        let ours = [true, false].map(|secure| self.cookie.name(secure));
-        match ours.contains(&theirs.name) {
+        let ours = SetCookie::new(&self.cookie);
+        match [true, false]
+            .map(|secure| ours.name(secure))
+            .contains(&&*theirs.name)
+        {
             true => Err(Error::misconfigured(format!(
                 "the cookie {:?} can't be this layer's and the Express app's that `accept_express` ends: \
                  give the layer another name",
@@ -475,6 +480,7 @@ impl SessionLayerBuilder {
                  not for production"
             );
         }
+        self.config.set_cookie = SetCookie::new(&self.config.cookie);
         Ok(SessionLayer(Arc::new(self.config)))
     }
 

@@ -87,14 +87,16 @@ mod handle;
 mod layer;
 mod list;
 mod plain_http;
+mod presented;
 mod request;
 mod sealed;
 mod service;
 mod session;
+mod set_cookie;
 mod signature;
 
 pub use config::{OnFailure, Persistence, Rolling, Transport};
-pub use cookie::{MAX_COOKIE_BYTES, NamePrefix, Priority, SameSite};
+pub use cookie::{NamePrefix, Priority, SameSite};
 #[cfg(feature = "axum")]
 pub use extract::{OnMismatch, SessionRejection, SessionValue, Typed};
 pub use handle::SessionHandle;
@@ -104,6 +106,7 @@ pub use service::SessionService;
 pub use session::{Flash, Session};
 pub use session_core;
 pub use session_sealed::{KeyRing, Secret};
+pub use set_cookie::MAX_COOKIE_BYTES;
 
 /// The examples of that page are compiled.
 #[cfg(doctest)]

@@ -14,10 +14,8 @@ use tower_service::Service;
 
 use crate::caching;
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
-#[cfg(feature = "express")]
-use crate::cookie::CookieTemplate;
 use crate::cookie_store::Change;
-use crate::handle::{Inner, Opened, Presented, SessionHandle};
+use crate::handle::{Inner, Opened, SessionHandle};
 use crate::sealed::BETWEEN;
 
 /// The header in which a client that presents its token as a bearer gets a new one.
@@ -100,8 +98,8 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
             Told::new()
         }
     };
-    if let Some(host) = &handle.plain_host
-        && told.iter().any(|(name, _)| name == SET_COOKIE)
+    if told.iter().any(|(name, _)| name == SET_COOKIE)
+        && let Some(host) = handle.plain_host()
     {
         handle.config.plain_http.warn(host);
     }
@@ -180,7 +178,7 @@ struct Written {
 async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
     let session = &opened.session;
     let replaced = match &opened.token {
-        Some(token) if handle.is_former => replace_former(opened, token).await,
+        Some(token) if handle.presented().is_former => replace_former(opened, token).await,
         _ => Ok(false),
     };
     let keeps_former = replaced.is_err();
@@ -274,21 +272,18 @@ fn tell(handle: &Inner, opened: &Opened, written: Written) -> Result<Told> {
     let is_stale = lifetime != opened.lifetime || rolls;
     // The token in the cookie of the app before this one, which may be planted, is never sent on;
     // and one that another request may just be renewing is not sent over the new one.
-    let is_sendable = !handle.is_former && !session.is_renewal_near();
+    let is_sendable = !handle.presented().is_former && !session.is_renewal_near();
     let is_told = is_new || (is_stale && is_sendable);
     if !is_told {
         return Ok(Told::new());
     }
-    let name = config.cookie.name(handle.secure);
-    let value = config.format.write(&name, &token);
+    let cookie = &config.set_cookie;
+    let value = config.format.write(cookie.name(handle.secure), &token);
     let header = |value: &str| {
         HeaderValue::try_from(value).map_err(|_| Error::misconfigured("a token is header text"))
     };
     let mut told = vec![match &config.transport {
-        Transport::Cookie => (
-            SET_COOKIE,
-            config.cookie.set(&value, handle.secure, max_age)?,
-        ),
+        Transport::Cookie => (SET_COOKIE, cookie.header(&value, handle.secure, max_age)?),
         Transport::Bearer => (X_SESSION, header(&value)?),
         Transport::Header(name) => (name.clone(), header(&value)?),
     }];
@@ -306,24 +301,24 @@ fn tell_of_change(handle: &Inner, opened: &Opened, change: Change) -> Result<Tol
             let max_age = config.persistence.max_age(lifetime, default, left);
             set_in_cookie(handle, &value, max_age)
         }
-        Change::Ended if matches!(handle.presented, Presented::Values(_)) => end(handle),
+        Change::Ended if !handle.presented().is_nothing() => end(handle),
         Change::Ended => Ok(Told::new()),
     }
 }
 
 /// The cookie that holds a session, and the one that holds its signature if there is such a one.
 fn set_in_cookie(handle: &Inner, value: &str, max_age: Option<Duration>) -> Result<Told> {
-    let (cookie, secure) = (&handle.config.cookie, handle.secure);
+    let (cookie, secure) = (&handle.config.set_cookie, handle.secure);
     let signature_name = match &handle.config.backing {
         Backing::Cookie(_, closer) => closer.signature_name(),
         Backing::Store(_) => None,
     };
     let Some(signature_name) = signature_name else {
-        return Ok(vec![(SET_COOKIE, cookie.set(value, secure, max_age)?)]);
+        return Ok(vec![(SET_COOKIE, cookie.header(value, secure, max_age)?)]);
     };
     let (value, signature) = value.split_once(BETWEEN).unwrap_or((value, ""));
-    let signature = cookie.set_named(&signature_name, signature, secure, max_age)?;
-    let value = cookie.set(value, secure, max_age)?;
+    let signature = cookie.header_named(&signature_name, signature, secure, max_age)?;
+    let value = cookie.header(value, secure, max_age)?;
     Ok(vec![(SET_COOKIE, value), (SET_COOKIE, signature)])
 }
 
@@ -341,12 +336,13 @@ fn end(handle: &Inner) -> Result<Told> {
 /// The header that makes the client forget the cookie of the app that this one follows.
 #[cfg(feature = "express")]
 fn end_of_former(handle: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
-    let former = handle.config.former.as_ref().filter(|_| handle.is_former);
-    let Some(former) = former else {
+    let Some(former) = &handle.config.former else {
         return Ok(None);
     };
-    let cookie = CookieTemplate::of_express(former.express());
-    let ended = cookie.set("", handle.secure, Some(Duration::ZERO))?;
+    if !handle.presented().is_former {
+        return Ok(None);
+    }
+    let ended = (former.set_cookie).header("", handle.secure, Some(Duration::ZERO))?;
     Ok(Some((SET_COOKIE, ended)))
 }
 

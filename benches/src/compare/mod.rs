@@ -13,6 +13,7 @@ mod run;
 use std::time::Duration;
 
 use benches::median;
+use benches::results::{Line, Role};
 use integration_tests::servers::{self, Server};
 use session_core::Error;
 use tower_sessions_redis_store::fred;
@@ -23,8 +24,8 @@ use options::Backend;
 pub(crate) use options::{Options, USAGE};
 use ours::Ours;
 use peers::{Tower11, Tower14, Tower15};
-use report::{Line, Report};
-use run::{Entrant, Entry, Measured, Operation, Role};
+use report::{Report, round};
+use run::{Entrant, Entry, Measured, Operation};
 
 type Entrants = Vec<Box<dyn Entrant>>;
 
@@ -45,7 +46,7 @@ pub(crate) async fn compare(options: Options) -> Result<(), Error> {
                     let lines = lines(
                         *backend, operation, *payload, *callers, &entrants, &measured,
                     );
-                    report.add(lines);
+                    report.add(&lines);
                 }
                 for entrant in &entrants {
                     entrant.check().await;
@@ -53,8 +54,7 @@ pub(crate) async fn compare(options: Options) -> Result<(), Error> {
             }
         }
     }
-    report.finish();
-    Ok(())
+    report.finish()
 }
 
 /// Every entrant in every round, one after the other; the first one is another each time.
@@ -103,26 +103,26 @@ fn lines(
     let raw = of(Role::Raw).next();
     // Round by round, for what slows the machine down slows down all of a round.
     let ratio = |own: &[Measured], other: Option<&Vec<Measured>>, of: fn(&Measured) -> f64| {
-        Some(median(
-            own.iter()
-                .zip(other?)
-                .map(|(own, other)| of(own) / of(other)),
-        ))
+        let rounds = own.iter().zip(other?);
+        let ratio = median(rounds.map(|(own, other)| of(own) / of(other)));
+        Some(round(ratio, 3))
     };
     let line = |entrant: &dyn Entrant, own: &Vec<Measured>| Line {
-        backend: backend.name(),
-        operation: operation.name(),
+        backend: backend.name().to_owned(),
+        operation: operation.name().to_owned(),
         payload,
         callers,
         contender: entrant.name().to_owned(),
-        ops_per_s: ops(own),
-        p50_us: median(own.iter().map(|m| m.p50_us)),
-        p99_us: median(own.iter().map(|m| m.p99_us)),
-        cpu_us: median(own.iter().map(|m| m.cpu_us)),
+        role: entrant.role(),
+        ops_per_s: Some(round(ops(own), 0)),
+        p50_us: Some(round(median(own.iter().map(|m| m.p50_us)), 2)),
+        p99_us: Some(round(median(own.iter().map(|m| m.p99_us)), 2)),
+        cpu_us: Some(round(median(own.iter().map(|m| m.cpu_us)), 2)),
         ratio_raw: ratio(own, raw, |m| m.ops_per_s),
         ratio_raw_p50: ratio(own, raw, |m| m.p50_us),
         ratio_best_peer: ratio(own, best_peer, |m| m.ops_per_s),
-        is_ours: entrant.role() == Role::Ours,
+        ratio_before: None,
+        ratio_raw_before: None,
     };
     let all = entrants.iter().zip(measured);
     all.map(|(entrant, own)| line(&**entrant, own)).collect()

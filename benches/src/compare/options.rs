@@ -26,11 +26,18 @@ impl Backend {
 /// How the program is used.
 pub(crate) const USAGE: &str = "\
 compare [--backend memory,redis,mysql,mongo] [--callers 1,64,256] [--payload 300,16384]
-        [--sessions 20000] [--rounds 5] [--time 600ms] [--delay 0us] [--json] [--write FILE]
+        [--sessions 20000] [--rounds 5] [--time 600ms] [--delay 0us] [--json]
+        [--write FILE] [--title TEXT] [--commit HASH]
+charts
 
---delay     adds so much to every way between client and server, through a relay
---json      one object a line instead of tables
---write     puts the tables into FILE too, between its marks <!-- compare --> and <!-- end -->";
+compare measures.
+--delay     delays each message between client and server, through a relay
+--json      prints a JSON object for each line instead of a table
+--write     writes the run to FILE too, in the format of benches/results/*.jsonl
+--title     the heading of the run in FILE
+--commit    the measured version, for FILE
+
+charts makes the tables and charts in benches/results from the .jsonl files there.";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -43,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) delay: Duration,
     pub(crate) json: bool,
     pub(crate) write: Option<String>,
+    pub(crate) title: String,
+    pub(crate) commit: Option<String>,
 }
 
 impl Options {
@@ -58,6 +67,8 @@ impl Options {
             delay: Duration::ZERO,
             json: false,
             write: None,
+            title: "Each backend beside its raw driver and its peers".to_owned(),
+            commit: None,
         };
         while let Some(name) = arguments.next() {
             if name == "--json" {
@@ -77,6 +88,8 @@ impl Options {
                 "--time" => options.time = duration(&value)?,
                 "--delay" => options.delay = duration(&value)?,
                 "--write" => options.write = Some(value),
+                "--title" => options.title = value,
+                "--commit" => options.commit = Some(value),
                 _ => return Err(format!("there is no {name}")),
             }
         }

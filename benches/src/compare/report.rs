@@ -1,144 +1,74 @@
-//! What is printed.
+//! What is printed, and what is written to a file of results.
 
-use std::fmt::Write;
+use benches::results::{Line, Run, table};
+use session_core::Error;
 
 use super::Options;
-
-/// One contender's line.
-pub(crate) struct Line {
-    pub(crate) backend: &'static str,
-    pub(crate) operation: &'static str,
-    pub(crate) payload: usize,
-    pub(crate) callers: usize,
-    pub(crate) contender: String,
-    pub(crate) ops_per_s: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) cpu_us: f64,
-    pub(crate) ratio_raw: Option<f64>,
-    pub(crate) ratio_raw_p50: Option<f64>,
-    pub(crate) ratio_best_peer: Option<f64>,
-    pub(crate) is_ours: bool,
-}
 
 pub(crate) struct Report {
     json: bool,
     write: Option<String>,
-    about: String,
-    servers: Vec<String>,
-    table: String,
+    run: Run,
 }
-
-const HEAD: &str = "\
-| backend | bytes | callers | operation | contender | ops/s | p50 µs | p99 µs | client CPU µs/op | ops/s to raw | p50 to raw | ops/s to best peer |
-|---|---|---|---|---|---|---|---|---|---|---|---|
-";
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let about = format!(
-            "{cores} cores for servers and clients together, {} sessions, medians of {} \
-             interleaved rounds of {:?}, {:?} added each way.",
-            options.sessions, options.rounds, options.time, options.delay
-        );
         Self {
             json: options.json,
             write: options.write.clone(),
-            about,
-            servers: Vec::new(),
-            table: HEAD.to_owned(),
+            run: Run {
+                title: options.title.clone(),
+                cores: std::thread::available_parallelism().map_or(1, usize::from),
+                sessions: Some(options.sessions),
+                rounds: options.rounds,
+                round_ms: Some(options.time.as_millis() as u64),
+                delay_us: options.delay.as_micros() as u64,
+                servers: Vec::new(),
+                commit: options.commit.clone(),
+                note: None,
+                lines: Vec::new(),
+            },
         }
     }
 
     pub(crate) fn server(&mut self, description: &str) {
-        if !self.servers.iter().any(|known| known == description) {
-            self.servers.push(description.to_owned());
+        let servers = &mut self.run.servers;
+        if !servers.iter().any(|known| known == description) {
+            servers.push(description.to_owned());
         }
     }
 
-    pub(crate) fn add(&mut self, lines: Vec<Line>) {
+    /// Adds the contenders of one operation, and prints them: a run takes minutes.
+    pub(crate) fn add(&mut self, lines: &[Line]) {
+        if !self.json && self.run.lines.is_empty() {
+            print!("{}", table::HEAD);
+        }
         for line in lines {
             if self.json {
-                println!("{}", json(&line));
+                println!("{}", serde_json::to_string(line).expect("numbers and text"));
             } else {
-                print!("{}", row(&line));
+                print!("{}", table::row(line));
             }
-            self.table.push_str(&row(&line));
         }
+        self.run.lines.extend_from_slice(lines);
     }
 
-    /// Writes the table where it was asked for.
-    pub(crate) fn finish(self) {
-        let text = format!(
-            "{} {}.\n\n{}",
-            self.about,
-            self.servers.join("; "),
-            self.table
-        );
+    /// Prints the conditions, and writes the file that was asked for.
+    pub(crate) fn finish(self) -> Result<(), Error> {
         if !self.json {
-            println!("\n{} {}.", self.about, self.servers.join("; "));
+            println!("\n{}", table::conditions(&self.run));
         }
-        let Some(path) = self.write else { return };
-        let old = std::fs::read_to_string(&path).expect("a file");
-        let (begin, end) = ("<!-- compare -->\n", "<!-- end -->");
-        let (head, rest) = old.split_once(begin).expect("the first mark");
-        let (_, tail) = rest.split_once(end).expect("the second mark");
-        std::fs::write(&path, format!("{head}{begin}{text}{end}{tail}")).expect("written");
+        let Some(path) = self.write else {
+            return Ok(());
+        };
+        let text = self.run.write().expect("numbers and text");
+        std::fs::write(&path, text).expect("the file of --write can be written");
+        Ok(())
     }
 }
 
-fn row(line: &Line) -> String {
-    let mut row = String::new();
-    let name = match line.is_ours {
-        true => format!("**{}**", line.contender),
-        false => line.contender.clone(),
-    };
-    let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-    let _ = writeln!(
-        row,
-        "| {} | {} | {} | {} | {name} | {} | {:.1} | {:.1} | {:.2} | {} | {} | {} |",
-        line.backend,
-        line.payload,
-        line.callers,
-        line.operation,
-        thousands(line.ops_per_s),
-        line.p50_us,
-        line.p99_us,
-        line.cpu_us,
-        ratio(line.ratio_raw),
-        ratio(line.ratio_raw_p50),
-        ratio(line.ratio_best_peer),
-    );
-    row
-}
-
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut grouped = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-fn json(line: &Line) -> String {
-    let value = serde_json::json!({
-        "backend": line.backend,
-        "operation": line.operation,
-        "payload": line.payload,
-        "callers": line.callers,
-        "contender": line.contender,
-        "ops_per_s": line.ops_per_s.round(),
-        "p50_us": (line.p50_us * 100.0).round() / 100.0,
-        "p99_us": (line.p99_us * 100.0).round() / 100.0,
-        "cpu_us": (line.cpu_us * 100.0).round() / 100.0,
-        "ratio_raw": line.ratio_raw,
-        "ratio_raw_p50": line.ratio_raw_p50,
-        "ratio_best_peer": line.ratio_best_peer,
-    });
-    value.to_string()
+/// `number` with so many decimals.
+pub(crate) fn round(number: f64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    (number * scale).round() / scale
 }

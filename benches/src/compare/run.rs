@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use benches::results::Role;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Barrier;
 
@@ -35,14 +36,6 @@ impl Operation {
             Self::Save => "save",
         }
     }
-}
-
-/// What part a contender plays in the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Ours,
-    Raw,
-    Peer,
 }
 
 /// A contender at its start.

@@ -117,6 +117,8 @@ pub(crate) async fn open(store: Store, namespace: &str, express: Express) -> Box
         }
         Kind::Mongo => {
             let builder = session_mongo::express::ExpressStore::builder(express);
+            // Deriving keys counts, and takes its time without optimization on a busy machine.
+            let builder = builder.timeout(Duration::from_secs(60));
             let builder = builder.collection(namespace);
             let builder = match store {
                 Store::Mongo => builder.touch_after(Duration::from_secs(1)).timestamps(true),

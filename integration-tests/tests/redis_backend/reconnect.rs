@@ -192,9 +192,15 @@ async fn many_callers_on_a_silent_connection_make_one_other() {
         });
         loads.collect::<Vec<_>>()
     };
+    let mut given_up = 0;
     for load in all(1) {
-        load.await.expect("no panic").expect_err("nothing comes");
+        match load.await.expect("no panic") {
+            Err(_) => given_up += 1,
+            // One that was queued, and began so late that the others had given up before it.
+            Ok(found) => assert_eq!(found, None),
+        }
     }
+    assert!(given_up >= 24, "{given_up}: those that were sent at once");
     for load in all(2) {
         assert_eq!(load.await.expect("no panic").expect("up"), None);
     }

@@ -31,6 +31,7 @@ pub(crate) struct Faulty {
     fail_next: AtomicU32,
     fail_reaps: AtomicU32,
     lose_answer: AtomicBool,
+    refuse_repeat: AtomicBool,
     hang_after: AtomicBool,
     conflict: AtomicBool,
     delay: Mutex<Option<Duration>>,
@@ -60,6 +61,13 @@ impl Faulty {
     /// The next call does its work, and then the connection breaks.
     pub(crate) fn lose_next_answer(&self) {
         self.lose_answer.store(true, SeqCst);
+    }
+
+    /// The next call does its work, and then the connection breaks. The one after that is refused
+    /// for good.
+    pub(crate) fn lose_next_answer_and_refuse_repeat(&self) {
+        self.lose_answer.store(true, SeqCst);
+        self.refuse_repeat.store(true, SeqCst);
     }
 
     /// The next call does its work, and then never returns.
@@ -115,6 +123,9 @@ impl Faulty {
         }
         if counted_down(&self.fail_next) || call == Call::Reap && counted_down(&self.fail_reaps) {
             return Err(broken());
+        }
+        if !self.lose_answer.load(SeqCst) && self.refuse_repeat.swap(false, SeqCst) {
+            return Err(Error::misconfigured("the login was withdrawn"));
         }
         let done = work.await;
         if self.lose_answer.swap(false, SeqCst) {

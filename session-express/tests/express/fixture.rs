@@ -10,8 +10,8 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) const ROUNDS: u64 = 1_000;
 
 /// The sessions of an app whose cookies end with the browser.
-pub(crate) fn store<K: KeyValue>(kv: K) -> ExpressStore<K> {
-    ExpressStore::new(kv, Express::new("s")).expect("good options")
+pub(crate) fn store<K: KeyValue<Client = ()>>(kv: K) -> ExpressStore<K> {
+    ExpressStore::with_client(kv, Express::new("s"), ()).expect("good options")
 }
 
 /// The id of this session id of Express'.

@@ -493,7 +493,7 @@ async fn the_absolute_deadline_stays_where_it_is() {
 #[tokio::test]
 async fn a_moving_store_has_the_options_of_the_app() {
     let express = Express::new("s").name("sid").max_age(HOUR);
-    let express = ExpressStore::new(Memory::default(), express).expect("good options");
+    let express = ExpressStore::with_client(Memory::default(), express, ()).expect("good options");
     let store = MovingStore::new(Arc::new(MemoryStore::new()), express);
     assert_eq!(store.express().cookie_name(), "sid");
     assert_eq!(store.lifetime(), Lifetime::idle(HOUR));

@@ -20,7 +20,8 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let memory = Memory::default();
-        let store = ExpressStore::new(memory.clone(), Express::new("s")).expect("good options");
+        let store =
+            ExpressStore::with_client(memory.clone(), Express::new("s"), ()).expect("good options");
         let sessions = Sessions::builder(Arc::new(store.clone())).lifetime(store.lifetime());
         Self {
             memory,
@@ -187,7 +188,8 @@ proptest! {
     #[test]
     fn every_number_comes_back_through_a_record_of_express(bits: u64) {
         let number = f64::from_bits(bits);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
         runtime.block_on(async {
             let site = Site::new();
             let session = site.open("").await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use session_core::backend::{Call, Policy};
 use session_core::{
     Bytes, Capabilities, Cursor, Draft, Ended, Error, Record, Result, Saved, SessionDirectory,
     SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
@@ -73,32 +74,48 @@ impl Chance {
     }
 }
 
-#[async_trait]
-impl<K: KeyValue + Clone> KeyValue for Slow<K> {
+impl<K: KeyValue> KeyValue for Slow<K> {
+    type Client = K::Client;
+
+    const NAME: &'static str = K::NAME;
     const TTL: Duration = K::TTL;
 
-    fn max_data(&self) -> usize {
-        self.inner.max_data()
+    fn policy(&self) -> Policy {
+        self.inner.policy()
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
-        self.read(self.inner.get(operation, name)).await
+    async fn get(&self, call: &Call<K::Client>, name: &str) -> Result<Option<Found>> {
+        self.read(self.inner.get(call, name)).await
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
-        self.write(self.inner.add(name, value, ttl)).await
+    async fn add(
+        &self,
+        call: &Call<K::Client>,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        self.write(self.inner.add(call, name, value, ttl)).await
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
-        self.write(self.inner.swap(name, old, new, ttl)).await
+    async fn swap(
+        &self,
+        call: &Call<K::Client>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        self.write(self.inner.swap(call, name, old, new, ttl)).await
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
-        self.write(self.inner.extend(name, ttl)).await
+    async fn extend(&self, call: &Call<K::Client>, name: &str, ttl: Ttl) -> Result<bool> {
+        self.write(self.inner.extend(call, name, ttl)).await
     }
 
     async fn rename(
         &self,
+        call: &Call<K::Client>,
         from: &str,
         to: &str,
         old: &Bytes,
@@ -107,34 +124,42 @@ impl<K: KeyValue + Clone> KeyValue for Slow<K> {
     ) -> Result<Renamed> {
         let rename = async {
             if !self.chance.faults.two_steps {
-                return self.inner.rename(from, to, old, new, ttl).await;
+                return self.inner.rename(call, from, to, old, new, ttl).await;
             }
             // Where no client looks.
             let between = format!("between:{to}");
-            let first = self.inner.rename(from, &between, old, new, ttl).await?;
+            let first = self
+                .inner
+                .rename(call, from, &between, old, new, ttl)
+                .await?;
             if first != Renamed::Done {
                 return Ok(first);
             }
             self.pause().await;
-            self.inner.rename(&between, to, new, new, ttl).await
+            self.inner.rename(call, &between, to, new, new, ttl).await
         };
         self.write(rename).await
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
-        self.write(self.inner.remove(name)).await
+    async fn remove(&self, call: &Call<K::Client>, name: &str) -> Result<bool> {
+        self.write(self.inner.remove(call, name)).await
     }
 
-    async fn count(&self) -> Result<u64> {
-        self.read(self.inner.count()).await
+    async fn count(&self, call: &Call<K::Client>) -> Result<u64> {
+        self.read(self.inner.count(call)).await
     }
 
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
-        self.read(self.inner.page(cursor, limit)).await
+    async fn page(
+        &self,
+        call: &Call<K::Client>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Listed> {
+        self.read(self.inner.page(call, cursor, limit)).await
     }
 
-    async fn clear(&self) -> Result<u64> {
-        self.write(self.inner.clear()).await
+    async fn clear(&self, call: &Call<K::Client>) -> Result<u64> {
+        self.write(self.inner.clear(call)).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::support::Memory;
 
 fn setup(express: Express) -> (Memory, ExpressStore<Memory>, Sessions) {
     let memory = Memory::default();
-    let store = ExpressStore::new(memory.clone(), express).expect("good options");
+    let store = ExpressStore::with_client(memory.clone(), express, ()).expect("good options");
     let lifetime = store.lifetime();
     let sessions = Sessions::builder(Arc::new(store.clone())).lifetime(lifetime);
     (memory, store, sessions.build().expect("good rules"))

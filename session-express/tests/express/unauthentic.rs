@@ -33,7 +33,7 @@ impl Told {
 }
 
 fn store(memory: &Memory, express: Express) -> ExpressStore<Memory> {
-    ExpressStore::new(memory.clone(), express).expect("good options")
+    ExpressStore::with_client(memory.clone(), express, ()).expect("good options")
 }
 
 fn sessions(store: impl ExpressLayout, told: &Told) -> Sessions {

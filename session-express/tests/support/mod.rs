@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use session_core::{Bytes, Cursor, Error, Result, Ttl, async_trait};
+use session_core::backend::{Call, Policy};
+use session_core::{Bytes, Cursor, Error, Result, Ttl};
 use session_express::{Found, KeyValue, Listed, Renamed};
 
 type Values = HashMap<String, (Bytes, Option<Instant>)>;
@@ -42,6 +43,16 @@ impl Memory {
             .insert(name.into(), value);
     }
 
+    /// How many live values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.live(|values| values.len())
+    }
+
+    /// Removes all values; how many.
+    pub(crate) fn drain(&self) -> usize {
+        self.live(|values| values.drain().count())
+    }
+
     fn live<T>(&self, work: impl FnOnce(&mut Values) -> T) -> T {
         self.calls.fetch_add(1, SeqCst);
         let mut values = self.values.lock().expect("whole");
@@ -62,15 +73,17 @@ fn end(ttl: Ttl) -> Option<Instant> {
     ttl.left().map(|left| Instant::now() + left)
 }
 
-#[async_trait]
 impl KeyValue for Memory {
+    type Client = ();
+
+    const NAME: &'static str = "memory";
     const TTL: Duration = Duration::from_secs(86_400);
 
-    fn max_data(&self) -> usize {
-        4096
+    fn policy(&self) -> Policy {
+        Policy::new(Policy::TIMEOUT, 4096)
     }
 
-    async fn get(&self, _: &'static str, name: &str) -> Result<Option<Found>> {
+    async fn get(&self, _: &Call<()>, name: &str) -> Result<Option<Found>> {
         Ok(self.live(|values| {
             let (value, end) = values.get(name)?;
             let left = end.map(|end| end - Instant::now());
@@ -82,7 +95,7 @@ impl KeyValue for Memory {
         }))
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn add(&self, _: &Call<()>, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
         let added = self.live(|values| {
             let free = !values.contains_key(name);
             if free {
@@ -93,7 +106,14 @@ impl KeyValue for Memory {
         self.answered(added)
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn swap(
+        &self,
+        _: &Call<()>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
         let swapped = self.live(|values| match values.get_mut(name) {
             Some(there) if there.0 == old => {
                 *there = (new.clone(), end(ttl));
@@ -104,7 +124,7 @@ impl KeyValue for Memory {
         self.answered(swapped)
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+    async fn extend(&self, _: &Call<()>, name: &str, ttl: Ttl) -> Result<bool> {
         Ok(self.live(|values| match values.get_mut(name) {
             Some(there) => {
                 there.1 = there.1.max(end(ttl));
@@ -116,6 +136,7 @@ impl KeyValue for Memory {
 
     async fn rename(
         &self,
+        _: &Call<()>,
         from: &str,
         to: &str,
         old: &Bytes,
@@ -136,16 +157,16 @@ impl KeyValue for Memory {
         self.answered(renamed)
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
+    async fn remove(&self, _: &Call<()>, name: &str) -> Result<bool> {
         let removed = self.live(|values| values.remove(name).is_some());
         self.answered(removed)
     }
 
-    async fn count(&self) -> Result<u64> {
-        Ok(self.live(|values| values.len() as u64))
+    async fn count(&self, _: &Call<()>) -> Result<u64> {
+        Ok(self.len() as u64)
     }
 
-    async fn page(&self, _: Option<&Cursor>, _: usize) -> Result<Listed> {
+    async fn page(&self, _: &Call<()>, _: Option<&Cursor>, _: usize) -> Result<Listed> {
         let found = |value: &Bytes| Found {
             value: value.clone(),
             left: Ttl::Never,
@@ -159,7 +180,7 @@ impl KeyValue for Memory {
         Ok(Listed { values, next: None })
     }
 
-    async fn clear(&self) -> Result<u64> {
-        Ok(self.live(|values| values.drain().count() as u64))
+    async fn clear(&self, _: &Call<()>) -> Result<u64> {
+        Ok(self.drain() as u64)
     }
 }

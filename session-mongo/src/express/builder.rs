@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mongodb::Database;
+use mongodb::{Database, Namespace};
+use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 
 use super::{ConnectMongo, Express, ExpressStore};
-use crate::client::Route;
+use crate::connector::{MongoClient, MongoConnector};
 use crate::crypto::Crypto;
-use crate::link::Link;
 use crate::{builder, options};
 
 type TransformId = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -43,7 +43,7 @@ impl From<Express> for ExpressStoreBuilder {
             express,
             options: Options {
                 collection: "sessions".to_owned(),
-                timeout: Duration::from_secs(5),
+                timeout: Policy::TIMEOUT,
                 max_data: 8 * 1024 * 1024,
                 touch_after: Duration::ZERO,
                 stringify: true,
@@ -64,7 +64,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The longest that one operation may take; default 5 s.
+    /// The longest that one operation may take, [encryption](Self::crypto) included; default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
@@ -129,8 +129,9 @@ impl ExpressStoreBuilder {
         let database = client.default_database.clone();
         let database = database.unwrap_or_else(|| "test".to_owned());
         self.check(&database)?;
-        let route = Route::own(client, database, self.options.collection.clone())?;
-        self.open(route).await
+        let namespace = Namespace::new(&database, &self.options.collection);
+        let clients = MongoConnector::own(client, database, self.options.collection.clone())?;
+        self.open(namespace, clients).await
     }
 
     /// Uses a database of the caller's, as
@@ -141,8 +142,9 @@ impl ExpressStoreBuilder {
     pub async fn build(self, database: Database) -> Result<ExpressStore> {
         self.check(database.name())?;
         options::check(database.write_concern(), database.read_concern())?;
-        let route = Route::of_caller(&database, &self.options.collection);
-        self.open(route).await
+        let namespace = Namespace::new(database.name(), &self.options.collection);
+        let clients = MongoConnector::of_caller(&database, &self.options.collection);
+        self.open(namespace, clients).await
     }
 
     fn check(&self, database: &str) -> Result<()> {
@@ -163,13 +165,24 @@ impl ExpressStoreBuilder {
         Ok(())
     }
 
-    async fn open(self, route: Route) -> Result<ExpressStore> {
+    async fn open(
+        self,
+        namespace: Namespace,
+        (connector, first): (MongoConnector, MongoClient),
+    ) -> Result<ExpressStore> {
         let kv = ConnectMongo {
-            link: Link::new(route, &self.options.collection, self.options.timeout),
+            namespace,
             options: self.options,
         };
-        kv.set_up(self.migrate).await?;
-        ExpressStore::new(kv, self.express)
+        let store = ExpressStore::new(kv, self.express, connector, first)?;
+        let (kv, migrates) = (store.key_value(), self.migrate);
+        let check = |call| async move { kv.check(&call, migrates).await };
+        store.by_command(Operation::Connect, check).await?;
+        if migrates {
+            let migrate = |call| async move { kv.migrate(&call).await };
+            store.by_command(Operation::Migrate, migrate).await?;
+        }
+        Ok(store)
     }
 }
 

@@ -6,24 +6,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
-use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
+use mongodb::{IndexModel, Namespace};
+use session_core::backend::{Backend, Call, Policy, Sent, run_to_completion};
+use session_core::{Cursor, Error, Result, Ttl};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::builder::Options;
 use super::schema::{SHAPE, expired, expires, fields, found, live, ours, stored, value};
 use super::subdocument::{from_json, to_json};
-use crate::check;
+use crate::backend::REPEATS;
+use crate::command::{send, send_idempotent};
 use crate::error::{DUPLICATE_KEY, code};
-use crate::link::{Link, Sent};
+use crate::{MongoBackend, MongoClient, check, directory};
 
 /// Values as connect-mongo keeps them.
 #[derive(Clone)]
 pub struct ConnectMongo {
-    pub(super) link: Link,
+    pub(super) namespace: Namespace,
     pub(super) options: Options,
 }
 
@@ -32,21 +34,25 @@ impl Configured for ConnectMongo {
 }
 
 impl ConnectMongo {
-    /// Checks the user and the collection, and creates the index by which the server removes expired
-    /// sessions, as connect-mongo does.
-    pub(super) async fn set_up(&self, migrate: bool) -> Result<()> {
-        let set_up = if migrate { &check::SET_UP[..] } else { &[] };
-        check::rights(&self.link, &[&check::USE[..], set_up].concat()).await?;
-        check::collection(&self.link, &SHAPE, migrate).await?;
-        if !migrate {
-            return Ok(());
+    /// Checks the user, and the collection if it is not [migrated](Self::migrate) afterwards.
+    pub(super) async fn check(&self, call: &Call<MongoClient>, migrates: bool) -> Result<()> {
+        if migrates {
+            let rights = [&check::USE[..], &check::SET_UP].concat();
+            return check::rights(call, &self.namespace, &rights).await;
         }
-        let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
-        let index = IndexModel::builder()
-            .keys(doc! { "expires": 1 })
-            .options(options)
-            .build();
-        let created = self.link.run("migrate", |to| async move {
+        check::rights(call, &self.namespace, &check::USE).await?;
+        let checked = check::collection(call, &self.namespace, &SHAPE, false);
+        checked.await.map(drop)
+    }
+
+    /// Checks the collection, and creates the index by which the server removes expired sessions, as
+    /// connect-mongo does.
+    pub(super) async fn migrate(&self, call: &Call<MongoClient>) -> Result<()> {
+        check::collection(call, &self.namespace, &SHAPE, true).await?;
+        let created = send(call, |to| async move {
+            let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
+            let index = IndexModel::builder().keys(doc! { "expires": 1 });
+            let index = index.options(options).build();
             to.collection.create_index(index).await
         });
         created.await.map(drop)
@@ -79,34 +85,21 @@ impl ConnectMongo {
 
     async fn update(
         &self,
-        operation: &'static str,
+        call: &Call<MongoClient>,
         filter: Document,
         fields: Document,
     ) -> Result<bool> {
-        let updated = self.link.run_unless_done(operation, |to| async move {
+        let updated = send(call, |to| async move {
             let set = vec![doc! { "$set": fields }];
             let updated = to.collection.update_one(filter, set).await?;
             Ok(updated.matched_count > 0)
         });
-        self.known(operation, updated.await?)
-    }
-
-    /// Whether a write was done.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if it was not, and an earlier sending may have been.
-    fn known(&self, operation: &'static str, sent: Sent<bool>) -> Result<bool> {
-        if sent.before && !sent.answer {
-            let place = self.link.route.place();
-            let why = format!("{place}: the server changed, and the write may have been done");
-            return Err(Error::unavailable(operation, why));
-        }
-        Ok(sent.answer)
+        check_written(call, updated.await?)
     }
 
     async fn add_value(
         &self,
-        operation: &'static str,
+        call: &Call<MongoClient>,
         name: &str,
         value: &Bytes,
         ttl: Ttl,
@@ -125,59 +118,74 @@ impl ConnectMongo {
         for _ in 0..2 {
             let replace = vec![doc! { "$replaceWith": document.clone() }];
             let filter = filter.clone();
-            let added = self.link.run_unless_done(operation, |to| async move {
+            let added = send(call, |to| async move {
                 match to.collection.update_one(filter, replace).upsert(true).await {
                     Err(error) if code(&error) == Some(DUPLICATE_KEY) => Ok(false),
                     added => added.map(|_| true),
                 }
             });
-            if self.known(operation, added.await?)? {
+            if check_written(call, added.await?)? {
                 return Ok(true);
             }
             // An expired one may stand there.
             let mut filter = expired();
             filter.insert("_id", &id);
-            if !self.delete_one(operation, filter).await?.answer {
+            if !delete_one(call, filter).await?.answer {
                 break;
             }
         }
         Ok(false)
     }
 
-    /// Whether there was a document to remove.
-    async fn delete_one(&self, operation: &'static str, filter: Document) -> Result<Sent<bool>> {
-        let deleted = self.link.run_unless_done(operation, |to| async move {
-            let deleted = to.collection.delete_one(filter).await?;
-            Ok(deleted.deleted_count > 0)
-        });
-        deleted.await
-    }
-
     async fn move_value(
         &self,
+        call: &Call<MongoClient>,
         (from, to): (String, String),
         (old, new): (Bytes, Bytes),
         ttl: Ttl,
     ) -> Result<Renamed> {
         let mut filter = self.live(&from);
         filter.insert("session", doc! { "$eq": stored(&old)? });
-        let removed = self.delete_one("rename", filter).await?;
-        if !self.known("rename", removed)? {
+        if !check_written(call, delete_one(call, filter).await?)? {
             return Ok(Renamed::Changed);
         }
-        Ok(match self.add_value("rename", &to, &new, ttl).await? {
+        Ok(match self.add_value(call, &to, &new, ttl).await? {
             true => Renamed::Done,
             false => Renamed::Taken,
         })
     }
 }
 
-#[async_trait]
+/// Whether there was a document to remove.
+async fn delete_one(call: &Call<MongoClient>, filter: Document) -> Result<Sent<bool>> {
+    let deleted = send(call, |to| async move {
+        let deleted = to.collection.delete_one(filter).await?;
+        Ok(deleted.deleted_count > 0)
+    });
+    deleted.await
+}
+
+/// Whether something was written.
+///
+/// # Errors
+/// [`Error::Unavailable`] if not, and an earlier attempt may have written it.
+fn check_written(call: &Call<MongoClient>, sent: Sent<bool>) -> Result<bool> {
+    if sent.is_repeated && !sent.answer {
+        let place = call.place();
+        let why = format!("{place}: the server changed, and the write may have been done");
+        return Err(Error::unavailable(call.name(), why));
+    }
+    Ok(sent.answer)
+}
+
 impl KeyValue for ConnectMongo {
+    type Client = MongoClient;
+
+    const NAME: &'static str = MongoBackend::NAME;
     const TTL: Duration = Duration::from_secs(14 * 86_400);
 
-    fn max_data(&self) -> usize {
-        self.options.max_data
+    fn policy(&self) -> Policy {
+        Policy::new(self.options.timeout, self.options.max_data).with_repeats(REPEATS)
     }
 
     fn touch_after(&self) -> Duration {
@@ -191,67 +199,84 @@ impl KeyValue for ConnectMongo {
         }
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
-        let document = self.link.run_twice(operation, |to| {
+    async fn get(&self, call: &Call<MongoClient>, name: &str) -> Result<Option<Found>> {
+        let document = send_idempotent(call, |to| {
             let live = self.live(name);
             async move { to.documents().find_one(live).projection(fields()).await }
         });
         document.await?.answer.as_ref().map(found).transpose()
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
-        self.add_value("create", name, value, ttl).await
+    async fn add(
+        &self,
+        call: &Call<MongoClient>,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        self.add_value(call, name, value, ttl).await
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn swap(
+        &self,
+        call: &Call<MongoClient>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
         let mut filter = self.live(name);
         filter.insert("session", doc! { "$eq": stored(old)? });
         let mut fields = doc! { "session": { "$literal": stored(new)? } };
         fields.extend(self.stamps(ttl));
-        self.update("save", filter, fields).await
+        self.update(call, filter, fields).await
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+    async fn extend(&self, call: &Call<MongoClient>, name: &str, ttl: Ttl) -> Result<bool> {
         let mut fields = self.stamps(ttl);
         if ttl != Ttl::Never {
             fields.insert("expires", doc! { "$max": ["$expires", expires(ttl)] });
         }
-        self.update("touch", self.live(name), fields).await
+        self.update(call, self.live(name), fields).await
     }
 
     /// Two steps: the old document is removed, then the new one is added.
     async fn rename(
         &self,
+        call: &Call<MongoClient>,
         from: &str,
         to: &str,
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        let kv = self.clone();
+        let (kv, name) = (self.clone(), call.name());
         let (ids, values) = ((from.to_owned(), to.to_owned()), (old.clone(), new.clone()));
-        to_the_end(
-            "rename",
-            async move { kv.move_value(ids, values, ttl).await },
-        )
-        .await
+        let call = call.clone();
+        let work = async move { kv.move_value(&call, ids, values, ttl).await };
+        run_to_completion(name, work).await
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
-        let removed = self.delete_one("destroy", self.live(name)).await?;
-        // An earlier sending may have removed it.
-        Ok(removed.answer || removed.before)
+    async fn remove(&self, call: &Call<MongoClient>, name: &str) -> Result<bool> {
+        let removed = delete_one(call, self.live(name)).await?;
+        // An earlier attempt may have removed it.
+        Ok(removed.answer || removed.is_repeated)
     }
 
-    async fn count(&self) -> Result<u64> {
-        let count = self.link.run_twice("count", |to| async move {
+    async fn count(&self, call: &Call<MongoClient>) -> Result<u64> {
+        let count = send_idempotent(call, |to| async move {
             to.collection.count_documents(live()).await
         });
         Ok(count.await?.answer)
     }
 
     /// What can't be read is left out.
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
+    async fn page(
+        &self,
+        call: &Call<MongoClient>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Listed> {
         let mut filter = live();
         // Every id is text, and the empty text is before every other.
         let after = match cursor.map(|cursor| cursor.as_str().strip_prefix("after:")) {
@@ -264,7 +289,7 @@ impl KeyValue for ConnectMongo {
         };
         filter.insert("_id", doc! { "$gt": after });
         let limit = limit.clamp(1, 10_000);
-        let documents = self.link.run_twice("list", |to| {
+        let documents = send_idempotent(call, |to| {
             let filter = filter.clone();
             async move {
                 let documents = to.documents();
@@ -283,17 +308,18 @@ impl KeyValue for ConnectMongo {
         Ok(Listed { values, next })
     }
 
-    async fn clear(&self) -> Result<u64> {
-        self.link.clear(ours()).await
+    async fn clear(&self, call: &Call<MongoClient>) -> Result<u64> {
+        directory::clear(call, ours).await
     }
 
-    async fn purge(&self, limit: usize) -> Result<()> {
-        let ids = self.link.ids("reap", expired(), limit).await?;
+    async fn purge(&self, call: &Call<MongoClient>, limit: usize) -> Result<()> {
         let mut filter = expired();
+        let ids = directory::find_ids(call, &filter, None, limit).await?;
         filter.insert("_id", doc! { "$in": ids });
-        let delete = self.link.run("reap", |to| async move {
-            to.collection.delete_many(filter).await
-        });
+        let delete = send(
+            call,
+            |to| async move { to.collection.delete_many(filter).await },
+        );
         delete.await.map(drop)
     }
 
@@ -332,8 +358,8 @@ fn place(document: &Document) -> Option<&str> {
 impl fmt::Debug for ConnectMongo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectMongo")
-            .field("collection", &self.link.collection)
-            .field("timeout", &self.link.timeout)
+            .field("collection", &self.namespace.coll)
+            .field("timeout", &self.options.timeout)
             .finish_non_exhaustive()
     }
 }

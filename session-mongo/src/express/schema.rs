@@ -6,7 +6,7 @@ use session_core::{Error, Result, Ttl};
 use session_express::Found;
 
 use crate::check::Shape;
-use crate::schema::between;
+use crate::found::between;
 
 /// What a value begins with: whether a string or a document follows.
 const TEXT: u8 = b'T';

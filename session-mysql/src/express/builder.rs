@@ -1,16 +1,15 @@
 //! How a store is set up.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 use sqlx::mysql::MySqlConnectOptions;
 
-use super::schema::{Names, Statements};
-use super::table::Shape;
+use super::schema::Names;
 use super::{Express, ExpressMysqlSession, ExpressStore};
-use crate::command::Commands;
-use crate::error::Target;
+use crate::backend::REPEATS;
+use crate::connector::MysqlConnector;
 use crate::{builder, location};
 
 /// Sets an [`ExpressStore`] up.
@@ -110,27 +109,17 @@ impl ExpressStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<ExpressStore> {
         self.check()?;
-        let (connections, place) = builder::connections(options, self.connections, self.timeout)?;
-        let mut kv = ExpressMysqlSession {
-            commands: Commands {
-                connections,
-                sql: Arc::new(Statements::new(&self.names, false)),
-                target: Target {
-                    place,
-                    table: self.names.table.as_str().into(),
-                },
-                timeout: self.timeout,
-            },
-            names: Arc::new(self.names),
-            shape: Shape::default(),
-            max_data: self.max_data,
-        };
-        if let Some(shape) = kv.prepare(self.migrate).await? {
-            kv.max_data = kv.max_data.min(shape.most);
-            kv.commands.sql = Arc::new(Statements::new(&kv.names, shape.is_bytes));
-            kv.shape = shape;
+        let connector = MysqlConnector::new(options, self.connections, self.timeout)?;
+        let client = connector.client();
+        let policy = Policy::new(self.timeout, self.max_data).with_repeats(REPEATS);
+        let kv = ExpressMysqlSession::new(self.names, policy);
+        let express = self.express.clone();
+        let store = ExpressStore::new(kv.clone(), express, connector.clone(), client.clone())?;
+        let prepare = |call| async move { kv.prepare(&call, self.migrate).await };
+        match store.by_command(Operation::Connect, prepare).await? {
+            None => Ok(store),
+            Some(kv) => ExpressStore::new(kv, self.express, connector, client),
         }
-        ExpressStore::new(kv, self.express)
     }
 
     fn check(&self) -> Result<()> {

@@ -5,27 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Cursor, Error, Result, Ttl, async_trait};
+use session_core::backend::{Call, Operation, Policy};
+use session_core::{Cursor, Error, Result, Ttl};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 use sqlx::mysql::MySqlRow;
 
 use super::ExpressStoreBuilder;
 use super::schema::{Names, Statements, query};
 use super::table::Shape;
-use crate::command::{Bound, Commands};
-use crate::directory::{after_bytes, after_row};
+use crate::command::Commands;
+use crate::connector::MysqlClient;
+use crate::directory::{clear, count, page};
 use crate::row::column;
-
-/// How many rows one statement removes.
-const AT_ONCE: u64 = 1_000;
+use crate::statement::Bound;
 
 /// Values as express-mysql-session keeps them.
 #[derive(Clone)]
 pub struct ExpressMysqlSession {
-    pub(super) commands: Commands<Statements>,
-    pub(super) names: Arc<Names>,
-    pub(super) shape: Shape,
-    pub(super) max_data: usize,
+    names: Arc<Names>,
+    sql: Arc<Statements>,
+    shape: Shape,
+    policy: Policy,
 }
 
 impl Configured for ExpressMysqlSession {
@@ -33,14 +33,37 @@ impl Configured for ExpressMysqlSession {
 }
 
 impl ExpressMysqlSession {
-    /// Makes the table if it is not there and may be made, and looks whether it can be worked with;
-    /// `None` if there is none.
-    pub(super) async fn prepare(&self, migrate: bool) -> Result<Option<Shape>> {
-        let commands = &self.commands;
-        let create = || query(&commands.sql.create_table).persistent(false);
+    /// In a table that this crate or express-mysql-session has made, or will.
+    pub(super) fn new(names: Names, policy: Policy) -> Self {
+        let shape = Shape::default();
+        Self {
+            sql: Arc::new(Statements::new(&names, shape.is_bytes)),
+            names: Arc::new(names),
+            shape,
+            policy,
+        }
+    }
+
+    /// The same in a table of this shape.
+    fn with_shape(mut self, shape: Shape) -> Self {
+        self.policy.max_data = self.policy.max_data.min(shape.most);
+        self.sql = Arc::new(Statements::new(&self.names, shape.is_bytes));
+        self.shape = shape;
+        self
+    }
+
+    /// Makes the table if it is not there and may be made, and looks whether it can be worked with:
+    /// the same, with what that takes; `None` if there is no table.
+    pub(super) async fn prepare(
+        self,
+        call: &Call<MysqlClient>,
+        migrate: bool,
+    ) -> Result<Option<Self>> {
+        let commands = self.commands(call);
+        let create = || query(&self.sql.create_table).persistent(false);
         let table = match migrate {
-            true => Some(commands.table_or_create("connect", create).await?),
-            false => commands.table("connect").await?,
+            true => Some(commands.table_or_create(create).await?),
+            false => commands.table().await?,
         };
         let Some(table) = table else {
             return Ok(None);
@@ -50,29 +73,33 @@ impl ExpressMysqlSession {
             sid, expires, data, ..
         } = &*self.names;
         let columns = [sid.as_str(), expires, data];
-        commands.check_rights("connect", &columns).await?;
-        Ok(Some(shape))
+        commands.check_rights(&columns).await?;
+        Ok(Some(self.with_shape(shape)))
+    }
+
+    fn commands<'c>(&'c self, call: &'c Call<MysqlClient>) -> Commands<'c> {
+        Commands::new(call, &self.names.table)
     }
 
     /// Puts `new` in the place of `old`, under another id if `to` is one: after an expired row has
     /// made room, if there was one.
     async fn update(
         &self,
-        operation: &'static str,
+        call: &Call<MysqlClient>,
         (from, to): (&str, &str),
         (old, new): (&Bytes, &Bytes),
         ttl: Ttl,
     ) -> Result<Renamed> {
         let new = text(new)?;
         let swap = || {
-            query(&self.commands.sql.swap)
+            query(&self.sql.swap)
                 .bind(to)
                 .bind(millis(ttl))
                 .bind(new)
                 .bind(from)
                 .bind(&**old)
         };
-        match self.write(operation, to, swap).await? {
+        match self.write(call, to, swap).await? {
             Some(0) => Ok(Renamed::Changed),
             Some(_) => Ok(Renamed::Done),
             None => Ok(Renamed::Taken),
@@ -87,115 +114,122 @@ impl ExpressMysqlSession {
     /// lost: that sending may have been done.
     async fn write(
         &self,
-        operation: &'static str,
+        call: &Call<MysqlClient>,
         name: &str,
         statement: impl Fn() -> Bound,
     ) -> Result<Option<u64>> {
-        let mut sent = self.commands.write(operation, &statement).await?;
-        if sent.answer.is_none() {
-            self.make_room(operation, name.as_bytes()).await?;
-            let again = self.commands.write(operation, &statement).await?;
-            sent.answer = again.answer;
-            sent.before |= again.before;
+        let commands = self.commands(call);
+        let first = commands.write(&statement).await?;
+        let (mut written, mut is_repeated) = (first.answer, first.is_repeated);
+        if written.is_none() {
+            self.make_room(call, name.as_bytes()).await?;
+            let again = commands.write(&statement).await?;
+            written = again.answer;
+            is_repeated |= again.is_repeated;
         }
-        if sent.before && sent.answer.unwrap_or(0) == 0 {
+        if is_repeated && written.unwrap_or(0) == 0 {
             return Err(Error::unavailable(
-                operation,
+                call.name(),
                 "the connection was lost, and the write may have been done",
             ));
         }
-        Ok(sent.answer)
+        Ok(written)
     }
 
-    /// Removes the row `name` if it has expired: it stands where a new one shall be.
-    async fn make_room(&self, operation: &'static str, name: &[u8]) -> Result<()> {
-        let remove = || bind_name(query(&self.commands.sql.remove_expired), name);
-        self.commands.execute(operation, remove).await?;
+    /// Removes the row `name` if it has expired: it is in the way of a new one.
+    async fn make_room(&self, call: &Call<MysqlClient>, name: &[u8]) -> Result<()> {
+        let remove = || bind_name(query(&self.sql.remove_expired), name);
+        self.commands(call).execute(remove).await?;
         Ok(())
     }
 }
 
-#[async_trait]
 impl KeyValue for ExpressMysqlSession {
+    type Client = MysqlClient;
+    const NAME: &'static str = "mysql";
     const TTL: Duration = Duration::from_secs(86_400);
 
-    fn max_data(&self) -> usize {
-        self.max_data
+    fn policy(&self) -> Policy {
+        self.policy
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
-        let get = || query(&self.commands.sql.get).bind(name);
+    async fn get(&self, call: &Call<MysqlClient>, name: &str) -> Result<Option<Found>> {
+        let get = || query(&self.sql.get).bind(name);
         // That a session has gone, or is another version than is to end, is the word of a server
         // that takes writes; a load is answered by any.
-        let wanted = match operation {
-            "load" => 0,
-            "destroy" => usize::MAX,
+        let wanted = match call.operation() {
+            Operation::Load => 0,
+            Operation::Destroy => usize::MAX,
             _ => 1,
         };
-        let rows = self.commands.fetch_from_writable(operation, wanted, get);
-        let rows = rows.await?;
+        let rows = self.commands(call).fetch_from_writable(wanted, get).await?;
         rows.first().map(|row| found(row, 0)).transpose()
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn add(
+        &self,
+        call: &Call<MysqlClient>,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
         let value = text(value)?;
         let add = || {
-            query(&self.commands.sql.add)
-                .bind(name)
-                .bind(millis(ttl))
-                .bind(value)
+            let query = query(&self.sql.add).bind(name);
+            query.bind(millis(ttl)).bind(value)
         };
-        Ok(self.write("create", name, add).await?.is_some())
+        Ok(self.write(call, name, add).await?.is_some())
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
-        let swapped = self.update("save", (name, name), (old, new), ttl).await?;
+    async fn swap(
+        &self,
+        call: &Call<MysqlClient>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        let swapped = self.update(call, (name, name), (old, new), ttl).await?;
         Ok(swapped == Renamed::Done)
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
-        let extend = || {
-            query(&self.commands.sql.extend)
-                .bind(millis(ttl))
-                .bind(name)
-        };
-        Ok(self.commands.execute("touch", extend).await?.answer > 0)
+    async fn extend(&self, call: &Call<MysqlClient>, name: &str, ttl: Ttl) -> Result<bool> {
+        let extend = || query(&self.sql.extend).bind(millis(ttl)).bind(name);
+        Ok(self.commands(call).execute(extend).await?.answer > 0)
     }
 
     async fn rename(
         &self,
+        call: &Call<MysqlClient>,
         from: &str,
         to: &str,
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        self.update("rename", (from, to), (old, new), ttl).await
+        self.update(call, (from, to), (old, new), ttl).await
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
-        let remove = || query(&self.commands.sql.remove).bind(name);
-        let sent = self.commands.execute("destroy", remove).await?;
+    async fn remove(&self, call: &Call<MysqlClient>, name: &str) -> Result<bool> {
+        let remove = || query(&self.sql.remove).bind(name);
+        let sent = self.commands(call).execute(remove).await?;
         // An earlier sending may have removed it.
-        Ok(sent.answer > 0 || sent.before)
+        Ok(sent.answer > 0 || sent.is_repeated)
     }
 
-    async fn count(&self) -> Result<u64> {
-        let rows = self
-            .commands
-            .fetch("count", || query(&self.commands.sql.count))
-            .await?;
-        let count = rows.first().map(|row| column::<i64>(row, 0)).transpose()?;
-        Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
+    async fn count(&self, call: &Call<MysqlClient>) -> Result<u64> {
+        let count_all = || query(&self.sql.count);
+        count(&self.commands(call).fetch(count_all).await?)
     }
 
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
-        let after = cursor.map(after_bytes).transpose()?.unwrap_or_default();
-        let limit = limit.clamp(1, 10_000);
-        let page = || bind_name(query(&self.commands.sql.page), &after).bind(limit as u64);
-        let rows = self.commands.fetch("list", page).await?;
-        let last = rows.last().filter(|_| rows.len() == limit);
-        let next = last.map(after_row).transpose()?;
+    async fn page(
+        &self,
+        call: &Call<MysqlClient>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Listed> {
+        let list = |after: &[u8], most: u64| bind_name(query(&self.sql.page), after).bind(most);
+        let (rows, next) = page(self.commands(call), cursor, limit, list).await?;
         // A row that can't be read costs only its own reader.
         let named = |row| Some((name(row)?, found(row, 1).ok()?));
         let values = rows.iter().filter_map(named).collect();
@@ -203,28 +237,19 @@ impl KeyValue for ExpressMysqlSession {
     }
 
     /// Looks first whether the table is still one that can be worked with.
-    async fn clear(&self) -> Result<u64> {
-        let table = self.commands.table("clear").await?;
-        let table = table.ok_or_else(|| self.commands.target.no_table())?;
-        self.commands
-            .require(Shape::of(&table, &self.names).map(drop))?;
-        let mut cleared = 0;
-        loop {
-            let clear = || query(&self.commands.sql.clear).bind(AT_ONCE);
-            let rows = self.commands.execute("clear", clear).await?.answer;
-            cleared += rows;
-            if rows < AT_ONCE {
-                return Ok(cleared);
-            }
-        }
+    async fn clear(&self, call: &Call<MysqlClient>) -> Result<u64> {
+        let commands = self.commands(call);
+        let table = commands.table().await?;
+        let table = table.ok_or_else(|| commands.target().no_table())?;
+        commands.require(Shape::of(&table, &self.names))?;
+        clear(commands, |most| query(&self.sql.clear).bind(most)).await
     }
 
-    async fn purge(&self, limit: usize) -> Result<()> {
-        let expired = || query(&self.commands.sql.expired).bind(limit as u64);
-        let rows = self.commands.fetch_from_writable("reap", 1, expired);
-        let rows = rows.await?;
+    async fn purge(&self, call: &Call<MysqlClient>, limit: usize) -> Result<()> {
+        let expired = || query(&self.sql.expired).bind(limit as u64);
+        let rows = self.commands(call).fetch_from_writable(1, expired).await?;
         for row in &rows {
-            self.make_room("reap", column(row, 0)?).await?;
+            self.make_room(call, column(row, 0)?).await?;
         }
         Ok(())
     }
@@ -235,7 +260,7 @@ impl KeyValue for ExpressMysqlSession {
 
     async fn seal(&self, json: Bytes, _: Option<&Bytes>) -> Result<Bytes> {
         let value = self.shape.seal(json)?;
-        Error::check_size("record", value.len(), self.max_data)?;
+        Error::check_size("record", value.len(), self.policy.max_data)?;
         Ok(value)
     }
 }
@@ -258,8 +283,8 @@ fn name(row: &MySqlRow) -> Option<String> {
 /// is in a column of bytes.
 fn bind_name(query: Bound, name: &[u8]) -> Bound {
     match std::str::from_utf8(name) {
-        Ok(text) => query.bind(text.to_owned()),
-        Err(_) => query.bind(name.to_vec()),
+        Ok(text) => query.bind(text),
+        Err(_) => query.bind(name),
     }
 }
 
@@ -280,7 +305,7 @@ impl fmt::Debug for ExpressMysqlSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExpressMysqlSession")
             .field("table", &self.names.table)
-            .field("timeout", &self.commands.timeout)
+            .field("timeout", &self.policy.timeout)
             .finish_non_exhaustive()
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
-use crate::command::Bound;
 use crate::schema::quoted;
+use crate::statement::Bound;
 
 const CREATE_TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS {table} (

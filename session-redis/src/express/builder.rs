@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::Result;
+use session_core::backend::{Call, Operation, Policy};
 
 use super::script::Scripts;
 use super::{ConnectRedis, Express, ExpressStore};
+use crate::backend::REPEATS;
+use crate::connector::RedisConnector;
 use crate::keys::Keys;
-use crate::link::Link;
-use crate::{Connection, builder, probe};
+use crate::{Connection, RedisClient, builder, probe};
 
 /// Sets an [`ExpressStore`] up.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ impl From<Express> for ExpressStoreBuilder {
         Self {
             express,
             prefix: "sess:".to_owned(),
-            timeout: Duration::from_secs(5),
+            timeout: Policy::TIMEOUT,
             max_data: 8 * 1024 * 1024,
             disable_ttl: false,
             ca_file: None,
@@ -89,17 +91,23 @@ impl ExpressStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn build(self, connection: impl Into<Connection>) -> Result<ExpressStore> {
         self.check()?;
-        let link = Link::connect(connection.into(), self.timeout).await?;
+        let connection = connection.into();
         let scratch = Keys::new(&self.prefix).scratch();
-        probe::commands(&link, &scratch, probe::EXPRESS).await?;
         let kv = ConnectRedis {
-            link,
             scripts: Arc::new(Scripts::new()),
             prefix: self.prefix,
-            max_data: self.max_data,
+            is_cluster: connection.is_cluster(),
+            policy: Policy::new(self.timeout, self.max_data).with_repeats(REPEATS),
             disable_ttl: self.disable_ttl,
         };
-        ExpressStore::new(kv, self.express)
+        let connector = RedisConnector::new(connection, self.timeout, &kv.scripts.all());
+        let first = connector.open().await?;
+        let store = ExpressStore::new(kv, self.express, connector, first)?;
+        let probe = |call: Call<RedisClient>| async move {
+            probe::commands(&call, &scratch, probe::EXPRESS).await
+        };
+        store.by_command(Operation::Migrate, probe).await?;
+        Ok(store)
     }
 
     fn check(&self) -> Result<()> {

@@ -9,27 +9,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Cmd, FromRedisValue, Pipeline, Script};
-use session_core::{Cursor, Error, Result, Ttl, async_trait, to_the_end};
+use session_core::backend::{Call, Operation, Policy, Sent, run_to_completion};
+use session_core::{Cursor, Error, Result, Ttl};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::script::Scripts;
-use crate::client::Sent;
-use crate::command::eval;
-use crate::connection::DriverConnection;
+use crate::command::{eval, send_by};
 use crate::keys::Keys;
-use crate::link::Link;
+use crate::{RedisClient, scan};
 
-/// How many commands are under way at once when many keys are looked at.
+/// How many commands are in flight at once when many keys are looked at.
 const AT_ONCE: usize = 64;
 
 /// Values as connect-redis keeps them.
 #[derive(Clone)]
 pub struct ConnectRedis {
-    pub(super) link: Link,
     pub(super) scripts: Arc<Scripts>,
     pub(super) prefix: String,
-    pub(super) max_data: usize,
+    pub(super) is_cluster: bool,
+    pub(super) policy: Policy,
     pub(super) disable_ttl: bool,
 }
 
@@ -52,41 +51,19 @@ impl ConnectRedis {
         }
     }
 
-    /// Sends a command, again if that can help.
-    async fn send<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        command: &Cmd,
-    ) -> Result<Sent<T>> {
-        let scripts = self.scripts.all();
-        let ask = |mut open: DriverConnection| async move { command.query_async(&mut open).await };
-        let work = self.link.repeat(1, &scripts, ask);
-        self.link.limited(operation, work).await
-    }
-
     /// Runs a script, which answers with a number: 0 or less if nothing was written.
     async fn run(
         &self,
-        operation: &'static str,
+        call: &Call<RedisClient>,
         script: &Script,
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<i64> {
         let mut command = eval(script, keys);
         command.arg(arguments);
-        let sent: Sent<i64> = self.send(operation, &command).await?;
-        self.told(operation, sent.before, sent.answer > 0)?;
+        let sent: Sent<i64> = send(call, &command).await?;
+        check_written(call, sent.is_repeated, sent.answer > 0)?;
         Ok(sent.answer)
-    }
-
-    /// Fails if nothing was `written` by a command that was sent before, over a connection that was
-    /// lost: that sending may have done it.
-    fn told(&self, operation: &'static str, before: bool, written: bool) -> Result<()> {
-        if !before || written {
-            return Ok(());
-        }
-        let why = "the connection was lost, and with it what became of the change";
-        Err(self.link.named(Error::unavailable(operation, why)))
     }
 
     /// The name that this key has here.
@@ -100,9 +77,10 @@ impl ConnectRedis {
     }
 
     /// All names, each once.
-    async fn names(&self, operation: &'static str) -> Result<HashSet<String>> {
+    async fn names(&self, call: &Call<RedisClient>) -> Result<HashSet<String>> {
+        let pattern = self.pattern();
         let mut names = HashSet::new();
-        let mut keys = pin!(self.link.walk(operation, self.pattern()));
+        let mut keys = pin!(scan::walk(call, &pattern));
         while let Some(keys) = keys.try_next().await? {
             names.extend(keys.into_iter().filter_map(|key| self.name(key)));
         }
@@ -111,7 +89,7 @@ impl ConnectRedis {
 
     async fn set_if_free(
         &self,
-        operation: &'static str,
+        call: &Call<RedisClient>,
         name: &str,
         value: &Bytes,
         ttl: Ttl,
@@ -124,52 +102,69 @@ impl ConnectRedis {
                 command.arg("EX").arg(seconds);
             }
         }
-        let sent: Sent<Option<String>> = self.send(operation, &command).await?;
-        self.told(operation, sent.before, sent.answer.is_some())?;
+        let sent: Sent<Option<String>> = send(call, &command).await?;
+        check_written(call, sent.is_repeated, sent.answer.is_some())?;
         Ok(sent.answer.is_some())
     }
 
     /// A rename in two steps.
     async fn move_value(
         &self,
+        call: &Call<RedisClient>,
         (from, to): (String, String),
         (old, new): (Bytes, Bytes),
         ttl: Ttl,
     ) -> Result<Renamed> {
         let (take, from) = (&self.scripts.take, [self.key(&from)]);
-        if self.run("rename", take, &from, &[&old]).await? == 0 {
+        if self.run(call, take, &from, &[&old]).await? == 0 {
             return Ok(Renamed::Changed);
         }
-        match self.set_if_free("rename", &to, &new, ttl).await? {
+        match self.set_if_free(call, &to, &new, ttl).await? {
             true => Ok(Renamed::Done),
             false => Ok(Renamed::Taken),
         }
     }
 }
 
-#[async_trait]
+/// Sends `command`, which may be repeated.
+async fn send<T: FromRedisValue>(call: &Call<RedisClient>, command: &Cmd) -> Result<Sent<T>> {
+    let ask = |mut client| async move { command.query_async(&mut client).await };
+    send_by(call, 1, ask).await
+}
+
+/// Fails if nothing was `written` by a command that was sent before, over a connection that was
+/// lost: that attempt may have done it.
+fn check_written(call: &Call<RedisClient>, is_repeated: bool, written: bool) -> Result<()> {
+    if !is_repeated || written {
+        return Ok(());
+    }
+    let place = call.place();
+    let why = format!("{place}: the connection was lost, and with it what became of the change");
+    Err(Error::unavailable(call.name(), why))
+}
+
 impl KeyValue for ConnectRedis {
+    type Client = RedisClient;
+
+    const NAME: &'static str = "redis";
     const TTL: Duration = Duration::from_secs(86_400);
 
-    fn max_data(&self) -> usize {
-        self.max_data
+    fn policy(&self) -> Policy {
+        self.policy
     }
 
-    async fn get(&self, operation: &'static str, name: &str) -> Result<Option<Found>> {
+    async fn get(&self, call: &Call<RedisClient>, name: &str) -> Result<Option<Found>> {
         let key = self.key(name);
         let mut commands = Pipeline::with_capacity(3);
         // For a change the primary has to say what there is.
-        if !matches!(operation, "load" | "list") && !self.link.is_cluster() {
+        if !matches!(call.operation(), Operation::Load | Operation::List) && !self.is_cluster {
             let write = Keys::new(&self.prefix).harmless_write();
             commands.add_command(write).ignore();
         }
         commands.get(&key).pttl(&key);
         let (commands, count) = (&commands, commands.len());
-        let ask = |mut open: DriverConnection| async move { commands.query_async(&mut open).await };
-        let sent = self
-            .link
-            .limited(operation, self.link.repeat(count, &[], ask));
-        let (value, left): (Option<Vec<u8>>, i64) = sent.await?.answer;
+        let ask = |mut client| async move { commands.query_async(&mut client).await };
+        let (value, left): (Option<Vec<u8>>, i64) = send_by(call, count, ask).await?.answer;
         let left = match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
             // It went between the two commands.
@@ -183,43 +178,58 @@ impl KeyValue for ConnectRedis {
         }))
     }
 
-    async fn add(&self, name: &str, value: &Bytes, ttl: Ttl) -> Result<bool> {
-        self.set_if_free("create", name, value, ttl).await
+    async fn add(
+        &self,
+        call: &Call<RedisClient>,
+        name: &str,
+        value: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
+        self.set_if_free(call, name, value, ttl).await
     }
 
-    async fn swap(&self, name: &str, old: &Bytes, new: &Bytes, ttl: Ttl) -> Result<bool> {
+    async fn swap(
+        &self,
+        call: &Call<RedisClient>,
+        name: &str,
+        old: &Bytes,
+        new: &Bytes,
+        ttl: Ttl,
+    ) -> Result<bool> {
         let seconds = self.seconds(ttl).to_string();
         let (script, keys) = (&self.scripts.swap, [self.key(name)]);
         let arguments = [old, new, seconds.as_bytes()];
-        Ok(self.run("save", script, &keys, &arguments).await? > 0)
+        Ok(self.run(call, script, &keys, &arguments).await? > 0)
     }
 
-    async fn extend(&self, name: &str, ttl: Ttl) -> Result<bool> {
+    async fn extend(&self, call: &Call<RedisClient>, name: &str, ttl: Ttl) -> Result<bool> {
         let seconds = self.seconds(ttl).to_string();
         let (script, keys) = (&self.scripts.extend, [self.key(name)]);
         let arguments = [seconds.as_bytes()];
-        Ok(self.run("touch", script, &keys, &arguments).await? > 0)
+        Ok(self.run(call, script, &keys, &arguments).await? > 0)
     }
 
     /// One step, except in a cluster, where the two keys are on different nodes.
     async fn rename(
         &self,
+        call: &Call<RedisClient>,
         from: &str,
         to: &str,
         old: &Bytes,
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        if self.link.is_cluster() {
-            let (kv, names) = (self.clone(), (from.to_owned(), to.to_owned()));
+        if self.is_cluster {
+            let (kv, own) = (self.clone(), call.detached());
+            let names = (from.to_owned(), to.to_owned());
             let values = (old.clone(), new.clone());
-            let work = async move { kv.move_value(names, values, ttl).await };
-            return to_the_end("rename", work).await;
+            let work = async move { kv.move_value(&own, names, values, ttl).await };
+            return run_to_completion(call.name(), work).await;
         }
         let seconds = self.seconds(ttl).to_string();
         let keys = [self.key(from), self.key(to)];
         let arguments = [old, new, seconds.as_bytes()];
-        let code = self.run("rename", &self.scripts.rename, &keys, &arguments);
+        let code = self.run(call, &self.scripts.rename, &keys, &arguments);
         Ok(match code.await? {
             0 => Renamed::Changed,
             1.. => Renamed::Done,
@@ -227,26 +237,30 @@ impl KeyValue for ConnectRedis {
         })
     }
 
-    async fn remove(&self, name: &str) -> Result<bool> {
+    async fn remove(&self, call: &Call<RedisClient>, name: &str) -> Result<bool> {
         let mut command = redis::cmd("UNLINK");
         command.arg(self.key(name));
-        let sent: Sent<u64> = self.send("destroy", &command).await?;
-        // By the sending before, perhaps.
-        Ok(sent.answer > 0 || sent.before)
+        let sent: Sent<u64> = send(call, &command).await?;
+        // By the attempt before, perhaps.
+        Ok(sent.answer > 0 || sent.is_repeated)
     }
 
     /// Scans all keys of the database: its time grows with them.
-    async fn count(&self) -> Result<u64> {
-        Ok(self.names("count").await?.len() as u64)
+    async fn count(&self, call: &Call<RedisClient>) -> Result<u64> {
+        Ok(self.names(call).await?.len() as u64)
     }
 
-    async fn page(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Listed> {
-        let pattern = self.pattern();
-        let (keys, next) = self.link.page("list", &pattern, cursor, limit).await?;
+    async fn page(
+        &self,
+        call: &Call<RedisClient>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Listed> {
+        let (keys, next) = scan::page(call, &self.pattern(), cursor, limit).await?;
         let names = keys.into_iter().filter_map(|key| self.name(key));
         let values = stream::iter(names)
             .map(|name| async move {
-                match self.get("list", &name).await {
+                match self.get(call, &name).await {
                     Ok(found) => Ok(found.map(|found| (name, found))),
                     // A key that holds something else costs only itself.
                     Err(Error::Corrupt { .. }) => Ok(None),
@@ -260,15 +274,15 @@ impl KeyValue for ConnectRedis {
         Ok(Listed { values, next })
     }
 
-    async fn clear(&self) -> Result<u64> {
-        if !self.link.is_cluster() {
+    async fn clear(&self, call: &Call<RedisClient>) -> Result<u64> {
+        if !self.is_cluster {
             // What the primary lacks, and not another server, is cleared.
             let write = Keys::new(&self.prefix).harmless_write();
-            self.send::<u64>("clear", &write).await?;
+            send::<u64>(call, &write).await?;
         }
-        let names = self.names("clear").await?;
+        let names = self.names(call).await?;
         let removed: Vec<bool> = stream::iter(names)
-            .map(|name| async move { self.remove(&name).await })
+            .map(|name| async move { self.remove(call, &name).await })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
@@ -279,8 +293,8 @@ impl KeyValue for ConnectRedis {
 impl fmt::Debug for ConnectRedis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectRedis")
-            .field("link", &self.link)
             .field("prefix", &self.prefix)
+            .field("is_cluster", &self.is_cluster)
             .finish_non_exhaustive()
     }
 }

@@ -38,7 +38,7 @@ fn ring() -> KeyRing {
 async fn every_kind() -> Vec<(&'static str, Router, String)> {
     let store = || SessionLayer::builder(Probe::default());
     let express = Express::new("keyboard cat");
-    let records = ExpressStore::new(Memory::default(), express.clone()).expect("good");
+    let records = ExpressStore::with_client(Memory::default(), express.clone(), ()).expect("good");
     let compatible = SessionLayer::express_compatible(records).expect("good");
     let cookie_session = SessionLayer::express_cookie_only(CookieSession::new("a"));
     let connect = SessionLayer::express_cookie_only(ConnectSess::new("a"));

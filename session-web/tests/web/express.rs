@@ -66,7 +66,7 @@ pub(crate) fn router(layer: SessionLayer) -> Router {
 
 fn app(express: Express) -> (Memory, Router) {
     let memory = Memory::default();
-    let store = ExpressStore::new(memory.clone(), express).expect("good options");
+    let store = ExpressStore::with_client(memory.clone(), express, ()).expect("good options");
     let layer = SessionLayer::express_compatible(store).expect("good options");
     (memory, router(layer.build().expect("good options")))
 }
@@ -187,7 +187,8 @@ async fn nobody_is_logged_out_on_the_way_to_the_native_layer() {
     let visitors = [COOKIE.to_owned(), express.write_cookie(&odd)];
     let browsers = visitors.map(|cookie| Browser::holding(&format!("connect.sid={cookie}")));
 
-    let store = ExpressStore::new(memory.clone(), express.clone()).expect("good options");
+    let store =
+        ExpressStore::with_client(memory.clone(), express.clone(), ()).expect("good options");
     let moving = MovingStore::new(Arc::new(native.clone()), store);
     let layer = SessionLayer::express_compatible(moving).expect("good options");
     let both = router(layer.build().expect("good options"));
@@ -350,16 +351,18 @@ async fn what_their_cookies_have_no_room_for_is_refused() {
         matches!(empty, Err(Error::Misconfigured { .. })),
         "{empty:?}"
     );
-    let store = ExpressStore::new(Memory::default(), Express::new(""));
+    let store = ExpressStore::with_client(Memory::default(), Express::new(""), ());
     assert!(matches!(store, Err(Error::Misconfigured { .. })));
-    let store = ExpressStore::new(Memory::default(), Express::new(SECRET)).expect("good");
+    let store =
+        ExpressStore::with_client(Memory::default(), Express::new(SECRET), ()).expect("good");
     let layer = SessionLayer::express_compatible(store).expect("good options");
     let twice = layer.sign(KeyRing::new(Secret::generate())).build();
     assert!(
         matches!(twice, Err(Error::Misconfigured { .. })),
         "{twice:?}"
     );
-    let store = ExpressStore::new(Memory::default(), Express::new(SECRET)).expect("good");
+    let store =
+        ExpressStore::with_client(Memory::default(), Express::new(SECRET), ()).expect("good");
     let other = SessionLayer::builder(store).build();
     assert!(
         matches!(other, Err(Error::Misconfigured { .. })),
@@ -398,7 +401,7 @@ async fn what_no_cookie_of_express_can_have_is_refused_at_build() {
             assert!(matches!(error, Error::Misconfigured { .. }), "{error:?}");
             assert!(error.to_string().contains(says), "{error} says {says}");
         }
-        let store = ExpressStore::new(Memory::default(), express);
+        let store = ExpressStore::with_client(Memory::default(), express, ());
         assert!(matches!(store, Err(Error::Misconfigured { .. })), "{says}");
     }
     let layer = SessionLayer::builder(MemoryStore::new())
@@ -421,7 +424,8 @@ async fn what_no_cookie_of_express_can_have_is_refused_at_build() {
 
 #[tokio::test]
 async fn express_records_are_found_under_the_token_itself_and_never_shown() {
-    let store = ExpressStore::new(Memory::default(), Express::new(SECRET)).expect("good");
+    let store =
+        ExpressStore::with_client(Memory::default(), Express::new(SECRET), ()).expect("good");
     let token = SessionToken::generate_plain();
     let draft = Draft::new("{}", Lifetime::idle(HOUR));
     let created = store.create(&token.id(), &draft).await.expect("up");

@@ -19,7 +19,7 @@ use crate::probe::Probe;
 fn following() -> (Probe, Router) {
     let (express, memory, native) = (Express::new(SECRET), Memory::default(), Probe::default());
     memory.put(SID, r#"{"cookie":{},"user":1}"#, HOUR);
-    let store = ExpressStore::new(memory, express.clone()).expect("good options");
+    let store = ExpressStore::with_client(memory, express.clone(), ()).expect("good options");
     let moving = MovingStore::new(Arc::new(native.clone()), store);
     let sessions = Sessions::builder(Arc::new(moving)).grace(Duration::from_millis(100));
     let layer = SessionLayer::builder(sessions.build().expect("good rules"));

@@ -73,7 +73,8 @@ async fn a_cookie_of_another_secret_is_told_to_observers_and_seldom_to_the_log()
     let store = MemoryStore::new();
     let records = Memory::default();
     let express = |secret: &str| {
-        let store = ExpressStore::new(records.clone(), Express::new(secret)).expect("good");
+        let store =
+            ExpressStore::with_client(records.clone(), Express::new(secret), ()).expect("good");
         let layer = SessionLayer::builder(sessions(store, &told));
         layer.express(&Express::new(secret))
     };

@@ -83,7 +83,7 @@ fn on_memory() -> SessionLayer {
 }
 
 fn on_express() -> SessionLayer {
-    let store = ExpressStore::new(Memory::default(), Express::new("s")).expect("good");
+    let store = ExpressStore::with_client(Memory::default(), Express::new("s"), ()).expect("good");
     let layer = SessionLayer::express_compatible(store).expect("good");
     layer.build().expect("good")
 }

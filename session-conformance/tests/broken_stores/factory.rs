@@ -1,0 +1,85 @@
+//! Makes stores with one fault.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use session_conformance::reference::{ReferenceFactory, Row};
+use session_conformance::{StoreFactory, TestStore};
+use session_core::{Credential, Owner, Result, SessionId, SessionInfo, Stamp, async_trait};
+
+use crate::fault::Fault;
+use crate::store::Broken;
+
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
+
+/// Makes stores with one fault.
+pub(crate) struct BrokenFactory {
+    fault: Fault,
+    reference: ReferenceFactory,
+    shared: Mutex<HashMap<String, Arc<Shared>>>,
+}
+
+/// What instances on one namespace share beside the sessions.
+#[derive(Default)]
+pub(crate) struct Shared {
+    instances: AtomicUsize,
+    /// Whether a write is under way, where only one may be at a time.
+    pub(crate) busy: AtomicBool,
+    /// What a forgetful index still lists of sessions that have been destroyed.
+    pub(crate) stale: Mutex<Vec<SessionInfo>>,
+    /// An owner's index, with all that was ever theirs.
+    pub(crate) index: Mutex<BTreeSet<(Owner, SessionId)>>,
+    /// What an owner's index has lost.
+    pub(crate) lost: Mutex<HashSet<(Owner, SessionId)>>,
+    /// Every write there was.
+    pub(crate) written: Mutex<HashSet<Stamp>>,
+    /// Sessions that were destroyed, and are kept all the same.
+    pub(crate) marked: Mutex<HashMap<SessionId, Row>>,
+    /// The credential of the write that came last.
+    pub(crate) latest: Mutex<Option<Credential>>,
+}
+
+impl BrokenFactory {
+    pub(crate) fn new(fault: Fault) -> Self {
+        Self {
+            fault,
+            reference: ReferenceFactory::default(),
+            shared: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl StoreFactory for BrokenFactory {
+    async fn open(&self, namespace: &str) -> Result<TestStore> {
+        let shared = Arc::clone(
+            locked(&self.shared)
+                .entry(namespace.to_owned())
+                .or_default(),
+        );
+        Ok(TestStore::new(Broken {
+            fault: self.fault,
+            inner: self.reference.store(namespace),
+            all: self.reference.clone(),
+            instance: shared.instances.fetch_add(1, SeqCst),
+            shared,
+            namespace: namespace.to_owned(),
+        }))
+    }
+
+    async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
+        if self.fault == Fault::PromisesNothing {
+            return Ok(false);
+        }
+        self.reference.corrupt(namespace, id).await
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![PASSWORD.to_owned()]
+    }
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,199 @@
+//! The suite's list of cases, and a store that can do little. The reference store itself runs the
+//! suite in `readme`, as the README shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use session_conformance::conformance_tests;
+use session_conformance::reference::{ReferenceFactory, ReferenceStore};
+use session_conformance::{
+    CASES, Case, Invariant, Need, StoreFactory, TestStore, case_of, check_left_out, in_memory,
+    run_test,
+};
+use session_core::{
+    Capabilities, Draft, Ended, Lifetime, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, SessionToken, Timeout, Ttl, Version, async_trait,
+};
+
+/// The table of groups in the README is the list of cases, and its rules are theirs.
+#[test]
+fn the_readme_lists_every_group_and_its_rules() {
+    let readme = include_str!("../README.md");
+    let mut groups: BTreeMap<&str, BTreeSet<Invariant>> = BTreeMap::new();
+    for case in CASES {
+        groups.entry(case.group).or_default().insert(case.invariant);
+    }
+    let count = format!("{} cases in {} groups", CASES.len(), groups.len());
+    assert!(readme.contains(&count), "the README says {count}");
+    for (group, invariants) in &groups {
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{group}` |")));
+        let row = row.unwrap_or_else(|| panic!("the README has no row for {group}"));
+        let rules = row
+            .trim_end_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default();
+        let listed: Vec<&str> = rules.split_whitespace().collect();
+        let expected: Vec<String> = invariants
+            .iter()
+            .filter(|&&invariant| invariant != Invariant::Contract)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(listed, expected, "the rules of {group} in the README");
+    }
+    for invariant in groups
+        .values()
+        .flatten()
+        .filter(|&&i| i != Invariant::Contract)
+    {
+        let row = format!("| {invariant} | {} |", invariant.rule());
+        assert!(readme.contains(&row), "the README lacks the row {row:?}");
+    }
+}
+
+#[test]
+fn every_rule_has_a_case_and_every_name_is_used_once() {
+    let invariants: BTreeSet<_> = CASES.iter().map(|case| case.invariant).collect();
+    assert_eq!(
+        invariants.len(),
+        13,
+        "I1 to I12 and the contract: {invariants:?}"
+    );
+    let names: BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
+    assert_eq!(names.len(), CASES.len(), "names are unique");
+}
+
+/// A store without a directory that reports no expiry, of a factory that corrupts nothing.
+struct Bare(ReferenceFactory);
+
+#[derive(Debug)]
+struct BareStore(ReferenceStore);
+
+#[async_trait]
+impl StoreFactory for Bare {
+    async fn open(&self, namespace: &str) -> Result<TestStore> {
+        Ok(TestStore::new(BareStore(self.0.store(namespace))))
+    }
+}
+
+#[async_trait]
+impl SessionStore for BareStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    fn directory(&self) -> Option<&dyn SessionDirectory> {
+        None
+    }
+
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        self.0.create(id, draft).await
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
+        self.0.load(id).await
+    }
+
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        self.0.save(id, draft, expected).await
+    }
+
+    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        self.0.touch(id, idle).await
+    }
+
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        self.0.destroy(id, expected).await
+    }
+}
+
+mod bare {
+    use super::*;
+
+    conformance_tests!(
+        Bare(ReferenceFactory::default()),
+        without = [Directory, ExpiryReports, MaxData, Corruption]
+    );
+}
+
+/// The text of the panic of `run`.
+fn panic_of(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
+    let panic = std::panic::catch_unwind(run).expect_err("it fails");
+    let text = panic.downcast_ref::<String>();
+    text.expect("a text").clone()
+}
+
+#[test]
+fn a_case_that_needs_what_is_not_declared_as_missing_fails() {
+    let bare = async || Bare(ReferenceFactory::default());
+    for (name, reason) in [
+        ("counts_follow_beginnings_and_ends", "no directory"),
+        ("reap_takes_its_limit", "no directory"),
+        ("data_of_the_declared_limit_is_kept", "no limit of data"),
+        ("a_corrupt_session_can_be_destroyed", "can't corrupt"),
+    ] {
+        let text = panic_of(|| run_test("", case_of(name), &[], bare()));
+        assert!(text.contains(reason) && text.contains("without"), "{text}");
+    }
+    let declared = [Need::Corruption];
+    let case = case_of("a_corrupt_session_can_be_destroyed");
+    run_test("", case, &declared, bare());
+}
+
+/// A case of a store's author, which finds what it looks for in this store and not in that.
+static COUNTS: Case = Case::own("a_new_store_is_empty", |fixture| {
+    Box::pin(async move {
+        let store = fixture.store();
+        let directory = store.directory().expect("a store that counts");
+        assert_eq!(directory.count().await.expect("it is up"), 0);
+        assert_ne!(fixture.seed(), 0, "what is drawn at random");
+    })
+});
+
+#[test]
+fn a_case_of_the_stores_author_runs_as_those_of_the_suite() {
+    run_test("own", &COUNTS, &[], async { ReferenceFactory::default() });
+    let bare = async { Bare(ReferenceFactory::default()) };
+    let text = panic_of(|| run_test("own", &COUNTS, &[], bare));
+    let rule = "a_new_store_is_empty (Own: what this store promises beyond the suite)";
+    assert!(text.starts_with(rule), "{text}");
+    assert!(text.contains("a store that counts"), "{text}");
+    assert!(
+        !text.contains("CONFORMANCE_SEED"),
+        "it drew nothing: {text}"
+    );
+}
+
+/// The seed is in the message if the case has asked for it, so that its author can try it again.
+#[test]
+fn a_random_case_of_the_stores_author_tells_its_seed() {
+    static FAILS: Case = Case::own("drawing_fails", |fixture| {
+        Box::pin(async move { panic!("with {}", fixture.seed()) })
+    });
+    let text = panic_of(|| run_test("own", &FAILS, &[], async { in_memory(ReferenceStore::new) }));
+    assert!(text.contains("[CONFORMANCE_SEED="), "{text}");
+}
+
+/// Two namespaces of a store in memory share nothing, and two instances on one share everything.
+#[tokio::test]
+async fn a_store_in_memory_is_one_for_each_namespace() {
+    let factory = in_memory(ReferenceStore::new);
+    let open = async |namespace| factory.open(namespace).await.expect("it opens").store;
+    let (store, other, elsewhere) = (open("a").await, open("a").await, open("b").await);
+    let id = SessionToken::generate().id();
+    let draft = Draft::new("{}", Lifetime::default());
+    let created = store.create(&id, &draft).await.expect("it is up");
+    assert!(created.is_done());
+    assert!(other.load(&id).await.expect("it is up").is_some());
+    assert!(elsewhere.load(&id).await.expect("it is up").is_none());
+}
+
+#[test]
+fn what_is_declared_as_missing_and_is_there_fails() {
+    const WITHOUT: &[Need] = &[Need::MaxData, Need::Corruption];
+    let reference = async { ReferenceFactory::default() };
+    let text = panic_of(|| check_left_out(WITHOUT, reference));
+    assert!(text.contains("[MaxData, Corruption]"), "{text}");
+    check_left_out(WITHOUT, async { Bare(ReferenceFactory::default()) });
+}

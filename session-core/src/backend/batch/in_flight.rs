@@ -1,0 +1,282 @@
+//! A batch in flight, and who drives it.
+
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::queue::{AnswerSizes, Queue};
+use super::round::Round;
+use super::{BatchLimits, BatchOperation, Size};
+use crate::{Error, Result};
+
+/// A queued operation, and where its answer goes.
+pub(super) struct Entry<O: BatchOperation> {
+    pub(super) item: O::Item,
+    pub(super) caller: oneshot::Sender<Message<O>>,
+}
+
+/// How an operation is sent.
+pub(super) enum Admitted<O: BatchOperation> {
+    /// By itself, at once.
+    AtOnce(InFlight<O>),
+    /// In a batch, which its caller has to drive if there is one here; the answer comes through the
+    /// channel.
+    Queued(Option<InFlight<O>>, oneshot::Receiver<Message<O>>),
+}
+
+/// What a queued caller is sent.
+pub(super) enum Message<O: BatchOperation> {
+    Answer(Result<O::Answer>),
+    /// It leads the next batch; the answer to its own operation comes through this channel.
+    /// Dropped unread, the receiver must go first: it shows that nobody waits for the operation.
+    Lead(oneshot::Receiver<Message<O>>, InFlight<O>),
+}
+
+pub(super) struct Shared<O: BatchOperation> {
+    operation: O,
+    queue: Mutex<Queue<Entry<O>>>,
+    /// After which a batch is given up that goes on without its callers, from when it was sent.
+    timeout: Duration,
+    place: Arc<str>,
+}
+
+impl<O: BatchOperation> Shared<O> {
+    pub(super) fn new(
+        operation: O,
+        limits: BatchLimits,
+        timeout: Duration,
+        place: Arc<str>,
+    ) -> Self {
+        Self {
+            operation,
+            queue: Mutex::new(Queue::new(limits)),
+            timeout,
+            place,
+        }
+    }
+
+    /// Starts `item` by itself, or queues it and gives its caller a batch to drive if one may start.
+    pub(super) fn admit(shared: &Arc<Self>, item: O::Item) -> Result<Admitted<O>> {
+        let mut queue = shared.queue();
+        if queue.start_one() {
+            drop(queue);
+            return Ok(Admitted::AtOnce(InFlight::one(shared, item)));
+        }
+        let (caller, answer) = oneshot::channel();
+        if queue.push(Entry { item, caller }).is_err() {
+            let (queued, _) = queue.load();
+            return Err(shared.error(format!("{queued} operations are queued already")));
+        }
+        let may_start = queue.reserve(is_wanted::<O>).is_some();
+        drop(queue);
+        let batch = may_start.then(|| InFlight::new(shared));
+        Ok(Admitted::Queued(batch, answer))
+    }
+
+    /// A batch has ended: the first caller that is queued leads the next one.
+    fn finish(shared: &Arc<Self>, items: usize, sizes: AnswerSizes) {
+        let (leader, own) = {
+            let mut queue = shared.queue();
+            queue.finish(items, sizes);
+            let Some(first) = queue.reserve(is_wanted::<O>) else {
+                return;
+            };
+            let (caller, own) = oneshot::channel();
+            (std::mem::replace(&mut first.caller, caller), own)
+        };
+        // Should the leader have gone away, the batch is dropped, which leads here again.
+        let _ = leader.send(Message::Lead(own, InFlight::new(shared)));
+    }
+
+    pub(super) fn load(&self) -> (usize, usize) {
+        self.queue().load()
+    }
+
+    pub(super) fn given_up(&self) -> Error {
+        self.error("its batch was given up".to_owned())
+    }
+
+    fn error(&self, why: String) -> Error {
+        Error::unavailable(O::NAME, format!("{}: {why}", self.place))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<Entry<O>>> {
+        // Nothing panics while the queue is half changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one operation by itself.
+    async fn execute_one(&self, item: O::Item) -> Done<O> {
+        let answers = self.operation.execute(std::slice::from_ref(&item)).await;
+        let answer =
+            answers.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(self.given_up())));
+        let mut sizes = AnswerSizes::default();
+        sizes.count(&answer);
+        Done {
+            sizes,
+            answer: Some(answer),
+        }
+    }
+
+    /// Sends a batch, and answers its callers.
+    async fn execute(&self, batch: Vec<Entry<O>>) -> Done<O> {
+        let mut sizes = AnswerSizes::default();
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let round;
+            (round, rest) = Round::of(rest);
+            self.execute_round(round, &mut sizes).await;
+        }
+        Done {
+            sizes,
+            answer: None,
+        }
+    }
+
+    async fn execute_round(&self, mut round: Round<O>, sizes: &mut AnswerSizes) {
+        // What is still to be sent, the front last, so that answers keep their order.
+        let whole = 0..round.items.len();
+        let mut parts: Vec<Range<usize>> = std::iter::once(whole).collect();
+        while let Some(part) = parts.pop() {
+            let items = &round.items[part.clone()];
+            match self.operation.execute(items).await {
+                Ok(answers) => {
+                    answers.iter().for_each(|answer| sizes.count(answer));
+                    round.answer(part, answers);
+                }
+                Err(error) if error.is_temporary() || part.len() == 1 => round.fail(part, &error),
+                Err(_) => {
+                    let middle = part.start + part.len() / 2;
+                    parts.push(middle..part.end);
+                    parts.push(part.start..middle);
+                }
+            }
+        }
+    }
+}
+
+fn bytes<O: BatchOperation>(entry: &Entry<O>) -> usize {
+    entry.item.bytes()
+}
+
+fn is_wanted<O: BatchOperation>(entry: &Entry<O>) -> bool {
+    !entry.caller.is_closed()
+}
+
+/// One batch: first the room that was reserved for it, then what is in it. Dropped before its end,
+/// it goes on in a task.
+pub(super) struct InFlight<O: BatchOperation> {
+    shared: Arc<Shared<O>>,
+    items: usize,
+    work: Option<Work<O>>,
+    /// When the work began.
+    began: Instant,
+    sizes: AnswerSizes,
+    /// Whether the work is being polled. If it is when this is dropped, it has panicked.
+    polled: bool,
+    /// Whether a task of its own drives it.
+    in_task: bool,
+}
+
+type Work<O> = Pin<Box<dyn Future<Output = Done<O>> + Send>>;
+
+/// How a batch has ended, with the answer if it was one operation by itself.
+struct Done<O: BatchOperation> {
+    sizes: AnswerSizes,
+    answer: Option<Result<O::Answer>>,
+}
+
+impl<O: BatchOperation> InFlight<O> {
+    fn new(shared: &Arc<Shared<O>>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            items: 0,
+            work: None,
+            began: Instant::now(),
+            sizes: AnswerSizes::default(),
+            polled: false,
+            in_task: false,
+        }
+    }
+
+    fn one(shared: &Arc<Shared<O>>, item: O::Item) -> Self {
+        let mut batch = Self::new(shared);
+        batch.items = 1;
+        let shared = Arc::clone(shared);
+        batch.work = Some(Box::pin(async move { shared.execute_one(item).await }));
+        batch
+    }
+
+    /// Drives one operation by itself to its end.
+    pub(super) async fn send(mut self) -> Result<O::Answer> {
+        let answer = self.finish().await;
+        answer.unwrap_or_else(|| Err(self.shared.given_up()))
+    }
+
+    /// Takes what is queued, and drives it to its end.
+    pub(super) async fn drive(&mut self) {
+        if self.shared.queue().expects_more() {
+            // The callers of the last batch became runnable together. Without this the first of them
+            // would send its operation by itself, and the others wait for a whole round trip.
+            tokio::task::yield_now().await;
+        }
+        let batch = self.shared.queue().take(bytes::<O>, is_wanted::<O>);
+        if batch.is_empty() {
+            return;
+        }
+        self.items = batch.len();
+        self.began = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        self.work = Some(Box::pin(async move { shared.execute(batch).await }));
+        self.finish().await;
+    }
+
+    async fn finish(&mut self) -> Option<Result<O::Answer>> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<O::Answer>>> {
+        let Some(work) = &mut self.work else {
+            return Poll::Ready(None);
+        };
+        self.polled = true;
+        let done = work.as_mut().poll(context);
+        self.polled = false;
+        done.map(|Done { sizes, answer }| {
+            self.work = None;
+            self.sizes = sizes;
+            answer
+        })
+    }
+}
+
+impl<O: BatchOperation> Drop for InFlight<O> {
+    fn drop(&mut self) {
+        // If a task of its own is dropped, its runtime shuts down.
+        let goes_on = !self.polled && !self.in_task;
+        let left = self.work.take().filter(|_| goes_on);
+        match (left, Handle::try_current()) {
+            (Some(work), Ok(runtime)) => {
+                let mut batch = Self::new(&self.shared);
+                batch.items = self.items;
+                batch.work = Some(work);
+                batch.began = self.began;
+                batch.in_task = true;
+                runtime.spawn(async move {
+                    // Its callers were queued before it began. Longer it would only keep others
+                    // from being sent.
+                    let left = batch.shared.timeout.saturating_sub(batch.began.elapsed());
+                    let _ = tokio::time::timeout(left, batch.finish()).await;
+                });
+            }
+            _ => Shared::finish(&self.shared, self.items, self.sizes),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a store has done so far, in numbers.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::Operation;
+use crate::{ErrorKind, Result};
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    operations: [OperationCounters; Operation::ALL.len()],
+    repeats: AtomicU64,
+    replaced_clients: AtomicU64,
+    batches: AtomicU64,
+    batched: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct OperationCounters {
+    calls: AtomicU64,
+    errors: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+/// What a store has done since it was made, in numbers. Clones of a store are counted together.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    operations: [OperationCounts; Operation::ALL.len()],
+    /// How often a command was sent again.
+    pub repeats: u64,
+    /// How often a client was replaced.
+    pub replaced_clients: u64,
+    /// How many batches of more than one operation were sent.
+    pub batches: u64,
+    /// How many operations were in those.
+    pub batched: u64,
+    /// How many operations are queued now.
+    pub queued: usize,
+    /// How many operations that can be batched are in flight now.
+    pub in_flight: usize,
+}
+
+/// How often an operation was called, and how that ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperationCounts {
+    /// Calls that have ended with an answer or an error. Those given up by their callers are not
+    /// counted.
+    pub calls: u64,
+    /// Those that ended with an error, time-outs among them.
+    pub errors: u64,
+    /// Those that ended because the time limit had passed.
+    pub timeouts: u64,
+}
+
+impl Counts {
+    /// The calls of one operation.
+    #[must_use]
+    pub const fn of(&self, operation: Operation) -> OperationCounts {
+        self.operations[operation as usize]
+    }
+}
+
+/// Shows the operations that were called.
+impl fmt::Debug for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Counts");
+        for operation in Operation::ALL {
+            let counts = self.of(operation);
+            if counts.calls > 0 {
+                shown.field(operation.as_str(), &counts);
+            }
+        }
+        shown
+            .field("repeats", &self.repeats)
+            .field("replaced_clients", &self.replaced_clients)
+            .field("batches", &self.batches)
+            .field("batched", &self.batched)
+            .field("queued", &self.queued)
+            .field("in_flight", &self.in_flight)
+            .finish()
+    }
+}
+
+impl Counters {
+    pub(super) fn ended<T>(&self, operation: Operation, outcome: &Result<T>) {
+        let counters = &self.operations[operation as usize];
+        counters.calls.fetch_add(1, Relaxed);
+        if let Err(error) = outcome {
+            counters.errors.fetch_add(1, Relaxed);
+            if error.kind() == ErrorKind::Timeout {
+                counters.timeouts.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn repeated(&self) {
+        self.repeats.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn replaced(&self) {
+        self.replaced_clients.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn batch(&self, operations: usize) {
+        self.batches.fetch_add(1, Relaxed);
+        self.batched.fetch_add(operations as u64, Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let of = |counters: &OperationCounters| OperationCounts {
+            calls: counters.calls.load(Relaxed),
+            errors: counters.errors.load(Relaxed),
+            timeouts: counters.timeouts.load(Relaxed),
+        };
+        Counts {
+            operations: self.operations.each_ref().map(of),
+            repeats: self.repeats.load(Relaxed),
+            replaced_clients: self.replaced_clients.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            batched: self.batched.load(Relaxed),
+            queued: 0,
+            in_flight: 0,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The span and the counters of an operation: what is to be known of each goes here.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tracing::{Instrument, debug_span};
+
+use super::Operation;
+use super::counters::{Counters, Counts};
+use crate::Result;
+
+/// Gives each operation of a store a span, and counts it. A [`Store`](super::Store) has one; a store
+/// that implements [`SessionStore`](crate::SessionStore) itself may use it too. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    name: &'static str,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Meter {
+    /// For a store of the product `name`.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            counters: Arc::default(),
+        }
+    }
+
+    /// Runs `work` within a span `session_store` of level debug, with the fields `db.system.name`
+    /// and `db.operation.name`, and counts how it ends.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn observe<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let span = debug_span!(
+            "session_store",
+            db.system.name = self.name,
+            db.operation.name = operation.as_str()
+        );
+        let outcome = work.instrument(span).await;
+        self.counters.ended(operation, &outcome);
+        outcome
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counters.counts()
+    }
+}

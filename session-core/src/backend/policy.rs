@@ -1,0 +1,122 @@
+//! What a store does around its backend's operations.
+
+use std::time::Duration;
+
+use super::BatchLimits;
+use crate::{Error, Result};
+
+/// What a [`Store`](super::Store) does around the operations of its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// The longest that one operation may take, waiting and repeats included. For operations of
+    /// the directory, which may take many commands: the longest that one command may take.
+    pub timeout: Duration,
+    /// The most bytes of one session's data.
+    pub max_data: usize,
+    /// How often a command is sent again for each cause that passes; default 3.
+    pub repeats: u32,
+    /// How creates are batched; `None` to send each by itself.
+    pub create: Option<BatchLimits>,
+    /// How loads are batched.
+    pub load: Option<BatchLimits>,
+    /// How saves are batched.
+    pub save: Option<BatchLimits>,
+    /// How touches are batched.
+    pub touch: Option<BatchLimits>,
+    /// How destroys are batched.
+    pub destroy: Option<BatchLimits>,
+}
+
+impl Policy {
+    /// How long an operation may take where nothing else is said: 5 s.
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
+    /// How many bytes of data a session may have where nothing else is said: 1 MiB.
+    pub const MAX_DATA: usize = 1024 * 1024;
+
+    /// Nothing is batched.
+    #[must_use]
+    pub const fn new(timeout: Duration, max_data: usize) -> Self {
+        Self {
+            timeout,
+            max_data,
+            repeats: 3,
+            create: None,
+            load: None,
+            save: None,
+            touch: None,
+            destroy: None,
+        }
+    }
+
+    /// The same, with each command sent again so often for each cause that passes.
+    #[must_use]
+    pub const fn with_repeats(mut self, repeats: u32) -> Self {
+        self.repeats = repeats;
+        self
+    }
+
+    /// The same, with all five operations batched.
+    #[must_use]
+    pub const fn with_batches(self, limits: BatchLimits) -> Self {
+        self.with_create(limits)
+            .with_load(limits)
+            .with_save(limits)
+            .with_touch(limits)
+            .with_destroy(limits)
+    }
+
+    /// The same, with creates batched.
+    #[must_use]
+    pub const fn with_create(mut self, limits: BatchLimits) -> Self {
+        self.create = Some(limits);
+        self
+    }
+
+    /// The same, with loads batched.
+    #[must_use]
+    pub const fn with_load(mut self, limits: BatchLimits) -> Self {
+        self.load = Some(limits);
+        self
+    }
+
+    /// The same, with saves batched.
+    #[must_use]
+    pub const fn with_save(mut self, limits: BatchLimits) -> Self {
+        self.save = Some(limits);
+        self
+    }
+
+    /// The same, with touches batched.
+    #[must_use]
+    pub const fn with_touch(mut self, limits: BatchLimits) -> Self {
+        self.touch = Some(limits);
+        self
+    }
+
+    /// The same, with destroys batched.
+    #[must_use]
+    pub const fn with_destroy(mut self, limits: BatchLimits) -> Self {
+        self.destroy = Some(limits);
+        self
+    }
+
+    /// Refuses limits that no store can work with.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`].
+    pub fn check(&self) -> Result<()> {
+        if self.timeout.is_zero() || self.max_data == 0 {
+            return Err(Error::misconfigured(
+                "timeout and max_data must be over zero",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(Self::TIMEOUT, Self::MAX_DATA)
+    }
+}

@@ -1,0 +1,107 @@
+//! What all sessions of one manager share: the store, the rules, and the touches under way.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::identity::{Grace, Verdict};
+use crate::judged_token::JudgedToken;
+use crate::observer::Observers;
+use crate::{Lifetime, Limits, OnReuse, SessionId, SessionStore, Ttl};
+
+pub(crate) struct Manager {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) limits: Limits,
+    pub(crate) observers: Observers,
+    pub(crate) attempts: u32,
+    pub(crate) backoff: Backoff,
+    pub(crate) grace: Grace,
+    pub(crate) on_reuse: OnReuse,
+    pub(super) renew_after: Option<Duration>,
+    pub(super) touch_after: f64,
+    pub(super) touching: Mutex<HashSet<SessionId>>,
+}
+
+impl Manager {
+    /// Whether a handle's token is to be renewed now: it is the current one,
+    /// the client has had it for long enough, and it is not a guest's.
+    pub(crate) fn is_renewal_due(
+        &self,
+        judged: &JudgedToken,
+        has_owner: bool,
+        age: Duration,
+    ) -> bool {
+        self.is_renewal_within(judged, has_owner, age, Duration::ZERO)
+    }
+
+    /// Whether it is to be renewed within the grace.
+    pub(crate) fn is_renewal_near(
+        &self,
+        judged: &JudgedToken,
+        has_owner: bool,
+        age: Duration,
+    ) -> bool {
+        self.is_renewal_within(judged, has_owner, age, self.grace.duration())
+    }
+
+    fn is_renewal_within(
+        &self,
+        judged: &JudgedToken,
+        has_owner: bool,
+        age: Duration,
+        within: Duration,
+    ) -> bool {
+        let (Some(after), Some(state)) = (self.renew_after, &judged.state) else {
+            return false;
+        };
+        judged.verdict == Verdict::Current
+            && state.is_renewable(has_owner)
+            && state
+                .token_age(age)
+                .is_some_and(|token_age| token_age + within >= after)
+    }
+
+    /// Whether a touch would move the deadline, now `left` away, far enough to be worth a round
+    /// trip.
+    pub(crate) fn is_touch_due(&self, lifetime: Lifetime, left: Ttl, age: Duration) -> bool {
+        match (lifetime.left_after_use(age), left) {
+            (Ttl::Left(touched), Ttl::Left(left)) => {
+                let idle = lifetime.idle.duration().unwrap_or(touched);
+                touched.saturating_sub(left) > idle.mul_f64(self.touch_after)
+            }
+            (touched, left) => touched > left,
+        }
+    }
+
+    /// The right to touch `id`, unless this process is doing so already.
+    pub(crate) fn begin_touch(&self, id: &SessionId) -> Option<Touching<'_>> {
+        let mut touching = self.touching();
+        touching.insert(id.clone()).then(|| Touching {
+            manager: self,
+            id: id.clone(),
+        })
+    }
+
+    fn touching(&self) -> MutexGuard<'_, HashSet<SessionId>> {
+        self.touching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits up to 16 ms, before an operation whose connection broke is sent once more.
+    pub(crate) async fn pause_before_repeat(&self) {
+        self.backoff.wait(4).await;
+    }
+}
+
+/// Held while one session is touched; released even if the caller goes away.
+pub(crate) struct Touching<'a> {
+    manager: &'a Manager,
+    id: SessionId,
+}
+
+impl Drop for Touching<'_> {
+    fn drop(&mut self) {
+        self.manager.touching().remove(&self.id);
+    }
+}

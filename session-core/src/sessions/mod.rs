@@ -1,0 +1,364 @@
+//! The manager: a store, and the rules that sessions in it live by.
+
+mod builder;
+mod manager;
+
+use std::collections::{BinaryHeap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_core::Stream;
+use futures_util::{TryStreamExt, stream};
+
+use crate::observer::{EndReason, Event};
+use crate::{
+    Cursor, Ended, Error, Lifetime, Observer, Owner, Page, Result, Session, SessionDirectory,
+    SessionId, SessionInfo, SessionStore, SessionToken, Unreadable,
+};
+
+pub use builder::SessionsBuilder;
+pub(crate) use manager::Manager;
+
+/// How many sessions a page of a listing has, and how many of an owner's are ended at a time.
+const PAGE: usize = 500;
+/// How many pages of an owner's sessions are ended before others are taken to be faster.
+const MOST_PAGES: usize = 100_000;
+/// How often an owner's sessions are counted again after some were ended.
+const MOST_COUNTS: usize = 16;
+
+/// A store and the rules that its sessions live by. Cheap to clone.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # async fn handle(store: Arc<dyn session_core::SessionStore>) -> session_core::Result<()> {
+/// use session_core::Sessions;
+///
+/// let sessions = Sessions::new(store);
+///
+/// let session = sessions.start();             // nothing is stored yet
+/// session.insert("name", "Napoleon")?;        // plain memory
+/// session.save().await?;                      // one write
+/// let cookie = session.token();               // the secret for the client
+///
+/// let session = sessions.open(cookie.as_ref()).await?; // one round trip
+/// let name: Option<String> = session.get("name")?;
+/// let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1).await?;
+/// session.sign_in("user-1769").await?;        // one write: owner, new token, same data
+/// session.destroy().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Sessions(Arc<Manager>);
+
+impl Sessions {
+    /// Sessions in `store` with the default lifetime, limits and no observers.
+    #[must_use]
+    pub fn new(store: Arc<dyn SessionStore>) -> Self {
+        SessionsBuilder::new(store).finish()
+    }
+
+    /// Sessions in `store` with other rules.
+    pub fn builder(store: Arc<dyn SessionStore>) -> SessionsBuilder {
+        SessionsBuilder::new(store)
+    }
+
+    /// The same rules and observers for another store.
+    #[must_use]
+    pub fn with_store(&self, store: Arc<dyn SessionStore>) -> Self {
+        SessionsBuilder::with_rules_of(&self.0, store).finish()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn SessionStore> {
+        &self.0.store
+    }
+
+    /// The lifetime of sessions that set none of their own.
+    #[must_use]
+    pub fn lifetime(&self) -> Lifetime {
+        self.0.lifetime
+    }
+
+    /// A new session. It has no token and costs no I/O until something is saved in it.
+    #[must_use]
+    pub fn start(&self) -> Session {
+        Session::new(Arc::clone(&self.0))
+    }
+
+    /// The session of `token`, or a new one if there is none: no token, never issued, ended,
+    /// expired or corrupt. A token that names no session is never adopted.
+    ///
+    /// A token that was replaced a moment ago by a sign-in, or is one that was used before (see
+    /// [`OnReuse`](crate::OnReuse)), gives an empty session that can't be saved: its
+    /// [`is_gone`](Session::is_gone) is true.
+    ///
+    /// One round trip; none without a token; two for a token that was used before.
+    ///
+    /// # Errors
+    /// The store's, if it could not say. A corrupt record is no error: observers are notified.
+    pub async fn open(&self, token: Option<&SessionToken>) -> Result<Session> {
+        match token {
+            Some(token) => self.0.open(token).await,
+            None => Ok(self.start()),
+        }
+    }
+
+    /// The session of the first of `tokens` that opens one, and that token; if none does, as
+    /// [`open`](Self::open). For clients that may hold several, such as cookies of one name for
+    /// different paths.
+    ///
+    /// Each is loaded by a load of its own, all at the same time, so give few. Later ones than the one that opens are not
+    /// judged.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of the tokens up to the one that opens.
+    pub async fn open_first<'t>(
+        &self,
+        tokens: &'t [SessionToken],
+    ) -> Result<(Session, Option<&'t SessionToken>)> {
+        let (session, which) = match tokens {
+            [] => return Ok((self.start(), None)),
+            [token] => {
+                let session = self.0.open(token).await?;
+                let is_opened = session.id().is_some();
+                (session, is_opened.then_some(0))
+            }
+            tokens => self.0.open_first(tokens).await?,
+        };
+        Ok((session, which.and_then(|which| tokens.get(which))))
+    }
+
+    /// Tells observers, and at most once a minute for each reason the log, that a client has presented a cookie, or
+    /// a header of this name, that can't be read. For whoever reads tokens for [`open`](Self::open).
+    pub fn report_unreadable(&self, name: &str, why: Unreadable) {
+        self.0.observers.unreadable(name, why);
+    }
+
+    /// As [`report_unreadable`](Self::report_unreadable), of a cookie beside another one of the same
+    /// name that can be read: it is logged at `debug` only.
+    pub fn report_unreadable_beside(&self, name: &str, why: Unreadable) {
+        self.0.observers.unreadable_beside(name, why);
+    }
+
+    /// The session of `token`, if there is one. One round trip.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn find(&self, token: &SessionToken) -> Result<Option<Session>> {
+        let session = self.0.open(token).await?;
+        Ok(session.id().is_some().then_some(session))
+    }
+
+    /// All live sessions of `owner`, for "my devices".
+    ///
+    /// A round trip for each 500 of them, whatever a round trip costs the store.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the store has no directory; the store's own.
+    pub async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
+        self.list_owned_by(owner)?.try_collect().await
+    }
+
+    /// All live sessions of `owner`, a page of 500 at a time as the stream is read.
+    ///
+    /// One that lives throughout is listed at least once.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn list_owned_by(
+        &self,
+        owner: &Owner,
+    ) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
+        self.pages(Some(owner.clone()))
+    }
+
+    /// Ends all sessions of `owner` but `except`, for "log out everywhere (else)", and says how
+    /// many that were.
+    ///
+    /// It is over when none is left to list. Sessions that `owner` begins meanwhile may escape, so
+    /// withdraw the right to sign in first. They are ended 500 at a time: after an error some have
+    /// ended, observers were notified of those, and calling it again goes on.
+    ///
+    /// # Errors
+    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// ended.
+    pub async fn destroy_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+    ) -> Result<usize> {
+        let mut total = 0;
+        for _ in 0..MOST_PAGES {
+            let directory = self.directory()?;
+            let ended = directory.destroy_owned_by(owner, except, PAGE).await?;
+            if ended.is_empty() {
+                return Ok(total);
+            }
+            total += ended.len();
+            self.report(&ended, |observer, event| {
+                observer.destroyed(event, EndReason::Revoked);
+            });
+        }
+        let attempts = MOST_PAGES as u32;
+        Err(Error::Contention { attempts })
+    }
+
+    /// Ends the oldest sessions of `owner` until no more than `most` are left, for a limit on
+    /// parallel sessions, and says how many that were. Call it after a sign-in, whose session is
+    /// then the newest.
+    ///
+    /// It is over when it has counted no more than `most`: a round trip for each 500 sessions, one
+    /// for each that is ended, and then the count again.
+    ///
+    /// # Errors
+    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// ended.
+    pub async fn keep_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
+        let mut total = 0;
+        for _ in 0..MOST_COUNTS {
+            let ended = self.end_all_but_newest(owner, most).await?;
+            total += ended;
+            if ended == 0 {
+                return Ok(total);
+            }
+        }
+        let attempts = MOST_COUNTS as u32;
+        Err(Error::Contention { attempts })
+    }
+
+    /// Walks through the sessions of `owner` and ends all but the newest `most` of them.
+    async fn end_all_but_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
+        let (began, mut ended) = (Instant::now(), 0);
+        let (mut newest, mut kept) = (BinaryHeap::new(), HashSet::new());
+        let mut cursor = None;
+        loop {
+            let page = self
+                .directory()?
+                .owned_by(owner, cursor.as_ref(), PAGE)
+                .await?;
+            // Ages as of when the walk began, for pages are read one after the other.
+            let since = began.elapsed().as_micros() as i128;
+            for session in page.sessions {
+                // A listing may give one twice.
+                if !kept.insert(session.id.clone()) {
+                    continue;
+                }
+                newest.push((session.age.as_micros() as i128 - since, session.id));
+                if newest.len() > most
+                    && let Some((_, oldest)) = newest.pop()
+                {
+                    kept.remove(&oldest);
+                    ended += usize::from(self.end(&oldest, EndReason::Limit).await?);
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Ends the session `id`, as an account page or an administrator does. `false` if there was
+    /// no live one. One round trip.
+    ///
+    /// # Errors
+    /// The store's. The session may then still be there.
+    pub async fn destroy(&self, id: &SessionId) -> Result<bool> {
+        self.end(id, EndReason::Revoked).await
+    }
+
+    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<bool> {
+        let ended = self.0.destroy(id, None).await?;
+        if let Some(ended) = &ended {
+            let observers = &self.0.observers;
+            observers.notify(|observer| observer.destroyed(ended.into(), reason));
+        }
+        Ok(ended.is_some())
+    }
+
+    /// How many live sessions the store has.
+    ///
+    /// # Errors
+    /// As [`owned_by`](Self::owned_by).
+    pub async fn count(&self) -> Result<u64> {
+        self.directory()?.count().await
+    }
+
+    /// All live sessions, a page of 500 at a time as the stream is read.
+    ///
+    /// One that lives throughout is listed at least once.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the store has no directory. The stream ends after an error.
+    pub fn list(&self) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
+        self.pages(None)
+    }
+
+    /// The sessions of `owner`, or all, page by page.
+    fn pages(
+        &self,
+        owner: Option<Owner>,
+    ) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
+        self.directory()?;
+        let manager = Arc::clone(&self.0);
+        let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<Cursor>>| {
+            let (manager, owner) = (Arc::clone(&manager), owner.clone());
+            async move {
+                let (Some(cursor), Some(directory)) = (cursor, manager.store.directory()) else {
+                    return Ok::<_, Error>(None);
+                };
+                let cursor = cursor.as_ref();
+                let Page { sessions, next } = match &owner {
+                    Some(owner) => directory.owned_by(owner, cursor, PAGE).await?,
+                    None => directory.list(cursor, PAGE).await?,
+                };
+                let sessions = stream::iter(sessions.into_iter().map(Ok));
+                Ok(Some((sessions, next.map(Some))))
+            }
+        });
+        Ok(pages.try_flatten())
+    }
+
+    /// Removes up to `limit` expired sessions, tells the observers about each, and says how many
+    /// that were. A [`Reaper`](crate::Reaper) does this by itself.
+    ///
+    /// # Errors
+    /// As [`owned_by`](Self::owned_by).
+    pub async fn reap(&self, limit: usize) -> Result<usize> {
+        let ended = self.directory()?.reap(limit).await?;
+        self.report(&ended, |observer, event| observer.expired(event));
+        Ok(ended.len())
+    }
+
+    fn directory(&self) -> Result<&dyn SessionDirectory> {
+        let what = "listing, counting, owners or reaping";
+        self.0.store.directory().ok_or(Error::Unsupported { what })
+    }
+
+    fn report(&self, ended: &[Ended], what: impl Fn(&dyn Observer, Event<'_>)) {
+        for ended in ended {
+            self.0
+                .observers
+                .notify(|observer| what(observer, ended.into()));
+        }
+    }
+}
+
+/// Sessions in this store, with the default rules.
+impl<S: SessionStore> From<S> for Sessions {
+    fn from(store: S) -> Self {
+        Self::new(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("store", &self.0.store)
+            .field("lifetime", &self.0.lifetime)
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! A layout as a backend: sessions in its records, one at a time.
+
+use session_core::backend::{Backend, Call, Create, Destroy, Policy, Save, Touch};
+use session_core::{
+    Capabilities, Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl,
+};
+
+use crate::key_value::KeyValue;
+use crate::layout::Layout;
+
+/// Nothing is batched, so each slice has one item.
+impl<K: KeyValue> Backend for Layout<K> {
+    type Client = K::Client;
+
+    const NAME: &'static str = K::NAME;
+    const HAS_DIRECTORY: bool = true;
+
+    fn policy(&self) -> Policy {
+        let policy = self.kv.policy();
+        Policy::new(policy.timeout, policy.max_data).with_repeats(policy.repeats)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_plain_ids(true)
+    }
+
+    async fn create(
+        &self,
+        call: &Call<K::Client>,
+        creates: &[Create],
+    ) -> Result<Vec<Result<Saved>>> {
+        each(creates, |create| self.create_one(call, create)).await
+    }
+
+    async fn load(
+        &self,
+        call: &Call<K::Client>,
+        ids: &[SessionId],
+    ) -> Result<Vec<Result<Option<Record>>>> {
+        each(ids, |id| self.load_one(call, id)).await
+    }
+
+    async fn save(&self, call: &Call<K::Client>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
+        each(saves, |save| self.save_one(call, save)).await
+    }
+
+    async fn touch(
+        &self,
+        call: &Call<K::Client>,
+        touches: &[Touch],
+    ) -> Result<Vec<Result<Option<Ttl>>>> {
+        each(touches, |touch| self.touch_one(call, touch)).await
+    }
+
+    async fn destroy(
+        &self,
+        call: &Call<K::Client>,
+        destroys: &[Destroy],
+    ) -> Result<Vec<Result<Option<Ended>>>> {
+        each(destroys, |destroy| self.destroy_one(call, destroy)).await
+    }
+
+    async fn count(&self, call: &Call<K::Client>) -> Result<u64> {
+        self.kv.count(call).await
+    }
+
+    async fn list(
+        &self,
+        call: &Call<K::Client>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page> {
+        self.page(call, cursor, limit).await
+    }
+
+    async fn owned_by(
+        &self,
+        _: &Call<K::Client>,
+        _: &Owner,
+        _: Option<&Cursor>,
+        _: usize,
+    ) -> Result<Page> {
+        no_owners()
+    }
+
+    async fn destroy_owned_by(
+        &self,
+        _: &Call<K::Client>,
+        _: &Owner,
+        _: Option<&SessionId>,
+        _: usize,
+    ) -> Result<Vec<Ended>> {
+        no_owners()
+    }
+
+    async fn clear(&self, call: &Call<K::Client>) -> Result<u64> {
+        self.kv.clear(call).await
+    }
+
+    async fn reap(&self, call: &Call<K::Client>, limit: usize) -> Result<Vec<Ended>> {
+        self.kv.purge(call, limit).await?;
+        Ok(Vec::new())
+    }
+}
+
+async fn each<'i, I, T, W>(items: &'i [I], work: impl Fn(&'i I) -> W) -> Result<Vec<Result<T>>>
+where
+    W: Future<Output = Result<T>>,
+{
+    let mut answers = Vec::with_capacity(items.len());
+    for item in items {
+        answers.push(work(item).await);
+    }
+    Ok(answers)
+}
+
+fn no_owners<T>() -> Result<T> {
+    let what = "looking up owners in the layout of an Express store";
+    Err(Error::Unsupported { what })
+}

@@ -1,0 +1,86 @@
+//! Ending sessions by their ids: one by a statement or two, many by a transaction.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use session_core::backend::{Call, Destroy};
+use session_core::{Ended, Result, SessionId};
+
+use crate::backend::MysqlBackend;
+use crate::connector::MysqlClient;
+use crate::removal::{Condition, Removal};
+use crate::row::{ended, id_bytes};
+
+impl MysqlBackend {
+    /// Ends one session: on MariaDB in one round trip, on MySQL in two.
+    pub(crate) async fn destroy_one(
+        &self,
+        call: &Call<MysqlClient>,
+        destroy: &Destroy,
+    ) -> Result<Option<Ended>> {
+        let (commands, sql) = (self.commands(call), &self.sql);
+        let mut is_repeated = false;
+        if self.has_returning.load(Ordering::Relaxed) {
+            let delete = || sql.destroy(&sql.destroy_returning, destroy);
+            let sent = commands.fetch_deleted(delete).await?;
+            is_repeated = sent.is_repeated;
+            if let Some(rows) = sent.answer {
+                return match rows.first() {
+                    Some(row) => Ok(Some(ended(destroy.id.clone(), row))),
+                    None => self.not_found(call, destroy, is_repeated).await,
+                };
+            }
+            self.has_returning.store(false, Ordering::Relaxed);
+        }
+        let find = || sql.destroy(&sql.find, destroy);
+        let rows = commands.fetch_from_writable(1, find).await?;
+        if let Some(row) = rows.first() {
+            let delete = || sql.destroy(&sql.destroy, destroy);
+            let sent = commands.execute(delete).await?;
+            // Only who deletes the row has ended the session.
+            if sent.answer > 0 {
+                return Ok(Some(ended(destroy.id.clone(), row)));
+            }
+            is_repeated |= sent.is_repeated;
+        }
+        self.not_found(call, destroy, is_repeated).await
+    }
+
+    /// The answer if there was nothing to end. If an earlier sending may have ended it, and no
+    /// version of it is left, it may have been this call.
+    async fn not_found(
+        &self,
+        call: &Call<MysqlClient>,
+        destroy: &Destroy,
+        is_repeated: bool,
+    ) -> Result<Option<Ended>> {
+        if !is_repeated {
+            return Ok(None);
+        }
+        let live = self.stamp(call, &destroy.id).await?;
+        Ok(live.is_none().then(|| Ended::unknown(destroy.id.clone())))
+    }
+
+    /// Ends sessions together.
+    pub(crate) async fn destroy_many(
+        &self,
+        call: &Call<MysqlClient>,
+        destroys: &[Destroy],
+    ) -> Result<Vec<Result<Option<Ended>>>> {
+        let id = |destroy: &Destroy| id_bytes(&destroy.id).to_vec();
+        let expected = destroys.iter().filter_map(|destroy| {
+            let expected = destroy.expected.as_ref()?.stamp();
+            Some((id(destroy), expected))
+        });
+        let removal = Removal {
+            lock: self.sql.lock_live.clone(),
+            ids: destroys.iter().map(id).collect(),
+            condition: Condition::Stamps(expected.collect()),
+        };
+        let ended = removal.send(call, &self.sql).await?;
+        let mut ended: HashMap<SessionId, Ended> =
+            (ended.into_iter().map(|ended| (ended.id.clone(), ended))).collect();
+        let answers = destroys.iter().map(|destroy| Ok(ended.remove(&destroy.id)));
+        Ok(answers.collect())
+    }
+}
