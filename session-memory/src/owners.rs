@@ -79,7 +79,7 @@ impl Owners {
 
     /// Gives memory back that is no longer used.
     pub(crate) fn shrink(&mut self) {
-        self.index.shrink(|number| self.known[number].hash);
+        self.index.shrink();
     }
 
     /// Frees some owners, if there are any.
@@ -104,8 +104,7 @@ impl Owners {
             hash,
             uses: 0,
         });
-        self.index
-            .insert(hash, number, |number| self.known[number].hash);
+        self.index.insert(hash, number);
         number
     }
 

@@ -35,6 +35,9 @@ use crate::index::Index;
 use crate::owners::{NOBODY, Owners};
 use crate::slab::{Chunk, Slab};
 
+/// So many deadlines of sessions that have gone are not worth dropping.
+const PASSED_OVER: usize = 64;
+
 /// What a shard has let go of. Freeing memory can take long, so it is done without the lock.
 #[derive(Default)]
 pub(crate) struct Garbage {
@@ -63,7 +66,8 @@ pub(crate) struct Shard {
     /// The sessions that have not ended, by their ids.
     index: Index,
     owners: Owners,
-    /// When to look at entries: at their deadlines, or at earlier ones they once had.
+    /// When to look at entries: at their deadlines, or at earlier ones they once had. Those that
+    /// an entry's `due` says nothing of are passed over.
     deadlines: Deadlines,
     /// Expired sessions that nobody has reaped yet, until when they can be.
     ended: Deadlines,
@@ -118,8 +122,7 @@ impl Shard {
     pub(crate) fn insert(&mut self, entry: Entry, owner: Option<&Owner>) -> u32 {
         let hash = entry.hash;
         let slot = self.entries.insert(entry);
-        self.index
-            .insert(hash, slot, |slot| self.entries[slot].hash);
+        self.index.insert(hash, slot);
         self.adopt(slot, owner);
         self.wait(slot);
         slot
@@ -170,14 +173,9 @@ impl Shard {
             return swept;
         }
         while swept.steps < steps {
-            if let Some(slot) = self.deadlines.pop(now) {
-                if self.entries[slot].is_live(now) {
-                    self.wait(slot);
-                } else {
-                    self.end(slot, now, garbage);
-                    swept.freed += 1;
-                }
-            } else if let Some(slot) = self.ended.pop(now) {
+            if let Some((due, slot)) = self.deadlines.pop(now) {
+                swept.freed += usize::from(self.look_at(slot, due, now, garbage));
+            } else if let Some((_, slot)) = self.ended.pop(now) {
                 self.forget(slot);
             } else {
                 let earliest = self.deadlines.earliest();
@@ -192,7 +190,9 @@ impl Shard {
     /// Hands the memory of what is empty over, and gives back what is no longer needed.
     pub(crate) fn shrink(&mut self, garbage: &mut Garbage) {
         garbage.memory.append(&mut self.entries.take_spare());
-        self.index.shrink(|slot| self.entries[slot].hash);
+        self.index.shrink();
+        self.deadlines.shrink();
+        self.ended.shrink();
         self.owners.shrink();
     }
 
@@ -205,9 +205,9 @@ impl Shard {
     pub(crate) fn take_ended(&mut self, limit: usize, now: Micros) -> Vec<Ended> {
         let mut taken = Vec::new();
         for _ in 0..limit {
-            if let Some(slot) = self.ended.pop(now) {
+            if let Some((_, slot)) = self.ended.pop(now) {
                 self.forget(slot);
-            } else if let Some(slot) = self.ended.pop(Micros::MAX) {
+            } else if let Some((_, slot)) = self.ended.pop(Micros::MAX) {
                 taken.push(self.take(slot));
             } else {
                 break;
@@ -278,11 +278,32 @@ impl Shard {
         }
     }
 
+    /// Lets what waits for the deadline of a session be passed over when it comes. Once more than
+    /// half is to be passed over, it is dropped.
     fn wait_no_more(&mut self, slot: u32) {
-        let due = self.entries[slot].due;
-        if due != NEVER {
-            self.deadlines.remove(due, slot);
+        self.entries[slot].due = NEVER;
+        if self.deadlines.len() > 2 * self.index.len() + PASSED_OVER {
+            let slots = self.entries.slots();
+            let all = slots.map(|slot| (self.entries[slot].due, slot));
+            self.deadlines.replace(all.filter(|(due, _)| *due != NEVER));
         }
+    }
+
+    /// Ends the session in `slot` if it has expired, and says whether it did. `due` is what it was
+    /// waited for, which may be no longer so.
+    fn look_at(&mut self, slot: u32, due: Micros, now: Micros, garbage: &mut Garbage) -> bool {
+        let entry = self.entries.get_mut(slot);
+        let Some(entry) = entry.filter(|entry| entry.due == due) else {
+            return false;
+        };
+        entry.due = NEVER;
+        let live = entry.is_live(now);
+        if live {
+            self.wait(slot);
+        } else {
+            self.end(slot, now, garbage);
+        }
+        !live
     }
 
     /// Ends the session in `slot`, for whose deadline nothing waits any more.

@@ -54,11 +54,13 @@ fn owned(shard: &Shard, owner: &Owner) -> Vec<u32> {
     shard.owned(owner, 0).collect()
 }
 
-fn is_empty(shard: &Shard) -> bool {
+/// Whether nothing is in it, once the deadlines of what was removed have come too.
+fn is_empty(shard: &mut Shard) -> bool {
+    let late = sweep(shard, NEVER - 1, ALL);
     let slots = shard.entries.next_taken(0);
-    let waits = shard.deadlines.earliest() != NEVER;
-    let rest = (shard.len(), shard.owners.len(), shard.ended());
-    (slots, waits, rest) == (None, false, (0, 0, 0))
+    let rest = (shard.deadlines.len(), shard.len());
+    let kept = (shard.owners.len(), shard.ended());
+    (late.freed, slots, rest, kept) == (0, None, (0, 0), (0, 0))
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn a_sweep_does_no_more_than_it_may() {
     assert_eq!(sweep(&mut shard, 2 * SECOND, 10), ten);
     assert_eq!(shard.len(), 990);
     assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 990);
-    assert!(is_empty(&shard));
+    assert!(is_empty(&mut shard));
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn ends_wait_for_the_reaper_as_long_as_the_grace() {
     sweep(&mut shard, 62 * SECOND, ALL);
     assert_eq!(shard.ended(), 6);
     assert_eq!(shard.take_ended(6, 62 * SECOND + 1), [], "it is too late");
-    assert!(is_empty(&shard));
+    assert!(is_empty(&mut shard));
 }
 
 #[test]
@@ -154,7 +156,7 @@ fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
 }
 
 #[test]
-fn a_session_is_looked_at_once_however_often_its_deadline_gets_earlier() {
+fn deadlines_of_what_has_gone_do_not_pile_up() {
     let mut shard = shard(0);
     let mut now = 0;
     for round in 0..1_000_u64 {
@@ -164,10 +166,54 @@ fn a_session_is_looked_at_once_however_often_its_deadline_gets_earlier() {
         put(&mut shard, 1, write(seconds(60), now), None);
         let slot = shard.find(name(&id(1))).expect("there");
         shard.remove(slot, now, &mut Garbage::default());
+        assert!(shard.deadlines.len() <= 2 * 2 + PASSED_OVER, "{round}");
     }
     let swept = sweep(&mut shard, now + 600 * SECOND, ALL);
-    assert_eq!((swept.freed, swept.steps), (1, 1));
-    assert!(is_empty(&shard));
+    assert_eq!(swept.freed, 1);
+    assert!(is_empty(&mut shard));
+}
+
+#[test]
+fn a_deadline_is_not_dropped_with_those_of_others() {
+    let mut shard = shard(0);
+    for n in 0..200 {
+        put(&mut shard, n, write(seconds(1), 0), None);
+    }
+    for n in 0..195 {
+        let slot = shard.find(name(&id(n))).expect("there");
+        shard.remove(slot, 0, &mut Garbage::default());
+    }
+    assert!(shard.deadlines.len() < 100);
+    assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 5);
+    assert!(is_empty(&mut shard));
+}
+
+#[test]
+fn a_session_does_not_end_at_the_deadline_of_one_whose_slot_it_has() {
+    let mut shard = shard(60 * SECOND);
+    // The second one's deadline is later, the third one's the same.
+    for (round, idle) in [1, 2, 2].into_iter().enumerate() {
+        put(&mut shard, round, write(seconds(idle), 0), None);
+        let slot = shard.find(name(&id(round)));
+        assert_eq!(slot, Some(0));
+        if round < 2 {
+            shard.remove(0, 0, &mut Garbage::default());
+        }
+    }
+    assert_eq!(sweep(&mut shard, SECOND, ALL).freed, 0);
+    assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 1);
+    assert_eq!(shard.take_ended(ALL, 2 * SECOND).len(), 1);
+    assert!(is_empty(&mut shard));
+}
+
+#[test]
+fn an_expired_session_is_not_shown_before_it_is_freed() {
+    let mut shard = shard(0);
+    let ann = owner(1).expect("named");
+    put(&mut shard, 0, write(seconds(1), 0), Some(&ann));
+    let slot = owned(&shard, &ann)[0];
+    assert!(shard.info(slot, SECOND - 1).is_some());
+    assert!(shard.info(slot, SECOND).is_none());
 }
 
 /// What a shard should hold: deadline and owner of each session, and the ends to report.
@@ -294,6 +340,6 @@ proptest! {
             shard.remove(slot, now, &mut Garbage::default());
         }
         shard.take_ended(ALL, now);
-        prop_assert!(is_empty(&shard));
+        prop_assert!(is_empty(&mut shard));
     }
 }
