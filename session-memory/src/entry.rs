@@ -19,7 +19,10 @@ pub(crate) const NEVER: Micros = Micros::MAX;
 /// [`Owners`]: crate::owners::Owners
 #[repr(C)]
 pub(crate) struct Entry {
-    /// Of its id. Beside it, for the index needs both, and memory comes in lines of 64 bytes.
+    /// Of its id, and beside it: the index needs both, and memory comes in lines of 64 bytes. Of a
+    /// session that has ended, the slot of the next one in [`Unreported`].
+    ///
+    /// [`Unreported`]: crate::unreported::Unreported
     pub(crate) hash: u32,
     /// The number of its owner; see [`Owners`](crate::owners::Owners).
     pub(crate) owner: u32,

@@ -55,6 +55,7 @@ mod shard;
 mod slab;
 mod snapshot;
 mod store;
+mod unreported;
 
 pub use builder::MemoryStoreBuilder;
 pub use session_core;

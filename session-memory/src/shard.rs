@@ -34,6 +34,7 @@ use crate::entry::{Entry, NEVER, Write};
 use crate::index::Index;
 use crate::owners::{NOBODY, Owners};
 use crate::slab::{Chunk, Slab};
+use crate::unreported::Unreported;
 
 /// So many deadlines of sessions that have gone are not worth dropping.
 const PASSED_OVER: usize = 64;
@@ -70,7 +71,7 @@ pub(crate) struct Shard {
     /// an entry's `due` says nothing of are passed over.
     deadlines: Deadlines,
     /// Expired sessions that nobody has reaped yet, until when they can be.
-    ended: Deadlines,
+    ended: Unreported,
     /// How long those are kept; zero keeps none.
     grace: Micros,
     /// Until when a sweep would find nothing to do: it need not be tried.
@@ -84,7 +85,7 @@ impl Shard {
             index: Index::default(),
             owners: Owners::new(hasher),
             deadlines: Deadlines::default(),
-            ended: Deadlines::default(),
+            ended: Unreported::default(),
             grace,
             quiet_until: 0,
         }
@@ -175,11 +176,8 @@ impl Shard {
         while swept.steps < steps {
             if let Some((due, slot)) = self.deadlines.pop(now) {
                 swept.freed += usize::from(self.look_at(slot, due, now, garbage));
-            } else if let Some((_, slot)) = self.ended.pop(now) {
-                self.forget(slot);
-            } else {
-                let earliest = self.deadlines.earliest();
-                self.quiet_until = earliest.min(self.ended.earliest());
+            } else if !self.forget_late(now) {
+                self.quiet_until = self.deadlines.earliest().min(self.too_late());
                 break;
             }
             swept.steps += 1;
@@ -192,7 +190,6 @@ impl Shard {
         garbage.memory.append(&mut self.entries.take_spare());
         self.index.shrink();
         self.deadlines.shrink();
-        self.ended.shrink();
         self.owners.shrink();
     }
 
@@ -205,13 +202,13 @@ impl Shard {
     pub(crate) fn take_ended(&mut self, limit: usize, now: Micros) -> Vec<Ended> {
         let mut taken = Vec::new();
         for _ in 0..limit {
-            if let Some((_, slot)) = self.ended.pop(now) {
-                self.forget(slot);
-            } else if let Some((_, slot)) = self.ended.pop(Micros::MAX) {
-                taken.push(self.take(slot));
-            } else {
-                break;
+            if self.forget_late(now) {
+                continue;
             }
+            let Some(slot) = self.ended.pop(&self.entries) else {
+                break;
+            };
+            taken.push(self.take(slot));
         }
         taken
     }
@@ -310,12 +307,27 @@ impl Shard {
     fn end(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) {
         self.unlist(slot, now, garbage);
         if self.grace > 0 {
-            let too_late = now.saturating_add(self.grace).saturating_add(1);
-            self.ended.insert(too_late, slot);
-            self.quiet_until = self.quiet_until.min(too_late);
+            self.ended.push(slot, &mut self.entries);
+            self.quiet_until = self.quiet_until.min(self.too_late());
         } else {
             self.forget(slot);
         }
+    }
+
+    /// From when on the first end can't be reported any more; the end of time if there is none.
+    fn too_late(&self) -> Micros {
+        let first = self.ended.first();
+        let late = |slot| self.entries[slot].deadline().saturating_add(self.grace);
+        first.map_or(Micros::MAX, |slot| late(slot).saturating_add(1))
+    }
+
+    /// Forgets the first end if it is too late to report it, and says whether it did.
+    fn forget_late(&mut self, now: Micros) -> bool {
+        let late = self.too_late() <= now;
+        if late && let Some(slot) = self.ended.pop(&self.entries) {
+            self.forget(slot);
+        }
+        late
     }
 
     /// Makes the session in `slot` unfindable and takes its content.
