@@ -308,7 +308,6 @@ impl Shard {
         self.unlist(slot, now, garbage);
         if self.grace > 0 {
             self.ended.push(slot, &mut self.entries);
-            self.quiet_until = self.quiet_until.min(self.too_late());
         } else {
             self.forget(slot);
         }
