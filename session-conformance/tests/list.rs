@@ -10,8 +10,7 @@ use session_conformance::{
     run_test,
 };
 use session_core::{
-    Capabilities, Draft, Ended, Lifetime, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Timeout, Ttl, Version, async_trait,
+    Capabilities, Draft, Lifetime, Result, SessionStore, SessionToken, StoreWrapper, async_trait,
 };
 
 /// The table of groups in the README is the list of cases, and its rules are theirs.
@@ -77,34 +76,19 @@ impl StoreFactory for Bare {
     }
 }
 
-#[async_trait]
-impl SessionStore for BareStore {
-    fn capabilities(&self) -> Capabilities {
+impl StoreWrapper for BareStore {
+    type Inner = ReferenceStore;
+
+    fn inner(this: &Self) -> &ReferenceStore {
+        &this.0
+    }
+
+    fn capabilities(_: &Self) -> Capabilities {
         Capabilities::new()
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        None
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.0.create(id, draft).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.0.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.0.save(id, draft, expected).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.0.touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.0.destroy(id, expected).await
+    fn has_directory(_: &Self) -> bool {
+        false
     }
 }
 

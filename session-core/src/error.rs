@@ -200,7 +200,7 @@ fn failed(operation: &str) -> Cow<'static, str> {
 }
 
 /// Shows an error and each of its sources that it does not quote itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {

@@ -1,7 +1,8 @@
 //! The session store trait, the session record and the session manager: no I/O, no HTTP, no
 //! database.
 //!
-//! * A store implements [`SessionStore`], and [`SessionDirectory`] for listing and reaping.
+//! * A store implements [`SessionStore`], and [`SessionDirectory`] for listing and reaping. A store
+//!   around another one implements [`StoreWrapper`].
 //! * An application holds [`Sessions`] (a store and rules) and opens a [`Session`] a request.
 //! * A client holds a [`SessionToken`]; a store files the session under its [`SessionId`].
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ mod token;
 mod unsaved;
 mod value;
 mod variables;
+mod wrapper;
 mod write;
 
 pub use async_trait::async_trait;
@@ -52,3 +54,4 @@ pub use sessions::{Sessions, SessionsBuilder};
 pub use stamp::Stamp;
 pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore};
 pub use token::{SessionId, SessionToken};
+pub use wrapper::StoreWrapper;

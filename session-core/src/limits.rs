@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::{Error, Lifetime, Owner, Result};
 
-/// What a session may be at most. Checked before any I/O, so too much costs nobody else anything.
+/// What a session may be at most, besides the size of its data, which is the store's
+/// ([`Capabilities::max_data`](crate::Capabilities::max_data)). Checked before any I/O, so too much
+/// costs nobody else anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of one session's data, as encoded. Default 1 MiB.
-    pub record_bytes: usize,
     /// Bytes of one session key. Default 1,024.
     pub key_bytes: usize,
     /// Bytes of an owner. Default 1,024, which is also the most.
@@ -19,13 +19,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The same, with records of at most so many bytes.
-    #[must_use]
-    pub const fn with_record_bytes(mut self, bytes: usize) -> Self {
-        self.record_bytes = bytes;
-        self
-    }
-
     /// The same, with session keys of at most so many bytes.
     #[must_use]
     pub const fn with_key_bytes(mut self, bytes: usize) -> Self {
@@ -47,10 +40,6 @@ impl Limits {
         self
     }
 
-    pub(crate) fn check_record(&self, bytes: usize) -> Result<()> {
-        Error::check_size("record", bytes, self.record_bytes)
-    }
-
     pub(crate) fn check_key(&self, key: &str) -> Result<()> {
         Error::check_size("session key", key.len(), self.key_bytes)
     }
@@ -67,7 +56,6 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            record_bytes: 1024 * 1024,
             key_bytes: 1024,
             owner_bytes: Owner::MAX_BYTES,
             lifetime: Lifetime::MAX,

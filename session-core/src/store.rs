@@ -1,7 +1,6 @@
 //! The two traits that a backend implements.
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -33,9 +32,37 @@ use crate::{
 ///   stays usable, and no other caller waits for it.
 ///
 /// # Wrappers
-/// A store around another store passes every method on, [`directory`](Self::directory) included,
-/// or changes it on purpose: no method has a default.
+/// A store around another store implements [`StoreWrapper`]: it names the store inside and writes
+/// what it changes. All else is passed on, and [`directory`](Self::directory) is the wrapper itself.
 ///
+/// ```
+/// use session_core::{Record, Result, SessionId, SessionStore, StoreWrapper};
+///
+/// /// Tells how long loads take.
+/// #[derive(Debug)]
+/// struct Timed<S>(S);
+///
+/// impl<S: SessionStore> StoreWrapper for Timed<S> {
+///     type Inner = S;
+///
+///     fn inner(this: &Self) -> &S {
+///         &this.0
+///     }
+///
+///     async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
+///         let began = std::time::Instant::now();
+///         let loaded = this.0.load(id).await;
+///         tracing::info!(?id, elapsed = ?began.elapsed(), is_ok = loaded.is_ok(), "loaded");
+///         loaded
+///     }
+/// }
+///
+/// fn timed_sessions(store: impl SessionStore) -> session_core::Sessions {
+///     session_core::Sessions::from(Timed(store))
+/// }
+/// ```
+///
+/// [`StoreWrapper`]: crate::StoreWrapper
 /// [`Error::Corrupt`]: crate::Error::Corrupt
 /// [`TokenChange::New`]: crate::TokenChange::New
 #[async_trait]
@@ -200,35 +227,4 @@ pub struct Page {
     pub sessions: Vec<SessionInfo>,
     /// Where the next page starts; `None` on the last one.
     pub next: Option<Cursor>,
-}
-
-#[async_trait]
-impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
-
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        (**self).directory()
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        (**self).create(id, draft).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        (**self).load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        (**self).save(id, draft, expected).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        (**self).touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        (**self).destroy(id, expected).await
-    }
 }

@@ -9,6 +9,7 @@ use session_core::{
     Credential, Draft, Error, ErrorKind, Lifetime, Limits, Owner, Reaper, SessionStore,
     SessionToken, Sessions, Ttl,
 };
+use session_memory::MemoryStore;
 use support::{Call, Faulty, Recorder};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -100,7 +101,6 @@ async fn a_destroyed_handle_is_a_new_session() {
 async fn limits_are_checked_before_any_io() {
     let store = Arc::new(Faulty::default());
     let limits = Limits::default()
-        .with_record_bytes(100)
         .with_key_bytes(8)
         .with_owner_bytes(4)
         .with_lifetime(MINUTE);
@@ -133,14 +133,17 @@ async fn limits_are_checked_before_any_io() {
     ] {
         said(session.set_lifetime(lifetime).expect_err("lifetime"), says);
     }
-    session
-        .insert("k", "x".repeat(100))
-        .expect("checked at save");
-    said(
-        session.save().await.expect_err("record"),
-        "over the limit of 100",
-    );
     assert_eq!(store.calls(), []);
+}
+
+#[tokio::test]
+async fn data_over_the_limit_of_the_store_is_refused_and_can_be_made_smaller() {
+    let store = MemoryStore::builder().max_data(100).build().expect("good");
+    let session = Sessions::new(Arc::new(store)).start();
+    let large = "x".repeat(100);
+    session.insert("k", large).expect("checked by the store");
+    let refused = session.save().await.expect_err("too large");
+    assert!(refused.to_string().contains("limit of 100"), "{refused}");
     session.insert("k", "x").expect("a string");
     session.save().await.expect("small enough now");
 }

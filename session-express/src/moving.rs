@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use session_core::{
     Anchor, Capabilities, Credential, Draft, Ended, Error, Lifetime, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, SessionToken, Stamp, Timeout, Ttl, Version,
+    SessionId, SessionStore, SessionToken, Stamp, StoreWrapper, Timeout, Ttl, Version,
 };
 
 use crate::options::Express;
@@ -288,69 +287,70 @@ impl<S: ExpressLayout> ExpressLayout for MovingStore<S> {
     }
 }
 
-#[async_trait]
-impl<S: ExpressLayout> SessionStore for MovingStore<S> {
-    fn capabilities(&self) -> Capabilities {
-        self.native.capabilities().with_expiry_reports(false)
+impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
+    type Inner = dyn SessionStore;
+
+    fn inner(this: &Self) -> &Self::Inner {
+        &*this.native
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        None
+    fn capabilities(this: &Self) -> Capabilities {
+        this.native.capabilities().with_expiry_reports(false)
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.native.create(id, draft).await
+    fn has_directory(_: &Self) -> bool {
+        false
     }
 
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        match (self.place(id).await?, express_id(id)) {
+    async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
+        match (this.place(id).await?, express_id(id)) {
             (Place::Native(record), _) => return Ok(Some(record)),
             (Place::Ended, _) | (Place::Nowhere, None) => return Ok(None),
             (Place::Nowhere, Some(sid)) => {
-                if let Some(record) = self.express.load(&sid).await? {
+                if let Some(record) = this.express.load(&sid).await? {
                     return Ok(Some(unmoved(&sid, record)));
                 }
             }
         }
         // It may have moved between the two looks.
-        Ok(match self.place(id).await? {
+        Ok(match this.place(id).await? {
             Place::Native(record) => Some(record),
             Place::Nowhere | Place::Ended => None,
         })
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+    async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         let Some(sid) = express_id(id) else {
-            let saved = self.native.save(id, draft, expected).await?;
-            return self.unless_ended(id, saved).await;
+            let saved = this.native.save(id, draft, expected).await?;
+            return this.unless_ended(id, saved).await;
         };
         // How Express' record is stored means nothing to the native store.
         let bare = Version::new(expected.stamp());
-        match self.native.save(id, draft, &bare).await? {
-            Saved::Gone => self.move_by((id, &sid), draft, expected).await,
+        match this.native.save(id, draft, &bare).await? {
+            Saved::Gone => this.move_by((id, &sid), draft, expected).await,
             saved => {
                 if saved.is_done() {
-                    self.clean_up(id, &sid).await;
+                    this.clean_up(id, &sid).await;
                 }
-                self.unless_ended(id, saved).await
+                this.unless_ended(id, saved).await
             }
         }
     }
 
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        match (self.place(id).await?, express_id(id)) {
-            (Place::Native(_), _) => return self.native.touch(id, idle).await,
+    async fn touch(this: &Self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        match (this.place(id).await?, express_id(id)) {
+            (Place::Native(_), _) => return this.native.touch(id, idle).await,
             (Place::Ended, _) | (Place::Nowhere, None) => return Ok(None),
             (Place::Nowhere, Some(sid)) => {
-                let left = self.express.touch(&sid, idle).await?;
+                let left = this.express.touch(&sid, idle).await?;
                 if left.is_some() {
                     return Ok(left);
                 }
             }
         }
         // It may have moved between the two looks.
-        match self.place(id).await? {
-            Place::Native(_) => self.native.touch(id, idle).await,
+        match this.place(id).await? {
+            Place::Native(_) => this.native.touch(id, idle).await,
             Place::Nowhere | Place::Ended => Ok(None),
         }
     }
@@ -359,7 +359,11 @@ impl<S: ExpressLayout> SessionStore for MovingStore<S> {
     ///
     /// # Errors
     /// The stores'; [`Error::Contention`] if other requests were faster at each of 32 attempts.
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+    async fn destroy(
+        this: &Self,
+        id: &SessionId,
+        expected: Option<&Version>,
+    ) -> Result<Option<Ended>> {
         let sid = express_id(id);
         let mut burial = Burial {
             id,
@@ -371,13 +375,13 @@ impl<S: ExpressLayout> SessionStore for MovingStore<S> {
         };
         for attempt in 0..ATTEMPTS {
             if attempt >= PATIENCE && expected.is_none() {
-                self.remove(&mut burial).await?;
+                this.remove(&mut burial).await?;
             }
-            match self.bury(&mut burial).await? {
+            match this.bury(&mut burial).await? {
                 Buried::NotYet => {}
                 Buried::No => return Ok(None),
                 Buried::Yes(ended) => {
-                    let unmoved = self.remove_unmoved(&burial).await?;
+                    let unmoved = this.remove_unmoved(&burial).await?;
                     return Ok(ended.or(burial.removed).or(unmoved));
                 }
             }

@@ -3,12 +3,8 @@
 use std::fmt;
 use std::future::Future;
 
-use async_trait::async_trait;
 use session_core::backend::{Call, Connector, Counts, Fixed, Operation, Store};
-use session_core::{
-    Capabilities, Cursor, Draft, Ended, Lifetime, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
-};
+use session_core::{Lifetime, Result, SessionStore, StoreWrapper, Timeout};
 
 use crate::key_value::{Configured, KeyValue};
 use crate::layout::Layout;
@@ -50,16 +46,28 @@ pub trait ExpressLayout: SessionStore {
 /// process remembers its latest 256 unanswered writes; an older one is a [`Saved::Conflict`], which
 /// the manager takes for unknown where it has sent the draft before.
 ///
+/// # Destroyed sessions
+/// A destroy takes one round trip, and one for each id that this process has moved the session to:
+/// those end too. Owner and age are not known. If only one version is to be ended, two round trips,
+/// or three if its stored value is not known.
+///
 /// # Listings
-/// The directory lists all sessions. It can't look up owners, because Express' layouts have no index
-/// of them: that is [`Error::Unsupported`].
+/// The directory lists all sessions, but for records that can't be read as sessions, which it counts.
+/// It can't look up owners, because Express' layouts have no index of them: that is
+/// [`Error::Unsupported`].
 ///
 /// # Limits of time
 /// An operation may take as long as the [policy](KeyValue::policy) says, its repeats and several
 /// round trips included; of an operation of the directory, each command may.
 ///
 /// [`Error::Unsupported`]: session_core::Error::Unsupported
+/// [`Saved::Conflict`]: session_core::Saved::Conflict
+/// [`Saved::Done`]: session_core::Saved::Done
+/// [`Saved::Unknown`]: session_core::Saved::Unknown
 /// [`TokenChange::New`]: session_core::TokenChange::New
+/// [`Version::moved_to`]: session_core::Version::moved_to
+/// [`Version::stamp`]: session_core::Version::stamp
+/// [`Version::stored`]: session_core::Version::stored
 pub struct ExpressStore<K: KeyValue> {
     store: Store<Layout<K>>,
 }
@@ -136,73 +144,11 @@ impl<K: KeyValue> ExpressLayout for ExpressStore<K> {
     }
 }
 
-#[async_trait]
-impl<K: KeyValue> SessionStore for ExpressStore<K> {
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
+impl<K: KeyValue> StoreWrapper for ExpressStore<K> {
+    type Inner = dyn SessionStore;
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        Some(self)
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.store.create(id, draft).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.store.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.store.save(id, draft, expected).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.store.touch(id, idle).await
-    }
-
-    /// One round trip, and one for each id that this process has moved the session to: those end
-    /// too. Owner and age are not known. With `expected`, two round trips, or three if the stored
-    /// value is not known.
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.store.destroy(id, expected).await
-    }
-}
-
-#[async_trait]
-impl<K: KeyValue> SessionDirectory for ExpressStore<K> {
-    /// Counts every record, including those that can't be read as sessions.
-    async fn count(&self) -> Result<u64> {
-        self.store.count().await
-    }
-
-    /// A record that can't be read as a session is left out.
-    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.store.list(cursor, limit).await
-    }
-
-    /// [`Error::Unsupported`](session_core::Error::Unsupported): there is no index of owners.
-    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.store.owned_by(owner, cursor, limit).await
-    }
-
-    /// [`Error::Unsupported`](session_core::Error::Unsupported): there is no index of owners.
-    async fn destroy_owned_by(
-        &self,
-        owner: &Owner,
-        except: Option<&SessionId>,
-        limit: usize,
-    ) -> Result<Vec<Ended>> {
-        self.store.destroy_owned_by(owner, except, limit).await
-    }
-
-    async fn clear(&self) -> Result<u64> {
-        self.store.clear().await
-    }
-
-    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        self.store.reap(limit).await
+    fn inner(this: &Self) -> &Self::Inner {
+        &this.store
     }
 }
 

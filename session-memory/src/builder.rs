@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use session_core::backend::Policy;
 use session_core::{Error, Result};
 
 use crate::MemoryStore;
@@ -22,7 +23,7 @@ impl Default for MemoryStoreBuilder {
     fn default() -> Self {
         Self {
             max_sessions: None,
-            max_data: 8 * 1024 * 1024,
+            max_data: Policy::MAX_DATA,
             expiry_grace: Duration::from_secs(60),
             snapshot: None,
         }
@@ -39,7 +40,7 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// The most bytes of one session's data; default 8 MiB.
+    /// The most bytes of one session's data; default 1 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self

@@ -28,7 +28,7 @@ impl Default for MongoStoreBuilder {
         Self {
             collection: "session_store".to_owned(),
             timeout: Policy::TIMEOUT,
-            max_data: 8 * 1024 * 1024,
+            max_data: Policy::MAX_DATA,
             expiry_grace: Duration::ZERO,
             migrate: true,
         }
@@ -49,7 +49,7 @@ impl MongoStoreBuilder {
         self
     }
 
-    /// The most bytes of one session's data; default 8 MiB, at most 15 MiB, for a document has at
+    /// The most bytes of one session's data; default 1 MiB, at most 15 MiB, for a document has at
     /// most 16.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;

@@ -16,8 +16,9 @@ use crate::schema::{self, ID_INDEX, OWNER_INDEX};
 /// How many commands are in flight at once when many sessions are ended.
 const AT_ONCE: usize = 32;
 
-/// The largest page, in sessions.
-const LARGEST_PAGE: usize = 10_000;
+/// The largest page, in sessions. Each page is asked for in one reply, which would have 101 documents
+/// at most by default.
+pub(crate) const LARGEST_PAGE: usize = 10_000;
 
 /// How often in a row all of an owner's sessions that were found may have ended, or changed their
 /// owner, before they could be ended here.
@@ -25,9 +26,6 @@ const FRUITLESS: u32 = 16;
 
 /// What the text of a cursor begins with. The id of the last session follows.
 const AFTER: &str = "after:";
-
-/// How many documents one command clears.
-const CLEARED_AT_ONCE: usize = 10_000;
 
 pub(crate) async fn count(call: &Call<MongoClient>) -> Result<u64> {
     let count = send(call, |to| async move {
@@ -86,7 +84,7 @@ pub(crate) async fn clear(call: &Call<MongoClient>, filter: fn() -> Document) ->
     loop {
         let mut part = filter();
         part.insert("_id", ids.clone());
-        let part = find_ids(call, &part, Some(&by_id), CLEARED_AT_ONCE).await?;
+        let part = find_ids(call, &part, Some(&by_id), LARGEST_PAGE).await?;
         let Some(last) = part.last() else {
             return Ok(cleared);
         };
@@ -107,7 +105,7 @@ pub(crate) async fn reap(call: &Call<MongoClient>, limit: usize) -> Result<Vec<E
         return Ok(Vec::new());
     }
     let due = schema::with_unclaimed(doc! {});
-    let ids = find_ids(call, &due, None, limit.min(LARGEST_PAGE)).await?;
+    let ids = find_ids(call, &due, None, limit).await?;
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -125,6 +123,7 @@ pub(crate) async fn reap(call: &Call<MongoClient>, limit: usize) -> Result<Vec<E
         async move {
             let find = to.collection.find(claimed);
             let find = find.projection(schema::ended_fields());
+            let find = find.batch_size(LARGEST_PAGE as u32);
             find.await?.try_collect::<Vec<RawDocumentBuf>>().await
         }
     });
@@ -145,12 +144,12 @@ pub(crate) async fn find_ids(
     sort: Option<&Document>,
     limit: usize,
 ) -> Result<Vec<Bson>> {
-    let limit = i32::try_from(limit).unwrap_or(i32::MAX - 1);
+    let limit = u32::try_from(limit.clamp(1, LARGEST_PAGE)).unwrap_or_default();
     let found = send(call, |to| async move {
         let documents = to.documents();
         let find = documents.find(filter.clone()).projection(doc! { "_id": 1 });
         let find = find.optional(sort.cloned(), |find, sort| find.sort(sort));
-        let find = find.limit(limit.into()).batch_size(limit as u32 + 1);
+        let find = find.limit(limit.into()).batch_size(limit);
         find.await?.try_collect::<Vec<_>>().await
     });
     let id = |mut document: Document| document.remove("_id");
@@ -181,7 +180,8 @@ async fn page(
             let find = to.collection.find(filter);
             let find = find.projection(schema::info_fields());
             let find = find.hint(Hint::Name(index.to_owned()));
-            let find = find.sort(doc! { "_id": 1 }).limit(limit as i64);
+            let find = find.sort(doc! { "_id": 1 });
+            let find = find.limit(limit as i64).batch_size(limit as u32);
             find.await?.try_collect::<Vec<RawDocumentBuf>>().await
         }
     });
@@ -208,13 +208,14 @@ async fn owned(
     }
     filter.insert("_id", ids);
     let filter = schema::with_unexpired(filter);
+    let limit = limit.clamp(1, LARGEST_PAGE);
     let found = send(call, |to| {
         let filter = filter.clone();
         async move {
             let find = to.collection.find(filter);
             let find = find.projection(schema::ended_fields());
             let find = find.hint(Hint::Name(OWNER_INDEX.to_owned()));
-            let find = find.limit(limit.clamp(1, LARGEST_PAGE) as i64);
+            let find = find.limit(limit as i64).batch_size(limit as u32);
             find.await?.try_collect::<Vec<RawDocumentBuf>>().await
         }
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::backend::Operation;
+use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 use sqlx::mysql::MySqlConnectOptions;
 
@@ -26,8 +26,8 @@ impl Default for MysqlStoreBuilder {
         Self {
             table: "session_store".to_owned(),
             connections: 16,
-            timeout: Duration::from_secs(5),
-            max_data: 8 * 1024 * 1024,
+            timeout: Policy::TIMEOUT,
+            max_data: Policy::MAX_DATA,
             migrate: true,
         }
     }
@@ -55,7 +55,7 @@ impl MysqlStoreBuilder {
         self
     }
 
-    /// The most bytes of one session's data; default 8 MiB. The server's `max_allowed_packet`
+    /// The most bytes of one session's data; default 1 MiB. The server's `max_allowed_packet`
     /// must be larger.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;

@@ -26,7 +26,7 @@ impl Default for RedisStoreBuilder {
         Self {
             prefix: "session:".to_owned(),
             timeout: Policy::TIMEOUT,
-            max_data: 8 * 1024 * 1024,
+            max_data: Policy::MAX_DATA,
             migrate: true,
             ca_file: None,
         }
@@ -48,7 +48,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The most bytes of one session's data; default 8 MiB.
+    /// The most bytes of one session's data; default 1 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use session_core::{
-    Bytes, Capabilities, Cursor, Draft, Ended, Error, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, Timeout, TokenChange, Ttl, Version,
-    async_trait,
+    Bytes, Capabilities, Cursor, Draft, Error, Owner, Page, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, StoreWrapper, TokenChange, Version,
 };
 
 use crate::key::KeyRing;
@@ -114,73 +113,45 @@ fn unsealed(mut page: Page) -> Page {
     page
 }
 
-#[async_trait]
-impl SessionStore for SealedStore {
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = self.inner.capabilities();
+impl StoreWrapper for SealedStore {
+    type Inner = dyn SessionStore;
+
+    fn inner(this: &Self) -> &Self::Inner {
+        &*this.inner
+    }
+
+    fn capabilities(this: &Self) -> Capabilities {
+        let mut capabilities = this.inner.capabilities();
         let limit = &mut capabilities.max_data;
         *limit = limit.map(|limit| limit.saturating_sub(OVERHEAD));
         capabilities
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        self.inner
-            .directory()
-            .map(|_| self as &dyn SessionDirectory)
+    async fn create(this: &Self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        this.inner.create(id, &this.seal(id, draft)?).await
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.inner.create(id, &self.seal(id, draft)?).await
+    async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
+        let found = this.inner.load(id).await?;
+        found.map(|record| this.open(id, record)).transpose()
     }
 
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let found = self.inner.load(id).await?;
-        found.map(|record| self.open(id, record)).transpose()
+    async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        this.inner.save(id, &this.seal(id, draft)?, expected).await
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.inner.save(id, &self.seal(id, draft)?, expected).await
+    async fn list(this: &Self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        this.inside()?.list(cursor, limit).await.map(unsealed)
     }
 
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.inner.touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.inner.destroy(id, expected).await
-    }
-}
-
-#[async_trait]
-impl SessionDirectory for SealedStore {
-    async fn count(&self) -> Result<u64> {
-        self.inside()?.count().await
-    }
-
-    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.inside()?.list(cursor, limit).await.map(unsealed)
-    }
-
-    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let page = self.inside()?.owned_by(owner, cursor, limit).await;
-        page.map(unsealed)
-    }
-
-    async fn destroy_owned_by(
-        &self,
+    async fn owned_by(
+        this: &Self,
         owner: &Owner,
-        except: Option<&SessionId>,
+        cursor: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<Ended>> {
-        self.inside()?.destroy_owned_by(owner, except, limit).await
-    }
-
-    async fn clear(&self) -> Result<u64> {
-        self.inside()?.clear().await
-    }
-
-    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        self.inside()?.reap(limit).await
+    ) -> Result<Page> {
+        let page = this.inside()?.owned_by(owner, cursor, limit).await;
+        page.map(unsealed)
     }
 }
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionDirectory,
-    SessionId, SessionStore, SessionToken, Timeout, TokenChange, Ttl, Version, async_trait,
+    Capabilities, Draft, Error, Lifetime, SessionStore, SessionToken, StoreWrapper, TokenChange,
 };
 use session_memory::MemoryStore;
 use session_sealed::{KeyRing, SealedStore, Secret};
@@ -13,34 +12,15 @@ use session_sealed::{KeyRing, SealedStore, Secret};
 #[derive(Debug)]
 struct Plain(MemoryStore);
 
-#[async_trait]
-impl SessionStore for Plain {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities().with_plain_ids(true)
+impl StoreWrapper for Plain {
+    type Inner = MemoryStore;
+
+    fn inner(this: &Self) -> &MemoryStore {
+        &this.0
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        None
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.0.create(id, draft).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.0.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.0.save(id, draft, expected).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.0.touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.0.destroy(id, expected).await
+    fn capabilities(this: &Self) -> Capabilities {
+        this.0.capabilities().with_plain_ids(true)
     }
 }
 

@@ -35,7 +35,7 @@ const SCHEMES: [(&str, &str); 12] = [
 /// | `collection` | MongoDB | default `session_store` |
 /// | `table` | MySQL, MariaDB | default `session_store` |
 /// | `timeout` | all but memory | the longest a store operation may take, such as `500ms` or `5s` (the default) |
-/// | `max_data` | all | the most bytes of one session's data; default 8 MiB |
+/// | `max_data` | all | the most bytes of one session's data; default 1 MiB |
 /// | `migrate` | all but memory | `false`: the schema is there already, leave it alone |
 /// | `connections` | MySQL | the most connections, 16 by default |
 /// | `expiry_grace` | memory, MongoDB | how long an expired session waits for a [`Reaper`](crate::Reaper) |

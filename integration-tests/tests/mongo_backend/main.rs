@@ -289,22 +289,27 @@ async fn reads_go_by_an_index() {
     drop_collection(&name).await;
 }
 
+/// The database by a client whose `command`s are counted.
+async fn counted(command: &'static str) -> (Database, Arc<AtomicUsize>) {
+    let mut options = ClientOptions::parse(url()).await.expect("a URL");
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if matches!(&event, CommandEvent::Started(begun) if begun.command_name == command) {
+            seen.fetch_add(1, SeqCst);
+        }
+    }));
+    let client = Client::with_options(options).expect("a client");
+    (client.database("backend"), count)
+}
+
 /// However many there are, no command takes long.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_sessions_are_cleared_part_by_part() {
     if servers::is_skipped(Kind::Mongo) {
         return;
     }
-    let mut options = ClientOptions::parse(url()).await.expect("a URL");
-    let deletes = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&deletes);
-    options.command_event_handler = Some(EventHandler::callback(move |event| {
-        if matches!(&event, CommandEvent::Started(begun) if begun.command_name == "delete") {
-            seen.fetch_add(1, SeqCst);
-        }
-    }));
-    let client = Client::with_options(options).expect("a client");
-    let (database, name) = (client.database("backend"), name());
+    let ((database, deletes), name) = (counted("delete").await, name());
     let documents = database.collection::<Document>(&name);
     let store = MongoStore::builder().collection(&name).build(database);
     let store = store.await.expect("set up");
@@ -318,6 +323,42 @@ async fn many_sessions_are_cleared_part_by_part() {
     assert_eq!(deletes.load(SeqCst), 3, "of at most 10,000 each");
     assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 0);
     documents.drop().await.expect("up");
+}
+
+/// A server's first reply has 101 documents, if it is not asked for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_sessions_are_found_in_one_round_trip() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let ((database, more), name) = (counted("getMore").await, name());
+    let builder = MongoStore::builder().collection(&name).expiry_grace(HOUR);
+    let store = builder.build(database).await.expect("set up");
+    let owner = Owner::new("u").expect("valid");
+    let brief = Lifetime::idle(Duration::from_millis(1));
+    for lifetime in [Lifetime::idle(HOUR), brief] {
+        let sessions: Vec<_> = (0..250)
+            .map(|_| {
+                let draft = Draft::new("{}", lifetime).with_owner(owner.clone());
+                (SessionToken::generate().id(), draft)
+            })
+            .collect();
+        let creates = sessions.iter().map(|(id, draft)| store.create(id, draft));
+        let created = futures_util::future::try_join_all(creates).await;
+        assert!(created.expect("up").iter().all(Saved::is_done));
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    for page in [
+        store.list(None, 250).await.expect("up"),
+        store.owned_by(&owner, None, 250).await.expect("up"),
+    ] {
+        assert_eq!(page.sessions.len(), 250);
+    }
+    assert_eq!(store.reap(250).await.expect("up").len(), 250);
+    let ended = store.destroy_owned_by(&owner, None, 250).await;
+    assert_eq!(ended.expect("up").len(), 250);
+    assert_eq!(more.load(SeqCst), 0);
+    drop_collection(&name).await;
 }
 
 #[tokio::test]

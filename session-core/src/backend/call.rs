@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::{Error, Result};
 
 /// Before a command is sent again.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(4), Duration::from_millis(100));
 
 /// One operation under way: the way to the database, with the time that it may take and the repeats
 /// that may help. Cheap to clone, for work in a task of its own.

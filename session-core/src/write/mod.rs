@@ -48,7 +48,7 @@ impl Session {
     /// [`Error::Gone`] if the session has ended, or another request has given it a new token since
     /// it was opened, by a sign-in, a re-authentication or [`cycle_id`](Self::cycle_id);
     /// [`Error::Contention`] if others were faster at every attempt, [`Error::TooLarge`] over
-    /// [`Limits::record_bytes`](crate::Limits::record_bytes), and the store's own. The changes are
+    /// the store's [`max_data`](crate::Capabilities::max_data), and the store's own. The changes are
     /// kept and can be saved again: the next call first finds out whether they were written.
     /// [`Error::OutcomeUnknown`] if that can't be found out; the changes are then dropped.
     pub async fn save(&self) -> Result<()> {

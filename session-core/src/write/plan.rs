@@ -221,7 +221,6 @@ impl Manager {
             .with_credential(credential)
             .with_anchor(operation.anchor())
             .with_token(token);
-        self.limits.check_record(draft.data.len())?;
         Ok(PlannedWrite {
             kind,
             draft,

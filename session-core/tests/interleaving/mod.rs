@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use session_core::{
-    Capabilities, Draft, Ended, Error, Record, Result, Saved, Session, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Sessions, Timeout, Ttl, Version, async_trait,
+    Draft, Error, Result, Saved, Session, SessionId, SessionStore, SessionToken, Sessions,
+    StoreWrapper, Version,
 };
 use session_memory::MemoryStore;
 
@@ -317,33 +317,18 @@ impl Between {
     }
 }
 
-#[async_trait]
-impl SessionStore for Between {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+impl StoreWrapper for Between {
+    type Inner = MemoryStore;
+
+    fn inner(this: &Self) -> &MemoryStore {
+        &this.inner
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        self.inner.directory()
+    async fn create(this: &Self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        this.act(id, draft, None).await
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.act(id, draft, None).await
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.inner.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        self.act(id, draft, Some(expected)).await
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.inner.touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.inner.destroy(id, expected).await
+    async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        this.act(id, draft, Some(expected)).await
     }
 }

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Cursor, Draft, EndReason, Ended, Error, Event, Observer, Owner, Page, Record,
-    Refusal, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
-    async_trait,
+    Draft, EndReason, Ended, Error, Event, Observer, Record, Refusal, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, StoreWrapper, Timeout, Ttl, Version,
 };
 use session_memory::MemoryStore;
 
@@ -148,81 +147,53 @@ fn broken() -> Error {
     Error::unavailable("test", "the connection broke")
 }
 
-#[async_trait]
-impl SessionStore for Faulty {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+impl StoreWrapper for Faulty {
+    type Inner = MemoryStore;
+
+    fn inner(this: &Self) -> &MemoryStore {
+        &this.inner
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        Some(self)
+    async fn create(this: &Self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        this.call(Call::Create, this.inner.create(id, draft)).await
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        self.call(Call::Create, self.inner.create(id, draft)).await
+    async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
+        this.call(Call::Load, this.inner.load(id)).await
     }
 
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        self.call(Call::Load, self.inner.load(id)).await
-    }
-
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        if self.conflict.load(SeqCst) {
+    async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        if this.conflict.load(SeqCst) {
             return Ok(Saved::Conflict);
         }
-        self.call(Call::Save, self.inner.save(id, draft, expected))
+        this.call(Call::Save, this.inner.save(id, draft, expected))
             .await
     }
 
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.call(Call::Touch, self.inner.touch(id, idle)).await
+    async fn touch(this: &Self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        this.call(Call::Touch, this.inner.touch(id, idle)).await
     }
 
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        let delay = self.delay_destroy.lock().expect("whole").take();
+    async fn destroy(
+        this: &Self,
+        id: &SessionId,
+        expected: Option<&Version>,
+    ) -> Result<Option<Ended>> {
+        let delay = this.delay_destroy.lock().expect("whole").take();
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
-        if counted_down(&self.fail_destroys) {
+        if counted_down(&this.fail_destroys) {
             return Err(broken());
         }
-        if self.lose_destroy.swap(false, SeqCst) {
-            self.lose_next_answer();
+        if this.lose_destroy.swap(false, SeqCst) {
+            this.lose_next_answer();
         }
-        self.call(Call::Destroy, self.inner.destroy(id, expected))
+        this.call(Call::Destroy, this.inner.destroy(id, expected))
             .await
     }
-}
-
-#[async_trait]
-impl SessionDirectory for Faulty {
-    async fn count(&self) -> Result<u64> {
-        self.inner.count().await
-    }
-
-    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.inner.list(cursor, limit).await
-    }
-
-    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.inner.owned_by(owner, cursor, limit).await
-    }
-
-    async fn destroy_owned_by(
-        &self,
-        owner: &Owner,
-        except: Option<&SessionId>,
-        limit: usize,
-    ) -> Result<Vec<Ended>> {
-        self.inner.destroy_owned_by(owner, except, limit).await
-    }
-
-    async fn clear(&self) -> Result<u64> {
-        self.inner.clear().await
-    }
-
-    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        self.call(Call::Reap, self.inner.reap(limit)).await
+    async fn reap(this: &Self, limit: usize) -> Result<Vec<Ended>> {
+        this.call(Call::Reap, this.inner.reap(limit)).await
     }
 }
 

@@ -1,8 +1,7 @@
 //! A native store with something wrong.
 
 use session_core::{
-    Capabilities, Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionDirectory,
-    SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
+    Draft, Error, Lifetime, Record, Result, Saved, SessionId, SessionStore, StoreWrapper, Version,
 };
 use session_memory::MemoryStore;
 
@@ -42,43 +41,32 @@ impl Odd {
     }
 }
 
-#[async_trait]
-impl SessionStore for Odd {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+impl StoreWrapper for Odd {
+    type Inner = MemoryStore;
+
+    fn inner(this: &Self) -> &MemoryStore {
+        &this.inner
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        None
+    async fn create(this: &Self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        Ok(this.answer(this.inner.create(id, draft).await?))
     }
 
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        Ok(self.answer(self.inner.create(id, draft).await?))
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let found = self.inner.load(id).await?;
+    async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
+        let found = this.inner.load(id).await?;
         match &found {
-            Some(record) if self.wrong == Wrong::Corrupt && record.data == CORRUPT => {
+            Some(record) if this.wrong == Wrong::Corrupt && record.data == CORRUPT => {
                 Err(Error::corrupt("it is"))
             }
             _ => Ok(found),
         }
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        if self.wrong == Wrong::Contended && !draft.data.starts_with(b"{") {
+    async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        if this.wrong == Wrong::Contended && !draft.data.starts_with(b"{") {
             let faster = Draft::new("{}", Lifetime::idle(HOUR));
-            let _ = self.inner.save(id, &faster, expected).await?;
+            let _ = this.inner.save(id, &faster, expected).await?;
         }
-        Ok(self.answer(self.inner.save(id, draft, expected).await?))
-    }
-
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        self.inner.touch(id, idle).await
-    }
-
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        self.inner.destroy(id, expected).await
+        Ok(this.answer(this.inner.save(id, draft, expected).await?))
     }
 }

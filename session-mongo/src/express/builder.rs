@@ -44,7 +44,7 @@ impl From<Express> for ExpressStoreBuilder {
             options: Options {
                 collection: "sessions".to_owned(),
                 timeout: Policy::TIMEOUT,
-                max_data: 8 * 1024 * 1024,
+                max_data: Policy::MAX_DATA,
                 touch_after: Duration::ZERO,
                 stringify: true,
                 timestamps: false,
@@ -70,7 +70,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The most bytes of one record; default 8 MiB, at most 15 MiB, for a document has at most 16.
+    /// The most bytes of one record; default 1 MiB, at most 15 MiB, for a document has at most 16.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.options.max_data = bytes;
         self

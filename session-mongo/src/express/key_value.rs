@@ -19,6 +19,7 @@ use super::schema::{SHAPE, expired, expires, fields, found, live, ours, stored, 
 use super::subdocument::{from_json, to_json};
 use crate::backend::REPEATS;
 use crate::command::{send, send_idempotent};
+use crate::directory::LARGEST_PAGE;
 use crate::error::{DUPLICATE_KEY, code};
 use crate::{MongoBackend, MongoClient, check, directory};
 
@@ -288,13 +289,14 @@ impl KeyValue for ConnectMongo {
             }
         };
         filter.insert("_id", doc! { "$gt": after });
-        let limit = limit.clamp(1, 10_000);
+        let limit = limit.clamp(1, LARGEST_PAGE);
         let documents = send_idempotent(call, |to| {
             let filter = filter.clone();
             async move {
                 let documents = to.documents();
                 let find = documents.find(filter).projection(fields());
-                let find = find.sort(doc! { "_id": 1 }).limit(limit as i64);
+                let find = find.sort(doc! { "_id": 1 });
+                let find = find.limit(limit as i64).batch_size(limit as u32);
                 find.await?.try_collect::<Vec<_>>().await
             }
         });

@@ -35,8 +35,8 @@ impl From<Express> for ExpressStoreBuilder {
                 data: "data".to_owned(),
             },
             connections: 16,
-            timeout: Duration::from_secs(5),
-            max_data: 8 * 1024 * 1024,
+            timeout: Policy::TIMEOUT,
+            max_data: Policy::MAX_DATA,
             migrate: true,
         }
     }
@@ -76,7 +76,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The most bytes of one record; default 8 MiB, and at most what the column of the data holds:
+    /// The most bytes of one record; default 1 MiB, and at most what the column of the data holds:
     /// 16 MiB, or 64 KiB if it is `TEXT`.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;

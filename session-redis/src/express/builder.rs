@@ -32,7 +32,7 @@ impl From<Express> for ExpressStoreBuilder {
             express,
             prefix: "sess:".to_owned(),
             timeout: Policy::TIMEOUT,
-            max_data: 8 * 1024 * 1024,
+            max_data: Policy::MAX_DATA,
             disable_ttl: false,
             ca_file: None,
         }
@@ -52,7 +52,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The most bytes of one record; default 8 MiB.
+    /// The most bytes of one record; default 1 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
