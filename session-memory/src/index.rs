@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 const KEPT: usize = 64;
 
 /// Finds slots by the hash of what is in them. It does not know the values: a search is told which
-/// one is meant. The hash is beside the slot, so that growing does not read the values: while a
-/// million sessions are created, the slowest `create` takes a third of the time.
+/// one is meant. The hash is beside the slot, so that growing does not read the values: with a
+/// million sessions, that takes a third of the time.
 #[derive(Default)]
 pub(crate) struct Index(HashTable<(u32, u32)>);
 
