@@ -1,6 +1,5 @@
 //! Listing, owners, clearing and reaping, a shard at a time.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use session_core::{
@@ -8,7 +7,7 @@ use session_core::{
 };
 
 use crate::MemoryStore;
-use crate::cursor::{InAll, InOwned, Mark};
+use crate::cursor::{Listing, Place};
 use crate::store::{Locked, STEPS};
 
 #[async_trait]
@@ -22,49 +21,11 @@ impl SessionDirectory for MemoryStore {
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let (shards, limit) = (self.0.shards(), limit.max(1));
-        let place = cursor.map(|cursor| InAll::of(cursor, shards)).transpose()?;
-        let InAll {
-            mut shard,
-            mut slot,
-        } = place.unwrap_or_default();
-        let mut sessions = Vec::new();
-        while shard < shards && sessions.len() < limit {
-            let most = STEPS.min(limit - sessions.len());
-            match self.page_of(shard, slot, most, &mut sessions) {
-                Some(next) => {
-                    slot = next;
-                    tokio::task::yield_now().await;
-                }
-                None => (shard, slot) = (shard + 1, 0),
-            }
-        }
-        let next = (shard < shards).then(|| InAll { shard, slot }.cursor());
-        Ok(Page { sessions, next })
+        self.page(Listing::All, cursor, limit).await
     }
 
     async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let (shards, limit) = (self.0.shards(), limit.max(1));
-        let place = cursor.map(|cursor| InOwned::of(cursor, shards));
-        let InOwned {
-            mut shard,
-            mut after,
-        } = place.transpose()?.unwrap_or_default();
-        let mut sessions = Vec::new();
-        while shard < shards && sessions.len() < limit {
-            let most = STEPS.min(limit - sessions.len());
-            let listed = &mut sessions;
-            after = owned_in(&self.swept(shard).await, owner, after, most, listed);
-            match after {
-                Some(_) => tokio::task::yield_now().await,
-                None => shard += 1,
-            }
-        }
-        // One whose place was lost meanwhile let the listing begin its shard again.
-        let mut ids = HashSet::new();
-        sessions.retain(|info| ids.insert(info.id.clone()));
-        let next = (shard < shards).then(|| InOwned { shard, after }.cursor());
-        Ok(Page { sessions, next })
+        self.page(Listing::Of(owner), cursor, limit).await
     }
 
     async fn destroy_owned_by(
@@ -143,41 +104,59 @@ impl MemoryStore {
         }
     }
 
-    /// Adds the live sessions in the next `slots` slots of a shard, and gives where to go on.
-    fn page_of(
+    async fn page(
         &self,
-        index: usize,
-        from: u32,
-        slots: usize,
+        listing: Listing<'_>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page> {
+        let (shards, limit) = (self.0.shards(), limit.max(1));
+        let place = cursor.map(|cursor| listing.place(cursor, shards));
+        let mut place = place.transpose()?.unwrap_or_default();
+        let mut sessions = Vec::new();
+        while place.shard < shards && sessions.len() < limit {
+            let most = STEPS.min(limit - sessions.len());
+            match self.add_some(listing, place, most, &mut sessions) {
+                Some(slot) => {
+                    place.slot = slot;
+                    tokio::task::yield_now().await;
+                }
+                None => {
+                    place = Place {
+                        shard: place.shard + 1,
+                        slot: 0,
+                    }
+                }
+            }
+        }
+        let next = (place.shard < shards).then(|| listing.cursor(place));
+        Ok(Page { sessions, next })
+    }
+
+    /// Adds up to `most` live sessions of a shard, and gives the slot there to go on with.
+    fn add_some(
+        &self,
+        listing: Listing<'_>,
+        place: Place,
+        most: usize,
         sessions: &mut Vec<SessionInfo>,
     ) -> Option<u32> {
-        let locked = self.0.lock(index);
-        let (page, next) = locked.shard.page(from, slots as u32, locked.now);
-        sessions.extend(page.map(|(entry, owner)| entry.info(owner, locked.now)));
-        next
+        let locked = self.0.lock(place.shard);
+        let (shard, now) = (&locked.shard, locked.now);
+        match listing {
+            Listing::All => {
+                let (page, next) = shard.page(place.slot, most as u32, now);
+                sessions.extend(page.map(|(entry, owner)| entry.info(owner, now)));
+                next
+            }
+            Listing::Of(owner) => {
+                let mut slots = shard.owned(owner, place.slot);
+                let some = slots.by_ref().take(most);
+                sessions.extend(some.filter_map(|slot| shard.info(slot, now)));
+                slots.next()
+            }
+        }
     }
-}
-
-/// Adds up to `most` of the owner's sessions in a shard, from the one after the marked one on. Says
-/// where to go on, if there are more.
-fn owned_in(
-    locked: &Locked<'_>,
-    owner: &Owner,
-    after: Option<Mark>,
-    most: usize,
-    sessions: &mut Vec<SessionInfo>,
-) -> Option<Mark> {
-    let (shard, now) = (&locked.shard, locked.now);
-    // Begin again where the place is lost: what is listed twice does no harm.
-    let mut last = after.and_then(|mark| shard.marked(mark, owner));
-    for _ in 0..most {
-        let slot = shard.owned(owner, last)?;
-        sessions.push(shard.info(slot, now));
-        last = Some(slot);
-    }
-    let last = last?;
-    let more = shard.owned(owner, Some(last)).is_some();
-    more.then(|| shard.mark(last))
 }
 
 /// Ends up to `most` of the owner's sessions in a shard. Says whether there may be more.
@@ -188,15 +167,10 @@ fn destroy_in(
     most: usize,
     all: &mut Vec<Ended>,
 ) -> bool {
-    for _ in 0..most {
-        let mut next = locked.shard.owned(owner, None);
-        if let Some(slot) = next
-            && except.is_some_and(|id| locked.shard.is(slot, id))
-        {
-            next = locked.shard.owned(owner, Some(slot));
-        }
-        let Some(slot) = next else { return false };
-        all.push(locked.remove(slot));
-    }
-    true
+    let shard = &locked.shard;
+    let spared = |slot: &u32| except.is_some_and(|id| shard.is(*slot, id));
+    let slots = shard.owned(owner, 0).filter(|slot| !spared(slot));
+    let slots: Vec<u32> = slots.take(most).collect();
+    all.extend(slots.iter().map(|slot| locked.remove(*slot)));
+    slots.len() == most
 }

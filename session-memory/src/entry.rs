@@ -7,10 +7,9 @@ use session_core::{
 };
 
 use crate::content::Content;
+use crate::deadlines::Micros;
 use crate::key::Key;
-use crate::list::{Linked, Links};
-use crate::owners::{ByOwner, NOBODY};
-use crate::wheel::{Bucket, ByTime, Micros, Timed};
+use crate::owners::NOBODY;
 
 /// The deadline of a session that has none.
 pub(crate) const NEVER: Micros = Micros::MAX;
@@ -18,7 +17,12 @@ pub(crate) const NEVER: Micros = Micros::MAX;
 /// A session in its slot. Its owner is beside the others, in the shard's [`Owners`].
 ///
 /// [`Owners`]: crate::owners::Owners
+#[repr(C)]
 pub(crate) struct Entry {
+    /// Of its id. Beside it, for the index needs both, and memory comes in lines of 64 bytes.
+    pub(crate) hash: u32,
+    /// The number of its owner; see [`Owners`](crate::owners::Owners).
+    pub(crate) owner: u32,
     pub(crate) key: Key,
     pub(crate) stamp: Stamp,
     pub(crate) content: Content,
@@ -27,13 +31,8 @@ pub(crate) struct Entry {
     deadline: Micros,
     idle: Millis,
     absolute: Millis,
-    /// The number of its owner; see [`Owners`](crate::owners::Owners).
-    pub(crate) owner: u32,
-    /// How often it was given an owner: how a listing finds out that it was given away, and back.
-    pub(crate) adoptions: u16,
-    kin: Links,
-    timer: Links,
-    bucket: Bucket,
+    /// When it is to be looked at: at its deadline, or at an earlier one that it had.
+    pub(crate) due: Micros,
 }
 
 /// What a write puts in place: the draft, with its times as this store counts them.
@@ -72,7 +71,8 @@ impl Write {
         self
     }
 
-    pub(crate) fn entry(self, key: Key) -> Entry {
+    /// A session of this id, whose hash is `hash`. Nothing waits for its deadline yet.
+    pub(crate) fn entry(self, key: Key, hash: u32) -> Entry {
         Entry {
             key,
             stamp: self.stamp,
@@ -81,11 +81,9 @@ impl Write {
             deadline: self.deadline,
             idle: self.idle,
             absolute: self.absolute,
+            due: NEVER,
             owner: NOBODY,
-            adoptions: 0,
-            kin: Links::NONE,
-            timer: Links::NONE,
-            bucket: Bucket::NONE,
+            hash,
         }
     }
 }
@@ -168,36 +166,6 @@ impl Entry {
     }
 }
 
-impl Linked<ByTime> for Entry {
-    fn links(&self) -> Links {
-        self.timer
-    }
-
-    fn links_mut(&mut self) -> &mut Links {
-        &mut self.timer
-    }
-}
-
-impl Linked<ByOwner> for Entry {
-    fn links(&self) -> Links {
-        self.kin
-    }
-
-    fn links_mut(&mut self) -> &mut Links {
-        &mut self.kin
-    }
-}
-
-impl Timed for Entry {
-    fn bucket(&self) -> Bucket {
-        self.bucket
-    }
-
-    fn set_bucket(&mut self, bucket: Bucket) {
-        self.bucket = bucket;
-    }
-}
-
 /// A limit in whole milliseconds, as every store counts; the greatest number is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Millis(u64);
@@ -235,14 +203,9 @@ pub(crate) fn micros(duration: Duration) -> Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Node;
 
     #[test]
     fn an_entry_is_as_small_as_it_was_meant_to_be() {
-        assert_eq!(
-            size_of::<Option<Node<Entry>>>(),
-            120,
-            "with all of its slot"
-        );
+        assert_eq!(size_of::<Option<Entry>>(), 104, "with all of its slot");
     }
 }

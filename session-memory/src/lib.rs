@@ -22,14 +22,15 @@
 //! process' monotonic clock (Tokio's, so that tests can pause it), to the microsecond.
 //!
 //! Expired sessions are invisible at once and freed a few at a time: each operation frees up to
-//! four of its shard, and a task does the rest every second where a Tokio runtime is running.
-//! However many sessions there are, no operation waits for a rehash, a sort or a sweep of them.
+//! four of its shard, and a task does the rest every second where a Tokio runtime is running. No
+//! operation waits for a sort or a sweep of all sessions. The index of a shard is hashed again when
+//! it is full: with a million sessions on two cores, one `create` for each shard takes 1.5 to 2.6 ms.
 //!
 //! # Memory
-//! A session takes 129 bytes, its credential (57 bytes when new, at most 136 after renewals) and
-//! its data. Credential and data share one allocation if the data has up to 512 bytes. More data
-//! is shared with the writer instead of copied, so a slice of something larger keeps all of that
-//! in memory; such a session takes 176 bytes, its credential and its data.
+//! A session takes 130 to 150 bytes (55 more with an owner of its own), its credential (57 bytes
+//! when new, at most 136 after renewals) and its data. Credential and data share one allocation if
+//! the data has up to 512 bytes. More data is shared with the writer instead of copied, so a slice
+//! of something larger keeps all of that in memory; such a session takes 48 bytes more.
 //!
 //! An id of over 22 bytes takes an allocation of its own; native ids have 16.
 //!
@@ -43,18 +44,17 @@
 mod builder;
 mod content;
 mod cursor;
+mod deadlines;
 mod directory;
 mod entry;
+mod index;
 mod key;
-mod list;
 mod owners;
 mod private_file;
 mod shard;
 mod slab;
 mod snapshot;
 mod store;
-mod table;
-mod wheel;
 
 pub use builder::MemoryStoreBuilder;
 pub use session_core;

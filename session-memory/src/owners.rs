@@ -1,117 +1,111 @@
-//! Who has which sessions in a shard: each owner once, with a list of their sessions.
+//! Who has which sessions in a shard: each owner once, and the slots of their sessions in order.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
-use std::ops::IndexMut;
 
 use session_core::Owner;
 
-use crate::entry::Entry;
-use crate::list::{List, NIL};
-use crate::table::Table;
-
-/// The kind of list that an owner's sessions are.
-pub(crate) struct ByOwner;
+use crate::index::Index;
+use crate::slab::Slab;
 
 /// The owner of nobody's sessions.
-pub(crate) const NOBODY: u32 = NIL;
+pub(crate) const NOBODY: u32 = u32::MAX;
 
 pub(crate) struct Owners {
-    table: Table<Kin>,
+    known: Slab<Known>,
+    index: Index,
+    /// The numbers of owners with the slots of their sessions that have not ended.
+    sessions: BTreeSet<(u32, u32)>,
     hasher: RandomState,
 }
 
-struct Kin {
+struct Known {
     owner: Owner,
-    /// The sessions that have not ended.
-    sessions: List<ByOwner>,
-    /// How many entries have its number: those, and ended ones that are to be reported.
+    hash: u32,
+    /// How many entries have its number: live sessions, and ended ones that are to be reported.
     uses: u32,
 }
 
 impl Owners {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self {
-            table: Table::default(),
+            known: Slab::default(),
+            index: Index::default(),
+            sessions: BTreeSet::new(),
             hasher,
         }
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Owner> {
-        (number != NOBODY).then(|| &self.table[number].owner)
+        (number != NOBODY).then(|| &self.known[number].owner)
     }
 
-    /// Gives the entry in `slot`, which has no owner, this one.
-    pub(crate) fn adopt<N>(&mut self, entries: &mut N, slot: u32, owner: &Owner)
-    where
-        N: IndexMut<u32, Output = Entry>,
-    {
-        let number = self.number_of(owner).unwrap_or_else(|| {
-            let kin = Kin {
-                owner: owner.clone(),
-                sessions: List::default(),
-                uses: 0,
-            };
-            self.table.insert(self.hash(owner), kin)
-        });
-        let entry = &mut entries[slot];
-        entry.owner = number;
-        entry.adoptions = entry.adoptions.wrapping_add(1);
-        let kin = &mut self.table[number];
-        kin.uses += 1;
-        kin.sessions.push(entries, slot);
+    /// Gives `owner` the session in `slot`, which has none, and tells the owner's number.
+    pub(crate) fn adopt(&mut self, slot: u32, owner: &Owner) -> u32 {
+        let number = self.number_of(owner).unwrap_or_else(|| self.add(owner));
+        self.known[number].uses += 1;
+        self.sessions.insert((number, slot));
+        number
     }
 
-    /// Takes an entry, which is ending, from its owner's sessions. It still says whose it was.
-    pub(crate) fn unlist<N>(&mut self, entries: &mut N, slot: u32)
-    where
-        N: IndexMut<u32, Output = Entry>,
-    {
-        let number = entries[slot].owner;
-        if number != NOBODY {
-            self.table[number].sessions.remove(entries, slot);
-        }
+    /// Takes the session in `slot`, which is ending, from its owner's. The number stays in use.
+    pub(crate) fn unlist(&mut self, number: u32, slot: u32) {
+        self.sessions.remove(&(number, slot));
     }
 
-    /// Forgets whose an unlisted entry was, and gives that.
-    pub(crate) fn release(&mut self, entry: &mut Entry) -> Option<Owner> {
-        let number = std::mem::replace(&mut entry.owner, NOBODY);
+    /// Ends the use of a number by an entry that is not listed any more, and gives its owner.
+    pub(crate) fn release(&mut self, number: u32) -> Option<Owner> {
         if number == NOBODY {
             return None;
         }
-        let kin = &mut self.table[number];
-        kin.uses -= 1;
-        if kin.uses > 0 {
-            return Some(kin.owner.clone());
+        let known = &mut self.known[number];
+        known.uses -= 1;
+        if known.uses > 0 {
+            return Some(known.owner.clone());
         }
-        self.table.remove(number).map(|kin| kin.owner)
+        self.index.remove(known.hash, number);
+        self.known.remove(number).map(|known| known.owner)
     }
 
-    /// The first session of `owner`.
-    pub(crate) fn first(&self, owner: &Owner) -> Option<u32> {
-        self.table[self.number_of(owner)?].sessions.first()
+    /// The slots of the sessions of `owner`, in order, from `from` on.
+    pub(crate) fn slots(&self, owner: &Owner, from: u32) -> impl Iterator<Item = u32> {
+        let number = self.number_of(owner).into_iter();
+        let slots = number.flat_map(move |number| {
+            let all = (number, from)..=(number, u32::MAX);
+            self.sessions.range(all)
+        });
+        slots.map(|(_, slot)| *slot)
     }
 
-    /// The session after that in `slot`, of the same owner.
-    pub(crate) fn after<N>(&self, entries: &N, slot: u32) -> Option<u32>
-    where
-        N: IndexMut<u32, Output = Entry>,
-    {
-        let kin = &self.table[entries[slot].owner];
-        kin.sessions.after(entries, slot)
+    /// Gives memory back that is no longer used.
+    pub(crate) fn shrink(&mut self) {
+        self.index.shrink();
     }
 
     /// Frees some owners, if there are any.
     pub(crate) fn dismantle(&mut self) -> bool {
-        self.table.pop_chunk().is_some()
+        self.known.pop_chunk().is_some()
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.index.len()
     }
 
     fn number_of(&self, owner: &Owner) -> Option<u32> {
-        self.table.find(self.hash(owner), |kin| kin.owner == *owner)
+        let is = |number: u32| self.known[number].owner == *owner;
+        self.index.find(self.hash(owner), is)
+    }
+
+    fn add(&mut self, owner: &Owner) -> u32 {
+        let (owner, hash) = (owner.clone(), self.hash(owner));
+        let number = self.known.insert(Known {
+            owner,
+            hash,
+            uses: 0,
+        });
+        self.index.insert(hash, number);
+        number
     }
 
     fn hash(&self, owner: &Owner) -> u32 {

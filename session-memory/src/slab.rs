@@ -1,7 +1,7 @@
 //! Values in numbered slots that never move: growing allocates a chunk of slots, and copies
 //! nothing.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 
 /// The slots of a chunk; one bit each says which are taken.
 const SLOTS: usize = 64;
@@ -78,6 +78,11 @@ impl<T> Slab<T> {
         self.chunks.get(number)?.as_ref()?[place].as_ref()
     }
 
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let (number, place) = split(slot);
+        self.chunks.get_mut(number)?.as_mut()?[place].as_mut()
+    }
+
     /// The first taken slot from `from` on, in the order of their numbers.
     pub(crate) fn next_taken(&self, from: u32) -> Option<u32> {
         let (first, place) = split(from);
@@ -90,6 +95,20 @@ impl<T> Slab<T> {
             mask = u64::MAX;
         }
         None
+    }
+
+    /// The taken slots, in the order of their numbers.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
+        let next = |slot: &u32| self.next_taken(slot.checked_add(1)?);
+        std::iter::successors(self.next_taken(0), next)
+    }
+
+    /// What is in these slots, in the order of their numbers.
+    pub(crate) fn taken(&self, slots: Range<u32>) -> impl Iterator<Item = &T> {
+        let next = |slot: &u32| self.next_taken(slot.checked_add(1)?);
+        let taken = std::iter::successors(self.next_taken(slots.start), next);
+        let taken = taken.take_while(move |slot| *slot < slots.end);
+        taken.filter_map(|slot| self.get(slot))
     }
 
     /// The memory of chunks with nothing in them, for the caller to free where it delays nobody.
@@ -145,10 +164,7 @@ impl<T> Index<u32> for Slab<T> {
 
 impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, slot: u32) -> &mut T {
-        let (number, place) = split(slot);
-        let chunk = self.chunks[number].as_mut();
-        let value = chunk.and_then(|chunk| chunk[place].as_mut());
-        value.expect("a slot that is taken")
+        self.get_mut(slot).expect("a slot that is taken")
     }
 }
 
@@ -161,8 +177,7 @@ mod tests {
     use super::*;
 
     fn all(slab: &Slab<u32>) -> Vec<u32> {
-        let next = |slot: &u32| slab.next_taken(slot + 1);
-        std::iter::successors(slab.next_taken(0), next).collect()
+        slab.slots().collect()
     }
 
     proptest! {

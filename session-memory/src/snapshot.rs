@@ -14,10 +14,10 @@ use session_core::{
 use sha2::{Digest, Sha256};
 
 use crate::MemoryStore;
+use crate::deadlines::Micros;
 use crate::entry::Entry;
 use crate::private_file;
 use crate::store::STEPS;
-use crate::wheel::Micros;
 
 const MAGIC: &[u8] = b"session-memory snapshot 2\n";
 const NEVER: u64 = u64::MAX;

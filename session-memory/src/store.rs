@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use crate::MemoryStoreBuilder;
 use crate::content::Content;
+use crate::deadlines::Micros;
 use crate::entry::{Write, micros};
 use crate::key::Key;
 use crate::shard::{Garbage, Name, Shard};
-use crate::wheel::Micros;
 
 /// How many expired sessions an operation frees on its way.
 const FREED_PER_OPERATION: usize = 4;
@@ -26,10 +26,6 @@ pub(crate) const STEPS: usize = 32;
 /// How many the background task frees before it rests: who works without a pause is interrupted
 /// by the scheduler, maybe while others wait for its shard.
 const FREED_AT_ONCE: usize = 256;
-/// How late sessions are freed where it does not matter. By then whole buckets of the wheel have
-/// expired, which saves putting their sessions into finer ones first.
-const LATE: Micros = 1 << 18;
-
 /// What the clock says when the store is made: sessions restored from a snapshot are older.
 const EPOCH: Micros = 1 << 60;
 
@@ -97,21 +93,21 @@ impl MemoryStore {
 }
 
 impl Locked<'_> {
-    /// Makes up to `steps` steps in freeing what was due by `until`, and says how many.
-    fn sweep_until(&mut self, until: Micros, steps: usize) -> usize {
-        let swept = self.shard.sweep(self.now, until, steps, &mut self.garbage);
+    /// Makes up to `steps` steps in freeing what has expired, and says how many.
+    fn sweep_in(&mut self, steps: usize) -> usize {
+        let swept = self.shard.sweep(self.now, steps, &mut self.garbage);
         self.inner.release(swept.freed);
         swept.steps
     }
 
     /// Makes some steps in freeing all that has expired. Says whether there is more.
     pub(crate) fn sweep(&mut self) -> bool {
-        self.sweep_until(self.now, STEPS) == STEPS
+        self.sweep_in(STEPS) == STEPS
     }
 
-    /// The same, where it does not matter when: the memory that is left over is freed too.
-    fn sweep_late(&mut self) -> usize {
-        let steps = self.sweep_until(self.now - LATE, STEPS);
+    /// The same, and gives the memory back that is left over. Says how many steps it made.
+    fn sweep_and_shrink(&mut self) -> usize {
+        let steps = self.sweep_in(STEPS);
         self.shard.shrink(&mut self.garbage);
         steps
     }
@@ -154,7 +150,7 @@ impl Inner {
             hash: hash as u32,
         };
         let mut shard = self.lock((hash >> 32) as usize & (self.shards.len() - 1));
-        shard.sweep_until(shard.now - LATE, FREED_PER_OPERATION);
+        shard.sweep_in(FREED_PER_OPERATION);
         (shard, name)
     }
 
@@ -211,7 +207,7 @@ impl Inner {
             Some(slot) => drop(locked.shard.replace(slot, write, owner)),
             None => {
                 self.count.fetch_add(1, Ordering::Relaxed);
-                locked.shard.insert(name.hash, write.entry(key), owner);
+                locked.shard.insert(write.entry(key, name.hash), owner);
             }
         }
     }
@@ -255,7 +251,7 @@ async fn sweep_every_second(sweeping: Sweeping) {
                 let Some(inner) = sweeping.0.upgrade() else {
                     return;
                 };
-                let steps = inner.lock(index).sweep_late();
+                let steps = inner.lock(index).sweep_and_shrink();
                 drop(inner);
                 if steps == STEPS {
                     busy.push(index);
@@ -295,8 +291,9 @@ impl SessionStore for MemoryStore {
             return Ok(Saved::by_stamp(Some(locked.shard.stamp(slot)), draft));
         }
         locked.bury(name);
-        let entry = Write::new(draft, content, locked.now, locked.now).entry(key);
-        locked.shard.insert(name.hash, entry, draft.owner.as_ref());
+        let entry = Write::new(draft, content, locked.now, locked.now);
+        let entry = entry.entry(key, name.hash);
+        locked.shard.insert(entry, draft.owner.as_ref());
         Ok(Saved::done(draft))
     }
 

@@ -42,22 +42,25 @@ fn put(shard: &mut Shard, n: usize, write: Write, owner: Option<&Owner>) {
     let id = id(n);
     match shard.find(name(&id)) {
         Some(slot) => drop(shard.replace(slot, write, owner)),
-        None => drop(shard.insert(name(&id).hash, write.entry(Key::of(&id)), owner)),
+        None => drop(shard.insert(write.entry(Key::of(&id), name(&id).hash), owner)),
     }
 }
 
 fn sweep(shard: &mut Shard, now: Micros, steps: usize) -> Swept {
-    shard.sweep(now, now, steps, &mut Garbage::default())
+    shard.sweep(now, steps, &mut Garbage::default())
 }
 
 fn owned(shard: &Shard, owner: &Owner) -> Vec<u32> {
-    let after = |slot: &u32| shard.owned(owner, Some(*slot));
-    std::iter::successors(shard.owned(owner, None), after).collect()
+    shard.owned(owner, 0).collect()
 }
 
-fn is_empty(shard: &Shard) -> bool {
+/// Whether nothing is in it, once the deadlines of what was removed have come too.
+fn is_empty(shard: &mut Shard) -> bool {
+    let late = sweep(shard, NEVER - 1, ALL);
     let slots = shard.entries.next_taken(0);
-    (slots, shard.len(), shard.owners.len(), shard.ended()) == (None, 0, 0, 0)
+    let rest = (shard.deadlines.len(), shard.len());
+    let kept = (shard.owners.len(), shard.ended());
+    (late.freed, slots, rest, kept) == (0, None, (0, 0), (0, 0))
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_sweep_does_no_more_than_it_may() {
     assert_eq!(sweep(&mut shard, 2 * SECOND, 10), ten);
     assert_eq!(shard.len(), 990);
     assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 990);
-    assert!(is_empty(&shard));
+    assert!(is_empty(&mut shard));
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn ends_wait_for_the_reaper_as_long_as_the_grace() {
     sweep(&mut shard, 62 * SECOND, ALL);
     assert_eq!(shard.ended(), 6);
     assert_eq!(shard.take_ended(6, 62 * SECOND + 1), [], "it is too late");
-    assert!(is_empty(&shard));
+    assert!(is_empty(&mut shard));
 }
 
 #[test]
@@ -121,42 +124,96 @@ fn keeping_a_session_alive_does_not_make_work() {
 }
 
 #[test]
-fn a_place_in_an_owners_list_is_lost_with_the_session_and_with_its_owner() {
+fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
     let mut shard = shard(60 * SECOND);
     let (ann, bob) = (owner(1).expect("named"), owner(2).expect("named"));
     for n in 0..3 {
         put(&mut shard, n, write(seconds(100), 0), Some(&ann));
     }
     let slots = owned(&shard, &ann);
-    let marks: Vec<Mark> = slots.iter().map(|slot| shard.mark(*slot)).collect();
-    put(&mut shard, 0, write(seconds(100), 0), Some(&ann));
-    for (slot, mark) in slots.iter().zip(&marks) {
-        assert_eq!(
-            shard.marked(*mark, &ann),
-            Some(*slot),
-            "written, and still there"
-        );
-        assert_eq!(shard.marked(*mark, &bob), None, "of another's list");
+    for (n, from) in slots.iter().enumerate() {
+        let rest: Vec<u32> = shard.owned(&ann, *from).collect();
+        assert_eq!(rest, slots[n..]);
     }
-    // Given away and back, it is the last of them.
-    put(&mut shard, 0, write(seconds(100), 0), Some(&bob));
-    assert_eq!(shard.marked(marks[0], &bob), None);
-    put(&mut shard, 0, write(seconds(1), 0), Some(&ann));
-    assert_eq!(shard.marked(marks[0], &ann), None);
-    assert_eq!(owned(&shard, &ann), [slots[1], slots[2], slots[0]]);
-    // Ended, it keeps its slot for the reaper.
-    let last = shard.mark(slots[0]);
+    // Given away and back, it is where it was.
+    put(&mut shard, 1, write(seconds(100), 0), Some(&bob));
+    assert_eq!(owned(&shard, &ann), [slots[0], slots[2]]);
+    assert_eq!(owned(&shard, &bob), [slots[1]]);
+    put(&mut shard, 1, write(seconds(1), 0), Some(&ann));
+    assert_eq!(
+        (owned(&shard, &ann), owned(&shard, &bob)),
+        (slots.clone(), vec![])
+    );
+    // Ended, it keeps its slot for the reaper, and is no longer listed.
     sweep(&mut shard, 2 * SECOND, ALL);
-    assert_eq!((shard.marked(last, &ann), shard.ended()), (None, 1));
-    shard.remove(slots[1], SECOND, &mut Garbage::default());
-    assert_eq!(shard.marked(marks[1], &ann), None);
+    assert_eq!(
+        (owned(&shard, &ann), shard.ended()),
+        (vec![slots[0], slots[2]], 1)
+    );
     put(&mut shard, 3, write(seconds(100), 0), Some(&ann));
-    assert_eq!(shard.marked(marks[1], &ann), None, "another's slot");
-    let nowhere = Mark {
-        slot: u32::MAX,
-        ..last
-    };
-    assert_eq!(shard.marked(nowhere, &ann), None);
+    assert_eq!(owned(&shard, &ann).len(), 3);
+    assert_eq!(owned(&shard, &ann)[..2], [slots[0], slots[2]]);
+}
+
+#[test]
+fn deadlines_of_what_has_gone_do_not_pile_up() {
+    let mut shard = shard(0);
+    let mut now = 0;
+    for round in 0..1_000_u64 {
+        now = round * SECOND / 10;
+        let idle = seconds(1_000 - round / 2);
+        put(&mut shard, 0, write(idle, now), None);
+        put(&mut shard, 1, write(seconds(60), now), None);
+        let slot = shard.find(name(&id(1))).expect("there");
+        shard.remove(slot, now, &mut Garbage::default());
+        assert!(shard.deadlines.len() <= 2 * 2 + PASSED_OVER, "{round}");
+    }
+    let swept = sweep(&mut shard, now + 600 * SECOND, ALL);
+    assert_eq!(swept.freed, 1);
+    assert!(is_empty(&mut shard));
+}
+
+#[test]
+fn a_deadline_is_not_dropped_with_those_of_others() {
+    let mut shard = shard(0);
+    for n in 0..200 {
+        put(&mut shard, n, write(seconds(1), 0), None);
+    }
+    for n in 0..195 {
+        let slot = shard.find(name(&id(n))).expect("there");
+        shard.remove(slot, 0, &mut Garbage::default());
+    }
+    assert!(shard.deadlines.len() < 100);
+    assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 5);
+    assert!(is_empty(&mut shard));
+}
+
+#[test]
+fn a_session_does_not_end_at_the_deadline_of_one_whose_slot_it_has() {
+    let mut shard = shard(60 * SECOND);
+    // The second one's deadline is later, the third one's the same.
+    for (round, idle) in [1, 2, 2].into_iter().enumerate() {
+        put(&mut shard, round, write(seconds(idle), 0), None);
+        let slot = shard.find(name(&id(round)));
+        assert_eq!(slot, Some(0));
+        if round < 2 {
+            shard.remove(0, 0, &mut Garbage::default());
+        }
+    }
+    assert_eq!(sweep(&mut shard, SECOND, ALL).freed, 0);
+    assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 1);
+    assert_eq!(shard.take_ended(ALL, 2 * SECOND).len(), 1);
+    assert!(is_empty(&mut shard));
+}
+
+#[test]
+fn an_expired_session_is_not_shown_before_it_is_freed() {
+    let mut shard = shard(0);
+    let ann = owner(1).expect("named");
+    put(&mut shard, 0, write(seconds(1), 0), Some(&ann));
+    let slot = owned(&shard, &ann)[0];
+    assert!(shard.info(slot, SECOND - 1).is_some());
+    assert!(shard.info(slot, SECOND).is_none());
 }
 
 /// What a shard should hold: deadline and owner of each session, and the ends to report.
@@ -272,7 +329,8 @@ proptest! {
         prop_assert_eq!((listed, rest), (expected.collect(), None));
         for n in 1..4 {
             let whose = owner(n).expect("not nobody");
-            let ids = owned(&shard, &whose).into_iter().map(|slot| shard.info(slot, now).id);
+            let infos = owned(&shard, &whose).into_iter().filter_map(|slot| shard.info(slot, now));
+            let ids = infos.map(|info| info.id);
             let expected = model.live(|_, owner| owner == n).into_iter().map(id);
             prop_assert_eq!(ids.collect::<BTreeSet<_>>(), expected.collect());
         }
@@ -282,6 +340,6 @@ proptest! {
             shard.remove(slot, now, &mut Garbage::default());
         }
         shard.take_ended(ALL, now);
-        prop_assert!(is_empty(&shard));
+        prop_assert!(is_empty(&mut shard));
     }
 }
