@@ -2,19 +2,57 @@
 
 use std::sync::atomic::Ordering;
 
+use session_core::backend::Operation;
 use session_core::{
     Cursor, Ended, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo, async_trait,
 };
 
 use crate::MemoryStore;
 use crate::cursor::{Listing, Place};
-use crate::store::{Locked, STEPS};
+use crate::store::{Inner, Locked, STEPS};
 
 #[async_trait]
 impl SessionDirectory for MemoryStore {
     async fn count(&self) -> Result<u64> {
+        let work = self.0.count();
+        self.0.meter.observe(Operation::Count, work).await
+    }
+
+    async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let work = self.0.list(cursor, limit);
+        self.0.meter.observe(Operation::List, work).await
+    }
+
+    async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let work = self.0.owned_by(owner, cursor, limit);
+        self.0.meter.observe(Operation::OwnedBy, work).await
+    }
+
+    async fn destroy_owned_by(
+        &self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Ended>> {
+        let work = self.0.destroy_owned_by(owner, except, limit);
+        self.0.meter.observe(Operation::DestroyOwnedBy, work).await
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        let work = self.0.clear();
+        self.0.meter.observe(Operation::Clear, work).await
+    }
+
+    async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
+        let work = self.0.reap(limit);
+        self.0.meter.observe(Operation::Reap, work).await
+    }
+}
+
+impl Inner {
+    async fn count(&self) -> Result<u64> {
         let mut count = 0;
-        for index in 0..self.0.shards() {
+        for index in 0..self.shards() {
             count += self.swept(index).await.shard.len() as u64;
         }
         Ok(count)
@@ -35,7 +73,7 @@ impl SessionDirectory for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Ended>> {
         let (limit, mut all) = (limit.max(1), Vec::new());
-        for index in 0..self.0.shards() {
+        for index in 0..self.shards() {
             while all.len() < limit {
                 let most = STEPS.min(limit - all.len());
                 let ended = &mut all;
@@ -50,7 +88,7 @@ impl SessionDirectory for MemoryStore {
 
     async fn clear(&self) -> Result<u64> {
         // All at once, so that a call that is dropped has cleared everything or nothing.
-        let taken: Vec<_> = (0..self.0.shards()).map(|n| self.0.take(n)).collect();
+        let taken: Vec<_> = (0..self.shards()).map(|n| self.take(n)).collect();
         let mut cleared = 0;
         for (mut shard, now) in taken {
             while let Some(live) = shard.dismantle(now) {
@@ -62,8 +100,8 @@ impl SessionDirectory for MemoryStore {
     }
 
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        let shards = self.0.shards();
-        let start = self.0.next_reap.fetch_add(1, Ordering::Relaxed);
+        let shards = self.shards();
+        let start = self.next_reap.fetch_add(1, Ordering::Relaxed);
         let order = (start..).map(|index| index % shards).take(shards);
         // Most of the work is done here, where others get their turn. What follows has no await
         // in it: a call that is dropped must not have taken ends that it tells nobody of.
@@ -77,7 +115,7 @@ impl SessionDirectory for MemoryStore {
         let mut reaped = Vec::new();
         for index in order {
             while reaped.len() < limit {
-                let mut locked = self.0.lock(index);
+                let mut locked = self.lock(index);
                 let most = STEPS.min(limit - reaped.len());
                 let (more, now) = (locked.sweep(), locked.now);
                 reaped.extend(locked.shard.take_ended(most, now));
@@ -88,14 +126,12 @@ impl SessionDirectory for MemoryStore {
         }
         Ok(reaped)
     }
-}
 
-impl MemoryStore {
     /// A shard in which nothing has expired.
     async fn swept(&self, index: usize) -> Locked<'_> {
         loop {
             {
-                let mut locked = self.0.lock(index);
+                let mut locked = self.lock(index);
                 if !locked.sweep() {
                     return locked;
                 }
@@ -110,7 +146,7 @@ impl MemoryStore {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page> {
-        let (shards, limit) = (self.0.shards(), limit.max(1));
+        let (shards, limit) = (self.shards(), limit.max(1));
         let place = cursor.map(|cursor| listing.place(cursor, shards));
         let mut place = place.transpose()?.unwrap_or_default();
         let mut sessions = Vec::new();
@@ -141,7 +177,7 @@ impl MemoryStore {
         most: usize,
         sessions: &mut Vec<SessionInfo>,
     ) -> Option<u32> {
-        let locked = self.0.lock(place.shard);
+        let locked = self.lock(place.shard);
         let (shard, now) = (&locked.shard, locked.now);
         match listing {
             Listing::All => {

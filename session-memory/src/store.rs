@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use session_core::backend::{Counts, Meter, Operation};
 use session_core::{
     Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
     SessionStore, Timeout, Ttl, Version, async_trait,
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     sweeping: AtomicBool,
     /// Where the next reap begins, so that no shard waits behind the others.
     pub(crate) next_reap: AtomicUsize,
+    pub(crate) meter: Meter,
 }
 
 /// A shard that others wait for.
@@ -84,11 +86,14 @@ impl MemoryStore {
             count: AtomicUsize::new(0),
             sweeping: AtomicBool::new(false),
             next_reap: AtomicUsize::new(0),
+            meter: Meter::new("memory"),
         }))
     }
 
-    fn check(&self, draft: &Draft) -> Result<()> {
-        Error::check_size("record", draft.data.len(), self.0.options.max_data)
+    /// What the store has done so far, in numbers.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.0.meter.counts()
     }
 }
 
@@ -266,28 +271,20 @@ async fn sweep_every_second(sweeping: Sweeping) {
     }
 }
 
-#[async_trait]
-impl SessionStore for MemoryStore {
-    fn capabilities(&self) -> Capabilities {
-        let options = &self.0.options;
-        Capabilities::new()
-            .with_expiry_reports(!options.expiry_grace.is_zero())
-            .with_max_data(options.max_data)
+impl Inner {
+    fn check(&self, draft: &Draft) -> Result<()> {
+        Error::check_size("record", draft.data.len(), self.options.max_data)
     }
 
-    fn directory(&self) -> Option<&dyn SessionDirectory> {
-        Some(self)
-    }
-
-    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+    async fn create(self: &Arc<Self>, id: &SessionId, draft: &Draft) -> Result<Saved> {
         self.check(draft)?;
-        self.0.start_sweeping();
-        self.0.reserve().await?;
+        self.start_sweeping();
+        self.reserve().await?;
         // Memory is taken before the lock and freed after it: the allocator can take long.
         let (content, key) = (Content::of(draft), Key::of(id));
-        let (mut locked, name) = self.0.open(id);
+        let (mut locked, name) = self.open(id);
         if let Some(slot) = locked.shard.live(name, locked.now) {
-            self.0.release(1);
+            self.release(1);
             return Ok(Saved::by_stamp(Some(locked.shard.stamp(slot)), draft));
         }
         locked.bury(name);
@@ -297,16 +294,16 @@ impl SessionStore for MemoryStore {
         Ok(Saved::done(draft))
     }
 
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let (locked, name) = self.0.open(id);
+    fn load(&self, id: &SessionId) -> Option<Record> {
+        let (locked, name) = self.open(id);
         let found = locked.shard.live(name, locked.now);
-        Ok(found.map(|slot| locked.shard.record(slot, locked.now)))
+        found.map(|slot| locked.shard.record(slot, locked.now))
     }
 
-    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+    fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.check(draft)?;
         let content = Content::of(draft);
-        let (mut locked, name) = self.0.open(id);
+        let (mut locked, name) = self.open(id);
         let Some(slot) = locked.shard.live(name, locked.now) else {
             return Ok(Saved::Gone);
         };
@@ -321,21 +318,60 @@ impl SessionStore for MemoryStore {
         Ok(Saved::done(draft))
     }
 
-    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let (mut locked, name) = self.0.open(id);
+    fn touch(&self, id: &SessionId, idle: Timeout) -> Option<Ttl> {
+        let (mut locked, name) = self.open(id);
         let now = locked.now;
         let found = locked.shard.live(name, now);
-        Ok(found.map(|slot| locked.shard.touch(slot, idle, now)))
+        found.map(|slot| locked.shard.touch(slot, idle, now))
     }
 
-    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        let (mut locked, name) = self.0.open(id);
+    fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Option<Ended> {
+        let (mut locked, name) = self.open(id);
         let found = locked.shard.live(name, locked.now);
         let found = found.filter(|slot| {
             let stamp = locked.shard.stamp(*slot);
             expected.is_none_or(|expected| expected.stamp() == stamp)
         });
-        Ok(found.map(|slot| locked.remove(slot)))
+        found.map(|slot| locked.remove(slot))
+    }
+}
+
+#[async_trait]
+impl SessionStore for MemoryStore {
+    fn capabilities(&self) -> Capabilities {
+        let options = &self.0.options;
+        Capabilities::new()
+            .with_expiry_reports(!options.expiry_grace.is_zero())
+            .with_max_data(options.max_data)
+    }
+
+    fn directory(&self) -> Option<&dyn SessionDirectory> {
+        Some(self)
+    }
+
+    async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
+        let work = self.0.create(id, draft);
+        self.0.meter.observe(Operation::Create, work).await
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
+        let work = || Ok(self.0.load(id));
+        self.0.meter.observe_now(Operation::Load, work)
+    }
+
+    async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
+        let work = || self.0.save(id, draft, expected);
+        self.0.meter.observe_now(Operation::Save, work)
+    }
+
+    async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
+        let work = || Ok(self.0.touch(id, idle));
+        self.0.meter.observe_now(Operation::Touch, work)
+    }
+
+    async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
+        let work = || Ok(self.0.destroy(id, expected));
+        self.0.meter.observe_now(Operation::Destroy, work)
     }
 }
 

@@ -2,6 +2,7 @@
 //! expired. The conformance suite tests the rest.
 
 mod directory;
+mod observed;
 mod snapshot;
 #[cfg(unix)]
 mod snapshot_file;
