@@ -67,7 +67,7 @@ impl Connector for Numbered {
             .then(|| self.log.clients.fetch_add(1, SeqCst) + 1)
     }
 
-    async fn prepare(&self, _: u32) -> Result<(), Failure> {
+    async fn prepare(&self, _: u32, _: &'static str) -> Result<(), Failure> {
         self.log.prepared.fetch_add(1, SeqCst);
         Ok(())
     }
