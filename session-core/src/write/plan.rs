@@ -15,7 +15,6 @@ use crate::{Anchor, Draft, Error, Owner, Result, Session, SessionToken, TokenCha
 const BOUND_TO_LINEAGE: [&str; 1] = ["_csrf"];
 
 /// One write, ready to be sent, and to be sent again.
-#[derive(Clone)]
 pub(crate) struct PlannedWrite {
     pub(crate) kind: WriteKind,
     pub(crate) draft: Draft,
@@ -35,7 +34,6 @@ impl PlannedWrite {
     }
 }
 
-#[derive(Clone)]
 pub(crate) enum WriteKind {
     Create,
     /// Replaces this version.
@@ -119,7 +117,7 @@ impl Session {
         }
         // It is its user's code: it runs without the lock, so it may use this session.
         edit(&mut view)?;
-        let write = manager.plan(operation, &lifecycle, view, age, round)?;
+        let write = manager.plan(operation, lifecycle, view, age, round)?;
         Ok(Some(Arc::new(write)))
     }
 }
@@ -187,7 +185,7 @@ impl Manager {
     fn plan(
         &self,
         operation: &Operation,
-        lifecycle: &Lifecycle,
+        lifecycle: Lifecycle,
         mut view: View,
         age: Duration,
         round: u32,
@@ -195,8 +193,8 @@ impl Manager {
         let (kind, next) = match lifecycle {
             Lifecycle::New => (WriteKind::Create, self.first_token(operation, &view)),
             Lifecycle::Stored(judged, version) => {
-                let next = self.next_token(operation, judged, version, view.owner.is_some(), age);
-                (WriteKind::Save(version.clone()), next)
+                let next = self.next_token(operation, judged, &version, view.owner.is_some(), age);
+                (WriteKind::Save(version), next)
             }
             Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
         };
@@ -260,13 +258,12 @@ impl Manager {
     fn next_token(
         &self,
         operation: &Operation,
-        judged: &JudgedToken,
+        mut judged: JudgedToken,
         version: &Version,
         has_owner: bool,
         age: Duration,
     ) -> NextToken {
-        let is_new_lineage = operation.begins_lineage(judged, age);
-        let mut judged = judged.clone();
+        let is_new_lineage = operation.begins_lineage(&judged, age);
         let Some(state) = judged.state.take() else {
             return NextToken {
                 judged,
