@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// One value, as JSON text. Shares the bytes of the record it was read from.
 pub(crate) type Raw = Bytes;
 
+/// Room for so many keys is made before a record is read: most sessions have no more.
+const USUAL_KEYS: usize = 8;
+
 /// The variables of one session, in the order they were stored: a JSON object of which only the
 /// top level is taken apart.
 ///
@@ -189,7 +192,10 @@ impl<'de> Visitor<'de> for Split<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Variables, A::Error> {
-        let mut variables = Variables::default();
+        let mut variables = Variables {
+            named: OrderedMap::with_capacity(USUAL_KEYS),
+            unnamed: Vec::new(),
+        };
         let cut = |raw: &'de RawValue| self.record.slice_ref(raw.get().as_bytes());
         while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value = cut(map.next_value()?);

@@ -2,25 +2,32 @@
 //!
 //! A session has few keys, and comparing those one by one takes a fraction of the instructions that
 //! hashing them takes. Visitors may choose keys, and many of them, so more are hashed with a seed.
+//! Keys of up to 23 bytes need no allocation of their own.
 
 use std::mem;
 
 use indexmap::IndexMap;
+use smol_str::SmolStr;
 
 /// The most keys that are compared one by one.
 const MOST_COMPARED: usize = 16;
 
 #[derive(Clone)]
 pub(crate) enum OrderedMap<V> {
-    Compared(Vec<(Box<str>, V)>),
-    Hashed(IndexMap<Box<str>, V>),
+    Compared(Vec<(SmolStr, V)>),
+    Hashed(IndexMap<SmolStr, V>),
 }
 
 impl<V> OrderedMap<V> {
+    /// An empty map with room for so many keys.
+    pub(crate) fn with_capacity(keys: usize) -> Self {
+        Self::Compared(Vec::with_capacity(keys))
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&V> {
         match self {
             Self::Compared(entries) => {
-                let found = entries.iter().find(|(known, _)| **known == *key);
+                let found = entries.iter().find(|(known, _)| *known == key);
                 found.map(|(_, value)| value)
             }
             Self::Hashed(entries) => entries.get(key),
@@ -30,7 +37,7 @@ impl<V> OrderedMap<V> {
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut V> {
         match self {
             Self::Compared(entries) => {
-                let found = entries.iter_mut().find(|(known, _)| **known == *key);
+                let found = entries.iter_mut().find(|(known, _)| *known == key);
                 found.map(|(_, value)| value)
             }
             Self::Hashed(entries) => entries.get_mut(key),
@@ -68,7 +75,7 @@ impl<V> OrderedMap<V> {
     pub(crate) fn remove(&mut self, key: &str) -> Option<V> {
         match self {
             Self::Compared(entries) => {
-                let at = entries.iter().position(|(known, _)| **known == *key)?;
+                let at = entries.iter().position(|(known, _)| *known == key)?;
                 Some(entries.remove(at).1)
             }
             Self::Hashed(entries) => entries.shift_remove(key),
@@ -80,9 +87,9 @@ impl<V> OrderedMap<V> {
             Self::Compared(entries) => (&entries[..], None),
             Self::Hashed(entries) => (&[][..], Some(entries)),
         };
-        let compared = compared.iter().map(|(key, value)| (&**key, value));
+        let compared = compared.iter().map(|(key, value)| (key.as_str(), value));
         let hashed = hashed.into_iter().flatten();
-        compared.chain(hashed.map(|(key, value)| (&**key, value)))
+        compared.chain(hashed.map(|(key, value)| (key.as_str(), value)))
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {

@@ -8,7 +8,9 @@ use crate::identity::{TokenState, Verdict};
 use crate::judged_token::JudgedToken;
 use crate::session::{Lifecycle, State, View};
 use crate::sessions::Manager;
-use crate::{Anchor, Draft, Error, Owner, Result, Session, SessionToken, TokenChange, Version};
+use crate::{
+    Anchor, Draft, Error, Owner, Result, Session, SessionToken, Stamp, TokenChange, Version,
+};
 
 /// Values that are dropped with a lineage: the secret of form tokens, which an attacker who planted
 /// the session may have read.
@@ -117,8 +119,9 @@ impl Session {
         }
         // It is its user's code: it runs without the lock, so it may use this session.
         edit(&mut view)?;
-        let write = manager.plan(operation, lifecycle, view, age, round)?;
-        Ok(Some(Arc::new(write)))
+        manager
+            .plan(operation, lifecycle, view, age, round)
+            .map(Some)
     }
 }
 
@@ -189,7 +192,7 @@ impl Manager {
         mut view: View,
         age: Duration,
         round: u32,
-    ) -> Result<PlannedWrite> {
+    ) -> Result<Arc<PlannedWrite>> {
         let (kind, next) = match lifecycle {
             Lifecycle::New => (WriteKind::Create, self.first_token(operation, &view)),
             Lifecycle::Stored(judged, version) => {
@@ -214,20 +217,24 @@ impl Manager {
         } else {
             TokenChange::Keep
         };
-        let draft = Draft::new(view.data.encode(), view.lifetime)
-            .with_owner(view.owner.clone())
-            .with_credential(credential)
-            .with_anchor(operation.anchor())
-            .with_token(token);
+        let draft = Draft {
+            data: view.data.encode(),
+            credential,
+            owner: view.owner.clone(),
+            lifetime: view.lifetime,
+            anchor: operation.anchor(),
+            stamp: Stamp::generate(),
+            token,
+        };
         self.limits.check_record(draft.data.len())?;
-        Ok(PlannedWrite {
+        Ok(Arc::new(PlannedWrite {
             kind,
             draft,
             view,
             judged,
             is_new_token,
             round,
-        })
+        }))
     }
 
     /// The token of a new session.
