@@ -1,18 +1,23 @@
 //! A session's variables: a JSON object whose values stay raw until somebody reads them.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use indexmap::IndexMap;
+use bytes::Bytes;
 use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::ordered_map::OrderedMap;
 use crate::value::{DUPLICATE, describe};
 use crate::{Error, Result};
 
 /// One value, as JSON text. Shares the bytes of the record it was read from.
 pub(crate) type Raw = Bytes;
+
+/// Room for so many keys is made before a record is read: most sessions have no more.
+const USUAL_KEYS: usize = 8;
 
 /// The variables of one session, in the order they were stored: a JSON object of which only the
 /// top level is taken apart.
@@ -20,9 +25,14 @@ pub(crate) type Raw = Bytes;
 /// Numbers of any size survive, and a value that nobody read is written back byte for byte,
 /// because values are cut out of the record and not parsed. So is a value that is nested too deeply
 /// to be read.
+///
+/// Cheap to clone: clones share their variables until one of them is changed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Data {
-    named: IndexMap<Box<str>, Raw>,
+pub struct Data(Arc<Variables>);
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Variables {
+    named: OrderedMap<Raw>,
     /// Keys that are no text (JavaScript may write half a surrogate pair) and their values, as they
     /// were written. They can be carried and not named.
     unnamed: Vec<(Raw, Raw)>,
@@ -55,111 +65,117 @@ impl Data {
     }
 
     fn split(record: &Bytes, twice: Twice) -> Result<Self> {
-        let mut json = serde_json::Deserializer::from_slice(record);
+        // Checked at once, which takes less than checking each key and value.
+        let text = std::str::from_utf8(record).map_err(|_| Error::corrupt("it is not UTF-8"))?;
+        let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(Split { record, twice })
-            .and_then(|data| json.end().map(|()| data))
+            .and_then(|variables| json.end().map(|()| Self(Arc::new(variables))))
             .map_err(|error| Error::corrupt(describe(&error)))
     }
 
     /// The record that [`decode`](Self::decode) reads back.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let named = self.named.iter();
-        let unnamed = self.unnamed.iter();
+        let Variables { named, unnamed } = &*self.0;
         let size: usize = named
-            .map(|(key, raw)| key.len() + raw.len() + 6)
-            .chain(unnamed.map(|(key, raw)| key.len() + raw.len() + 2))
+            .iter()
+            .map(|(key, raw)| key.len() + raw.len() + "\"\":,".len())
+            .chain(
+                unnamed
+                    .iter()
+                    .map(|(key, raw)| key.len() + raw.len() + ":,".len()),
+            )
             .sum();
-        let mut out = BytesMut::with_capacity(size + 2).writer();
-        let mut separator = b"{".as_slice();
-        for (key, raw) in &self.named {
-            out.get_mut().put_slice(separator);
+        let mut out = Vec::with_capacity(size.max(1) + 1);
+        let mut separator = b'{';
+        for (key, raw) in named.iter() {
+            out.push(separator);
             // Writing a string into memory can't fail.
-            let _ = serde_json::to_writer(&mut out, &**key);
-            out.get_mut().put_u8(b':');
-            out.get_mut().put_slice(raw);
-            separator = b",";
+            let _ = serde_json::to_writer(&mut out, key);
+            out.push(b':');
+            out.extend_from_slice(raw);
+            separator = b',';
         }
-        let mut out = out.into_inner();
-        for (key, raw) in &self.unnamed {
-            out.put_slice(separator);
-            out.put_slice(key);
-            out.put_u8(b':');
-            out.put_slice(raw);
-            separator = b",";
+        for (key, raw) in unnamed {
+            out.push(separator);
+            out.extend_from_slice(key);
+            out.push(b':');
+            out.extend_from_slice(raw);
+            separator = b',';
         }
-        out.put_slice(if self.is_empty() { b"{}" } else { b"}" });
-        out.freeze()
+        if self.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
+        out.into()
     }
 
     /// The JSON text of the value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Bytes> {
-        self.named.get(key)
+        self.0.named.get(key)
     }
 
     /// Sets `key` to a value of this JSON text, which is not checked, in its place or at the end.
     pub fn set(&mut self, key: &str, value: Bytes) {
-        match self.named.get_mut(key) {
-            Some(old) => *old = value,
-            None => {
-                self.named.insert(key.into(), value);
-            }
-        }
+        self.changed().named.insert(key, value);
     }
 
     /// Sets `key` as [`set`](Self::set) does, before all others.
     pub fn set_first(&mut self, key: &str, value: Bytes) {
-        self.named.shift_remove(key);
-        self.named.shift_insert(0, key.into(), value);
+        self.changed().named.insert_first(key, value);
     }
 
     /// Removes `key`, and gives what its value was.
     pub fn remove(&mut self, key: &str) -> Option<Bytes> {
-        self.named.shift_remove(key)
+        self.changed().named.remove(key)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.named.clear();
-        self.unnamed.clear();
+        *self = Self::default();
+    }
+
+    /// The variables, no longer shared with clones.
+    fn changed(&mut self) -> &mut Variables {
+        Arc::make_mut(&mut self.0)
     }
 
     /// The keys that are text, and their values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.named.iter().map(|(key, value)| (&**key, value))
+        self.0.named.iter()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
-        self.named.keys().map(|key| String::from(&**key)).collect()
+        self.0.named.keys().map(str::to_owned).collect()
     }
 
     /// How many keys there are.
     pub(crate) fn len(&self) -> usize {
-        self.named.len()
+        self.0.named.len()
     }
 
     pub(crate) fn unnamed(&self) -> &[(Raw, Raw)] {
-        &self.unnamed
+        &self.0.unnamed
     }
 
     /// Whether there are keys that are no text, which [`iter`](Self::iter) leaves out: JavaScript may
     /// write half a surrogate pair.
     #[must_use]
     pub fn has_unnamed(&self) -> bool {
-        !self.unnamed.is_empty()
+        !self.0.unnamed.is_empty()
     }
 
     /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.unnamed.is_empty()
+        self.0.named.is_empty() && self.0.unnamed.is_empty()
     }
 }
 
 /// Shows the keys only: values are the visitors' affair.
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.named.keys()).finish()
+        f.debug_set().entries(self.0.named.keys()).finish()
     }
 }
 
@@ -169,36 +185,39 @@ struct Split<'a> {
 }
 
 impl<'de> Visitor<'de> for Split<'_> {
-    type Value = Data;
+    type Value = Variables;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Data, A::Error> {
-        let mut data = Data::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Variables, A::Error> {
+        let mut variables = Variables {
+            named: OrderedMap::with_capacity(USUAL_KEYS),
+            unnamed: Vec::new(),
+        };
         let cut = |raw: &'de RawValue| self.record.slice_ref(raw.get().as_bytes());
         while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value = cut(map.next_value()?);
             match name(key.get()) {
                 Some(name) => {
-                    let was = data.named.insert(name, value);
+                    let was = variables.named.insert(&name, value);
                     if was.is_some() && self.twice == Twice::Corrupt {
                         return Err(A::Error::custom(DUPLICATE));
                     }
                 }
-                None => data.unnamed.push((cut(key), value)),
+                None => variables.unnamed.push((cut(key), value)),
             }
         }
-        Ok(data)
+        Ok(variables)
     }
 }
 
 /// The key that this JSON string, which is well-formed, stands for; `None` if it is no text.
-fn name(json: &str) -> Option<Box<str>> {
-    match json.contains('\\') {
-        false => Some(json.get(1..json.len().checked_sub(1)?)?.into()),
-        true => serde_json::from_str(json).ok(),
+fn name(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().contains(&b'\\') {
+        false => json.get(1..json.len().checked_sub(1)?).map(Cow::Borrowed),
+        true => serde_json::from_str(json).ok().map(Cow::Owned),
     }
 }
 

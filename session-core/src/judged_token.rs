@@ -51,14 +51,15 @@ impl JudgedToken {
     }
 
     /// The token to send to the client; `None` if it has a newer one from another request.
-    pub(crate) fn for_client(self) -> Option<SessionToken> {
+    pub(crate) fn for_client(&self) -> Option<SessionToken> {
         match self.verdict {
-            Verdict::Current | Verdict::Unconfirmed => Some(self.token),
+            Verdict::Current | Verdict::Unconfirmed => Some(self.token.clone()),
             Verdict::Replaced(salt) => {
                 let successor = self.token.successor(&salt);
                 // It is sent only if the record says that it is the one.
-                let state = self.state.filter(|state| state.is_current(&successor));
-                state.map(|_| successor)
+                let state = self.state.as_ref();
+                let is_current = state.is_some_and(|state| state.is_current(&successor));
+                is_current.then_some(successor)
             }
             _ => None,
         }

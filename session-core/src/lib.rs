@@ -19,6 +19,7 @@ mod lifecycle;
 mod lifetime;
 mod limits;
 mod observer;
+mod ordered_map;
 mod owner;
 mod patch;
 mod reaper;

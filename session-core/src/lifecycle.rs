@@ -1,6 +1,7 @@
 //! Tokens and ends: signing in, new tokens, renewal, use, and signing out.
 
 use crate::identity::TokenState;
+use crate::judged_token::JudgedToken;
 use crate::observer::{EndReason, Event};
 use crate::session::Lifecycle;
 use crate::sessions::Manager;
@@ -137,7 +138,7 @@ impl Session {
     /// # Errors
     /// The store's.
     pub async fn is_live(&self) -> Result<bool> {
-        let Some(judged) = self.judged() else {
+        let Some(judged) = self.with_judged(JudgedToken::clone) else {
             return Ok(false);
         };
         let Some(record) = self.0.manager.store.load(&judged.id).await? else {

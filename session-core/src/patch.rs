@@ -1,11 +1,11 @@
 //! What a handler changed: replayed on a fresh load when another request was faster.
 
 use bytes::{BufMut, BytesMut};
-use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use crate::Lifetime;
 use crate::data::{Data, Raw};
+use crate::ordered_map::OrderedMap;
 use crate::value::is_null;
 
 /// Changes to a session, not a new whole.
@@ -13,7 +13,7 @@ use crate::value::is_null;
 pub(crate) struct Patch {
     cleared: bool,
     /// What is done to each key: one change after the other, as few as do the same as all.
-    values: IndexMap<Box<str>, Vec<Change>>,
+    values: OrderedMap<Vec<Change>>,
     lifetime: Option<Lifetime>,
 }
 
@@ -42,18 +42,18 @@ enum Folded {
 impl Patch {
     pub(crate) fn put(&mut self, key: &str, change: Change) {
         let Some(changes) = self.values.get_mut(key) else {
-            self.values.insert(key.into(), vec![change]);
+            self.values.insert(key, vec![change]);
             return;
         };
         add(changes, change);
         if changes.is_empty() {
-            self.values.shift_remove(key);
+            self.values.remove(key);
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.cleared = true;
-        self.values.clear();
+        self.values = OrderedMap::default();
     }
 
     pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
@@ -66,7 +66,7 @@ impl Patch {
 
     /// The keys that are changed, besides those that a clear removes.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(|key| &**key)
+        self.values.keys()
     }
 
     /// Whether all keys are removed before that.
@@ -83,9 +83,13 @@ impl Patch {
         if later.cleared {
             self.clear();
         }
-        for (key, changes) in later.values {
-            for change in changes {
-                self.put(&key, change);
+        if self.values.is_empty() {
+            self.values = later.values;
+        } else {
+            for (key, changes) in later.values.iter() {
+                for change in changes {
+                    self.put(key, change.clone());
+                }
             }
         }
         self.lifetime = later.lifetime.or(self.lifetime);
@@ -96,7 +100,7 @@ impl Patch {
         if self.cleared {
             data.clear();
         }
-        for (key, changes) in &self.values {
+        for (key, changes) in self.values.iter() {
             let there = data.get(key).cloned();
             match changes.iter().fold(there, |there, change| change.of(there)) {
                 Some(value) => data.set(key, value),
@@ -373,7 +377,7 @@ mod tests {
             put(Drain(raw(&format!("[{n}]"))));
         }
         assert!(began.elapsed() < Duration::from_secs(1));
-        assert_eq!(patch.values["a"].len(), 1);
+        assert_eq!(patch.values.get("a").map(Vec::len), Some(1));
         assert_eq!(applied(&patch, r#"{"a":[0,1]}"#), r#"{"a":[1]}"#);
     }
 
@@ -407,7 +411,7 @@ mod tests {
             after(&[Push(raw("[1]")), Drain(raw("[1,2]"))]),
             after(&[Push(raw("[1,2]")), Drain(raw("[2]"))]),
         ] {
-            assert_eq!(changes.values["a"].len(), 2);
+            assert_eq!(changes.values.get("a").map(Vec::len), Some(2));
         }
     }
 

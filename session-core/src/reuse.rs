@@ -140,7 +140,7 @@ impl Manager {
                 Opening::Nothing
             }
             Verdict::Current | Verdict::Unconfirmed | Verdict::Replaced(_) | Verdict::Late => {
-                Opening::Opened(Session::opened(Arc::clone(self), judged, &record)?)
+                Opening::Opened(Session::opened(Arc::clone(self), judged, record)?)
             }
         })
     }

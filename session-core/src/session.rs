@@ -85,33 +85,42 @@ pub(crate) struct Clock {
 
 impl Session {
     pub(crate) fn new(manager: Arc<Manager>) -> Self {
-        let view = View::new(manager.lifetime);
-        Self::from_parts(manager, Lifecycle::New, view)
+        Self::unstored(manager, Lifecycle::New)
     }
 
     pub(crate) fn barred(manager: Arc<Manager>) -> Self {
-        let view = View::new(manager.lifetime);
-        Self::from_parts(manager, Lifecycle::Barred, view)
+        Self::unstored(manager, Lifecycle::Barred)
+    }
+
+    fn unstored(manager: Arc<Manager>, lifecycle: Lifecycle) -> Self {
+        let lifetime = manager.lifetime;
+        let (view, clock) = (View::new(lifetime), Clock::starting(lifetime));
+        Self::from_parts(manager, lifecycle, view, clock, Base::new(lifetime))
     }
 
     pub(crate) fn opened(
         manager: Arc<Manager>,
         judged: JudgedToken,
-        record: &Record,
+        record: Record,
     ) -> Result<Self> {
-        let view = View::read(record)?;
-        let lifecycle = Lifecycle::Stored(judged, record.version.clone());
-        let session = Self::from_parts(manager, lifecycle, view);
-        let mut state = session.state();
-        state.clock = Clock::read(record);
-        state.base = Base::read(record);
-        drop(state);
-        Ok(session)
+        let clock = Clock::read(&record);
+        let view = View {
+            data: Data::decode(&record.data)?,
+            owner: record.owner,
+            lifetime: record.lifetime,
+        };
+        let base = Base::written(record.data, record.lifetime);
+        let lifecycle = Lifecycle::Stored(judged, record.version);
+        Ok(Self::from_parts(manager, lifecycle, view, clock, base))
     }
 
-    fn from_parts(manager: Arc<Manager>, lifecycle: Lifecycle, view: View) -> Self {
-        let clock = Clock::starting(view.lifetime);
-        let base = Base::new(view.lifetime);
+    fn from_parts(
+        manager: Arc<Manager>,
+        lifecycle: Lifecycle,
+        view: View,
+        clock: Clock,
+        base: Base,
+    ) -> Self {
         Self(Arc::new(Opened {
             manager,
             state: Mutex::new(State {
@@ -201,7 +210,7 @@ impl Session {
     /// that has been renewed since and the client has the newer one already.
     #[must_use]
     pub fn token(&self) -> Option<SessionToken> {
-        self.judged()?.for_client()
+        self.with_judged(JudgedToken::for_client)?
     }
 
     /// The id that the session is filed under, from its creation to its end; `None` until it is
@@ -211,7 +220,7 @@ impl Session {
     /// Whatever must not outlive a sign-in is bound to [`binding`](Self::binding), not to this.
     #[must_use]
     pub fn id(&self) -> Option<SessionId> {
-        self.judged().map(|judged| judged.id)
+        self.with_judged(|judged| judged.id.clone())
     }
 
     /// A public text that changes with each new token (sign-in, re-authentication,
@@ -222,12 +231,13 @@ impl Session {
     /// credential, where the id itself changes.
     #[must_use]
     pub fn binding(&self) -> Option<String> {
-        self.judged()?.binding()
+        self.with_judged(JudgedToken::binding)?
     }
 
-    pub(crate) fn judged(&self) -> Option<JudgedToken> {
+    /// What `read` makes of the handle's token, if the session is stored.
+    pub(crate) fn with_judged<T>(&self, read: impl FnOnce(&JudgedToken) -> T) -> Option<T> {
         match &self.state().lifecycle {
-            Lifecycle::Stored(judged, _) => Some(judged.clone()),
+            Lifecycle::Stored(judged, _) => Some(read(judged)),
             Lifecycle::New | Lifecycle::Barred | Lifecycle::Gone(_) => None,
         }
     }

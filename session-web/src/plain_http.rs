@@ -7,57 +7,59 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, HeaderValue, ORIGIN, REFERER};
+use http::header::{HOST, HeaderName, HeaderValue, ORIGIN, REFERER};
 use http::request::Parts;
 
 use crate::request::{ProxyHeader, says_https};
 
-/// What the log has been told of one layer.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What has been logged of one layer.
 #[derive(Debug, Default)]
 pub(crate) struct PlainHttp {
     hosts: Mutex<Hosts>,
     missing_peer: AtomicBool,
 }
 
-/// The hosts that were told of.
+/// The hosts that were logged.
 #[derive(Debug, Default)]
 struct Hosts {
     /// Clients name them, so there are few, and short ones.
-    told: BTreeSet<String>,
-    /// When one was told of after those.
-    further: Option<Instant>,
-    /// How many requests of further ones were not told of since.
+    logged: BTreeSet<String>,
+    /// When another one was logged after those.
+    last_further: Option<Instant>,
+    /// How many requests of further ones were not logged since.
     untold: u64,
 }
 
 impl Hosts {
-    /// The most hosts that are each told of once.
+    /// The most hosts that are each logged once.
     const MOST: usize = 16;
-    /// How often another one is told of when there are more: strangers who make up hosts must not
-    /// keep the site's own from the log for ever.
+    /// How often another one is logged when there are more: clients that make up hosts must not keep the
+    /// site's own from the log for ever.
     const PAUSE: Duration = Duration::from_secs(60);
 
-    /// Whether this host is to be told of now: how many requests of others were not told of.
-    fn turn(&mut self, host: &str, now: Instant) -> Option<u64> {
-        if self.told.contains(host) {
+    /// Whether to log this host now: how many requests of others were not logged before it.
+    fn admit(&mut self, host: &str, now: Instant) -> Option<u64> {
+        if self.logged.contains(host) {
             return None;
         }
-        if self.told.len() < Self::MOST {
-            self.told.insert(host.to_owned());
+        if self.logged.len() < Self::MOST {
+            self.logged.insert(host.to_owned());
             return Some(0);
         }
         let is_soon = |last| now.duration_since(last) < Self::PAUSE;
-        if self.further.is_some_and(is_soon) {
+        if self.last_further.is_some_and(is_soon) {
             self.untold += 1;
             return None;
         }
-        self.further = Some(now);
+        self.last_further = Some(now);
         Some(std::mem::take(&mut self.untold))
     }
 }
 
 impl PlainHttp {
-    /// The most bytes of a host's name that are told and kept.
+    /// The most bytes of a host's name that are logged and kept.
     const NAME: usize = 255;
 
     /// Warns that no proxy is trusted, because the server does not say who is connected, once.
@@ -76,9 +78,9 @@ impl PlainHttp {
         let host = host.as_bytes();
         let host = String::from_utf8_lossy(&host[..host.len().min(Self::NAME)]).into_owned();
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = hosts.turn(&host, Instant::now());
+        let admitted = hosts.admit(&host, Instant::now());
         drop(hosts);
-        let Some(untold) = turn else {
+        let Some(untold) = admitted else {
             return;
         };
         if is_loopback(&host) {
@@ -104,10 +106,6 @@ impl PlainHttp {
 /// anything speaks against that, though nobody may be trusted to say so.
 pub(crate) fn host(parts: &Parts) -> Option<HeaderValue> {
     let headers = &parts.headers;
-    let host = match headers.get(HOST) {
-        Some(host) => host.clone(),
-        None => HeaderValue::try_from(parts.uri.authority()?.as_str()).ok()?,
-    };
     let from_https = |name| {
         let value = headers.get(name).map(HeaderValue::as_bytes);
         value.is_some_and(|value| value.starts_with(b"https:"))
@@ -115,10 +113,16 @@ pub(crate) fn host(parts: &Parts) -> Option<HeaderValue> {
     let is_https = says_https(headers, ProxyHeader::XForwarded)
         || says_https(headers, ProxyHeader::Forwarded)
         || from_https(ORIGIN)
-        || from_https(REFERER)
-        // Browsers send it by https, and to loopback hosts.
-        || (headers.contains_key("sec-fetch-site")
-            && !host.to_str().is_ok_and(is_loopback));
+        || from_https(REFERER);
+    if is_https {
+        return None;
+    }
+    let host = match headers.get(HOST) {
+        Some(host) => host.clone(),
+        None => HeaderValue::try_from(parts.uri.authority()?.as_str()).ok()?,
+    };
+    // Browsers send it by https, and to loopback hosts.
+    let is_https = headers.contains_key(SEC_FETCH_SITE) && !host.to_str().is_ok_and(is_loopback);
     (!is_https).then_some(host)
 }
 
@@ -144,16 +148,16 @@ mod tests {
     fn made_up_hosts_do_not_hide_the_real_one_for_ever() {
         let (mut hosts, start) = (Hosts::default(), Instant::now());
         for n in 0..16 {
-            assert_eq!(hosts.turn(&format!("h{n}"), start), Some(0));
+            assert_eq!(hosts.admit(&format!("h{n}"), start), Some(0));
         }
-        assert_eq!(hosts.turn("h0", start), None, "it was told of");
-        assert_eq!(hosts.turn("h16", start), Some(0));
-        assert_eq!(hosts.turn("h17", start), None);
-        assert_eq!(hosts.turn("shop.example", start), None);
+        assert_eq!(hosts.admit("h0", start), None, "it was logged");
+        assert_eq!(hosts.admit("h16", start), Some(0));
+        assert_eq!(hosts.admit("h17", start), None);
+        assert_eq!(hosts.admit("shop.example", start), None);
         let later = start + Hosts::PAUSE;
-        assert_eq!(hosts.turn("h0", later), None);
-        assert_eq!(hosts.turn("shop.example", later), Some(2));
-        assert_eq!(hosts.turn("h18", later), None);
-        assert_eq!(hosts.told.len(), Hosts::MOST, "no more are kept");
+        assert_eq!(hosts.admit("h0", later), None);
+        assert_eq!(hosts.admit("shop.example", later), Some(2));
+        assert_eq!(hosts.admit("h18", later), None);
+        assert_eq!(hosts.logged.len(), Hosts::MOST, "no more are kept");
     }
 }

@@ -1,5 +1,6 @@
 //! What a request tells of its connection: http or https, and by whose word.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -128,18 +129,18 @@ pub(crate) fn says_https(headers: &HeaderMap, header: ProxyHeader) -> bool {
         list::split(line.as_bytes(), b',').next()
     };
     let proto = match header {
-        ProxyHeader::XForwarded => first(X_FORWARDED_PROTO).map(<[u8]>::to_vec),
+        ProxyHeader::XForwarded => first(X_FORWARDED_PROTO).map(Cow::Borrowed),
         ProxyHeader::Forwarded => first(http::header::FORWARDED).and_then(proto),
     };
     proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }
 
 /// The parameter `proto` of an element of `Forwarded` (RFC 7239 §4).
-fn proto(element: &[u8]) -> Option<Vec<u8>> {
+fn proto(element: &[u8]) -> Option<Cow<'_, [u8]>> {
     list::split(element, b';').find_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
         name.eq_ignore_ascii_case(b"proto")
-            .then(|| list::unquoted(value))
+            .then(|| list::unquoted(value).into())
     })
 }

@@ -3,6 +3,7 @@
 mod id;
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -45,14 +46,20 @@ pub(crate) type Verifier = [u8; 32];
 /// | 2 | generation | how often the token was renewed, modulo 4,096 |
 /// | 24 | secret | 144 random bits |
 ///
-/// 216 of its bits are new in each new token; OWASP ASVS 5.0 §7.2.3 asks for 128. It is zeroised on
-/// drop, compared in constant time, redacted in `Debug`, and it has neither `Display` nor
-/// `Serialize`: the only way to its text is [`expose`](Self::expose). Stores never see it; they
-/// file a session under its [`SessionId`] and keep a hash of the rest.
+/// 216 of its bits are new in each new token; OWASP ASVS 5.0 §7.2.3 asks for 128. Clones share one
+/// text, which is zeroised when the last of them is dropped, compared in constant time and redacted in
+/// `Debug`. A token has neither `Display` nor `Serialize`: the only way to its text is
+/// [`expose`](Self::expose). Stores never see it; they file a session under its [`SessionId`] and keep
+/// a hash of the rest.
 #[derive(Clone)]
-pub struct SessionToken(Text);
+pub struct SessionToken(Arc<Secret>);
 
-#[derive(Clone)]
+/// Shared by the clones of a token, so that there is one copy to zeroise.
+struct Secret {
+    text: Text,
+    id: SessionId,
+}
+
 enum Text {
     /// As this library makes them.
     Native([u8; SessionToken::CHARS]),
@@ -80,7 +87,7 @@ impl SessionToken {
         encode(id, &mut text[..ID]);
         write_rest(rest, 0, &mut text);
         random.zeroize();
-        Self(Text::Native(text))
+        Self::native(text)
     }
 
     /// The token in `presented`, if that is shaped like one: 54 characters of the URL-safe base64
@@ -89,8 +96,9 @@ impl SessionToken {
     #[must_use]
     pub fn parse(presented: &str) -> Option<Self> {
         let bytes: [u8; Self::CHARS] = presented.as_bytes().try_into().ok()?;
-        let is_native = bytes.iter().all(is_url_safe);
-        is_native.then_some(Self(Text::Native(bytes)))
+        // Without an early end, so that many are checked at once.
+        let is_native = bytes.iter().fold(true, |all, byte| all & is_url_safe(byte));
+        is_native.then(|| Self::native(bytes))
     }
 
     /// A token that another framework has made, of whatever shape: 1 to 255 bytes, for a session
@@ -99,7 +107,11 @@ impl SessionToken {
     /// instance: nothing else keeps made-up ones from being looked up.
     #[must_use]
     pub fn foreign(presented: &str) -> Option<Self> {
-        fits(presented).then(|| Self(Text::Foreign(presented.into())))
+        fits(presented).then(|| {
+            let hash = URL_SAFE_NO_PAD.encode(labelled(FOREIGN_ID, presented));
+            let id = SessionId::of_token(&hash[..ID], false).presented_as(presented);
+            Self::new(Text::Foreign(presented.into()), id)
+        })
     }
 
     /// A token that another framework has made, for a session that is filed under this very text:
@@ -108,7 +120,7 @@ impl SessionToken {
     /// that opens a record without a credential.
     #[must_use]
     pub fn plain(presented: &str) -> Option<Self> {
-        fits(presented).then(|| Self(Text::Plain(presented.into())))
+        fits(presented).then(|| Self::of_plain(presented.into()))
     }
 
     /// A new random token for such a session.
@@ -121,13 +133,29 @@ impl SessionToken {
         fill_random(&mut random);
         let text = URL_SAFE_NO_PAD.encode(random);
         random.zeroize();
-        Self(Text::Plain(text.into()))
+        Self::of_plain(text.into())
+    }
+
+    /// A token of this text, which has the characters of one.
+    fn native(text: [u8; Self::CHARS]) -> Self {
+        let id = std::str::from_utf8(&text[..ID]).unwrap_or_default();
+        let id = SessionId::of_token(id, false);
+        Self::new(Text::Native(text), id)
+    }
+
+    fn of_plain(text: Box<str>) -> Self {
+        let id = SessionId::of_token(&text, true);
+        Self::new(Text::Plain(text), id)
+    }
+
+    fn new(text: Text, id: SessionId) -> Self {
+        Self(Arc::new(Secret { text, id }))
     }
 
     /// The secret text, for the `Set-Cookie` header and nothing else.
     #[must_use]
     pub fn expose(&self) -> &str {
-        match &self.0 {
+        match &self.0.text {
             Text::Native(text) => std::str::from_utf8(text).unwrap_or_default(),
             Text::Foreign(text) | Text::Plain(text) => text,
         }
@@ -138,24 +166,17 @@ impl SessionToken {
     /// itself.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        match &self.0 {
-            Text::Native(_) => SessionId::of_token(&self.expose()[..ID], false),
-            Text::Plain(text) => SessionId::of_token(text, true),
-            Text::Foreign(text) => {
-                let hash = URL_SAFE_NO_PAD.encode(labelled(FOREIGN_ID, text));
-                SessionId::of_token(&hash[..ID], false).presented_as(text)
-            }
-        }
+        self.0.id.clone()
     }
 
     /// Whether this library has made it, for a native layout.
     #[must_use]
-    pub const fn is_native(&self) -> bool {
-        matches!(self.0, Text::Native(_))
+    pub fn is_native(&self) -> bool {
+        matches!(self.0.text, Text::Native(_))
     }
 
-    pub(crate) const fn is_plain(&self) -> bool {
-        matches!(self.0, Text::Plain(_))
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.0.text, Text::Plain(_))
     }
 
     /// A new token of a new lineage for the session `id`, which is a native one.
@@ -173,11 +194,11 @@ impl SessionToken {
     /// Derived, and not random, so that any request with this token can tell the client of it
     /// again: HKDF-SHA256 (RFC 5869) of the secret, and of nothing that a store knows alone.
     pub(crate) fn successor(&self, salt: &[u8; 16]) -> Self {
-        let id = self.id();
+        let id = &self.0.id;
         let mut random = [0_u8; LINEAGE_BYTES + SECRET_BYTES];
         let (lineage, secret) = random.split_at_mut(LINEAGE_BYTES);
         let mut generation = 0;
-        let expanded = match &self.0 {
+        let expanded = match &self.0.text {
             Text::Native(text) => {
                 generation = (self.generation() + 1) % GENERATIONS;
                 // The characters were checked when it was parsed.
@@ -191,7 +212,7 @@ impl SessionToken {
             }
         };
         expanded.expect("HKDF-SHA256 gives up to 8,160 bytes");
-        let token = Self::of_parts(&id, &random, generation);
+        let token = Self::of_parts(id, &random, generation);
         random.zeroize();
         token
     }
@@ -204,12 +225,12 @@ impl SessionToken {
         let known = id.len().min(ID);
         text[..known].copy_from_slice(&id[..known]);
         write_rest(random, generation, &mut text);
-        Self(Text::Native(text))
+        Self::native(text)
     }
 
     /// What a credential keeps of the token. A native one is one block of SHA-256.
     pub(crate) fn verifier(&self) -> Verifier {
-        match &self.0 {
+        match &self.0.text {
             Text::Native(text) => Sha256::digest(text).into(),
             Text::Foreign(text) | Text::Plain(text) => labelled(FOREIGN_VERIFIER, text),
         }
@@ -218,7 +239,7 @@ impl SessionToken {
     /// What a credential keeps of the lineage; `None` for another framework's token, which has
     /// none.
     pub(crate) fn lineage(&self) -> Option<[u8; 16]> {
-        let Text::Native(text) = &self.0 else {
+        let Text::Native(text) = &self.0.text else {
             return None;
         };
         let hash = Sha256::digest(&text[ID..LINEAGE_END]);
@@ -227,7 +248,7 @@ impl SessionToken {
 
     /// How often it was renewed, modulo 4,096; 0 for another framework's.
     pub(crate) fn generation(&self) -> u16 {
-        let Text::Native(text) = &self.0 else {
+        let Text::Native(text) = &self.0.text else {
             return 0;
         };
         let value = |at: usize| u16::from(value_of(text[at]));
@@ -235,7 +256,7 @@ impl SessionToken {
     }
 
     fn bytes(&self) -> &[u8] {
-        match &self.0 {
+        match &self.0.text {
             Text::Native(text) => text,
             Text::Foreign(text) | Text::Plain(text) => text.as_bytes(),
         }
@@ -293,18 +314,18 @@ fn is_url_safe(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-impl Drop for SessionToken {
+impl Drop for Text {
     fn drop(&mut self) {
-        match &mut self.0 {
-            Text::Native(text) => text.zeroize(),
-            Text::Foreign(text) | Text::Plain(text) => text.zeroize(),
+        match self {
+            Self::Native(text) => text.zeroize(),
+            Self::Foreign(text) | Self::Plain(text) => text.zeroize(),
         }
     }
 }
 
 impl PartialEq for SessionToken {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes().ct_eq(other.bytes()).into()
+        Arc::ptr_eq(&self.0, &other.0) || self.bytes().ct_eq(other.bytes()).into()
     }
 }
 

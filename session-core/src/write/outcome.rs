@@ -22,14 +22,13 @@ impl Session {
         // What was sent after a write of an earlier call is still to be written.
         state.unconfirmed = state.later_than(&write);
         state.pending.clear();
-        let mut write = Arc::try_unwrap(write).unwrap_or_else(|shared| (*shared).clone());
         let age = match (&write.kind, write.draft.anchor) {
             (WriteKind::Create, _) | (_, Anchor::Restart) => Duration::ZERO,
             (WriteKind::Save(_), Anchor::Keep) => state.clock.age_now(),
         };
         state.clock = Clock::written(write.view.lifetime, age);
         state.base = Base::written(write.draft.data.clone(), write.view.lifetime);
-        let mut view = std::mem::take(&mut write.view);
+        let mut view = write.view.clone();
         view.apply(&state.unconfirmed);
         view.apply(&state.patch);
         state.view = view;
@@ -92,15 +91,18 @@ impl Session {
         Ok(write.round)
     }
 
-    /// Notifies observers of what `write` has done.
+    /// Notifies observers of what `write` has done, if it is more than a change of the session.
     fn notify_of(&self, write: &PlannedWrite) {
+        if !write.is_create() && !write.is_new_token {
+            return;
+        }
         let (id, age) = (self.id(), self.age());
         let id = id.as_ref().unwrap_or(&write.judged.id);
         let event = Event::new(id, write.draft.owner.as_ref(), age);
         let observers = &self.0.manager.observers;
         if write.is_create() {
             observers.notify(|observer| observer.created(event));
-        } else if write.is_new_token {
+        } else {
             observers.notify(|observer| observer.renewed(event));
         }
     }

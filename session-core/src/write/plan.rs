@@ -8,14 +8,15 @@ use crate::identity::{TokenState, Verdict};
 use crate::judged_token::JudgedToken;
 use crate::session::{Lifecycle, State, View};
 use crate::sessions::Manager;
-use crate::{Anchor, Draft, Error, Owner, Result, Session, SessionToken, TokenChange, Version};
+use crate::{
+    Anchor, Draft, Error, Owner, Result, Session, SessionToken, Stamp, TokenChange, Version,
+};
 
 /// Values that are dropped with a lineage: the secret of form tokens, which an attacker who planted
 /// the session may have read.
 const BOUND_TO_LINEAGE: [&str; 1] = ["_csrf"];
 
 /// One write, ready to be sent, and to be sent again.
-#[derive(Clone)]
 pub(crate) struct PlannedWrite {
     pub(crate) kind: WriteKind,
     pub(crate) draft: Draft,
@@ -35,7 +36,6 @@ impl PlannedWrite {
     }
 }
 
-#[derive(Clone)]
 pub(crate) enum WriteKind {
     Create,
     /// Replaces this version.
@@ -119,8 +119,9 @@ impl Session {
         }
         // It is its user's code: it runs without the lock, so it may use this session.
         edit(&mut view)?;
-        let write = manager.plan(operation, &lifecycle, view, age, round)?;
-        Ok(Some(Arc::new(write)))
+        manager
+            .plan(operation, lifecycle, view, age, round)
+            .map(Some)
     }
 }
 
@@ -187,16 +188,16 @@ impl Manager {
     fn plan(
         &self,
         operation: &Operation,
-        lifecycle: &Lifecycle,
+        lifecycle: Lifecycle,
         mut view: View,
         age: Duration,
         round: u32,
-    ) -> Result<PlannedWrite> {
+    ) -> Result<Arc<PlannedWrite>> {
         let (kind, next) = match lifecycle {
             Lifecycle::New => (WriteKind::Create, self.first_token(operation, &view)),
             Lifecycle::Stored(judged, version) => {
-                let next = self.next_token(operation, judged, version, view.owner.is_some(), age);
-                (WriteKind::Save(version.clone()), next)
+                let next = self.next_token(operation, judged, &version, view.owner.is_some(), age);
+                (WriteKind::Save(version), next)
             }
             Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
         };
@@ -216,19 +217,23 @@ impl Manager {
         } else {
             TokenChange::Keep
         };
-        let draft = Draft::new(view.data.encode(), view.lifetime)
-            .with_owner(view.owner.clone())
-            .with_credential(credential)
-            .with_anchor(operation.anchor())
-            .with_token(token);
-        Ok(PlannedWrite {
+        let draft = Draft {
+            data: view.data.encode(),
+            credential,
+            owner: view.owner.clone(),
+            lifetime: view.lifetime,
+            anchor: operation.anchor(),
+            stamp: Stamp::generate(),
+            token,
+        };
+        Ok(Arc::new(PlannedWrite {
             kind,
             draft,
             view,
             judged,
             is_new_token,
             round,
-        })
+        }))
     }
 
     /// The token of a new session.
@@ -259,13 +264,12 @@ impl Manager {
     fn next_token(
         &self,
         operation: &Operation,
-        judged: &JudgedToken,
+        mut judged: JudgedToken,
         version: &Version,
         has_owner: bool,
         age: Duration,
     ) -> NextToken {
-        let is_new_lineage = operation.begins_lineage(judged, age);
-        let mut judged = judged.clone();
+        let is_new_lineage = operation.begins_lineage(&judged, age);
         let Some(state) = judged.state.take() else {
             return NextToken {
                 judged,

@@ -1,5 +1,6 @@
 //! The layer, as browsers and handlers see it.
 
+mod app;
 mod browser;
 mod cookie_only;
 #[cfg(feature = "express")]
@@ -15,10 +16,12 @@ mod late;
 mod layer;
 #[path = "../../../session-core/tests/support/log.rs"]
 mod log;
+mod options;
 mod pages;
 mod plain_http;
 mod probe;
 mod renewal;
+mod responses;
 mod reuse;
 #[cfg(feature = "express")]
 mod secrets;
