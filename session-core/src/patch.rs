@@ -376,7 +376,7 @@ mod tests {
             put(Push(raw(&format!("[{n}]"))));
             put(Drain(raw(&format!("[{n}]"))));
         }
-        assert!(began.elapsed() < Duration::from_secs(1));
+        assert!(began.elapsed() < Duration::from_secs(10));
         assert_eq!(patch.values.get("a").map(Vec::len), Some(1));
         assert_eq!(applied(&patch, r#"{"a":[0,1]}"#), r#"{"a":[1]}"#);
     }
