@@ -53,6 +53,6 @@ pub use reuse::OnReuse;
 pub use session::Session;
 pub use sessions::{Sessions, SessionsBuilder};
 pub use stamp::Stamp;
-pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore};
+pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore, shared};
 pub use token::{SessionId, SessionToken};
 pub use wrapper::StoreWrapper;

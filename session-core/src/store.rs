@@ -1,6 +1,8 @@
 //! The two traits that a backend implements.
 
+use std::any::Any;
 use std::fmt::{self, Debug};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -144,6 +146,15 @@ pub trait SessionDirectory: SessionStore {
     /// A store that does not report expiry ([`Capabilities::expiry_reports`]) removes what it
     /// can and reports nothing.
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>>;
+}
+
+/// `store` as a shared trait object; one that is a shared trait object already stays the same.
+pub fn shared(store: impl SessionStore) -> Arc<dyn SessionStore> {
+    let any: &dyn Any = &store;
+    match any.downcast_ref::<Arc<dyn SessionStore>>() {
+        Some(shared) => Arc::clone(shared),
+        None => Arc::new(store),
+    }
 }
 
 /// What a store promises beyond the contract of [`SessionStore`]. The conformance suite runs the

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use session_core::{
     Anchor, Capabilities, Credential, Draft, Ended, Error, Lifetime, Record, Result, Saved,
-    SessionId, SessionStore, SessionToken, Stamp, StoreWrapper, Timeout, Ttl, Version,
+    SessionId, SessionStore, SessionToken, Stamp, StoreWrapper, Timeout, Ttl, Version, shared,
 };
 
 use crate::options::Express;
@@ -93,8 +93,11 @@ enum Buried {
 
 impl<S: ExpressLayout> MovingStore<S> {
     /// Moves sessions from `express` to `native`.
-    pub fn new(native: Arc<dyn SessionStore>, express: S) -> Self {
-        Self { native, express }
+    pub fn new(native: impl SessionStore, express: S) -> Self {
+        Self {
+            native: shared(native),
+            express,
+        }
     }
 
     /// Where the native store has the session.

@@ -3,10 +3,9 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> session_memory::Result<()> {
-//! use std::sync::Arc;
 //! use session_memory::{MemoryStore, Sessions};
 //!
-//! let sessions = Sessions::new(Arc::new(MemoryStore::new()));
+//! let sessions = Sessions::new(MemoryStore::new());
 //!
 //! let session = sessions.start();
 //! session.insert("name", "Napoleon")?;

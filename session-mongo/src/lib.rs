@@ -2,11 +2,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> session_mongo::Result<()> {
-//! use std::sync::Arc;
 //! use session_mongo::{MongoStore, Sessions};
 //!
 //! let store = MongoStore::connect("mongodb://127.0.0.1/app").await?;
-//! let sessions = Sessions::new(Arc::new(store));
+//! let sessions = Sessions::new(store);
 //!
 //! let session = sessions.start();
 //! session.insert("name", "Napoleon")?;

@@ -4,11 +4,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> session_mysql::Result<()> {
-//! use std::sync::Arc;
 //! use session_mysql::{MysqlStore, Sessions};
 //!
 //! let store = MysqlStore::connect("mysql://app@127.0.0.1/app").await?;
-//! let sessions = Sessions::new(Arc::new(store));
+//! let sessions = Sessions::new(store);
 //!
 //! let session = sessions.start();
 //! session.insert("name", "Napoleon")?;

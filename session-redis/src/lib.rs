@@ -8,11 +8,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> session_redis::Result<()> {
-//! use std::sync::Arc;
 //! use session_redis::{RedisStore, Sessions};
 //!
 //! let store = RedisStore::connect("redis://127.0.0.1/").await?;
-//! let sessions = Sessions::new(Arc::new(store));
+//! let sessions = Sessions::new(store);
 //!
 //! let session = sessions.start();
 //! session.insert("name", "Napoleon")?;

@@ -41,7 +41,7 @@ impl SessionLayer {
     /// that is over the limit.
     pub fn express_compatible(store: impl ExpressLayout) -> Result<SessionLayerBuilder> {
         let (express, lifetime) = (store.express().clone(), store.lifetime());
-        let sessions = Sessions::builder(Arc::new(store)).lifetime(lifetime);
+        let sessions = Sessions::builder(store).lifetime(lifetime);
         Ok(Self::builder(sessions.build()?).express(&express))
     }
 

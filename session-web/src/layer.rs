@@ -257,7 +257,7 @@ impl CookieOnlyBuilder {
         };
         // It holds the rules only: each request gets a store of its own.
         let store = CookieStore::new(closer.clone(), String::new(), &[], &closer.new_token());
-        let mut rules = Sessions::builder(Arc::new(store))
+        let mut rules = Sessions::builder(store)
             .lifetime(self.lifetime)
             .limits(self.limits);
         for observer in self.observers {

@@ -14,7 +14,7 @@ use futures_util::{TryStreamExt, stream};
 use crate::observer::{EndReason, Event};
 use crate::{
     Cursor, Ended, Error, Lifetime, Observer, Owner, Page, Result, Session, SessionDirectory,
-    SessionId, SessionInfo, SessionStore, SessionToken, Unreadable,
+    SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,
 };
 
 pub use builder::SessionsBuilder;
@@ -54,19 +54,19 @@ pub struct Sessions(Arc<Manager>);
 impl Sessions {
     /// Sessions in `store` with the default lifetime, limits and no observers.
     #[must_use]
-    pub fn new(store: Arc<dyn SessionStore>) -> Self {
-        SessionsBuilder::new(store).finish()
+    pub fn new(store: impl SessionStore) -> Self {
+        SessionsBuilder::new(shared(store)).finish()
     }
 
     /// Sessions in `store` with other rules.
-    pub fn builder(store: Arc<dyn SessionStore>) -> SessionsBuilder {
-        SessionsBuilder::new(store)
+    pub fn builder(store: impl SessionStore) -> SessionsBuilder {
+        SessionsBuilder::new(shared(store))
     }
 
     /// The same rules and observers for another store.
     #[must_use]
-    pub fn with_store(&self, store: Arc<dyn SessionStore>) -> Self {
-        SessionsBuilder::with_rules_of(&self.0, store).finish()
+    pub fn with_store(&self, store: impl SessionStore) -> Self {
+        SessionsBuilder::with_rules_of(&self.0, shared(store)).finish()
     }
 
     /// The store.
