@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use super::batch::{BatchOperation, Batcher, Duplicates};
@@ -140,18 +141,19 @@ impl<B: Backend> Store<B> {
         self.core.meter.observe(operation, work).await
     }
 
-    /// Runs an operation within the time limit.
-    async fn run<T, W>(
+    fn call(&self, operation: Operation) -> Call<B::Client> {
+        Call::new(&self.core.shared, operation, Timer::Operation)
+    }
+
+    /// Runs the work of an operation within the time limit. It is given pinned: each layer around
+    /// it would otherwise hold, and move, the whole of it once more.
+    async fn run<T>(
         &self,
-        operation: Operation,
-        work: impl FnOnce(Call<B::Client>) -> W,
-    ) -> Result<T>
-    where
-        W: Future<Output = Result<T>>,
-    {
-        let call = Call::new(&self.core.shared, operation, Timer::Operation);
-        let work = call.within_timeout(work(call.clone()));
-        self.core.meter.observe(operation, work).await
+        call: &Call<B::Client>,
+        work: Pin<&mut impl Future<Output = Result<T>>>,
+    ) -> Result<T> {
+        let work = pin!(call.within_timeout(work));
+        self.core.meter.observe(call.operation(), work).await
     }
 
     /// What the backend is to write, if it is not too large.
@@ -207,59 +209,66 @@ impl<B: Backend> SessionStore for Store<B> {
         B::HAS_DIRECTORY.then_some(self)
     }
 
+    // What is not batched is boxed: a backend's future is large, and a call that is batched would be
+    // as large, and moved several times (256 callers of MySQL: half the loads).
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let create = Create::new(id.clone(), self.checked(draft)?);
-        self.run(Operation::Create, |call| async move {
+        let call = self.call(Operation::Create);
+        let work = pin!(async {
             match &self.queues.create {
                 Some(queue) => queue.call(create).await,
-                None => only(self.core.backend.create(&call, &[create]).await),
+                None => only(Box::pin(self.core.backend.create(&call, &[create])).await),
             }
-        })
-        .await
+        });
+        self.run(&call, work).await
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
         let id = id.clone();
-        self.run(Operation::Load, |call| async move {
+        let call = self.call(Operation::Load);
+        let work = pin!(async {
             match &self.queues.load {
                 Some(queue) => queue.call(id).await,
-                None => only(self.core.backend.load(&call, &[id]).await),
+                None => only(Box::pin(self.core.backend.load(&call, &[id])).await),
             }
-        })
-        .await
+        });
+        self.run(&call, work).await
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         let save = Save::new(id.clone(), self.checked(draft)?, expected.clone());
-        self.run(Operation::Save, |call| async move {
+        let call = self.call(Operation::Save);
+        let work = pin!(async {
             match &self.queues.save {
                 Some(queue) => queue.call(save).await,
-                None => only(self.core.backend.save(&call, &[save]).await),
+                None => only(Box::pin(self.core.backend.save(&call, &[save])).await),
             }
-        })
-        .await
+        });
+        self.run(&call, work).await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
         let touch = Touch::new(id.clone(), idle.whole_millis());
-        self.run(Operation::Touch, |call| async move {
+        let call = self.call(Operation::Touch);
+        let work = pin!(async {
             match &self.queues.touch {
                 Some(queue) => queue.call(touch).await,
-                None => only(self.core.backend.touch(&call, &[touch]).await),
+                None => only(Box::pin(self.core.backend.touch(&call, &[touch])).await),
             }
-        })
-        .await
+        });
+        self.run(&call, work).await
     }
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let destroy = Destroy::new(id.clone(), expected.cloned());
-        self.run(Operation::Destroy, |call| async move {
+        let call = self.call(Operation::Destroy);
+        let work = pin!(async {
             match &self.queues.destroy {
                 Some(queue) => queue.call(destroy).await,
-                None => only(self.core.backend.destroy(&call, &[destroy]).await),
+                None => only(Box::pin(self.core.backend.destroy(&call, &[destroy])).await),
             }
-        })
-        .await
+        });
+        self.run(&call, work).await
     }
 }
 
