@@ -302,6 +302,12 @@ impl Error {
         Self::timeout(operation, format!("no answer within {after:?}"))
     }
 
+    /// [`Error::Timeout`] during `operation`: no answer from `place` within `after`.
+    #[must_use]
+    pub fn no_answer(operation: &'static str, place: &str, after: Duration) -> Self {
+        Self::timeout(operation, format!("{place}: no answer within {after:?}"))
+    }
+
     /// [`Error::Store`] during `operation`.
     pub fn store(operation: &'static str, source: impl Into<Cause>) -> Self {
         Self::Store {

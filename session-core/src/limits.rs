@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::{Error, Lifetime, Owner, Result};
 
 /// What a session may be at most, besides the size of its data, which is the store's
-/// ([`Capabilities::max_data`](crate::Capabilities::max_data)). Checked before any I/O, so too much
-/// costs nobody else anything.
+/// ([`Capabilities::max_data`](crate::Capabilities::max_data)). Checked before any I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -6,17 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use session_core::{Error, ErrorKind, Session, Sessions};
-use support::{Call, Faulty, Recorder};
-
-fn sessions() -> (Sessions, Arc<Faulty>, Recorder) {
-    let store = Arc::new(Faulty::default());
-    let recorder = Recorder::default();
-    let sessions = Sessions::builder(store.clone())
-        .observer(recorder.clone())
-        .build()
-        .expect("good rules");
-    (sessions, store, recorder)
-}
+use support::{Call, Faulty, sessions};
 
 /// A stored session, opened again.
 async fn stored(sessions: &Sessions) -> Session {

@@ -3,22 +3,11 @@
 mod interleaving;
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use interleaving::{Between, Fate, OTHERS, Other, World};
-use session_core::{Error, Sessions};
-use support::{Faulty, Recorder};
-
-fn sessions() -> (Sessions, Arc<Faulty>, Recorder) {
-    let store = Arc::new(Faulty::default());
-    let recorder = Recorder::default();
-    let sessions = Sessions::builder(store.clone())
-        .observer(recorder.clone())
-        .build()
-        .expect("good rules");
-    (sessions, store, recorder)
-}
+use session_core::Error;
+use support::sessions;
 
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_repeated_harmlessly() {

@@ -10,19 +10,9 @@ use session_core::{
     SessionToken, Sessions, Ttl,
 };
 use session_memory::MemoryStore;
-use support::{Call, Faulty, Recorder};
+use support::{Call, Faulty, Recorder, sessions};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn sessions() -> (Sessions, Arc<Faulty>, Recorder) {
-    let store = Arc::new(Faulty::default());
-    let recorder = Recorder::default();
-    let sessions = Sessions::builder(store.clone())
-        .observer(recorder.clone())
-        .build()
-        .expect("good rules");
-    (sessions, store, recorder)
-}
 
 #[tokio::test]
 async fn a_new_empty_session_writes_nothing_and_has_no_token() {

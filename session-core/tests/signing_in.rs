@@ -9,19 +9,9 @@ use session_core::{
     Credential, Draft, Error, ErrorKind, Lifetime, Owner, Session, SessionStore, SessionToken,
     Sessions, Ttl,
 };
-use support::{Call, Faulty, Recorder};
+use support::{Call, Faulty, sessions};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn sessions() -> (Sessions, Arc<Faulty>, Recorder) {
-    let store = Arc::new(Faulty::default());
-    let recorder = Recorder::default();
-    let sessions = Sessions::builder(store.clone())
-        .observer(recorder.clone())
-        .build()
-        .expect("good rules");
-    (sessions, store, recorder)
-}
 
 /// A guest's session with a cart, and its token.
 async fn guest(sessions: &Sessions) -> (Session, SessionToken) {

@@ -1,6 +1,6 @@
 //! A layout as a backend: sessions in its records, one at a time.
 
-use session_core::backend::{Backend, Call, Create, Destroy, Policy, Save, Touch};
+use session_core::backend::{Backend, Call, Create, Destroy, Policy, Save, Touch, one_by_one};
 use session_core::{
     Capabilities, Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl,
 };
@@ -29,7 +29,7 @@ impl<K: KeyValue> Backend for Layout<K> {
         call: &Call<K::Client>,
         creates: &[Create],
     ) -> Result<Vec<Result<Saved>>> {
-        each(creates, |create| self.create_one(call, create)).await
+        Ok(one_by_one(creates, |create| self.create_one(call, create)).await)
     }
 
     async fn load(
@@ -37,11 +37,11 @@ impl<K: KeyValue> Backend for Layout<K> {
         call: &Call<K::Client>,
         ids: &[SessionId],
     ) -> Result<Vec<Result<Option<Record>>>> {
-        each(ids, |id| self.load_one(call, id)).await
+        Ok(one_by_one(ids, |id| self.load_one(call, id)).await)
     }
 
     async fn save(&self, call: &Call<K::Client>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
-        each(saves, |save| self.save_one(call, save)).await
+        Ok(one_by_one(saves, |save| self.save_one(call, save)).await)
     }
 
     async fn touch(
@@ -49,7 +49,7 @@ impl<K: KeyValue> Backend for Layout<K> {
         call: &Call<K::Client>,
         touches: &[Touch],
     ) -> Result<Vec<Result<Option<Ttl>>>> {
-        each(touches, |touch| self.touch_one(call, touch)).await
+        Ok(one_by_one(touches, |touch| self.touch_one(call, touch)).await)
     }
 
     async fn destroy(
@@ -57,7 +57,7 @@ impl<K: KeyValue> Backend for Layout<K> {
         call: &Call<K::Client>,
         destroys: &[Destroy],
     ) -> Result<Vec<Result<Option<Ended>>>> {
-        each(destroys, |destroy| self.destroy_one(call, destroy)).await
+        Ok(one_by_one(destroys, |destroy| self.destroy_one(call, destroy)).await)
     }
 
     async fn count(&self, call: &Call<K::Client>) -> Result<u64> {
@@ -101,17 +101,6 @@ impl<K: KeyValue> Backend for Layout<K> {
         self.kv.purge(call, limit).await?;
         Ok(Vec::new())
     }
-}
-
-async fn each<'i, I, T, W>(items: &'i [I], work: impl Fn(&'i I) -> W) -> Result<Vec<Result<T>>>
-where
-    W: Future<Output = Result<T>>,
-{
-    let mut answers = Vec::with_capacity(items.len());
-    for item in items {
-        answers.push(work(item).await);
-    }
-    Ok(answers)
 }
 
 fn no_owners<T>() -> Result<T> {

@@ -152,11 +152,7 @@ pub(crate) fn check(database: &str, name: &str, timeout: Duration, max_data: usi
     if database.len() + 1 + name.len() > MAX_NAMESPACE {
         return wrong("is longer, with its database's name, than 255 bytes");
     }
-    if timeout.is_zero() || max_data == 0 {
-        return Err(Error::misconfigured(
-            "timeout and max_data must be over zero",
-        ));
-    }
+    Policy::new(timeout, max_data).check()?;
     if max_data > 15 * 1024 * 1024 {
         return Err(Error::misconfigured(
             "max_data must be at most 15 MiB: a MongoDB document has at most 16",

@@ -124,8 +124,8 @@ impl Removal {
         };
         let limit = call.timeout();
         timeout(limit, transact).await.unwrap_or_else(|_| {
-            let why = commands.target().at(&format!("no answer within {limit:?}"));
-            Err(Failure::from(Error::timeout(call.name(), why)).silence())
+            let error = Error::no_answer(call.name(), call.place(), limit);
+            Err(Failure::from(error).silence())
         })
     }
 }

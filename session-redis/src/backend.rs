@@ -1,13 +1,12 @@
 //! What the server is sent for sessions: each of the five operations is a command or a script.
 
 use std::fmt;
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 use session_core::backend::{
-    Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch,
+    Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch, one_by_one,
 };
 use session_core::{
     Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl, Version,
@@ -264,7 +263,7 @@ impl Backend for RedisBackend {
         call: &Call<RedisClient>,
         creates: &[Create],
     ) -> Result<Vec<Result<Saved>>> {
-        Ok(each(creates, |create| self.create_one(call, create)).await)
+        Ok(one_by_one(creates, |create| self.create_one(call, create)).await)
     }
 
     async fn load(
@@ -273,7 +272,7 @@ impl Backend for RedisBackend {
         ids: &[SessionId],
     ) -> Result<Vec<Result<Option<Record>>>> {
         if self.is_cluster {
-            return Ok(each(ids, |id| self.load_in_cluster(call, id)).await);
+            return Ok(one_by_one(ids, |id| self.load_in_cluster(call, id)).await);
         }
         let (answer, now) = self.ask_with_time(call, self.get(ids)).await?;
         let record = |value| match value {
@@ -293,7 +292,7 @@ impl Backend for RedisBackend {
 
     async fn save(&self, call: &Call<RedisClient>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
         if self.is_cluster {
-            return Ok(each(saves, |save| self.save_in_cluster(call, save)).await);
+            return Ok(one_by_one(saves, |save| self.save_in_cluster(call, save)).await);
         }
         let mut commands = Pipeline::with_capacity(1);
         // The owners' indexes first: one that lacks a session would hide it.
@@ -325,7 +324,7 @@ impl Backend for RedisBackend {
         call: &Call<RedisClient>,
         touches: &[Touch],
     ) -> Result<Vec<Result<Option<Ttl>>>> {
-        Ok(each(touches, |touch| self.touch_one(call, touch)).await)
+        Ok(one_by_one(touches, |touch| self.touch_one(call, touch)).await)
     }
 
     async fn destroy(
@@ -333,7 +332,7 @@ impl Backend for RedisBackend {
         call: &Call<RedisClient>,
         destroys: &[Destroy],
     ) -> Result<Vec<Result<Option<Ended>>>> {
-        Ok(each(destroys, |destroy| self.destroy_one(call, destroy)).await)
+        Ok(one_by_one(destroys, |destroy| self.destroy_one(call, destroy)).await)
     }
 
     async fn migrate(&self, call: &Call<RedisClient>) -> Result<()> {
@@ -399,18 +398,6 @@ impl Setup for RedisBackend {
     async fn connect(builder: RedisStoreBuilder, url: &str) -> Result<RedisStore> {
         builder.connect(url).await
     }
-}
-
-/// What `work` makes of each of `items`, of which there is one: these are not batched.
-async fn each<'i, I, T, W>(items: &'i [I], work: impl Fn(&'i I) -> W) -> Vec<T>
-where
-    W: Future<Output = T>,
-{
-    let mut answers = Vec::with_capacity(items.len());
-    for item in items {
-        answers.push(work(item).await);
-    }
-    answers
 }
 
 /// What a script says is left of a session: below 0, it has no end.

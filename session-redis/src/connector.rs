@@ -63,11 +63,7 @@ impl RedisConnector {
         match tokio::time::timeout(self.timeout, self.open_driver()).await {
             Ok(Ok(opened)) => Ok(RedisClient(opened)),
             Ok(Err(error)) => Err(from_redis(&self.place, operation, error)),
-            Err(_) => {
-                let Self { place, timeout, .. } = self;
-                let why = format!("{place}: no answer within {timeout:?}");
-                Err(Error::timeout(operation, why))
-            }
+            Err(_) => Err(Error::no_answer(operation, &self.place, self.timeout)),
         }
     }
 

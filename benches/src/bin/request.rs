@@ -42,15 +42,8 @@ impl SessionStore for Canned {
 
     async fn load(&self, _: &SessionId) -> Result<Option<Record>> {
         let draft = self.0.lock().expect("whole").clone();
-        Ok(draft.map(|draft| Record {
-            data: draft.data,
-            version: draft.stamp.into(),
-            credential: draft.credential,
-            owner: draft.owner,
-            lifetime: draft.lifetime,
-            ttl: Ttl::Left(Duration::from_secs(1_700)),
-            age: Duration::from_secs(100),
-        }))
+        let ttl = Ttl::Left(Duration::from_secs(1_700));
+        Ok(draft.map(|draft| Record::of(&draft, ttl, Duration::from_secs(100))))
     }
 
     async fn save(&self, _: &SessionId, draft: &Draft, _: &Version) -> Result<Saved> {
@@ -103,14 +96,14 @@ impl Service<Request<()>> for Handler {
 }
 
 async fn handle(case: Case, request: &Request<()>) -> Result<()> {
-    if let Case::Bare | Case::Unasked = case {
-        return Ok(());
-    }
-    let handle: &SessionHandle = request.extensions().get().expect("the layer's");
+    let session = async || {
+        let handle: &SessionHandle = request.extensions().get().expect("the layer's");
+        handle.session().await
+    };
     match case {
         Case::Bare | Case::Unasked => {}
         Case::Read | Case::Change => {
-            let session = handle.session().await?;
+            let session = session().await?;
             let user: Option<u64> = session.get("user_id")?;
             let theme: Option<String> = session.get("theme")?;
             assert!(user.is_some() && theme.is_some());
@@ -120,7 +113,7 @@ async fn handle(case: Case, request: &Request<()>) -> Result<()> {
             }
         }
         Case::Create => {
-            let session = handle.session().await?;
+            let session = session().await?;
             session.insert("user_id", 1_234_567_u64)?;
             session.insert("theme", "dark")?;
             session.insert("page", 17_u64)?;

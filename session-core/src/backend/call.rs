@@ -34,7 +34,7 @@ pub(super) struct Shared<C: Client> {
 /// What the time limit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// For the operation, which somebody else keeps.
+    /// For the operation: `Store` runs the timer.
     Operation,
     /// For each command.
     Command,
@@ -158,8 +158,7 @@ impl<C: Client> Call<C> {
             Ok(done) => done,
             Err(_) => {
                 clients.timed_out();
-                let why = format!("{}: no answer within {timeout:?}", self.place());
-                Err(Error::timeout(self.name(), why))
+                Err(Error::no_answer(self.name(), self.place(), *timeout))
             }
         }
     }

@@ -100,8 +100,8 @@ impl SessionsBuilder {
     /// The old token opens the session until a client presents the new one, and for the grace from
     /// then on, for requests that were sent before. Later than that it opens nothing, and
     /// observers are notified of its use: see [`on_reuse`](Self::on_reuse). A copy that is used
-    /// before that, or never, is not noticed. Guests' tokens are not renewed: whoever planted one
-    /// on a visitor could end that visitor's session with it.
+    /// before that, or never, is not noticed. Guests' tokens are not renewed: an attacker who
+    /// planted one on a visitor could end that visitor's session with it.
     ///
     /// A renewal costs two writes, one to renew and one to note the first use of the new token, each
     /// together with what a request has to write anyway or in the place of a touch.

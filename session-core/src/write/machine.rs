@@ -121,7 +121,7 @@ pub(super) enum Outcome {
     Unknown,
 }
 
-/// What comes after an event.
+/// The next action, or the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Do(Action),

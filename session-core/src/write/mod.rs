@@ -65,8 +65,8 @@ impl Session {
     }
 
     /// Sets `key` to what `change` makes of its value, atomically: no other writer gets in
-    /// between. Whatever else was changed is saved with it. `change` runs again whenever somebody
-    /// else was faster, on the value they left.
+    /// between. All other changes of the session are saved with it. After a conflict,
+    /// `change` runs again on the value that the other writer has left.
     ///
     /// One round trip, and two more for each conflict.
     ///

@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Takes the pending write at this place as done, whoever has written since. Gives its round.
+    /// Takes the pending write at this place as done, though others may have written since. Gives its round.
     pub(super) fn adopt(&self, at: usize, record: &Record) -> Result<u32> {
         let mut state = self.state();
         if at >= state.pending.len() {

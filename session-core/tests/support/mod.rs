@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use session_core::{
     Draft, EndReason, Ended, Error, Event, Observer, Record, Refusal, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, StoreWrapper, Timeout, Ttl, Version,
+    SessionDirectory, SessionId, SessionStore, Sessions, StoreWrapper, Timeout, Ttl, Version,
 };
 use session_memory::MemoryStore;
 
@@ -37,6 +37,17 @@ pub(crate) struct Faulty {
     fail_destroys: AtomicU32,
     lose_destroy: AtomicBool,
     delay_destroy: Mutex<Option<Duration>>,
+}
+
+/// Sessions in a faulty store, and what its observer is told.
+pub(crate) fn sessions() -> (Sessions, Arc<Faulty>, Recorder) {
+    let store = Arc::new(Faulty::default());
+    let recorder = Recorder::default();
+    let sessions = Sessions::builder(store.clone())
+        .observer(recorder.clone())
+        .build()
+        .expect("good rules");
+    (sessions, store, recorder)
 }
 
 impl Faulty {

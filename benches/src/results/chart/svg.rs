@@ -42,7 +42,7 @@ pub(super) struct Svg {
 }
 
 impl Svg {
-    /// A document with a title and a text alternative for those who do not see it.
+    /// A document with a title and a text alternative for screen readers.
     pub(super) fn new(width: u32, height: u32, title: &str, description: &str) -> Self {
         let (title, description) = (escape(title), escape(description));
         let text = format!(

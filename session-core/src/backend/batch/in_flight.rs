@@ -35,7 +35,7 @@ pub(super) enum Admitted<O: BatchOperation> {
 pub(super) enum Message<O: BatchOperation> {
     Answer(Result<O::Answer>),
     /// It leads the next batch; the answer to its own operation comes through this channel.
-    /// Dropped unread, the receiver must go first: it shows that nobody waits for the operation.
+    /// Dropped unread, the receiver is dropped before the batch, which then finds this caller gone.
     Lead(oneshot::Receiver<Message<O>>, InFlight<O>),
 }
 

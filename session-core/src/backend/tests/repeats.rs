@@ -1,4 +1,4 @@
-//! What is sent again, how often, and over which client.
+//! How often a command is sent again, and over which client.
 
 use super::*;
 use crate::ErrorKind;

@@ -48,12 +48,7 @@ async fn a_caller_that_goes_away_harms_no_other() {
 async fn callers_that_give_up_together_leave_room_for_others() {
     let log = Log::gated();
     let limit = Duration::from_millis(50);
-    let batcher = Batcher::new(
-        Recorder::<false>(Arc::clone(&log)),
-        LIMITS,
-        limit,
-        "Toy".into(),
-    );
+    let batcher = batcher_within::<false>(&log, LIMITS, limit);
     let mut callers = JoinSet::new();
     for n in 0..5 {
         let batcher = batcher.clone();
@@ -95,12 +90,7 @@ async fn a_batch_goes_on_without_its_leader() {
 async fn a_batch_without_its_callers_ends_at_the_limit() {
     let log = Log::gated();
     let limit = Duration::from_millis(50);
-    let batcher = Batcher::new(
-        Recorder::<false>(Arc::clone(&log)),
-        LIMITS,
-        limit,
-        "Toy".into(),
-    );
+    let batcher = batcher_within::<false>(&log, LIMITS, limit);
     let mut call = Box::pin(batcher.call(op(0)));
     assert!(is_pending(&mut call).await);
     drop(call);
@@ -120,12 +110,7 @@ async fn a_batch_without_its_callers_ends_at_the_limit() {
 async fn a_batch_has_no_more_time_because_its_callers_left() {
     let log = Log::gated();
     let limit = Duration::from_secs(4);
-    let batcher = Batcher::new(
-        Recorder::<false>(Arc::clone(&log)),
-        LIMITS,
-        limit,
-        "Toy".into(),
-    );
+    let batcher = batcher_within::<false>(&log, LIMITS, limit);
     let call = tokio::time::timeout(limit / 4 * 3, batcher.call(op(0)));
     call.await.expect_err("given up");
     assert_eq!(batcher.load(), (0, 1), "it goes on");

@@ -163,11 +163,7 @@ async fn writes_of_one_session_are_executed_in_sequence() {
     let log = Log::gated();
     let batcher = batcher::<false>(&log, LIMITS);
     let id = SessionToken::generate().id();
-    let same = (1..4).map(|n| Op {
-        id: id.clone(),
-        ..op(n)
-    });
-    let answers = queue(&batcher, [op(0)].into_iter().chain(same).chain([op(4)])).await;
+    let answers = queue_three_on_one_session(&batcher, &id).await;
     log.open(100);
     answered(answers).await;
     assert_eq!(log.sent(), [vec![0], vec![1, 4], vec![2], vec![3]]);
@@ -178,11 +174,7 @@ async fn reads_of_one_session_are_coalesced() {
     let log = Log::gated();
     let batcher = batcher::<true>(&log, LIMITS);
     let id = SessionToken::generate().id();
-    let same = (1..4).map(|n| Op {
-        id: id.clone(),
-        ..op(n)
-    });
-    let answers = queue(&batcher, [op(0)].into_iter().chain(same).chain([op(4)])).await;
+    let answers = queue_three_on_one_session(&batcher, &id).await;
     log.open(100);
     let answers = answered(answers).await;
     assert_eq!(log.sent(), [vec![0], vec![1, 4]]);

@@ -1,4 +1,4 @@
-//! A recorder of what is sent, for the tests of batching.
+//! Records what the batcher sends.
 
 mod callers;
 mod grouping;
@@ -142,12 +142,15 @@ impl Log {
 }
 
 fn batcher<const SHARED: bool>(log: &Arc<Log>, limits: BatchLimits) -> Batcher<Recorder<SHARED>> {
-    Batcher::new(
-        Recorder(Arc::clone(log)),
-        limits,
-        Duration::from_secs(10),
-        "Toy".into(),
-    )
+    batcher_within(log, limits, Duration::from_secs(10))
+}
+
+fn batcher_within<const SHARED: bool>(
+    log: &Arc<Log>,
+    limits: BatchLimits,
+    timeout: Duration,
+) -> Batcher<Recorder<SHARED>> {
+    Batcher::new(Recorder(Arc::clone(log)), limits, timeout, "Toy".into())
 }
 
 type Answers = JoinSet<(u32, Result<u32>)>;
@@ -166,6 +169,18 @@ async fn queue<const SHARED: bool>(
         until(|| batcher.load() != (waiting, in_flight)).await;
     }
     answers
+}
+
+/// Has one operation in flight, and three on one session and one on another queued behind it.
+async fn queue_three_on_one_session<const SHARED: bool>(
+    batcher: &Batcher<Recorder<SHARED>>,
+    id: &SessionId,
+) -> Answers {
+    let same = (1..4).map(|n| Op {
+        id: id.clone(),
+        ..op(n)
+    });
+    queue(batcher, [op(0)].into_iter().chain(same).chain([op(4)])).await
 }
 
 /// Lets the others run until this is so.
