@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_new_empty_session_writes_nothing_and_has_no_token() {
     let (sessions, store, _) = sessions();
-    let session = sessions.open(None).await.expect("no I/O");
+    let session = sessions.open(None::<&str>).await.expect("no I/O");
     session.insert("a", 1).expect("a number");
     session.remove("a");
     session
@@ -143,8 +143,6 @@ async fn rules_that_make_no_sense_are_refused() {
     let store = Arc::new(Faulty::default());
     let builder = || Sessions::builder(store.clone());
     assert!(builder().attempts(0).build().is_err());
-    assert!(builder().touch_after(1.0).build().is_err());
-    assert!(builder().touch_after(f64::NAN).build().is_err());
     let second = Duration::from_secs(1);
     let renewal = |after, grace| builder().renew_after(after).grace(grace).build();
     assert!(renewal(4 * second, second).is_ok());
@@ -224,6 +222,25 @@ async fn an_update_may_use_the_session_it_updates() {
         .await;
     assert_eq!(wrong.expect_err("a number").kind(), ErrorKind::Value);
     assert_eq!(session.get::<u32>("sum").ok(), Some(Some(5)));
+}
+
+/// At most half of a session's idle limit counts.
+#[tokio::test(start_paused = true)]
+async fn a_session_with_a_short_idle_limit_stays_alive_in_use_whatever_touch_after_is() {
+    for after in [10 * MINUTE, Duration::MAX, Duration::ZERO] {
+        let builder = Sessions::builder(Arc::new(Faulty::default())).touch_after(after);
+        let lifetime = Lifetime::idle(Duration::from_secs(1));
+        let sessions = builder.lifetime(lifetime).build().expect("good");
+        let session = sessions.start();
+        session.insert("a", 1).expect("a number");
+        session.save().await.expect("saved");
+        let token = session.token().expect("stored");
+        for _ in 0..20 {
+            tokio::time::advance(Duration::from_millis(490)).await;
+            let session = sessions.find(&token).await.expect("up");
+            session.expect("in use").touch().await.expect("alive");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,7 +363,7 @@ fn the_futures_can_move_between_threads() {
     fn send<T: Send>(_: T) {}
     let sessions = sessions().0;
     let session = sessions.start();
-    send(sessions.open(None));
+    send(sessions.open(None::<&str>));
     send(session.save());
     send(session.update("n", |n: Option<u32>| n.unwrap_or(0)));
     send(session.cycle_id());

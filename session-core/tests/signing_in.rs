@@ -383,7 +383,7 @@ async fn is_live_tells_of_ends_and_of_sign_ins_and_costs_one_load() {
 #[tokio::test]
 async fn a_touch_of_a_session_that_has_ended_says_so() {
     let store = Arc::new(Faulty::default());
-    let sessions = Sessions::builder(store).touch_after(0.0).build();
+    let sessions = Sessions::builder(store).touch_after(Duration::ZERO).build();
     let sessions = sessions.expect("good rules");
     let (session, token) = guest(&sessions).await;
     let other = open(&sessions, &token).await;

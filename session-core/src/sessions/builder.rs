@@ -18,7 +18,7 @@ pub struct SessionsBuilder {
     limits: Limits,
     observers: Observers,
     attempts: u32,
-    touch_after: f64,
+    touch_after: Option<Duration>,
     renew_after: Option<Duration>,
     grace: Duration,
     on_reuse: OnReuse,
@@ -32,7 +32,7 @@ impl SessionsBuilder {
             limits: Limits::default(),
             observers: Observers::default(),
             attempts: 24,
-            touch_after: 1.0 / 20.0,
+            touch_after: None,
             renew_after: None,
             grace: Grace::DEFAULT.duration(),
             on_reuse: OnReuse::default(),
@@ -86,10 +86,14 @@ impl SessionsBuilder {
         self
     }
 
-    /// By what fraction of the idle limit a touch must move the deadline to be sent. Default a
-    /// twentieth: a session of 30 minutes is touched every 90 seconds at most. 0 sends each.
-    pub fn touch_after(mut self, fraction: f64) -> Self {
-        self.touch_after = fraction;
+    /// A touch is sent only if it moves the deadline by more than this. Default: a twentieth of
+    /// each session's idle limit, so that one of 30 minutes is touched every 90 seconds at most.
+    /// [`Duration::ZERO`] sends each touch that moves the deadline.
+    ///
+    /// A session may end that much before its idle limit has passed. At most half of a session's
+    /// idle limit counts, so that sessions with a short one don't expire while they are in use.
+    pub fn touch_after(mut self, after: Duration) -> Self {
+        self.touch_after = Some(after);
         self
     }
 
@@ -133,13 +137,6 @@ impl SessionsBuilder {
         self.check_renewal()?;
         if self.attempts == 0 {
             return Err(Error::misconfigured("attempts must be at least 1"));
-        }
-        if !(0.0..1.0).contains(&self.touch_after) {
-            let message = format!(
-                "touch_after is {}: it must be from 0 to under 1, or sessions in use expire",
-                self.touch_after
-            );
-            return Err(Error::misconfigured(message));
         }
         Ok(self.finish())
     }

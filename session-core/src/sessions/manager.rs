@@ -20,7 +20,8 @@ pub(crate) struct Manager {
     pub(crate) grace: Grace,
     pub(crate) on_reuse: OnReuse,
     pub(super) renew_after: Option<Duration>,
-    pub(super) touch_after: f64,
+    /// Default: a twentieth of the idle limit.
+    pub(super) touch_after: Option<Duration>,
     pub(super) touching: Mutex<HashSet<SessionId>>,
 }
 
@@ -69,7 +70,11 @@ impl Manager {
         match (lifetime.left_after_use(age), left) {
             (Ttl::Left(touched), Ttl::Left(left)) => {
                 let idle = lifetime.idle.duration().unwrap_or(touched);
-                touched.saturating_sub(left) > idle.mul_f64(self.touch_after)
+                let after = match self.touch_after {
+                    Some(after) => after.min(idle / 2),
+                    None => idle / 20,
+                };
+                touched.saturating_sub(left) > after
             }
             (touched, left) => touched > left,
         }

@@ -49,7 +49,9 @@ async fn a_renewal_costs_two_writes_and_other_requests_nothing() {
 #[tokio::test]
 async fn requests_that_save_or_touch_renew_and_confirm_by_that() {
     let store = Probe::default();
-    let sessions = renewing(&store).touch_after(0.0).build();
+    let sessions = renewing(&store)
+        .touch_after(std::time::Duration::ZERO)
+        .build();
     let app = Site::default().router(sessions.expect("good rules"));
     let browser = due(&app, &store).await;
     for key in ["a", "b", "c"] {
