@@ -9,6 +9,10 @@ use crate::{Error, Result};
 ///
 /// It is what "my devices" lists and "log out everywhere" ends. It is stored readably and shown
 /// in logs and listings, so use an internal id rather than an e-mail address.
+///
+/// Functions that need one take whatever converts into it: `&str`, `&String`, `String`, `&Owner`,
+/// `Owner`, and an integer (as its decimal digits). Give other ids as text, such as
+/// `uuid.to_string()`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(Arc<str>);
 
@@ -52,13 +56,31 @@ impl TryFrom<String> for Owner {
     }
 }
 
-impl TryFrom<&Owner> for Owner {
+impl TryFrom<&String> for Owner {
     type Error = Error;
 
-    fn try_from(owner: &Owner) -> Result<Self> {
-        Ok(owner.clone())
+    fn try_from(name: &String) -> Result<Self> {
+        Self::new(name)
     }
 }
+
+impl From<&Owner> for Owner {
+    fn from(owner: &Owner) -> Self {
+        owner.clone()
+    }
+}
+
+/// Numbers as users' ids: decimal digits.
+macro_rules! from_integer {
+    ($($integer:ty)*) => {
+        $(impl From<$integer> for Owner {
+            fn from(id: $integer) -> Self {
+                Self(id.to_string().into())
+            }
+        })*
+    };
+}
+from_integer!(u32 u64 i32 i64);
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use session_core::{Owner, Sessions};
 use support::{Faulty, Recorder};
 
@@ -127,4 +128,30 @@ async fn the_newest_of_more_sessions_than_a_page_has_are_kept() {
     left.sort_by_key(|session| std::cmp::Reverse(session.age));
     let left: Vec<_> = left.into_iter().map(|session| session.id).collect();
     assert_eq!(left, ids[1_097..]);
+}
+
+/// Applications have a user's id in one of these forms.
+#[tokio::test]
+async fn an_owner_is_named_by_text_or_number() {
+    let (sessions, _) = sessions();
+    for n in 0..6 {
+        let (session, name) = (sessions.start(), String::from("17"));
+        let signed_in = match n {
+            0 => session.sign_in(&*name).await,
+            1 => session.sign_in(&name).await,
+            2 => session.sign_in(name).await,
+            3 => session.sign_in(17_u64).await,
+            4 => session.sign_in(17).await,
+            _ => session.sign_in(Owner::from(17_i64)).await,
+        };
+        signed_in.expect("saved");
+    }
+    let name = String::from("17");
+    assert_eq!(sessions.owned_by(&name).await.expect("up").len(), 6);
+    assert_eq!(sessions.keep_newest(17, 5).await.ok(), Some(1));
+    let listed = sessions.list_owned_by(&*name).expect("a directory");
+    drop(name);
+    assert_eq!(listed.try_collect::<Vec<_>>().await.expect("up").len(), 5);
+    assert_eq!(sessions.destroy_owned_by("17", None).await.ok(), Some(5));
+    assert!(sessions.owned_by("").await.is_err());
 }

@@ -28,7 +28,7 @@ async fn signed_in(sessions: &Sessions, owner: &str) -> SessionToken {
 
 async fn owner(sessions: &Sessions, tokens: &[SessionToken]) -> (Option<String>, Option<usize>) {
     let (session, by) = sessions.open_first(tokens).await.expect("up");
-    let by = by.map(|by| tokens.iter().position(|token| token == by).expect("one"));
+    let by = by.map(|by| tokens.iter().position(|token| *token == by).expect("one"));
     (session.owner().map(|owner| owner.to_string()), by)
 }
 
@@ -126,4 +126,40 @@ async fn a_token_whose_load_fails_is_not_passed_over() {
     let tokens = [SessionToken::generate(), ann];
     let failed = sessions.open_first(&tokens).await;
     assert!(matches!(failed, Err(Error::Unavailable { .. })));
+}
+
+/// A token's text does as a token does, and what is no token is nothing but reported.
+#[tokio::test]
+async fn texts_are_read_as_tokens() {
+    let (sessions, store, recorder) = sessions();
+    let token = signed_in(&sessions, "ann").await;
+    let text = token.expose().to_owned();
+    let opened = [
+        sessions.open(&token).await,
+        sessions.open(token.clone()).await,
+        sessions.open(Some(&token)).await,
+        sessions.open(&*text).await,
+        sessions.open(&text).await,
+        sessions.open(text.clone()).await,
+        sessions.open(Some(&*text)).await,
+        sessions.open(Some(text.clone())).await,
+    ];
+    for session in opened {
+        let owner = session.expect("up").owner();
+        assert_eq!(owner.as_ref().map(|owner| owner.as_str()), Some("ann"));
+    }
+    assert!(sessions.find(&text).await.expect("up").is_some());
+    let (_, by) = sessions.open_first(["junk", &text]).await.expect("up");
+    assert_eq!(by, Some(token));
+    store.take_calls();
+    recorder.take();
+    for text in ["", "junk", &text[1..], &text.repeat(5)] {
+        let session = sessions.open(text).await.expect("no I/O");
+        assert!(session.is_new() && session.token().is_none());
+        assert!(sessions.find(Some(text)).await.expect("no I/O").is_none());
+    }
+    let (session, by) = sessions.open_first(["", "junk"]).await.expect("no I/O");
+    assert!(session.is_new() && by.is_none());
+    assert_eq!(store.take_calls(), []);
+    assert_eq!(recorder.names(), ["unreadable"; 7]);
 }

@@ -177,7 +177,7 @@ impl Inner {
                     .is_former
                     .then(|| session.binding())
                     .flatten();
-                let mut opened = Opened::new(session, token, None);
+                let mut opened = Opened::new(session, token.as_ref(), None);
                 opened.former_binding = binding;
                 Ok(opened)
             }

@@ -76,7 +76,7 @@ pub(super) async fn updates_add_up(fixture: Fixture) {
 pub(super) async fn a_request_makes_as_few_calls_as_it_needs(fixture: Fixture) {
     let store = Counting::new(fixture.store().shared());
     let sessions = Sessions::new(Arc::new(store.clone()));
-    let visitor = sessions.open(None).await.expect("open failed");
+    let visitor = sessions.open(None::<&str>).await.expect("open failed");
     visitor.save().await.expect("save failed");
     assert_eq!(store.taken(), 0, "a visitor without data");
     let token = started(&sessions).await;

@@ -3,8 +3,10 @@
 mod builder;
 mod manager;
 
+use std::borrow::Cow;
 use std::collections::{BinaryHeap, HashSet};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +14,10 @@ use futures_core::Stream;
 use futures_util::{TryStreamExt, stream};
 
 use crate::observer::{EndReason, Event};
+use crate::presented_token::Malformed;
 use crate::{
-    Cursor, Ended, Error, Lifetime, Observer, Owner, Page, Result, Session, SessionDirectory,
-    SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,
+    Cursor, Ended, Error, Lifetime, Observer, Owner, Page, PresentedToken, Result, Session,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,
 };
 
 pub use builder::SessionsBuilder;
@@ -26,6 +29,12 @@ const PAGE: usize = 500;
 const MOST_PAGES: usize = 100_000;
 /// How often an owner's sessions are counted again after some were ended.
 const MOST_COUNTS: usize = 16;
+
+/// The name under which observers are notified of a text that is no token.
+const PRESENTED: &str = "token";
+
+/// Sessions of a listing, read from the store as the stream is.
+pub type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionInfo>> + Send>>;
 
 /// A store and the rules that its sessions live by. Cheap to clone.
 ///
@@ -88,7 +97,10 @@ impl Sessions {
     }
 
     /// The session of `token`, or a new one if there is none: no token, never issued, ended,
-    /// expired or corrupt. A token that names no session is never adopted.
+    /// expired, corrupt or no token at all. A token that names no session is never adopted.
+    ///
+    /// Takes a token or its text, as [`PresentedToken`] says, and an `Option` of either:
+    /// `sessions.open(cookie_value)` with a `&str`.
     ///
     /// A token that was replaced a moment ago by a sign-in, or is one that was used before (see
     /// [`OnReuse`](crate::OnReuse)), gives an empty session that can't be saved: its
@@ -98,11 +110,22 @@ impl Sessions {
     ///
     /// # Errors
     /// The store's, if it could not say. A corrupt record is no error: observers are notified.
-    pub async fn open(&self, token: Option<&SessionToken>) -> Result<Session> {
-        match token {
-            Some(token) => self.0.open(token).await,
-            None => Ok(self.start()),
+    pub async fn open<'t>(&self, token: impl Into<PresentedToken<'t>>) -> Result<Session> {
+        match self.read(token.into()) {
+            Ok(Some(token)) => self.0.open(&token).await,
+            Ok(None) => Ok(self.start()),
+            Err(Malformed) => {
+                self.report_unreadable(PRESENTED, Unreadable::Malformed);
+                Ok(self.start())
+            }
         }
+    }
+
+    fn read<'t>(
+        &self,
+        token: PresentedToken<'t>,
+    ) -> Result<Option<Cow<'t, SessionToken>>, Malformed> {
+        token.read(|| self.0.store.capabilities().plain_ids)
     }
 
     /// The session of the first of `tokens` that opens one, and that token; if none does, as
@@ -114,20 +137,35 @@ impl Sessions {
     ///
     /// # Errors
     /// As [`open`](Self::open), of the tokens up to the one that opens.
-    pub async fn open_first<'t>(
+    pub async fn open_first<'t, T: Into<PresentedToken<'t>>>(
         &self,
-        tokens: &'t [SessionToken],
-    ) -> Result<(Session, Option<&'t SessionToken>)> {
-        let (session, which) = match tokens {
-            [] => return Ok((self.start(), None)),
-            [token] => {
-                let session = self.0.open(token).await?;
-                let is_opened = session.id().is_some();
-                (session, is_opened.then_some(0))
+        tokens: impl IntoIterator<Item = T>,
+    ) -> Result<(Session, Option<SessionToken>)> {
+        let (mut first, mut others, mut is_malformed) = (None, Vec::new(), false);
+        for token in tokens {
+            match self.read(token.into()) {
+                Ok(Some(token)) if first.is_none() => first = Some(token),
+                Ok(Some(token)) => others.push(token.into_owned()),
+                Ok(None) => {}
+                Err(Malformed) => is_malformed = true,
             }
-            tokens => self.0.open_first(tokens).await?,
+        }
+        match (is_malformed, &first) {
+            (true, None) => self.report_unreadable(PRESENTED, Unreadable::Malformed),
+            (true, Some(_)) => self.report_unreadable_beside(PRESENTED, Unreadable::Malformed),
+            (false, _) => {}
+        }
+        let Some(first) = first else {
+            return Ok((self.start(), None));
         };
-        Ok((session, which.and_then(|which| tokens.get(which))))
+        if others.is_empty() {
+            let session = self.0.open(&first).await?;
+            let is_opened = session.id().is_some();
+            return Ok((session, is_opened.then(|| first.into_owned())));
+        }
+        others.insert(0, first.into_owned());
+        let (session, which) = self.0.open_first(&others).await?;
+        Ok((session, which.map(|which| others.swap_remove(which))))
     }
 
     /// Tells observers, and at most once a minute for each reason the log, that a client has presented a cookie, or
@@ -142,22 +180,28 @@ impl Sessions {
         self.0.observers.unreadable_beside(name, why);
     }
 
-    /// The session of `token`, if there is one. One round trip.
+    /// The session of `token`, if there is one. One round trip; none without a token.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn find(&self, token: &SessionToken) -> Result<Option<Session>> {
-        let session = self.0.open(token).await?;
+    pub async fn find<'t>(&self, token: impl Into<PresentedToken<'t>>) -> Result<Option<Session>> {
+        let session = self.open(token).await?;
         Ok(session.id().is_some().then_some(session))
     }
 
     /// All live sessions of `owner`, for "my devices".
     ///
-    /// A round trip for each 500 of them, whatever a round trip costs the store.
+    /// A round trip for each 500 of them, whatever a round trip costs the store. Takes an [`Owner`]
+    /// or what converts into one, as all functions of an owner's sessions do.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory; the store's own.
-    pub async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
+    /// [`Error::Unsupported`] if the store has no directory; the store's own;
+    /// [`Owner::new`]'s.
+    pub async fn owned_by<O>(&self, owner: O) -> Result<Vec<SessionInfo>>
+    where
+        O: TryInto<Owner>,
+        Error: From<O::Error>,
+    {
         self.list_owned_by(owner)?.try_collect().await
     }
 
@@ -167,11 +211,12 @@ impl Sessions {
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub fn list_owned_by(
-        &self,
-        owner: &Owner,
-    ) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
-        self.pages(Some(owner.clone()))
+    pub fn list_owned_by<O>(&self, owner: O) -> Result<SessionStream>
+    where
+        O: TryInto<Owner>,
+        Error: From<O::Error>,
+    {
+        Ok(Box::pin(self.pages(Some(owner.try_into()?))?))
     }
 
     /// Ends all sessions of `owner` but `except`, for "log out everywhere (else)", and says how
@@ -184,15 +229,15 @@ impl Sessions {
     /// # Errors
     /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
     /// ended.
-    pub async fn destroy_owned_by(
-        &self,
-        owner: &Owner,
-        except: Option<&SessionId>,
-    ) -> Result<usize> {
-        let mut total = 0;
+    pub async fn destroy_owned_by<O>(&self, owner: O, except: Option<&SessionId>) -> Result<usize>
+    where
+        O: TryInto<Owner>,
+        Error: From<O::Error>,
+    {
+        let (owner, mut total) = (owner.try_into()?, 0);
         for _ in 0..MOST_PAGES {
             let directory = self.directory()?;
-            let ended = directory.destroy_owned_by(owner, except, PAGE).await?;
+            let ended = directory.destroy_owned_by(&owner, except, PAGE).await?;
             if ended.is_empty() {
                 return Ok(total);
             }
@@ -215,10 +260,14 @@ impl Sessions {
     /// # Errors
     /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
     /// ended.
-    pub async fn keep_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
-        let mut total = 0;
+    pub async fn keep_newest<O>(&self, owner: O, most: usize) -> Result<usize>
+    where
+        O: TryInto<Owner>,
+        Error: From<O::Error>,
+    {
+        let (owner, mut total) = (owner.try_into()?, 0);
         for _ in 0..MOST_COUNTS {
-            let ended = self.end_all_but_newest(owner, most).await?;
+            let ended = self.end_all_but_newest(&owner, most).await?;
             total += ended;
             if ended == 0 {
                 return Ok(total);
@@ -263,6 +312,21 @@ impl Sessions {
     /// Ends the session `id`, as an account page or an administrator does. `false` if there was
     /// no live one. One round trip.
     ///
+    /// A page has the id from a form, as text, and must check that the session is its user's:
+    /// an id is no secret.
+    ///
+    /// ```
+    /// # use session_core::{Owner, Result, SessionId, Sessions};
+    /// # async fn revoke(sessions: Sessions, user: Owner, form_field: &str) -> Result<bool> {
+    /// let id: SessionId = form_field.parse()?;
+    /// let theirs = sessions.owned_by(&user).await?;
+    /// if !theirs.iter().any(|session| session.id == id) {
+    ///     return Ok(false);
+    /// }
+    /// sessions.destroy(&id).await
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The store's. The session may then still be there.
     pub async fn destroy(&self, id: &SessionId) -> Result<bool> {
@@ -292,8 +356,8 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the store has no directory. The stream ends after an error.
-    pub fn list(&self) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
-        self.pages(None)
+    pub fn list(&self) -> Result<SessionStream> {
+        Ok(Box::pin(self.pages(None)?))
     }
 
     /// The sessions of `owner`, or all, page by page.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -86,6 +87,35 @@ impl SessionId {
     }
 }
 
+/// An id from a form or a command line, as [`as_str`](SessionId::as_str) has shown it. A text that
+/// has not the form of a native session's id is taken for a secret, as by
+/// [`plain`](SessionId::plain).
+impl FromStr for SessionId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_native =
+            text.len() == super::ID && text.bytes().all(|byte| super::is_url_safe(&byte));
+        Self::checked(text, !is_native)
+    }
+}
+
+impl TryFrom<&str> for SessionId {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
 impl PartialEq for SessionId {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -134,6 +164,16 @@ mod tests {
         assert_ne!(id("a"), id("a "));
         assert!(SessionId::from_stored("").is_err());
         assert!(SessionId::from_stored(&"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn an_id_is_read_from_a_form() {
+        let token = super::super::SessionToken::generate();
+        let id: SessionId = token.id().as_str().parse().expect("as it was shown");
+        assert_eq!((&id, id.is_secret()), (&token.id(), false));
+        let other = SessionId::try_from("an id of another framework").expect("it fits");
+        assert!(other.is_secret() && !format!("{other:?}").contains("framework"));
+        assert!(SessionId::try_from(String::new()).is_err());
     }
 
     #[test]

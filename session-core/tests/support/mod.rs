@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use session_core::{
     Draft, EndReason, Ended, Error, Event, Observer, Record, Refusal, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, Sessions, StoreWrapper, Timeout, Ttl, Version,
+    SessionDirectory, SessionId, SessionStore, Sessions, StoreWrapper, Timeout, Ttl, Unreadable,
+    Version,
 };
 use session_memory::MemoryStore;
 
@@ -266,6 +267,11 @@ impl Observer for Recorder {
     fn corrupt(&self, _: &SessionId, error: &Error) {
         assert_eq!(error.kind(), session_core::ErrorKind::Corrupt);
         self.push("corrupt");
+    }
+
+    fn unreadable(&self, name: &str, why: Unreadable) {
+        assert_eq!((name, why), ("token", Unreadable::Malformed));
+        self.push("unreadable");
     }
 
     fn unknown(&self, _: &SessionId) {
