@@ -267,6 +267,10 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
 
 /// Types that hold no data, no token and no secret, whoever made them.
 const HARMLESS: &[&str] = &[
+    // A URL by its scheme.
+    "session Location",
+    // Schemes.
+    "session Schemes",
     // Of the suite: which cases there are, and how they ended.
     "session-conformance Case",
     "session-conformance CaseReport",
@@ -303,6 +307,8 @@ const HARMLESS: &[&str] = &[
     // It is to be shown; `Owner` says so.
     "session-core Owner",
     "session-core Policy",
+    // Nothing at all.
+    "session-core PresentedToken",
     "session-core Reaper",
     "session-core Refusal",
     "session-core RetryStatus",

@@ -1,23 +1,49 @@
-//! One function a backend: from a location to a store, or to the feature that is missing.
+//! One function a backend: from a location to a store.
 
-use std::sync::Arc;
+#[cfg(any(
+    feature = "memory",
+    feature = "redis",
+    feature = "mongo",
+    feature = "mysql"
+))]
+use {crate::Location, session_core::Result};
 
-use session_core::{Result, SessionStore};
+use crate::Schemes;
 
-use crate::location::Location;
-
-/// The function of a backend whose feature is off.
-macro_rules! missing {
-    ($feature:literal, $name:ident) => {
+/// Registers a backend for these schemes, or that its feature is off.
+macro_rules! register {
+    ($schemes:ident, $feature:literal, $connect:ident, [$($scheme:literal),+]) => {
+        #[cfg(feature = $feature)]
+        {
+            $schemes = $schemes$(.scheme($scheme, $connect))+;
+        }
         #[cfg(not(feature = $feature))]
-        pub(crate) async fn $name(location: Location<'_>) -> Result<Arc<dyn SessionStore>> {
-            Err(session_core::Error::misconfigured(format!(
-                "{}: URLs need the feature {:?} of the crate `session`: turn it on in Cargo.toml",
-                location.scheme(),
-                $feature
-            )))
+        {
+            $schemes = $schemes$(.missing($scheme, $feature))+;
         }
     };
+}
+
+/// Registers the built-in backends, and which of them need a feature that is off.
+pub(crate) fn register(mut schemes: Schemes) -> Schemes {
+    register!(schemes, "memory", memory, ["memory:"]);
+    register!(
+        schemes,
+        "redis",
+        redis,
+        [
+            "redis://",
+            "rediss://",
+            "valkey://",
+            "valkeys://",
+            "unix:",
+            "redis+unix:",
+            "valkey+unix:"
+        ]
+    );
+    register!(schemes, "mongo", mongo, ["mongodb://", "mongodb+srv://"]);
+    register!(schemes, "mysql", mysql, ["mysql://", "mariadb://"]);
+    schemes
 }
 
 /// Passes the options that are set in the URL to a backend's builder.
@@ -36,78 +62,64 @@ macro_rules! set {
 }
 
 #[cfg(feature = "memory")]
-pub(crate) async fn memory(mut location: Location<'_>) -> Result<Arc<dyn SessionStore>> {
+async fn memory(mut location: Location) -> Result<session_memory::MemoryStore> {
     let mut builder = session_memory::MemoryStore::builder();
     set!(
         builder,
         max_sessions = location.take_parsed("max_sessions", "100000")?,
-        max_data = location.take_parsed("max_data", "1048576")?,
+        max_data = location.take_max_data()?,
         expiry_grace = location.take_duration("expiry_grace")?,
     );
-    let ours = ["max_sessions", "max_data", "expiry_grace"];
-    location.finish(&ours)?;
-    location.refuse_others(&ours)?;
-    Ok(Arc::new(builder.build()?))
+    location.finish_with(&[])?;
+    builder.build()
 }
-missing!("memory", memory);
 
 #[cfg(feature = "redis")]
-pub(crate) async fn redis(mut location: Location<'_>) -> Result<Arc<dyn SessionStore>> {
+async fn redis(mut location: Location) -> Result<session_redis::RedisStore> {
     let mut builder = session_redis::RedisStore::builder();
     set!(
         builder,
         prefix = location.take("prefix"),
         ca_file = location.take("ca_file"),
-        timeout = location.take_duration("timeout")?,
-        max_data = location.take_parsed("max_data", "1048576")?,
-        migrate = location.take_parsed("migrate", "true or false")?,
+        timeout = location.take_timeout()?,
+        max_data = location.take_max_data()?,
+        migrate = location.take_migrate()?,
     );
-    let ours = ["prefix", "timeout", "max_data", "migrate", "ca_file"];
-    location.finish(&ours)?;
     let drivers: &[_] = if location.scheme().ends_with("unix") {
         &["protocol", "db", "user", "pass"]
     } else {
         &["protocol"]
     };
-    location.refuse_unknown(drivers, &ours)?;
-    Ok(Arc::new(builder.connect(&location.driver_url()).await?))
+    location.finish_with(drivers)?;
+    builder.connect(&location.driver_url()).await
 }
-missing!("redis", redis);
 
 #[cfg(feature = "mongo")]
-pub(crate) async fn mongo(mut location: Location<'_>) -> Result<Arc<dyn SessionStore>> {
+async fn mongo(mut location: Location) -> Result<session_mongo::MongoStore> {
     let mut builder = session_mongo::MongoStore::builder();
     set!(
         builder,
         collection = location.take("collection"),
-        timeout = location.take_duration("timeout")?,
-        max_data = location.take_parsed("max_data", "1048576")?,
-        migrate = location.take_parsed("migrate", "true or false")?,
+        timeout = location.take_timeout()?,
+        max_data = location.take_max_data()?,
+        migrate = location.take_migrate()?,
         expiry_grace = location.take_duration("expiry_grace")?,
     );
-    location.finish(&[
-        "collection",
-        "timeout",
-        "max_data",
-        "migrate",
-        "expiry_grace",
-    ])?;
-    Ok(Arc::new(builder.connect(&location.driver_url()).await?))
+    location.finish()?;
+    builder.connect(&location.driver_url()).await
 }
-missing!("mongo", mongo);
 
 #[cfg(feature = "mysql")]
-pub(crate) async fn mysql(mut location: Location<'_>) -> Result<Arc<dyn SessionStore>> {
+async fn mysql(mut location: Location) -> Result<session_mysql::MysqlStore> {
     let mut builder = session_mysql::MysqlStore::builder();
     set!(
         builder,
         table = location.take("table"),
-        timeout = location.take_duration("timeout")?,
-        max_data = location.take_parsed("max_data", "1048576")?,
-        migrate = location.take_parsed("migrate", "true or false")?,
+        timeout = location.take_timeout()?,
+        max_data = location.take_max_data()?,
+        migrate = location.take_migrate()?,
         connections = location.take_parsed("connections", "16")?,
     );
-    location.finish(&["table", "timeout", "max_data", "migrate", "connections"])?;
-    Ok(Arc::new(builder.connect(&location.driver_url()).await?))
+    location.finish()?;
+    builder.connect(&location.driver_url()).await
 }
-missing!("mysql", mysql);

@@ -2,26 +2,9 @@
 
 use std::sync::Arc;
 
-use session_core::{Error, Result, SessionStore};
+use session_core::{Result, SessionStore};
 
-use crate::backends;
-use crate::location::Location;
-
-/// Every scheme, with the feature it needs.
-const SCHEMES: [(&str, &str); 12] = [
-    ("memory", "memory"),
-    ("redis", "redis"),
-    ("rediss", "redis"),
-    ("valkey", "redis"),
-    ("valkeys", "redis"),
-    ("unix", "redis"),
-    ("redis+unix", "redis"),
-    ("valkey+unix", "redis"),
-    ("mongodb", "mongo"),
-    ("mongodb+srv", "mongo"),
-    ("mysql", "mysql"),
-    ("mariadb", "mysql"),
-];
+use crate::Schemes;
 
 /// Connects to the store that `url` names, and sets it up.
 ///
@@ -50,61 +33,12 @@ const SCHEMES: [(&str, &str); 12] = [
 /// # }
 /// ```
 ///
+/// [`Schemes`] takes URLs of further schemes, for stores of your own.
+///
 /// # Errors
-/// [`Error::Misconfigured`] for a URL or option that can't be right, or a backend whose feature
-/// is off: the message says which to turn on, and which schemes or options there are. [`Error::Unavailable`] and the like if the server
+/// [`Error::Misconfigured`](crate::Error::Misconfigured) for a URL or option that can't be right, or a backend whose feature
+/// is off: the message says which to turn on, and which schemes or options there are. [`Error::Unavailable`](crate::Error::Unavailable) and the like if the server
 /// can't be reached. No error shows a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
-    let location = Location::parse(url)?;
-    location.check_options()?;
-    let Some((_, feature)) = SCHEMES
-        .iter()
-        .find(|(scheme, _)| *scheme == location.scheme())
-    else {
-        return Err(unknown(location.scheme()));
-    };
-    match *feature {
-        "memory" => backends::memory(location).await,
-        "redis" => backends::redis(location).await,
-        "mongo" => backends::mongo(location).await,
-        _ => backends::mysql(location).await,
-    }
-}
-
-fn unknown(scheme: &str) -> Error {
-    let all = SCHEMES.iter().map(|(scheme, feature)| {
-        let url = match *scheme {
-            "memory" | "unix" | "redis+unix" | "valkey+unix" => format!("{scheme}:"),
-            scheme => format!("{scheme}://"),
-        };
-        (url, *feature)
-    });
-    let (known, off): (Vec<_>, Vec<_>) = all.partition(|(_, feature)| is_on(feature));
-    let known: Vec<String> = known.into_iter().map(|(url, _)| url).collect();
-    let off: Vec<String> = off
-        .into_iter()
-        .map(|(url, feature)| format!("{url} (feature {feature:?})"))
-        .collect();
-    let mut message = format!("no session store takes {scheme:?} URLs");
-    let lists = [
-        ("this program has", known),
-        ("the crate `session` also knows", off),
-    ];
-    for (what, list) in lists.iter().filter(|(_, list)| !list.is_empty()) {
-        message += &format!("; {what} {}", list.join(", "));
-    }
-    Error::misconfigured(message)
-}
-
-/// The features that are on.
-const ON: [(&str, bool); 4] = [
-    ("memory", cfg!(feature = "memory")),
-    ("redis", cfg!(feature = "redis")),
-    ("mongo", cfg!(feature = "mongo")),
-    ("mysql", cfg!(feature = "mysql")),
-];
-
-/// Whether the feature of a backend is on.
-fn is_on(feature: &str) -> bool {
-    ON.contains(&(feature, true))
+    Schemes::new().connect(url).await
 }

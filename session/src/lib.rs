@@ -28,23 +28,17 @@
 //! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
 //! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
 //!
-//! See [`connect`] for the options a URL takes, and [`session_core`] for the words used here.
+//! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and [`session_core`] for the words used here.
 #![forbid(unsafe_code)]
 
 mod backends;
 mod connect;
-#[cfg_attr(
-    not(all(
-        feature = "memory",
-        feature = "redis",
-        feature = "mongo",
-        feature = "mysql"
-    )),
-    allow(dead_code, reason = "what an absent backend would use")
-)]
 mod location;
+mod schemes;
 
 pub use connect::connect;
+pub use location::Location;
+pub use schemes::Schemes;
 pub use session_core;
 pub use session_core::*;
 

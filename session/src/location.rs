@@ -1,12 +1,12 @@
 //! A store's URL, with our own options taken out of its query.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use session_core::{Error, Result};
 
-/// All options that are ours, whichever backend they are for.
+/// The options of the built-in backends, whichever they are for: no driver knows them.
 const OURS: [&str; 10] = [
     "prefix",
     "ca_file",
@@ -20,23 +20,36 @@ const OURS: [&str; 10] = [
     "max_sessions",
 ];
 
-/// A store's URL, taken apart. It may hold a password, so it has no `Debug`.
-pub(crate) struct Location<'a> {
-    scheme: &'a str,
+/// A store's URL, taken apart: what a function that is registered with
+/// [`Schemes`](crate::Schemes) gets.
+///
+/// It takes its own options out of the query, checks by [`finish`](Self::finish) or
+/// [`finish_with`](Self::finish_with) that no wrong one is left, and gives the
+/// [rest](Self::driver_url) to its driver. The URL may hold a password, which neither `Debug` nor an
+/// error shows.
+pub struct Location {
+    scheme: String,
     /// Everything before the query.
-    base: &'a str,
-    /// The driver's options, as they were written.
-    theirs: Vec<&'a str>,
-    /// Our options, decoded.
-    ours: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    base: String,
+    /// The options that were not yet taken.
+    options: Vec<UrlOption>,
+    /// The names that were asked for.
+    known: Vec<&'static str>,
     /// What follows the query, with its `#`.
-    fragment: &'a str,
+    fragment: String,
     /// Whether an `@` follows the first `?`, which then may be a part of a password.
     is_split_late: bool,
 }
 
-impl<'a> Location<'a> {
-    pub(crate) fn parse(url: &'a str) -> Result<Self> {
+struct UrlOption {
+    /// As it stands in the URL.
+    written: String,
+    name: String,
+    value: String,
+}
+
+impl Location {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         let Some((scheme, _)) = url.split_once(':') else {
             return Err(Error::misconfigured(
                 "a store is named by a URL, such as memory: or redis://127.0.0.1/",
@@ -46,46 +59,44 @@ impl<'a> Location<'a> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let is_split_late = query.contains('@');
         let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
-        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match form_urlencoded::parse(pair.as_bytes()).next() {
-                Some((name, value)) if OURS.contains(&&*name) => ours.push((name, value)),
-                _ => theirs.push(pair),
-            }
-        }
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
         Ok(Self {
-            scheme,
-            base,
-            theirs,
-            ours,
-            fragment,
+            scheme: scheme.to_owned(),
+            base: base.to_owned(),
+            options: pairs.map(UrlOption::parse).collect(),
+            known: Vec::new(),
+            fragment: fragment.to_owned(),
             is_split_late,
         })
     }
 
-    pub(crate) fn scheme(&self) -> &'a str {
-        self.scheme
+    /// The URL's scheme, such as `redis`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
     }
 
-    /// The URL without our options.
-    pub(crate) fn driver_url(&self) -> String {
-        if self.theirs.is_empty() {
+    /// The URL without the options that were taken out. It may hold a password.
+    #[must_use]
+    pub fn driver_url(&self) -> String {
+        if self.options.is_empty() {
             return format!("{}{}", self.base, self.fragment);
         }
-        let theirs = self.theirs.join("&");
-        format!("{}?{theirs}{}", self.base, self.fragment)
+        let written = self.options.iter().map(|option| &*option.written);
+        let query = written.collect::<Vec<_>>().join("&");
+        format!("{}?{query}{}", self.base, self.fragment)
     }
 
     /// Fails if what looks like an option may be a part of a password: if an `@` follows, or its name
     /// can't be one.
     pub(crate) fn check_options(&self) -> Result<()> {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let mut names = self.theirs.iter().map(|pair| pair.split('=').next());
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let is_name = |option: &UrlOption| {
+            OURS.contains(&&*option.name) || option.written_name().chars().all(is_allowed)
+        };
         let wrong = match self.is_split_late {
             true => "an @ after the first ?",
-            false if names.all(|name| name.is_some_and(|name| name.chars().all(is_name))) => {
-                return Ok(());
-            }
+            false if self.options.iter().all(is_name) => return Ok(()),
             false => "an option whose name can't be right",
         };
         Err(Error::misconfigured(format!(
@@ -95,14 +106,20 @@ impl<'a> Location<'a> {
         )))
     }
 
-    /// Takes the option `name` out, as text.
-    pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
-        let at = self.ours.iter().position(|(ours, _)| ours == name)?;
-        Some(self.ours.remove(at).1.into_owned())
+    /// Takes the option `name` out, as text, without its URL encoding.
+    pub fn take(&mut self, name: &'static str) -> Option<String> {
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
+        let at = self.options.iter().position(|option| option.name == name)?;
+        Some(self.options.remove(at).value)
     }
 
     /// Takes the option `name` out, as a number or truth value.
-    pub(crate) fn take_parsed<T: FromStr>(
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] if it is none: the message names the option, its value and `example`.
+    pub fn take_parsed<T: FromStr>(
         &mut self,
         name: &'static str,
         example: &str,
@@ -116,7 +133,10 @@ impl<'a> Location<'a> {
     }
 
     /// Takes the option `name` out, as a duration such as `500ms`, `5s`, `10m` or `1h`.
-    pub(crate) fn take_duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] if it is none: the message names the option and its value.
+    pub fn take_duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
         let Some(text) = self.take(name) else {
             return Ok(None);
         };
@@ -125,47 +145,88 @@ impl<'a> Location<'a> {
             .ok_or_else(|| bad_option(name, &text, "500ms, 5s, 10m or 1h"))
     }
 
-    /// Fails if an option of ours is left that this backend does not know.
-    pub(crate) fn finish(&self, known: &[&str]) -> Result<()> {
-        match self.ours.first() {
+    /// Takes `timeout` out: the longest that a store operation may take.
+    ///
+    /// # Errors
+    /// As [`take_duration`](Self::take_duration).
+    pub fn take_timeout(&mut self) -> Result<Option<Duration>> {
+        self.take_duration("timeout")
+    }
+
+    /// Takes `max_data` out: the most bytes of one session's data.
+    ///
+    /// # Errors
+    /// As [`take_parsed`](Self::take_parsed).
+    pub fn take_max_data(&mut self) -> Result<Option<usize>> {
+        self.take_parsed("max_data", "1048576")
+    }
+
+    /// Takes `migrate` out: whether the store makes or changes its schema.
+    ///
+    /// # Errors
+    /// As [`take_parsed`](Self::take_parsed).
+    pub fn take_migrate(&mut self) -> Result<Option<bool>> {
+        self.take_parsed("migrate", "true or false")
+    }
+
+    /// Checks what is left for a driver that refuses options it doesn't know: none that was taken
+    /// is there twice, and none is a built-in backend's. Call it after the last option was taken.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`], which lists the options that were asked for.
+    pub fn finish(&self) -> Result<()> {
+        let is_wrong = |name: &str| self.known.contains(&name) || OURS.contains(&name);
+        match self.options.iter().find(|option| is_wrong(&option.name)) {
             None => Ok(()),
-            Some((name, _)) => Err(Error::misconfigured(format!(
+            Some(UrlOption { name, .. }) => Err(Error::misconfigured(format!(
                 "invalid option {name:?} in the URL: {} URLs take {}, each once",
                 self.scheme,
-                known.join(", ")
+                self.known.join(", ")
             ))),
         }
     }
 
-    /// Fails if the driver's part has an option that the driver does not know, where the driver
-    /// itself says nothing of it or does not know of `ours`.
-    #[cfg(feature = "redis")]
-    pub(crate) fn refuse_unknown(&self, drivers: &[&str], ours: &[&str]) -> Result<()> {
-        let names = self.theirs.iter().map(|pair| pair.split('=').next());
-        match names.flatten().find(|name| !drivers.contains(name)) {
+    /// As [`finish`](Self::finish), for a driver that ignores options it doesn't know: only
+    /// `drivers` may be left. With none of them, no option may be left.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with(&self, drivers: &[&str]) -> Result<()> {
+        self.finish()?;
+        let mut names = self.options.iter().map(UrlOption::written_name);
+        match names.find(|name| !drivers.contains(name)) {
             None => Ok(()),
             Some(name) => Err(Error::misconfigured(format!(
-                "invalid option {name:?} in the URL: {} URLs take {}, {}",
+                "invalid option {name:?} in the URL: {} URLs take {}",
                 self.scheme,
-                ours.join(", "),
-                drivers.join(", ")
+                [&self.known, drivers].concat().join(", ")
             ))),
         }
     }
+}
 
-    /// Fails if the driver's part has options: for a backend without a driver.
-    pub(crate) fn refuse_others(&self, known: &[&str]) -> Result<()> {
-        match self.theirs.first() {
-            None => Ok(()),
-            Some(pair) => {
-                let name = pair.split('=').next().unwrap_or_default();
-                Err(Error::misconfigured(format!(
-                    "invalid option {name:?} in the URL: {} URLs take {}",
-                    self.scheme,
-                    known.join(", ")
-                )))
-            }
+/// Shows the scheme: the rest may hold a password.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Location")
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
+}
+
+impl UrlOption {
+    fn parse(pair: &str) -> Self {
+        let decoded = form_urlencoded::parse(pair.as_bytes()).next();
+        let (name, value) = decoded.unwrap_or_default();
+        Self {
+            written: pair.to_owned(),
+            name: name.into_owned(),
+            value: value.into_owned(),
         }
+    }
+
+    fn written_name(&self) -> &str {
+        self.written.split('=').next().unwrap_or_default()
     }
 }
 
@@ -201,7 +262,7 @@ mod tests {
         assert_eq!(location.take("collection").as_deref(), Some("a&b"));
         let timeout = location.take_duration("timeout").expect("a duration");
         assert_eq!(timeout, Some(Duration::from_millis(250)));
-        location.finish(&[]).expect("nothing left");
+        location.finish().expect("nothing left");
         assert_eq!(
             location.driver_url(),
             "mongodb://u:p%40@a:1,b:2/db?replicaSet=rs0&w=1"
@@ -234,7 +295,7 @@ mod tests {
         let mut location = Location::parse("redis://h?table=t&timeout=soon").expect("a URL");
         let error = location.take_duration("timeout").expect_err("no duration");
         assert!(error.to_string().contains("soon"), "{error}");
-        let error = location.finish(&["prefix"]).expect_err("not Redis'");
+        let error = location.finish().expect_err("not Redis'");
         assert!(error.to_string().contains("table"), "{error}");
     }
 

@@ -1,6 +1,6 @@
 //! What `connect` says to URLs it can't use, whatever features are on.
 
-use session::ErrorKind;
+use session::{ErrorKind, Location, Result, Schemes};
 
 async fn refused(url: &str) -> String {
     let error = session::connect(url).await.expect_err(url);
@@ -258,4 +258,87 @@ async fn a_server_that_fails_is_told_with_its_cause_and_without_the_password() {
             }
         }
     }
+}
+
+/// A third party's function, which passes on to another store what it has read.
+async fn connect_own(mut location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+    let timeout = location.take_timeout()?;
+    let max_data = location.take_max_data()?;
+    let migrate = location.take_migrate()?;
+    let table = location.take("table");
+    let size = location.take_parsed::<u8>("size", "16")?;
+    location.finish_with(&["region"])?;
+    Err(session::Error::misconfigured(format!(
+        "read {timeout:?} {max_data:?} {migrate:?} {table:?} {size:?}, left {}",
+        location.driver_url()
+    )))
+}
+
+/// What a program says that has registered a scheme of its own.
+async fn refused_by(schemes: &Schemes, url: &str) -> String {
+    let error = schemes.connect(url).await.expect_err(url);
+    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}: {error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_third_partys_scheme_gets_the_options_as_the_built_in_ones_do() {
+    let schemes = Schemes::new().scheme("own", connect_own);
+    let url = "own://h/d?timeout=2s&max_data=9&region=x%20y&migrate=false&table=a%26b&size=7#f";
+    let read = refused_by(&schemes, url).await;
+    let options = "read Some(2s) Some(9) Some(false) Some(\"a&b\") Some(7)";
+    assert!(read.contains(options), "{read}");
+    assert!(read.contains("left own://h/d?region=x%20y#f"), "{read}");
+    for (options, named) in [
+        (
+            "timeout=soon",
+            "the URL option timeout is \"soon\": it must be like 500ms",
+        ),
+        (
+            "size=1000",
+            "the URL option size is \"1000\": it must be like 16",
+        ),
+        ("size=1&size=2", "invalid option \"size\" in the URL"),
+        (
+            "prefix=a",
+            "own URLs take timeout, max_data, migrate, table, size, each once",
+        ),
+        (
+            "sise=1",
+            "invalid option \"sise\" in the URL: own URLs take timeout",
+        ),
+        ("sise=1", "size, region"),
+        ("hunter2@h=1", "part of a password"),
+    ] {
+        let message = refused_by(&schemes, &format!("own://u@h/?{options}")).await;
+        assert!(message.contains(named), "{options}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    // The built-in ones are there beside it, and `connect` does not know of it.
+    let unknown = refused_by(&schemes, "postgres://h/").await;
+    assert!(unknown.contains("own://") && unknown.contains("redis://"));
+    assert!(!refused("own://h/").await.contains("own://"));
+}
+
+#[tokio::test]
+async fn a_built_in_scheme_can_be_replaced() {
+    for name in ["redis", "redis:", "redis://"] {
+        let schemes = Schemes::default().scheme(name, connect_own);
+        let read = refused_by(&schemes, "redis://h/?size=3").await;
+        assert!(read.contains("Some(3), left redis://h/"), "{read}");
+        assert_eq!(format!("{schemes:?}").matches("\"redis:").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_location_shows_no_password() {
+    async fn show(location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+        Err(session::Error::misconfigured(format!("{location:?}")))
+    }
+    let schemes = Schemes::new().scheme("own", show);
+    let shown = refused_by(&schemes, "own://u:hunter2@h/?a=hunter2").await;
+    assert!(
+        shown.contains("own") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }

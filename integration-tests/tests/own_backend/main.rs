@@ -4,6 +4,11 @@
     unreachable_pub,
     reason = "the page shows what the crate of a store exports"
 )]
+mod scheme;
+#[expect(
+    unreachable_pub,
+    reason = "the page shows what the crate of a store exports"
+)]
 mod toy;
 
 use std::collections::BTreeMap;
@@ -69,5 +74,27 @@ fn the_page_shows_what_is_run_here_and_it_is_short() {
         page.contains(toy),
         "docs/own-store.md shows another backend"
     );
+    let scheme = include_str!("scheme.rs");
+    let (_, shown) = scheme
+        .split_once("toy::{Server, Toy, ToyStore};\n\n")
+        .expect("its uses");
+    assert!(
+        page.contains(shown),
+        "docs/own-store.md shows another scheme"
+    );
     assert!(toy.lines().count() <= 250);
+}
+
+#[tokio::test]
+async fn it_is_connected_to_by_url() {
+    let schemes = scheme::schemes();
+    let store = schemes.connect("toy://here?round_trip=2ms").await;
+    let sessions = session_core::Sessions::new(store.expect("needs no server"));
+    sessions.start().sign_in("ann").await.expect("saved");
+    assert_eq!(sessions.count().await.ok(), Some(1));
+    let error = schemes
+        .connect("toy://here?roundtrip=2ms")
+        .await
+        .expect_err("no option");
+    assert!(error.to_string().contains("round_trip"), "{error}");
 }
