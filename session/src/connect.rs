@@ -51,8 +51,8 @@ const SCHEMES: [(&str, &str); 12] = [
 /// ```
 ///
 /// # Errors
-/// [`Error::Misconfigured`] for a URL or option that can't be right, or a backend whose feature
-/// is off: the message says which to turn on, and which schemes or options there are. [`Error::Unavailable`] and the like if the server
+/// [`ErrorKind::Misconfigured`] for a URL or option that can't be right, or a backend whose feature
+/// is off: the message says which to turn on, and which schemes or options there are. [`ErrorKind::Unavailable`] and the like if the server
 /// can't be reached. No error shows a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
     let location = Location::parse(url)?;

@@ -156,7 +156,7 @@ impl Sessions {
     /// A round trip for each 500 of them, whatever a round trip costs the store.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory; the store's own.
+    /// [`ErrorKind::Unsupported`] if the store has no directory; the store's own.
     pub async fn owned_by(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
         self.list_owned_by(owner)?.try_collect().await
     }
@@ -182,7 +182,7 @@ impl Sessions {
     /// ended, observers were notified of those, and calling it again goes on.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`] if sessions begin as fast as they are
     /// ended.
     pub async fn destroy_owned_by(
         &self,
@@ -202,7 +202,7 @@ impl Sessions {
             });
         }
         let attempts = MOST_PAGES as u32;
-        Err(Error::Contention { attempts })
+        Err(Error::contention(attempts))
     }
 
     /// Ends the oldest sessions of `owner` until no more than `most` are left, for a limit on
@@ -213,7 +213,7 @@ impl Sessions {
     /// for each that is ended, and then the count again.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`] if sessions begin as fast as they are
     /// ended.
     pub async fn keep_newest(&self, owner: &Owner, most: usize) -> Result<usize> {
         let mut total = 0;
@@ -225,7 +225,7 @@ impl Sessions {
             }
         }
         let attempts = MOST_COUNTS as u32;
-        Err(Error::Contention { attempts })
+        Err(Error::contention(attempts))
     }
 
     /// Walks through the sessions of `owner` and ends all but the newest `most` of them.
@@ -291,7 +291,7 @@ impl Sessions {
     /// One that lives throughout is listed at least once.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory. The stream ends after an error.
+    /// [`ErrorKind::Unsupported`] if the store has no directory. The stream ends after an error.
     pub fn list(&self) -> Result<impl Stream<Item = Result<SessionInfo>> + Send + use<>> {
         self.pages(None)
     }
@@ -334,7 +334,10 @@ impl Sessions {
 
     fn directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
-        self.0.store.directory().ok_or(Error::Unsupported { what })
+        self.0
+            .store
+            .directory()
+            .ok_or_else(|| Error::unsupported(what))
     }
 
     fn report(&self, ended: &[Ended], what: impl Fn(&dyn Observer, Event<'_>)) {
