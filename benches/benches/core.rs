@@ -23,15 +23,16 @@ struct Still(Record);
 impl Still {
     fn new(token: &SessionToken, data: String) -> Self {
         let hour = Duration::from_secs(3_600);
-        Self(Record {
-            data: Bytes::from(data),
-            version: Version::new(Stamp::generate()),
-            credential: Some(Credential::opened_by(token, None)),
-            owner: None,
-            lifetime: Lifetime::new(hour, 12 * hour),
-            ttl: Ttl::Left(hour),
-            age: Duration::ZERO,
-        })
+        Self(
+            Record::new(
+                Bytes::from(data),
+                Version::new(Stamp::generate()),
+                Lifetime::new(hour, 12 * hour),
+                Ttl::Left(hour),
+                Duration::ZERO,
+            )
+            .with_credential(Some(Credential::opened_by(token, None))),
+        )
     }
 }
 

@@ -84,15 +84,14 @@ fn draft() -> Draft {
 }
 
 fn record() -> Record {
-    Record {
-        data: json().into(),
-        version: version(),
-        credential: credential(),
-        owner: None,
-        lifetime: Lifetime::default(),
-        ttl: Ttl::Never,
-        age: Duration::ZERO,
-    }
+    Record::new(
+        json(),
+        version(),
+        Lifetime::default(),
+        Ttl::Never,
+        Duration::ZERO,
+    )
+    .with_credential(credential())
 }
 
 /// Shows the events that it is told of.
@@ -116,19 +115,12 @@ fn show_core(shown: &mut Shown) {
     let data = Data::decode(&json().into()).expect("JSON");
     shown.show("session-core Data", &data);
     shown.show("session-core Ended", &Ended::unknown(plain()));
-    let info = SessionInfo {
-        id: plain(),
-        owner: None,
-        lifetime: Lifetime::default(),
-        ttl: Ttl::Never,
-        age: Duration::ZERO,
-        size: 1,
-    };
+    let info = SessionInfo::new(plain(), Lifetime::default(), Ttl::Never, Duration::ZERO, 1);
     shown.show("session-core SessionInfo", &info);
     let next = Some(Cursor::new(CANARY));
     shown.show("session-core Cursor", &next);
     let sessions = vec![info];
-    shown.show("session-core Page", &Page { sessions, next });
+    shown.show("session-core Page", &Page::new(sessions, next));
     for token in [SessionToken::plain(CANARY), SessionToken::foreign(CANARY)] {
         let token = token.expect("any text");
         shown.show("session-core SessionToken", &token);

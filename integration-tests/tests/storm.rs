@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use integration_tests::servers;
-use session_core::{Error, SessionStore, SessionToken, Sessions};
+use session_core::{ErrorKind, SessionStore, SessionToken, Sessions};
 use session_mongo::MongoStore;
 use session_mysql::MysqlStore;
 use session_redis::RedisStore;
@@ -83,8 +83,8 @@ async fn write(sessions: Sessions, token: SessionToken, key: String, until: Inst
             .await;
         match added {
             Ok(_) => counts.done += 1,
-            Err(Error::Contention { .. }) => {}
-            Err(error) if error.is_doubtful() || matches!(error, Error::OutcomeUnknown) => {
+            Err(error) if error.kind() == ErrorKind::Contention => {}
+            Err(error) if error.is_doubtful() || (error.kind() == ErrorKind::OutcomeUnknown) => {
                 counts.unknown += 1;
             }
             Err(error) => panic!("{error:?}"),

@@ -26,7 +26,7 @@ pub trait StoreFactory: Send + Sync + 'static {
     /// collection, a table.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for a namespace that the store
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a namespace that the store
     /// can't have. Most cases use namespaces of 20 lower-case letters and digits, which no store
     /// may refuse. Any other error fails the case.
     async fn open(&self, namespace: &str) -> Result<TestStore>;

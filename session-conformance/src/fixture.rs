@@ -154,7 +154,7 @@ impl Fixture {
         let store = self.open(&probe).await?;
         let (id, draft) = (crate::samples::id(), crate::samples::draft("probe"));
         if !store.create(&id, &draft).await?.is_done() {
-            return Err(Error::store("create", "a new id is taken"));
+            return Err(Error::refused("create", "a new id is taken"));
         }
         self.0.factory.corrupt(&probe, &id).await
     }

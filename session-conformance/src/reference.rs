@@ -109,36 +109,32 @@ impl Row {
 
     fn record(&self, now: Instant) -> Result<Record> {
         let data = self.data.clone();
-        Ok(Record {
-            data: data.ok_or_else(|| Error::corrupt("it has no data"))?,
-            version: Version::new(self.stamp),
-            credential: self.credential.clone(),
-            owner: self.owner.clone(),
-            lifetime: self.lifetime,
-            ttl: self.ttl(now),
-            age: self.age(now),
-        })
+        Ok(Record::new(
+            data.ok_or_else(|| Error::corrupt("it has no data"))?,
+            Version::new(self.stamp),
+            self.lifetime,
+            self.ttl(now),
+            self.age(now),
+        )
+        .with_credential(self.credential.clone())
+        .with_owner(self.owner.clone()))
     }
 
     fn info(&self, id: &SessionId, now: Instant) -> SessionInfo {
-        SessionInfo {
-            id: id.clone(),
-            owner: self.owner.clone(),
-            lifetime: self.lifetime,
-            ttl: self.ttl(now),
-            age: self.age(now),
-            size: self.data.as_ref().map_or(0, Bytes::len),
-        }
+        SessionInfo::new(
+            id.clone(),
+            self.lifetime,
+            self.ttl(now),
+            self.age(now),
+            self.data.as_ref().map_or(0, Bytes::len),
+        )
+        .with_owner(self.owner.clone())
     }
 
     /// What a store reports when it has removed it.
     #[must_use]
     pub fn ended(&self, id: &SessionId, now: Instant) -> Ended {
-        Ended {
-            id: id.clone(),
-            owner: self.owner.clone(),
-            age: Some(self.age(now)),
-        }
+        Ended::new(id.clone(), self.owner.clone(), Some(self.age(now)))
     }
 }
 
@@ -307,7 +303,7 @@ fn page(
     let sessions: Vec<SessionInfo> = page.map(|(id, row)| row.info(id, now)).collect();
     let next = rows.next().and(sessions.last());
     let next = next.map(|last| Cursor::new(format!("{CURSOR}{}", last.id.as_str())));
-    Ok(Page { sessions, next })
+    Ok(Page::new(sessions, next))
 }
 
 fn parse_cursor(cursor: &Cursor) -> Result<SessionId> {

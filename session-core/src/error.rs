@@ -16,149 +16,114 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// What a [`Source`] is made of: an error or a text.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong. `Display` says what failed and why, with the causes that [`source`] gives;
-/// messages never hold a token, a password or session data.
+/// What went wrong, by its [`kind`](Self::kind). `Display` says what failed and why, with the causes
+/// that [`source`] gives; messages never hold a token, a password or session data. Cheap to clone.
+///
+/// Opaque, so that more can be known of an error later. A store makes one with the function of its
+/// kind, such as [`Error::unavailable`].
 ///
 /// [`source`]: std::error::Error::source
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
-    /// failing over, out of memory, deadlocked. A write may or may not have happened.
+#[derive(Clone)]
+pub struct Error(Arc<Reason>);
+
+/// What an error knows, by kind.
+#[derive(Debug, thiserror::Error)]
+enum Reason {
     #[error("{}: {}", failed(operation), Chain(&**source))]
     Unavailable {
-        /// The store operation that was under way.
         operation: &'static str,
-        /// The driver's error.
         #[source]
         source: Source,
     },
-    /// The store did not answer in time. The operation may or may not have happened.
     #[error("{}: {}", failed(operation), Chain(&**source))]
     Timeout {
-        /// The store operation that was under way.
         operation: &'static str,
-        /// The driver's error, or the deadline that passed.
         #[source]
         source: Source,
     },
-    /// The store refused the operation for good: a missing right, a wrong type, a bug.
     #[error("{}: {}", failed(operation), Chain(&**source))]
-    Store {
-        /// The store operation that was under way.
+    Refused {
         operation: &'static str,
-        /// The driver's error.
         #[source]
         source: Source,
     },
-    /// Something given is larger than its limit; nothing was sent.
     #[error("the {what} has {size} bytes, over the limit of {limit}")]
     TooLarge {
-        /// What is too large: `record`, `session key`, `owner`, `session id`, …
         what: &'static str,
-        /// Its size in bytes.
         size: usize,
-        /// The limit in bytes.
         limit: usize,
     },
-    /// A lifetime breaks a rule; nothing was sent.
     #[error("the {limit} lifetime of {value} {rule}")]
     InvalidLifetime {
-        /// `idle` or `absolute`.
         limit: &'static str,
-        /// The value given.
         value: Timeout,
-        /// The rule it breaks.
         rule: String,
     },
-    /// What is stored can't be read as a session.
     #[error("the stored session is corrupt: {reason}")]
-    Corrupt {
-        /// What is wrong with it, without showing it.
-        reason: String,
-    },
-    /// A value can't be written as, or read from, the JSON of a session key.
+    Corrupt { reason: String },
     #[error("cannot {action} session key {key:?} as {expected}: {reason}")]
     Value {
-        /// `read` or `write`.
         action: &'static str,
-        /// The session key.
         key: String,
-        /// The Rust type that was asked for or given.
         expected: &'static str,
-        /// What is wrong and where, in the library's words, without showing the value.
         reason: String,
     },
-    /// The client can't be told any more what it would have to know, because its response has
-    /// begun. Nothing was written.
     #[error("cannot {what}: the response has begun; do it before the handler returns its response")]
-    TooLate {
-        /// What could not be done.
-        what: &'static str,
-    },
-    /// The session ended while it was in use: it was destroyed, it expired, or another request gave
-    /// it a new token, by a sign-in for example. Nothing may bring it back for this request.
+    TooLate { what: &'static str },
     #[error("the session has ended{}", unknown_before(*.unknown))]
-    Gone {
-        /// Whether an earlier attempt to write it was never answered, so that it may have been
-        /// written before it ended. If not, nothing was written.
-        unknown: bool,
-    },
-    /// An earlier write was never answered, and others have written the session so often since
-    /// that no record tells whether it happened. It is not sent again: it could happen twice.
+    Gone { unknown: bool },
     #[error(
         "whether an earlier change of the session was written is unknown: its answer was lost, \
          and others have changed the session since"
     )]
     OutcomeUnknown,
-    /// Other writers changed the session at every attempt. Nothing was written; the changes are
-    /// kept and can be saved again.
     #[error("the session was changed by others at each of {attempts} attempts to save it")]
-    Contention {
-        /// How often it was tried.
-        attempts: u32,
-    },
-    /// A store, a URL or an option is set up wrongly; trying again won't help.
+    Contention { attempts: u32 },
     #[error("{message}")]
-    Misconfigured {
-        /// What is wrong, and what to do.
-        message: String,
-    },
-    /// The store can't do this at all.
+    Misconfigured { message: String },
     #[error("this session store does not support {what}")]
-    Unsupported {
-        /// What was asked.
-        what: &'static str,
-    },
-    /// The store is full: it has the most sessions it was allowed.
+    Unsupported { what: &'static str },
     #[error("the session store is full: it may hold {limit} sessions")]
-    Full {
-        /// The limit, in sessions.
-        limit: usize,
-    },
+    Full { limit: usize },
 }
 
-/// The kind of an [`Error`], for matching without its details.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each is the variant of `Error` of the same name"
-)]
 pub enum ErrorKind {
+    /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
+    /// failing over, out of memory, deadlocked. A write may or may not have happened.
     Unavailable,
+    /// The store did not answer in time. The operation may or may not have happened.
     Timeout,
-    Store,
+    /// The store refused the operation for good: a missing right, a wrong type, a bug.
+    Refused,
+    /// A record, session key, owner, session id or cookie is larger than its limit; nothing was sent.
     TooLarge,
+    /// A lifetime breaks a rule; nothing was sent.
     InvalidLifetime,
+    /// The stored bytes can't be read as a session.
     Corrupt,
+    /// A value can't be written as, or read from, the JSON of a session key.
     Value,
+    /// The client can't be told any more what it would have to know, because its response has
+    /// begun. Nothing was written.
     TooLate,
+    /// The session ended while it was in use: it was destroyed, it expired, or another request gave
+    /// it a new token, by a sign-in for example. Nothing may bring it back for this request. Nothing
+    /// was written, unless the error [is doubtful](Error::is_doubtful).
     Gone,
+    /// An earlier write was never answered, and other requests have written the session so often
+    /// since that no record tells whether it happened. It is not sent again: it could happen twice.
     OutcomeUnknown,
+    /// Other writers changed the session at every attempt. Nothing was written; the changes are
+    /// kept and can be saved again.
     Contention,
+    /// A store, a URL or an option is set up wrongly; trying again won't help.
     Misconfigured,
+    /// The store can't do this at all.
     Unsupported,
+    /// The store is full: it has the most sessions it was allowed.
     Full,
 }
 
@@ -229,33 +194,50 @@ const fn unknown_before(unknown: bool) -> &'static str {
 }
 
 impl Error {
-    /// The session has ended, and nothing was written.
-    pub(crate) const GONE: Self = Self::Gone { unknown: false };
-
     /// The kind of this error.
     #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Unavailable { .. } => ErrorKind::Unavailable,
-            Self::Timeout { .. } => ErrorKind::Timeout,
-            Self::Store { .. } => ErrorKind::Store,
-            Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::InvalidLifetime { .. } => ErrorKind::InvalidLifetime,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Value { .. } => ErrorKind::Value,
-            Self::TooLate { .. } => ErrorKind::TooLate,
-            Self::Gone { .. } => ErrorKind::Gone,
-            Self::OutcomeUnknown => ErrorKind::OutcomeUnknown,
-            Self::Contention { .. } => ErrorKind::Contention,
-            Self::Misconfigured { .. } => ErrorKind::Misconfigured,
-            Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::Full { .. } => ErrorKind::Full,
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Reason::Unavailable { .. } => ErrorKind::Unavailable,
+            Reason::Timeout { .. } => ErrorKind::Timeout,
+            Reason::Refused { .. } => ErrorKind::Refused,
+            Reason::TooLarge { .. } => ErrorKind::TooLarge,
+            Reason::InvalidLifetime { .. } => ErrorKind::InvalidLifetime,
+            Reason::Corrupt { .. } => ErrorKind::Corrupt,
+            Reason::Value { .. } => ErrorKind::Value,
+            Reason::TooLate { .. } => ErrorKind::TooLate,
+            Reason::Gone { .. } => ErrorKind::Gone,
+            Reason::OutcomeUnknown => ErrorKind::OutcomeUnknown,
+            Reason::Contention { .. } => ErrorKind::Contention,
+            Reason::Misconfigured { .. } => ErrorKind::Misconfigured,
+            Reason::Unsupported { .. } => ErrorKind::Unsupported,
+            Reason::Full { .. } => ErrorKind::Full,
+        }
+    }
+
+    /// The store operation that failed, such as `load`, if the store or the way to it is the cause.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        match &*self.0 {
+            Reason::Unavailable { operation, .. }
+            | Reason::Timeout { operation, .. }
+            | Reason::Refused { operation, .. } => Some(operation),
+            _ => None,
+        }
+    }
+
+    /// The session key whose value can't be read or written, for [`ErrorKind::Value`].
+    #[must_use]
+    pub fn session_key(&self) -> Option<&str> {
+        match &*self.0 {
+            Reason::Value { key, .. } => Some(key),
+            _ => None,
         }
     }
 
     /// Whether the same call may succeed later.
     #[must_use]
-    pub const fn status(&self) -> RetryStatus {
+    pub fn status(&self) -> RetryStatus {
         match self.kind() {
             ErrorKind::Unavailable
             | ErrorKind::Timeout
@@ -265,107 +247,174 @@ impl Error {
         }
     }
 
-    /// Whether a write that failed so may have happened all the same.
-    #[must_use]
-    pub const fn is_doubtful(&self) -> bool {
-        matches!(
-            self.kind(),
-            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Store
-        )
-    }
-
     /// Shorthand for `status() == RetryStatus::Temporary`.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.status() == RetryStatus::Temporary
     }
 
-    /// [`Error::Unavailable`] during `operation`.
+    /// Whether a write that failed with this error may have happened all the same: the answer did not
+    /// come, or the store's own error does not say so.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        match &*self.0 {
+            Reason::Gone { unknown } => *unknown,
+            Reason::Unavailable { .. }
+            | Reason::Timeout { .. }
+            | Reason::Refused { .. }
+            | Reason::OutcomeUnknown => true,
+            _ => false,
+        }
+    }
+
+    /// [`ErrorKind::Unavailable`] during `operation`.
     pub fn unavailable(operation: &'static str, source: impl Into<Cause>) -> Self {
-        Self::Unavailable {
-            operation,
-            source: Arc::from(source.into()),
-        }
+        let source = Arc::from(source.into());
+        Reason::Unavailable { operation, source }.into()
     }
 
-    /// [`Error::Timeout`] during `operation`, with the driver's own error.
+    /// [`ErrorKind::Timeout`] during `operation`, with the driver's own error.
     pub fn timeout(operation: &'static str, source: impl Into<Cause>) -> Self {
-        Self::Timeout {
-            operation,
-            source: Arc::from(source.into()),
-        }
+        let source = Arc::from(source.into());
+        Reason::Timeout { operation, source }.into()
     }
 
-    /// [`Error::Timeout`] during `operation`: no answer within `after`.
+    /// [`ErrorKind::Timeout`] during `operation`: no answer within `after`.
     #[must_use]
     pub fn deadline(operation: &'static str, after: Duration) -> Self {
         Self::timeout(operation, format!("no answer within {after:?}"))
     }
 
-    /// [`Error::Timeout`] during `operation`: no answer from `place` within `after`.
+    /// [`ErrorKind::Timeout`] during `operation`: no answer from `place` within `after`.
     #[must_use]
     pub fn no_answer(operation: &'static str, place: &str, after: Duration) -> Self {
         Self::timeout(operation, format!("{place}: no answer within {after:?}"))
     }
 
-    /// [`Error::Store`] during `operation`.
-    pub fn store(operation: &'static str, source: impl Into<Cause>) -> Self {
-        Self::Store {
-            operation,
-            source: Arc::from(source.into()),
-        }
+    /// [`ErrorKind::Refused`] during `operation`.
+    pub fn refused(operation: &'static str, source: impl Into<Cause>) -> Self {
+        let source = Arc::from(source.into());
+        Reason::Refused { operation, source }.into()
     }
 
-    /// [`Error::Corrupt`] for this reason, which must not show what is stored.
-    pub fn corrupt(reason: impl Into<String>) -> Self {
-        Self::Corrupt {
-            reason: reason.into(),
-        }
+    /// [`ErrorKind::TooLarge`]: `what`, such as `record`, has `size` bytes, over the `limit`.
+    #[must_use]
+    pub fn too_large(what: &'static str, size: usize, limit: usize) -> Self {
+        Reason::TooLarge { what, size, limit }.into()
     }
 
-    /// [`Error::Misconfigured`] with a message that says what to do.
-    pub fn misconfigured(message: impl Into<String>) -> Self {
-        Self::Misconfigured {
-            message: message.into(),
-        }
-    }
-
-    /// [`Error::TooLarge`] if `size` is over `limit`, both in bytes.
+    /// [`ErrorKind::TooLarge`] if `size` is over `limit`, both in bytes.
     ///
     /// # Errors
     /// That one.
     pub fn check_size(what: &'static str, size: usize, limit: usize) -> Result<()> {
-        if size > limit {
-            return Err(Self::TooLarge { what, size, limit });
+        match size > limit {
+            true => Err(Self::too_large(what, size, limit)),
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    /// [`Error::Value`] for a `T` that is to be stored under `key`.
-    pub(crate) fn unwritable<T: ?Sized>(key: &str, reason: impl Into<String>) -> Self {
-        Self::value::<T>("write", key, reason.into())
+    /// [`ErrorKind::Corrupt`] for this reason, which must not show what is stored.
+    pub fn corrupt(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Reason::Corrupt { reason }.into()
     }
 
-    /// [`Error::Value`] for what is stored under `key` and is no `T`.
-    pub(crate) fn unreadable<T: ?Sized>(key: &str, reason: impl Into<String>) -> Self {
-        Self::value::<T>("read", key, reason.into())
+    /// [`ErrorKind::Value`]: the value of the session key `key` can't be written as `expected`, for
+    /// this reason, which must not show the value.
+    pub fn unwritable(key: &str, expected: &'static str, reason: impl Into<String>) -> Self {
+        Self::value("write", key, expected, reason.into())
     }
 
-    fn value<T: ?Sized>(action: &'static str, key: &str, reason: String) -> Self {
-        Self::Value {
-            action,
-            key: key.to_owned(),
-            expected: std::any::type_name::<T>(),
-            reason,
-        }
+    /// [`ErrorKind::Value`]: the value that is stored under `key` can't be read as `expected`, for
+    /// this reason, which must not show the value.
+    pub fn unreadable(key: &str, expected: &'static str, reason: impl Into<String>) -> Self {
+        Self::value("read", key, expected, reason.into())
+    }
+
+    /// [`ErrorKind::Gone`]: the session has ended, and nothing was written.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::gone_after(false)
+    }
+
+    /// [`ErrorKind::OutcomeUnknown`].
+    #[must_use]
+    pub fn outcome_unknown() -> Self {
+        Reason::OutcomeUnknown.into()
+    }
+
+    /// [`ErrorKind::Contention`] after so many attempts.
+    #[must_use]
+    pub fn contention(attempts: u32) -> Self {
+        Reason::Contention { attempts }.into()
+    }
+
+    /// [`ErrorKind::Misconfigured`] with a message that says what to do.
+    pub fn misconfigured(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Reason::Misconfigured { message }.into()
+    }
+
+    /// [`ErrorKind::Unsupported`]: the store can't do `what`, such as `listing`.
+    #[must_use]
+    pub fn unsupported(what: &'static str) -> Self {
+        Reason::Unsupported { what }.into()
+    }
+
+    /// [`ErrorKind::Full`] with so many sessions.
+    #[must_use]
+    pub fn full(limit: usize) -> Self {
+        Reason::Full { limit }.into()
+    }
+
+    /// [`ErrorKind::Gone`]; whether an earlier write that was never answered happened may be unknown.
+    pub(crate) fn gone_after(unknown: bool) -> Self {
+        Reason::Gone { unknown }.into()
+    }
+
+    pub(crate) fn too_late(what: &'static str) -> Self {
+        Reason::TooLate { what }.into()
     }
 
     pub(crate) fn lifetime(limit: &'static str, value: Timeout, rule: impl Into<String>) -> Self {
-        Self::InvalidLifetime {
-            limit,
-            value,
-            rule: rule.into(),
+        let rule = rule.into();
+        Reason::InvalidLifetime { limit, value, rule }.into()
+    }
+
+    fn value(action: &'static str, key: &str, expected: &'static str, reason: String) -> Self {
+        let key = key.to_owned();
+        Reason::Value {
+            action,
+            key,
+            expected,
+            reason,
         }
+        .into()
+    }
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self(Arc::new(reason))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -394,11 +443,30 @@ mod tests {
                 "cannot reap expired sessions: no answer within 5s",
             ),
             (
-                Error::store("odd", "no such thing"),
+                Error::refused("odd", "no such thing"),
                 "the session store failed (odd): no such thing",
             ),
         ] {
             assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_error_is_as_large_as_a_pointer() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn a_write_is_doubtful_if_its_answer_is_missing() {
+        for (error, is_doubtful) in [
+            (Error::unavailable("save", "down"), true),
+            (Error::outcome_unknown(), true),
+            (Error::gone_after(true), true),
+            (Error::gone(), false),
+            (Error::contention(24), false),
+            (Error::corrupt("no JSON"), false),
+        ] {
+            assert_eq!(error.is_doubtful(), is_doubtful, "{error}");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::observer::{EndReason, Event};
 use crate::session::Lifecycle;
 use crate::sessions::Manager;
 use crate::write::Operation;
-use crate::{Ended, Error, Owner, Result, Session, SessionId, Version};
+use crate::{Ended, Error, ErrorKind, Owner, Result, Session, SessionId, Version};
 
 impl Session {
     /// Makes this session `owner`'s, who has just authenticated, and saves it: in one write the
@@ -24,8 +24,8 @@ impl Session {
     /// One round trip, and two more for each conflict.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] over [`Limits::owner_bytes`](crate::Limits::owner_bytes), and as
-    /// [`save`](Self::save), but not [`Error::Gone`].
+    /// [`ErrorKind::TooLarge`] over [`Limits::owner_bytes`](crate::Limits::owner_bytes), and as
+    /// [`save`](Self::save), but not [`ErrorKind::Gone`].
     pub async fn sign_in<O>(&self, owner: O) -> Result<()>
     where
         O: TryInto<Owner>,
@@ -125,7 +125,7 @@ impl Session {
     /// session already.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the session has ended; the store's own.
+    /// [`ErrorKind::Gone`] if the session has ended; the store's own.
     pub async fn touch(&self) -> Result<()> {
         self.write_touch().await
     }
@@ -155,9 +155,9 @@ impl Session {
     /// none for a session that was never saved.
     ///
     /// # Errors
-    /// The store's: the session may then still be there. [`Error::Gone`] if the token that it was
+    /// The store's: the session may then still be there. [`ErrorKind::Gone`] if the token that it was
     /// opened with had just been replaced: the session may live under another one.
-    /// [`Error::TooLate`] for a session in a cookie that can't be changed any more.
+    /// [`ErrorKind::TooLate`] for a session in a cookie that can't be changed any more.
     pub async fn destroy(&self) -> Result<()> {
         let _lock = self.0.write_lock.lock().await;
         let (ids, owner, age) = {
@@ -169,7 +169,7 @@ impl Session {
                 Lifecycle::Gone(id) => id.clone(),
                 Lifecycle::New => None,
                 // The session that its token once opened is not its own to end.
-                Lifecycle::Barred => return Err(Error::GONE),
+                Lifecycle::Barred => return Err(Error::gone()),
             });
             // A create without an answer may have happened: its id must go too.
             for pending in &state.pending {
@@ -201,7 +201,7 @@ impl Manager {
         expected: Option<&Version>,
     ) -> Result<Option<Ended>> {
         match self.store.destroy(id, expected).await {
-            Err(Error::Unavailable { .. }) => {}
+            Err(error) if error.kind() == ErrorKind::Unavailable => {}
             ended => return ended,
         }
         self.pause_before_repeat().await;

@@ -8,7 +8,8 @@ use crate::{Error, Result};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A limit in time, or none. `Never` is greater than every duration, so the earlier of two
+/// What is asked for: a limit in time, or none. A type apart from [`Ttl`], what is left: a limit is
+/// set and stored, what is left is measured, and neither may be taken for the other. `Never` is greater than every duration, so the earlier of two
 /// limits is `a.min(b)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timeout {
@@ -72,7 +73,8 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// What is left of a session's life, by the store's clock, when it was read.
+/// What is left of a session's life, by the store's clock, when it was read. See [`Timeout`] for why
+/// it is a type of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ttl {
     /// The session ends after this long unless it is used, and at the latest then if its absolute
@@ -190,7 +192,7 @@ impl Lifetime {
     /// Checks both limits against [`MIN`](Self::MIN), `max` and each other.
     ///
     /// # Errors
-    /// [`Error::InvalidLifetime`], which names the limit and its value.
+    /// [`ErrorKind::InvalidLifetime`], which names the limit and its value.
     pub fn check(&self, max: Duration) -> Result<()> {
         for (limit, timeout) in [("idle", self.idle), ("absolute", self.absolute)] {
             if let Timeout::After(value) = timeout {

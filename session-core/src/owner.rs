@@ -23,7 +23,7 @@ impl Owner {
     /// An owner named `name`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] over 1,024 bytes, [`Error::Misconfigured`] if empty.
+    /// [`ErrorKind::TooLarge`] over 1,024 bytes, [`ErrorKind::Misconfigured`] if empty.
     pub fn new(name: impl AsRef<str>) -> Result<Self> {
         let name = name.as_ref();
         if name.is_empty() {

@@ -26,7 +26,7 @@ impl Reaper {
     /// Starts a reaper of batches of 500, about every 60 seconds.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory.
+    /// [`ErrorKind::Unsupported`] if the store has no directory.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -37,7 +37,7 @@ impl Reaper {
     /// Starts a reaper of batches of `batch`, about every `interval`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory, [`Error::Misconfigured`] if `batch`
+    /// [`ErrorKind::Unsupported`] if the store has no directory, [`ErrorKind::Misconfigured`] if `batch`
     /// or `interval` is zero.
     ///
     /// # Panics
@@ -50,7 +50,7 @@ impl Reaper {
         }
         if sessions.store().directory().is_none() {
             let what = "reaping";
-            return Err(Error::Unsupported { what });
+            return Err(Error::unsupported(what));
         }
         if !sessions.store().capabilities().expiry_reports {
             tracing::warn!(

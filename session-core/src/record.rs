@@ -9,6 +9,7 @@ use crate::{Credential, Lifetime, Owner, Result, SessionId, Stamp, Ttl};
 
 /// One stored session, as it was read. `Debug` shows the size of its data.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// The session's data: bytes that the store neither reads nor changes.
     pub data: Bytes,
@@ -32,6 +33,7 @@ pub struct Record {
 /// same draft again is therefore harmless: a store that finds the draft's own stamp in place
 /// answers as it did the first time. `Debug` shows the size of its data.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Draft {
     /// The session's data.
     pub data: Bytes,
@@ -79,6 +81,13 @@ impl Draft {
         self
     }
 
+    /// The same draft as the write of this stamp: for one that was sent before, by another program.
+    #[must_use]
+    pub fn with_stamp(mut self, stamp: Stamp) -> Self {
+        self.stamp = stamp;
+        self
+    }
+
     /// The same draft with this anchor.
     #[must_use]
     pub fn with_anchor(mut self, anchor: Anchor) -> Self {
@@ -95,6 +104,40 @@ impl Draft {
 }
 
 impl Record {
+    /// A record without owner and credential.
+    #[must_use]
+    pub fn new(
+        data: impl Into<Bytes>,
+        version: impl Into<Version>,
+        lifetime: Lifetime,
+        ttl: Ttl,
+        age: Duration,
+    ) -> Self {
+        Self {
+            data: data.into(),
+            version: version.into(),
+            credential: None,
+            owner: None,
+            lifetime,
+            ttl,
+            age,
+        }
+    }
+
+    /// The same record with this credential.
+    #[must_use]
+    pub fn with_credential(mut self, credential: impl Into<Option<Credential>>) -> Self {
+        self.credential = credential.into();
+        self
+    }
+
+    /// The same record of a session of `owner`.
+    #[must_use]
+    pub fn with_owner(mut self, owner: impl Into<Option<Owner>>) -> Self {
+        self.owner = owner.into();
+        self
+    }
+
     /// What a load gives of a session that `draft` has left in this state.
     #[must_use]
     pub fn of(draft: &Draft, ttl: Ttl, age: Duration) -> Self {
@@ -147,7 +190,8 @@ impl fmt::Debug for Draft {
     }
 }
 
-/// What the absolute limit and the age of a session are counted from.
+/// What the absolute limit and the age of a session are counted from. Exhaustive: a store must
+/// handle each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anchor {
     /// From where they were: saving and touching do not move the absolute deadline.
@@ -158,7 +202,7 @@ pub enum Anchor {
     Restart,
 }
 
-/// Whether the client gets a new token by a write.
+/// Whether the client gets a new token by a write. Exhaustive: a store must handle each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenChange {
     /// The session's token stays as it is.
@@ -240,7 +284,7 @@ impl fmt::Debug for Version {
     }
 }
 
-/// How a conditional write ended.
+/// How a conditional write ended. Exhaustive: a caller must handle every outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a write that did not happen must not pass for one that did"]
 pub enum Saved {
@@ -313,6 +357,7 @@ impl Saved {
 
 /// One line of a listing: everything about a session but its data and credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionInfo {
     /// The id it is filed under.
     pub id: SessionId,
@@ -329,6 +374,32 @@ pub struct SessionInfo {
 }
 
 impl SessionInfo {
+    /// The line about the session `id`, without an owner.
+    #[must_use]
+    pub const fn new(
+        id: SessionId,
+        lifetime: Lifetime,
+        ttl: Ttl,
+        age: Duration,
+        size: usize,
+    ) -> Self {
+        Self {
+            id,
+            owner: None,
+            lifetime,
+            ttl,
+            age,
+            size,
+        }
+    }
+
+    /// The same line about a session of `owner`.
+    #[must_use]
+    pub fn with_owner(mut self, owner: impl Into<Option<Owner>>) -> Self {
+        self.owner = owner.into();
+        self
+    }
+
     /// The line about the session `id`, of which this is the record.
     #[must_use]
     pub fn of(id: SessionId, record: &Record) -> Self {
@@ -345,6 +416,7 @@ impl SessionInfo {
 
 /// A session that a store has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ended {
     /// The id it was filed under.
     pub id: SessionId,
@@ -356,6 +428,16 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// The end of the session `id` of `owner` that began `age` ago.
+    #[must_use]
+    pub fn new(id: SessionId, owner: Option<Owner>, age: impl Into<Option<Duration>>) -> Self {
+        Self {
+            id,
+            owner,
+            age: age.into(),
+        }
+    }
+
     /// The end of the session `id`, of which nothing else is known.
     #[must_use]
     pub const fn unknown(id: SessionId) -> Self {

@@ -8,7 +8,7 @@ use crate::identity::Verdict;
 use crate::judged_token::JudgedToken;
 use crate::observer::{EndReason, Event, Refusal};
 use crate::sessions::Manager;
-use crate::{Error, Record, Result, Session, SessionId, SessionToken};
+use crate::{Error, ErrorKind, Record, Result, Session, SessionId, SessionToken};
 
 /// How often a session is judged anew because somebody wrote it in between.
 const MOST_JUDGEMENTS: usize = 8;
@@ -16,6 +16,7 @@ const MOST_JUDGEMENTS: usize = 8;
 /// What happens when a token is used again that a renewal has replaced, whose successor is in use
 /// and whose grace is over: two parties hold that sign-in (RFC 9700 §4.14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnReuse {
     /// The session ends, for both. The holder of a copied cookie is out, and so is its user, who
     /// signs in again. A restored browser profile does the same.
@@ -48,7 +49,9 @@ impl Manager {
                     self.observers.notify(|observer| observer.unknown(&id));
                     return Ok(Session::new(Arc::clone(self)));
                 }
-                Err(error @ Error::Corrupt { .. }) => return Ok(self.corrupt(&id, &error)),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    return Ok(self.corrupt(&id, &error));
+                }
                 Err(error) => return Err(error),
             };
             match self.judge(&id, token, record) {
@@ -60,12 +63,14 @@ impl Manager {
                         return Ok(Session::barred(Arc::clone(self)));
                     }
                 }
-                Err(error @ Error::Corrupt { .. }) => return Ok(self.corrupt(&id, &error)),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    return Ok(self.corrupt(&id, &error));
+                }
                 Err(error) => return Err(error),
             }
         }
         let attempts = MOST_JUDGEMENTS as u32;
-        Err(Error::Contention { attempts })
+        Err(Error::contention(attempts))
     }
 
     /// The session of the first of `tokens` that opens one, and which that was; else as
@@ -94,7 +99,9 @@ impl Manager {
                 Ok(Opening::Barred) => is_barred = true,
                 Ok(Opening::Nothing) => {}
                 Ok(Opening::Reused(_)) => reused.push(n),
-                Err(error @ Error::Corrupt { .. }) => self.observers.corrupt(&ids[n], &error),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.observers.corrupt(&ids[n], &error)
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -154,7 +154,7 @@ impl Session {
     /// counts from where it did.
     ///
     /// # Errors
-    /// [`Error::InvalidLifetime`](crate::Error::InvalidLifetime), which names the limit and the
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime), which names the limit and the
     /// value.
     pub fn set_lifetime(&self, lifetime: Lifetime) -> Result<()> {
         self.0.manager.limits.check_lifetime(&lifetime)?;

@@ -28,7 +28,7 @@ use crate::{
 /// * **A repeated write is harmless.** A store that finds the draft's own stamp in place answers
 ///   as if it had just written the draft. One that sends a write again by itself answers
 ///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`].
-/// * **Bad input costs only itself.** An undecodable record is [`Error::Corrupt`] for its own
+/// * **Bad input costs only itself.** An undecodable record is [`ErrorKind::Corrupt`] for its own
 ///   reader and nobody else.
 /// * **A future may be dropped at any point.** The operation then happened or did not; the store
 ///   stays usable, and no other caller waits for it.
@@ -65,7 +65,7 @@ use crate::{
 /// ```
 ///
 /// [`StoreWrapper`]: crate::StoreWrapper
-/// [`Error::Corrupt`]: crate::Error::Corrupt
+/// [`ErrorKind::Corrupt`]: crate::ErrorKind::Corrupt
 /// [`TokenChange::New`]: crate::TokenChange::New
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {
@@ -115,7 +115,7 @@ pub trait SessionDirectory: SessionStore {
     /// meanwhile may be. A page may be short or empty though more follow.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](crate::Error::Misconfigured) for a cursor that is not this store's.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a cursor that is not this store's.
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page>;
 
     /// One page of the live sessions of `owner`, as [`list`](Self::list) gives those of all.
@@ -233,9 +233,18 @@ impl Cursor {
 
 /// One page of a listing.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Page {
     /// The sessions on it.
     pub sessions: Vec<SessionInfo>,
     /// Where the next page starts; `None` on the last one.
     pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// A page of `sessions`, before the page that starts at `next` if there is one.
+    #[must_use]
+    pub const fn new(sessions: Vec<SessionInfo>, next: Option<Cursor>) -> Self {
+        Self { sessions, next }
+    }
 }

@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Refuses new tokens from now on, because the response has begun and can't carry one to the client.
-    /// [`Error::TooLate`] is then the answer to the first save of a new session, which no client could
+    /// [`ErrorKind::TooLate`] is then the answer to the first save of a new session, which no client could
     /// open, and to [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
     /// [`cycle_id`](Self::cycle_id), after which the client's token would open nothing.
     ///
@@ -126,7 +126,7 @@ impl Session {
     }
 
     /// Refuses every change from now on, because the session is kept in the client's cookie and the
-    /// response has begun: each write and [`destroy`](Self::destroy) is then [`Error::TooLate`].
+    /// response has begun: each write and [`destroy`](Self::destroy) is then [`ErrorKind::TooLate`].
     pub fn forbid_change(&self) {
         self.state().late = Late::Change;
     }
@@ -144,15 +144,13 @@ impl State {
             (Late::NewToken, _) if operation.is_new_lineage() => "give the session a new token",
             (Late::NewToken, _) => return Ok(()),
         };
-        Err(Error::TooLate { what })
+        Err(Error::too_late(what))
     }
 
     /// Refuses to end a session whose client's cookie could not be removed.
     pub(crate) fn check_late_end(&self) -> Result<()> {
         match self.late {
-            Late::Change => Err(Error::TooLate {
-                what: CHANGE_IN_COOKIE,
-            }),
+            Late::Change => Err(Error::too_late(CHANGE_IN_COOKIE)),
             Late::Nothing | Late::NewToken => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! A session's variables, as a handler reads and changes them: plain memory.
 
+use std::any::type_name;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,7 +16,7 @@ impl Session {
     /// The value of `key`, or `None` if there is no such key or `null` is there.
     ///
     /// # Errors
-    /// [`Error::Value`] if what is there is no `T`.
+    /// [`ErrorKind::Value`] if what is there is no `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let raw = self.state().view.data.get(key).cloned();
         raw.map_or(Ok(None), |raw| from_raw(key, &raw))
@@ -47,8 +49,8 @@ impl Session {
     /// [`remove`](Self::remove) leaves no key.
     ///
     /// # Errors
-    /// [`Error::Value`] if `value` can't be written as JSON, or would not be read again: it has a
-    /// number that is NaN or infinite, or is nested over 127 deep. [`Error::TooLarge`] if the key is
+    /// [`ErrorKind::Value`] if `value` can't be written as JSON, or would not be read again: it has a
+    /// number that is NaN or infinite, or is nested over 127 deep. [`ErrorKind::TooLarge`] if the key is
     /// longer than [`Limits::key_bytes`](crate::Limits::key_bytes).
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<()> {
         let raw = self.raw(key, &value)?;
@@ -74,7 +76,7 @@ impl Session {
     /// read, changed and [inserted](Self::insert) would replace the other's.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert), and [`Error::Value`] if what is there is no list.
+    /// As [`insert`](Self::insert), and [`ErrorKind::Value`] if what is there is no list.
     pub fn push(&self, key: &str, value: impl Serialize) -> Result<()> {
         let raw = self.raw(key, &value)?;
         self.state().push(key, &raw)
@@ -99,7 +101,7 @@ impl Session {
     /// request [adds](Self::push) to the list meanwhile, what it adds stays there.
     ///
     /// # Errors
-    /// [`Error::Value`] if what is there is no list of `T`; it stays there.
+    /// [`ErrorKind::Value`] if what is there is no list of `T`; it stays there.
     pub fn drain<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>> {
         loop {
             let list = self.state().view.data.get(key).cloned();
@@ -127,7 +129,7 @@ impl Session {
     /// Removes `key` and gives its value: a message shown once, for example.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) if what was there is no `T`; it stays there.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if what was there is no `T`; it stays there.
     pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let value = self.get(key)?;
         self.remove(key);
@@ -185,7 +187,11 @@ impl State {
     fn push(&mut self, key: &str, element: &Raw) -> Result<()> {
         let there = self.view.data.get(key);
         if !is_list(there) {
-            return Err(Error::unreadable::<Vec<()>>(key, "it is no list to add to"));
+            return Err(Error::unreadable(
+                key,
+                type_name::<Vec<()>>(),
+                "it is no list to add to",
+            ));
         }
         let added = list_of(element);
         match there.filter(|there| !is_nothing(there)) {

@@ -25,7 +25,7 @@ use crate::{
 /// # The directory
 /// The wrapper is its own directory, so what it changes counts there too. Without one, because the
 /// store inside has none or [`has_directory`](Self::has_directory) says so, the directory's
-/// operations end with [`Error::Unsupported`].
+/// operations end with [`ErrorKind::Unsupported`].
 ///
 /// [`SessionStore`] shows an example.
 pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
@@ -139,20 +139,20 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
 }
 
 fn inner_directory<W: StoreWrapper>(wrapper: &W) -> Result<&dyn SessionDirectory> {
-    W::inner(wrapper).directory().ok_or(NO_DIRECTORY)
+    W::inner(wrapper).directory().ok_or_else(no_directory)
 }
 
 /// Refuses operations of the directory where there is none.
 fn check_directory<W: StoreWrapper>(wrapper: &W) -> Result<()> {
     match W::has_directory(wrapper) {
         true => Ok(()),
-        false => Err(NO_DIRECTORY),
+        false => Err(no_directory()),
     }
 }
 
-const NO_DIRECTORY: Error = Error::Unsupported {
-    what: "listing, counting, owners or reaping",
-};
+fn no_directory() -> Error {
+    Error::unsupported("listing, counting, owners or reaping")
+}
 
 #[async_trait]
 impl<W: StoreWrapper> SessionStore for W {

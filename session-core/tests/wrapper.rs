@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Cursor, Draft, Ended, Error, Lifetime, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, SessionToken, StoreWrapper, Timeout, Ttl, Version,
-    async_trait,
+    Capabilities, Cursor, Draft, Ended, Error, ErrorKind, Lifetime, Owner, Page, Record, Result,
+    Saved, SessionDirectory, SessionId, SessionStore, SessionToken, StoreWrapper, Timeout, Ttl,
+    Version, async_trait,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -29,10 +29,7 @@ impl Scribe {
 }
 
 fn page(next: &str) -> Page {
-    Page {
-        sessions: Vec::new(),
-        next: Some(Cursor::new(next)),
-    }
+    Page::new(Vec::new(), Some(Cursor::new(next)))
 }
 
 fn ended(times: usize) -> Vec<Ended> {
@@ -231,9 +228,7 @@ async fn a_wrapper_has_a_directory_if_the_store_inside_has_one() {
     assert!(wrapper.directory().is_none());
     assert_eq!(call_all(&wrapper, &arguments()).await.len(), 7);
     assert!(matches!(
-        wrapper.count().await,
-        Err(Error::Unsupported { .. })
-    ));
+        wrapper.count().await, Err(error) if error.kind() == ErrorKind::Unsupported));
 }
 
 #[tokio::test]
@@ -259,10 +254,8 @@ async fn a_wrapper_that_closes_the_directory_passes_none_of_its_operations_on() 
         wrapper.reap(1).await.err(),
     ];
     for refused in refused {
-        assert!(
-            matches!(refused, Some(Error::Unsupported { .. })),
-            "{refused:?}"
-        );
+        let kind = refused.map(|error| error.kind());
+        assert_eq!(kind, Some(ErrorKind::Unsupported));
     }
     assert_eq!(wrapper.0.take(), [""; 0]);
 }

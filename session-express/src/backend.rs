@@ -105,5 +105,5 @@ impl<K: KeyValue> Backend for Layout<K> {
 
 fn no_owners<T>() -> Result<T> {
     let what = "looking up owners in the layout of an Express store";
-    Err(Error::Unsupported { what })
+    Err(Error::unsupported(what))
 }

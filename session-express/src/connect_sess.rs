@@ -52,7 +52,7 @@ impl ConnectSess {
     /// Refuses secrets with which anybody could sign, and names that no cookie can have.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`], which says what to change.
+    /// [`ErrorKind::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
         if self.secrets.any_empty() {
             return Err(Error::misconfigured(

@@ -89,7 +89,7 @@ impl CookieSession {
     /// Refuses keys with which anybody could sign, and names that no cookie can have.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`], which says what to change.
+    /// [`ErrorKind::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
         if self.keys.any_empty() {
             return Err(Error::misconfigured(

@@ -20,7 +20,7 @@ impl<K: KeyValue> Layout<K> {
             sessions.extend(self.info(name, found).await);
         }
         let next = listed.next;
-        Ok(Page { sessions, next })
+        Ok(Page::new(sessions, next))
     }
 
     /// The live session that is listed under this name; `None` if that can't be read as one.
@@ -29,13 +29,15 @@ impl<K: KeyValue> Layout<K> {
         let id = SessionId::plain(name).ok()?;
         let now = now();
         let left = found.left.min(session.absolute_left(now));
-        (!is_over(left)).then(|| SessionInfo {
-            id,
-            owner: session.owner(),
-            lifetime: session.lifetime(self.ttl),
-            ttl: left,
-            age: session.age(now),
-            size: found.value.len(),
+        (!is_over(left)).then(|| {
+            SessionInfo::new(
+                id,
+                session.lifetime(self.ttl),
+                left,
+                session.age(now),
+                found.value.len(),
+            )
+            .with_owner(session.owner())
         })
     }
 }

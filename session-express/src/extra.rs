@@ -117,7 +117,7 @@ impl Extra {
     /// session.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it is authentic by none of the secrets. To read it as nothing would end an
+    /// [`ErrorKind::Corrupt`] if it is authentic by none of the secrets. To read it as nothing would end an
     /// absolute limit and an owner without a word.
     pub(crate) fn read(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
         let stored = serde_json::from_slice(json).ok();

@@ -190,7 +190,7 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
     /// The JSON in a stored value.
     ///
     /// # Errors
-    /// [`Error::Corrupt`](session_core::Error::Corrupt) if it holds none.
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if it holds none.
     fn open(&self, value: &Bytes) -> impl Future<Output = Result<Bytes>> + Send {
         let json = value.clone();
         async { Ok(json) }

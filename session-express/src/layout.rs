@@ -392,14 +392,14 @@ impl<K: KeyValue> Layout<K> {
                 if let Err(error) = self.kv.remove(call, to).await {
                     tracing::debug!(%error, "a destroyed session's record ends by itself");
                 }
-                return Ok(Some(Ended {
-                    id: id.clone(),
-                    owner: session.owner(),
-                    age: Some(session.age(now())),
-                }));
+                return Ok(Some(Ended::new(
+                    id.clone(),
+                    session.owner(),
+                    Some(session.age(now())),
+                )));
             }
         }
-        Err(Error::Contention { attempts: ATTEMPTS })
+        Err(Error::contention(ATTEMPTS))
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    Anchor, Capabilities, Credential, Draft, Ended, Error, Lifetime, Record, Result, Saved,
-    SessionId, SessionStore, SessionToken, Stamp, StoreWrapper, Timeout, Ttl, Version, shared,
+    Anchor, Capabilities, Credential, Draft, Ended, Error, ErrorKind, Lifetime, Record, Result,
+    Saved, SessionId, SessionStore, SessionToken, Stamp, StoreWrapper, Timeout, Ttl, Version,
+    shared,
 };
 
 use crate::options::Express;
@@ -156,7 +157,7 @@ impl<S: ExpressLayout> MovingStore<S> {
         let Burial { id, by, .. } = *burial;
         let record = match self.native.load(id).await {
             // It has no version to name, so it goes first.
-            Err(Error::Corrupt { .. }) if burial.expected.is_none() => {
+            Err(error) if error.kind() == ErrorKind::Corrupt && burial.expected.is_none() => {
                 burial.removed = self.native.destroy(id, None).await?;
                 return Ok(Buried::NotYet);
             }
@@ -214,7 +215,7 @@ impl<S: ExpressLayout> MovingStore<S> {
         };
         let removed = self.express.destroy(sid, None).await?;
         let id = burial.id.clone();
-        Ok(removed.map(|ended| Ended { id, ..ended }))
+        Ok(removed.map(|ended| Ended::new(id, ended.owner, ended.age)))
     }
 }
 
@@ -234,11 +235,7 @@ impl Burial<'_> {
 }
 
 fn ended(id: &SessionId, record: &Record) -> Ended {
-    Ended {
-        id: id.clone(),
-        owner: record.owner.clone(),
-        age: Some(record.age),
-    }
+    Ended::new(id.clone(), record.owner.clone(), Some(record.age))
 }
 
 /// The id of a session in the Express layout, if the client has presented it.
@@ -361,7 +358,7 @@ impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
     /// Owner and age are those of the native record, or what the Express layout tells of its own.
     ///
     /// # Errors
-    /// The stores'; [`Error::Contention`] if other requests were faster at each of 32 attempts.
+    /// The stores'; [`ErrorKind::Contention`] if other requests were faster at each of 32 attempts.
     async fn destroy(
         this: &Self,
         id: &SessionId,
@@ -389,7 +386,7 @@ impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
                 }
             }
         }
-        Err(Error::Contention { attempts: ATTEMPTS })
+        Err(Error::contention(ATTEMPTS))
     }
 }
 
@@ -402,15 +399,13 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     fn record(lifetime: Lifetime, age: Duration) -> Record {
-        Record {
-            data: Bytes::from_static(b"{}"),
-            version: Version::new(Stamp::generate()),
-            credential: None,
-            owner: None,
+        Record::new(
+            Bytes::from_static(b"{}"),
+            Version::new(Stamp::generate()),
             lifetime,
-            ttl: Ttl::Never,
+            Ttl::Never,
             age,
-        }
+        )
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl SessionJson {
     /// session, is dropped by the next write.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for what Express would not read as a session either, and for what is under
+    /// [`ErrorKind::Corrupt`] for what Express would not read as a session either, and for what is under
     /// [`EXTRA_KEY`] and not authentic.
     pub(crate) fn decode(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
         let mut rest = Data::decode_as_javascript(json)?;
@@ -120,15 +120,14 @@ impl SessionJson {
     /// The record of this session, stored as `stored`, of which `left` is left. If its cookie ends
     /// with the browser, it lives unused for `ttl`.
     pub(crate) fn record(&self, stored: Bytes, ttl: Timeout, left: Ttl, now: u64) -> Record {
-        Record {
-            data: self.rest.encode(),
-            version: self.version(stored),
-            credential: None,
-            owner: self.owner(),
-            lifetime: self.lifetime(ttl),
-            ttl: left,
-            age: self.age(now),
-        }
+        Record::new(
+            self.rest.encode(),
+            self.version(stored),
+            self.lifetime(ttl),
+            left,
+            self.age(now),
+        )
+        .with_owner(self.owner())
     }
 
     pub(crate) fn owner(&self) -> Option<Owner> {
@@ -169,7 +168,7 @@ impl SessionJson {
     /// What `draft` makes of this session at `now`, and how long that lives.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a variable that Express would drop.
+    /// [`ErrorKind::Misconfigured`] for a variable that Express would drop.
     pub(crate) fn written(&self, draft: &Draft, ttl: Timeout, now: u64) -> Result<(Self, Ttl)> {
         let rest = Data::decode(&draft.data)?;
         check_keys(&rest)?;

@@ -54,13 +54,13 @@ pub trait ExpressLayout: SessionStore {
 /// # Listings
 /// The directory lists all sessions, but for records that can't be read as sessions, which it counts.
 /// It can't look up owners, because Express' layouts have no index of them: that is
-/// [`Error::Unsupported`].
+/// [`ErrorKind::Unsupported`].
 ///
 /// # Limits of time
 /// An operation may take as long as the [policy](KeyValue::policy) says, its repeats and several
 /// round trips included; of an operation of the directory, each command may.
 ///
-/// [`Error::Unsupported`]: session_core::Error::Unsupported
+/// [`ErrorKind::Unsupported`]: session_core::ErrorKind::Unsupported
 /// [`Saved::Conflict`]: session_core::Saved::Conflict
 /// [`Saved::Done`]: session_core::Saved::Done
 /// [`Saved::Unknown`]: session_core::Saved::Unknown
@@ -83,7 +83,7 @@ impl<K: KeyValue> ExpressStore<K> {
     /// The sessions of `express` in `kv`, with the client `first` and others that `connector` makes.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for invalid options.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for invalid options.
     pub fn new(
         kv: K,
         express: Express,
@@ -98,7 +98,7 @@ impl<K: KeyValue> ExpressStore<K> {
     /// The sessions of `express` in `kv`, with the one client that there is.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for invalid options.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for invalid options.
     pub fn with_client(kv: K, express: Express, client: K::Client) -> Result<Self> {
         Self::new(kv, express, Fixed::new(K::NAME), client)
     }

@@ -42,15 +42,13 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn record(lifetime: Lifetime) -> Record {
-        Record {
-            data: Bytes::from_static(b"{}"),
-            version: Version::new(Stamp::generate()),
-            credential: None,
-            owner: None,
+        Record::new(
+            Bytes::from_static(b"{}"),
+            Version::new(Stamp::generate()),
             lifetime,
-            ttl: Ttl::Never,
-            age: Duration::ZERO,
-        }
+            Ttl::Never,
+            Duration::ZERO,
+        )
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Default for MemoryStoreBuilder {
 impl MemoryStoreBuilder {
     /// The most sessions that the store holds; default no limit.
     ///
-    /// A full store refuses new sessions with [`Error::Full`]. It does not evict: that would let
+    /// A full store refuses new sessions with [`ErrorKind::Full`]. It does not evict: that would let
     /// whoever makes sessions fast enough log everybody else out.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = Some(sessions);
@@ -71,9 +71,9 @@ impl MemoryStoreBuilder {
     /// The store. Reads the snapshot's file, if one was named, so it blocks for that long.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if a limit is zero, or the snapshot may be another user's work (the
-    /// message names file, owner and mode); [`Error::Corrupt`] if the snapshot is cut off or
-    /// changed; [`Error::Store`] if it can't be read.
+    /// [`ErrorKind::Misconfigured`] if a limit is zero, or the snapshot may be another user's work (the
+    /// message names file, owner and mode); [`ErrorKind::Corrupt`] if the snapshot is cut off or
+    /// changed; [`ErrorKind::Refused`] if it can't be read.
     pub fn build(self) -> Result<MemoryStore> {
         if self.max_sessions == Some(0) || self.max_data == 0 {
             return Err(Error::misconfigured(

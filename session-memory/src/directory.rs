@@ -166,7 +166,7 @@ impl Inner {
             }
         }
         let next = (place.shard < shards).then(|| listing.cursor(place));
-        Ok(Page { sessions, next })
+        Ok(Page::new(sessions, next))
     }
 
     /// Adds up to `most` live sessions of a shard, and gives the slot there to go on with.

@@ -146,26 +146,26 @@ impl Entry {
 
     pub(crate) fn record(&self, owner: Option<&Owner>, now: Micros) -> Record {
         let (data, credential) = self.content.copy();
-        Record {
+        Record::new(
             data,
-            version: Version::new(self.stamp),
-            credential,
-            owner: owner.cloned(),
-            lifetime: self.lifetime(),
-            ttl: self.ttl(now),
-            age: self.age(now),
-        }
+            Version::new(self.stamp),
+            self.lifetime(),
+            self.ttl(now),
+            self.age(now),
+        )
+        .with_credential(credential)
+        .with_owner(owner.cloned())
     }
 
     pub(crate) fn info(&self, owner: Option<&Owner>, now: Micros) -> SessionInfo {
-        SessionInfo {
-            id: self.key.id(),
-            owner: owner.cloned(),
-            lifetime: self.lifetime(),
-            ttl: self.ttl(now),
-            age: self.age(now),
-            size: self.content.size(),
-        }
+        SessionInfo::new(
+            self.key.id(),
+            self.lifetime(),
+            self.ttl(now),
+            self.age(now),
+            self.content.size(),
+        )
+        .with_owner(owner.cloned())
     }
 }
 

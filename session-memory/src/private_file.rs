@@ -12,8 +12,8 @@ use session_core::{Error, Result, Stamp};
 /// The bytes of the file at `path`, if there is one.
 ///
 /// # Errors
-/// [`Error::Misconfigured`], naming the file, if another user has written or may read or replace
-/// it, or it is no regular file; [`Error::Store`] if it can't be read.
+/// [`ErrorKind::Misconfigured`], naming the file, if another user has written or may read or replace
+/// it, or it is no regular file; [`ErrorKind::Refused`] if it can't be read.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     platform::check_folder(folder(path))?;
     let mut file = match platform::open(path) {
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 /// Puts `bytes` at `path`, atomically and for this process' user only.
 ///
 /// # Errors
-/// [`Error::Store`], naming the file.
+/// [`ErrorKind::Refused`], naming the file.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = unfinished_beside(path);
     let written = write_new(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path));
@@ -69,7 +69,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    Error::store(
+    Error::refused(
         "snapshot",
         io::Error::new(error.kind(), Named::new(path, error)),
     )

@@ -349,7 +349,7 @@ impl Shard {
         let entry = &self.entries[slot];
         let (id, age) = (entry.key.id(), Some(entry.age(entry.deadline())));
         let owner = self.forget(slot);
-        Ended { id, owner, age }
+        Ended::new(id, owner, age)
     }
 
     /// The same without telling, but whose it was.

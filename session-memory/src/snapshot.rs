@@ -46,7 +46,7 @@ impl MemoryStore {
     /// A thread of its own copies the sessions, a few at a time, and writes the file.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if no file was named, [`Error::Store`] if it can't be written.
+    /// [`ErrorKind::Misconfigured`] if no file was named, [`ErrorKind::Refused`] if it can't be written.
     pub async fn save_snapshot(&self) -> Result<usize> {
         let Some(path) = self.0.options.snapshot.clone() else {
             return Err(Error::misconfigured(
@@ -61,7 +61,7 @@ impl MemoryStore {
         };
         tokio::task::spawn_blocking(write)
             .await
-            .map_err(|error| Error::store("snapshot", error))?
+            .map_err(|error| Error::refused("snapshot", error))?
     }
 
     pub(crate) fn restore(&self, path: &Path, mut snapshot: Snapshot) -> Result<()> {

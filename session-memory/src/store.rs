@@ -187,7 +187,7 @@ impl Inner {
                     tokio::task::yield_now().await;
                 }
             }
-            claim().map_err(|_| Error::Full { limit })?;
+            claim().map_err(|_| Error::full(limit))?;
         }
         Ok(())
     }

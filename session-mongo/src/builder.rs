@@ -82,9 +82,9 @@ impl MongoStoreBuilder {
     /// was made in, the store connects anew.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a URL or setting that can't be right, an option that weakens
+    /// [`ErrorKind::Misconfigured`] for a URL or setting that can't be right, an option that weakens
     /// what a store promises, a login or TLS certificate that is refused, a missing right, or a
-    /// collection of another program; [`Error::Unavailable`] or [`Error::Timeout`] if the server
+    /// collection of another program; [`ErrorKind::Unavailable`] or [`ErrorKind::Timeout`] if the server
     /// can't be reached.
     pub async fn connect(self, url: &str) -> Result<MongoStore> {
         let options = options::parse(url, self.timeout).await?;

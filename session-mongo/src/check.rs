@@ -4,7 +4,7 @@
 use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
 use session_core::backend::Call;
-use session_core::{Error, Result};
+use session_core::{Error, ErrorKind, Result};
 
 use crate::command::send;
 use crate::connector::MongoClient;
@@ -37,7 +37,7 @@ pub(crate) async fn rights(
     });
     let status = match status.await {
         // Some services that speak MongoDB's protocol do not know the command.
-        Err(Error::Store { .. }) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::Refused => return Ok(()),
         status => status?.answer,
     };
     let missing = missing(&status, (&namespace.db, &namespace.coll), rights);

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use session_core::backend::{Call, Sent};
-use session_core::{Draft, Ended, Error, Result, Saved, SessionId, Stamp, Timeout, Ttl, Version};
+use session_core::{
+    Draft, Ended, Error, ErrorKind, Result, Saved, SessionId, Stamp, Timeout, Ttl, Version,
+};
 
 use crate::connector::MongoClient;
 use crate::error::{self, DUPLICATE_KEY, Resend, code};
@@ -163,7 +165,8 @@ pub(crate) async fn create(
         match stamp(call, id).await {
             Ok(None) => remove_expired(call, id).await?,
             Ok(Some(stamp)) if stamp == draft.stamp => return Ok(Saved::done(draft)),
-            Ok(Some(_)) | Err(Error::Corrupt { .. }) => break,
+            Ok(Some(_)) => break,
+            Err(error) if error.kind() == ErrorKind::Corrupt => break,
             Err(error) => return Err(error),
         }
     }
@@ -253,7 +256,7 @@ async fn now(call: &Call<MongoClient>) -> Result<DateTime> {
 async fn is_there(call: &Call<MongoClient>, id: &SessionId) -> Result<bool> {
     match stamp(call, id).await {
         Ok(stamp) => Ok(stamp.is_some()),
-        Err(Error::Corrupt { .. }) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
         Err(error) => Err(error),
     }
 }
@@ -297,7 +300,7 @@ fn failed(call: &Call<MongoClient>, error: &Document) -> Error {
 
 fn unreadable(call: &Call<MongoClient>) -> Error {
     let why = format!("{}: the answer can't be read", call.place());
-    Error::store(call.name(), why)
+    Error::refused(call.name(), why)
 }
 
 fn integer(document: &Document, field: &str) -> i64 {

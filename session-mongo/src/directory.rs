@@ -188,10 +188,10 @@ async fn page(
     let documents = documents.await?.answer;
     let last = documents.last().filter(|_| documents.len() == limit);
     let next = last.and_then(|document| Some(Found::new(document).ok()?.place()?.to_owned()));
-    Ok(Page {
-        sessions: readable(&documents, |found| found.info()),
-        next: next.map(|id| Cursor::new(format!("{AFTER}{id}"))),
-    })
+    Ok(Page::new(
+        readable(&documents, |found| found.info()),
+        next.map(|id| Cursor::new(format!("{AFTER}{id}"))),
+    ))
 }
 
 /// Up to `limit` sessions of `owner` but `except`, as they would end. One round trip.

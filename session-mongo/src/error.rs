@@ -54,9 +54,9 @@ pub(crate) fn from_mongo(operation: &'static str, place: &str, error: &MongoErro
             Error::misconfigured(format!("{place}: the server is older than MongoDB 4.4"))
         }
         ErrorKind::BsonDeserialization(_) | ErrorKind::InvalidResponse { .. } => {
-            Error::store(operation, format!("{place}: the answer can't be read"))
+            Error::refused(operation, format!("{place}: the answer can't be read"))
         }
-        _ => Error::store(operation, format!("{place}: the driver failed")),
+        _ => Error::refused(operation, format!("{place}: the driver failed")),
     }
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn failure(
     let (helps, may_be_done) = match resend {
         Resend::Refused => (is_unexecuted(error), may_be_second(error)),
         Resend::Lost => (
-            matches!(why, Error::Unavailable { .. })
+            why.kind() == session_core::ErrorKind::Unavailable
                 && !matches!(&*error.kind, ErrorKind::ServerSelection { .. }),
             true,
         ),
@@ -270,12 +270,8 @@ pub(crate) fn from_code(operation: &'static str, place: &str, code: i32, name: &
             "{said}: the name of the collection or database is refused"
         )),
         // BSONObjectTooLarge
-        10334 => Error::TooLarge {
-            what: "record",
-            size: 16 * 1024 * 1024 + 1,
-            limit: 16 * 1024 * 1024,
-        },
-        _ => Error::store(operation, said),
+        10334 => Error::too_large("record", 16 * 1024 * 1024 + 1, 16 * 1024 * 1024),
+        _ => Error::refused(operation, said),
     }
 }
 
@@ -326,8 +322,8 @@ mod tests {
             (18, "AuthenticationFailed", Kind::Misconfigured),
             (73, "InvalidNamespace", Kind::Misconfigured),
             (10334, "BSONObjectTooLarge", Kind::TooLarge),
-            (11000, "DuplicateKey", Kind::Store),
-            (121, "DocumentValidationFailure", Kind::Store),
+            (11000, "DuplicateKey", Kind::Refused),
+            (121, "DocumentValidationFailure", Kind::Refused),
         ] {
             let error = from_mongo("save", "MongoDB", &server_says(code, name));
             assert_eq!(error.kind(), kind, "{code} {name}: {error:?}");

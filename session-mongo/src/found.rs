@@ -58,28 +58,31 @@ impl<'d> Found<'d> {
     }
 
     pub(crate) fn record(&self) -> Result<Record> {
-        Ok(Record {
-            data: bytes::Bytes::copy_from_slice(binary(self.session, "data")?),
-            version: Version::new(self.stamp()?),
-            credential: Credential::from_stored(binary(self.session, "credential")?)?,
-            owner: owner(self.session)?,
-            lifetime: lifetime(self.session)?,
-            ttl: self.ttl()?,
-            age: self.age()?,
-        })
+        Ok(Record::new(
+            bytes::Bytes::copy_from_slice(binary(self.session, "data")?),
+            Version::new(self.stamp()?),
+            lifetime(self.session)?,
+            self.ttl()?,
+            self.age()?,
+        )
+        .with_credential(Credential::from_stored(binary(
+            self.session,
+            "credential",
+        )?)?)
+        .with_owner(owner(self.session)?))
     }
 
     pub(crate) fn info(&self) -> Result<SessionInfo> {
         self.check_layout()?;
         let size = self.session.get_i32("size").map_err(|_| corrupt("data"))?;
-        Ok(SessionInfo {
-            id: id(self.session)?,
-            owner: owner(self.session)?,
-            lifetime: lifetime(self.session)?,
-            ttl: self.ttl()?,
-            age: self.age()?,
-            size: usize::try_from(size).unwrap_or_default(),
-        })
+        Ok(SessionInfo::new(
+            id(self.session)?,
+            lifetime(self.session)?,
+            self.ttl()?,
+            self.age()?,
+            usize::try_from(size).unwrap_or_default(),
+        )
+        .with_owner(owner(self.session)?))
     }
 
     pub(crate) fn stamp(&self) -> Result<Stamp> {
@@ -114,11 +117,11 @@ impl<'d> Found<'d> {
 /// The end of the session `id` at the time `now`, if that is known, with what can be read of it.
 pub(crate) fn ended(id: SessionId, session: &RawDocument, now: Option<DateTime>) -> Ended {
     let born = date(session, "born").ok();
-    Ended {
+    Ended::new(
         id,
-        owner: owner(session).unwrap_or_default(),
-        age: now.zip(born).map(|(now, born)| between(born, now)),
-    }
+        owner(session).unwrap_or_default(),
+        now.zip(born).map(|(now, born)| between(born, now)),
+    )
 }
 
 /// From `one` to `other`; 0 if that is earlier. The driver's own difference overflows.

@@ -79,9 +79,9 @@ impl MysqlStoreBuilder {
     /// created.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a URL, option or setting that can't be right, a login or a
+    /// [`ErrorKind::Misconfigured`] for a URL, option or setting that can't be right, a login or a
     /// certificate that is refused, a right that is missing or a table that is not of this kind of
-    /// store: the message names it. [`Error::Unavailable`] or [`Error::Timeout`] if the server can't
+    /// store: the message names it. [`ErrorKind::Unavailable`] or [`ErrorKind::Timeout`] if the server can't
     /// be reached or gives no connection.
     pub async fn connect(self, url: &str) -> Result<MysqlStore> {
         self.check()?;

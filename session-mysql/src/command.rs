@@ -139,7 +139,7 @@ impl<'c> Commands<'c> {
     pub(crate) async fn execute(self, statement: impl Fn() -> Bound) -> Result<Sent<u64>> {
         let sent = self.write(statement).await?;
         let target = self.target();
-        let duplicate = || Error::store(target.operation, target.at("it found a duplicate key"));
+        let duplicate = || Error::refused(target.operation, target.at("it found a duplicate key"));
         let matched = sent.answer.ok_or_else(duplicate)?;
         Ok(sent.map(|_| matched))
     }

@@ -23,7 +23,7 @@ impl MysqlConnector {
     /// With no connection yet.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if the options name no database.
+    /// [`ErrorKind::Misconfigured`] if the options name no database.
     pub(crate) fn new(options: MySqlConnectOptions, most: u32, timeout: Duration) -> Result<Self> {
         if options.get_database().is_none() {
             return Err(Error::misconfigured(

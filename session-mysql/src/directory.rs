@@ -153,7 +153,7 @@ impl<'d> Directory<'d> {
         let bind = |after: &[u8], most: u64| statement().bind(after).bind(most);
         let (rows, next) = page(self.commands(), cursor, limit, bind).await?;
         let sessions = rows.iter().filter_map(|row| info(row).ok()).collect();
-        Ok(Page { sessions, next })
+        Ok(Page::new(sessions, next))
     }
 }
 

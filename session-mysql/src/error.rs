@@ -96,7 +96,7 @@ impl Target<'_> {
             sqlx::Error::Protocol(_) => {
                 Error::unavailable(operation, self.at("the answer is not of MySQL's protocol"))
             }
-            _ => Error::store(operation, self.at("the driver failed")),
+            _ => Error::refused(operation, self.at("the driver failed")),
         }
     }
 
@@ -163,7 +163,7 @@ impl Target<'_> {
             1059 | 1102 | 1103 => wrong(format!("no table can be named {table}").into()),
             1153 | 1301 => wrong("max_allowed_packet is smaller than a session: raise it".into()),
             _ if is_passing(number) => Error::unavailable(operation, said()),
-            _ => Error::store(operation, said()),
+            _ => Error::refused(operation, said()),
         }
     }
 }
@@ -363,8 +363,8 @@ mod tests {
             (3140, "invalid JSON text", Kind::Misconfigured),
             (4025, "MariaDB: a check failed", Kind::Misconfigured),
             (1366, "incorrect string value", Kind::Misconfigured),
-            (1062, "duplicate entry", Kind::Store),
-            (1064, "syntax", Kind::Store),
+            (1062, "duplicate entry", Kind::Refused),
+            (1064, "syntax", Kind::Refused),
         ] {
             let error = target("save").of_number(number);
             assert_eq!(error.kind(), kind, "{number} {name}: {error:?}");

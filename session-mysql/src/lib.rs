@@ -23,7 +23,7 @@
 //! | column | what |
 //! |---|---|
 //! | `id` | the session's id, compared byte for byte; primary key, and never updated |
-//! | `version` | the layout of the row: 1. A row of another version is [`Error::Corrupt`] to whoever loads it |
+//! | `version` | the layout of the row: 1. A row of another version is [`ErrorKind::Corrupt`] to whoever loads it |
 //! | `stamp` | 16 bytes, which name the write that made the row |
 //! | `credential` | up to 192 bytes; empty for none |
 //! | `data` | bytes, up to [`max_data`](MysqlStoreBuilder::max_data) |
@@ -36,7 +36,7 @@
 //!
 //! A table of this name that is not one of a store's (a view, or a table of another program) is
 //! refused by [`connect`](MysqlStoreBuilder::connect), [`migrate`](MysqlStore::migrate) and
-//! [`clear`](SessionDirectory::clear): [`Error::Misconfigured`] names what differs. Columns that may
+//! [`clear`](SessionDirectory::clear): [`ErrorKind::Misconfigured`] names what differs. Columns that may
 //! be null or have a default, and more indexes that are not unique, do no harm and are accepted.
 //!
 //! # Round trips
@@ -90,7 +90,7 @@
 //!   does not fit its column is an error and never cut off.
 //! * Where the server, or the user's account, allows fewer connections (errors 1040, 1203, 1226),
 //!   operations wait for those there are, in their turn. If it gives none at all, the answer is
-//!   [`Error::Unavailable`] after four fifths of the [`timeout`](MysqlStoreBuilder::timeout).
+//!   [`ErrorKind::Unavailable`] after four fifths of the [`timeout`](MysqlStoreBuilder::timeout).
 //! * After an answer that says that the server is read-only, stops, or is not the one that the
 //!   statement was prepared on (1290, 1792, 1836, 1053, 1047, 1243 and others), no connection is
 //!   used again that was made before it. A load on a server that was demoted is answered by it

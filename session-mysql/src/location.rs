@@ -20,7 +20,7 @@ const OPTIONS: [&[&str]; 6] = [
 /// The options in `url`. The parser of the driver ignores what it does not know.
 ///
 /// # Errors
-/// [`Error::Misconfigured`], which quotes no more of the URL than the name of an option: there may be
+/// [`ErrorKind::Misconfigured`], which quotes no more of the URL than the name of an option: there may be
 /// a password in it.
 pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {

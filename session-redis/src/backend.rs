@@ -37,7 +37,7 @@ const TOUCHES: u32 = 4;
 ///
 /// [`migrate`](Store::migrate) checks that the server answers, is new enough, and lets its user run
 /// every command that the store needs: it tries each on a key that nothing else has. There is no
-/// schema to set up. Two or three round trips. It fails with [`Error::Misconfigured`] if the server
+/// schema to set up. Two or three round trips. It fails with [`ErrorKind::Misconfigured`] if the server
 /// is older than 6.2, refuses the login, or does not let the user run a command, which the message
 /// names.
 pub type RedisStore = Store<RedisBackend>;
@@ -178,7 +178,7 @@ impl RedisBackend {
                 _ => return Ok(None),
             }
         }
-        Err(Error::Contention { attempts: TOUCHES })
+        Err(Error::contention(TOUCHES))
     }
 
     async fn destroy_one(

@@ -85,9 +85,9 @@ impl RedisStoreBuilder {
     /// takes its place. TCP keep-alive and user time-out are set.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for a URL, option or setting that can't be right, a password or
-    /// certificate that is refused, a command that the user may not run; [`Error::Unavailable`] or
-    /// [`Error::Timeout`] if the server can't be reached.
+    /// [`ErrorKind::Misconfigured`] for a URL, option or setting that can't be right, a password or
+    /// certificate that is refused, a command that the user may not run; [`ErrorKind::Unavailable`] or
+    /// [`ErrorKind::Timeout`] if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<RedisStore> {
         self.check()?;
         let client = client(url, self.ca_file.as_deref())?;

@@ -129,12 +129,11 @@ impl End {
             };
         };
         let (owner, age): (Vec<u8>, i64) = both(ended)?;
-        Ok(Self::Done(Ended {
-            id: id.clone(),
-            // The session was ended whatever it held.
-            owner: read_owner(&owner).unwrap_or_default(),
-            age: u64::try_from(age).ok().map(Duration::from_millis),
-        }))
+        Ok(Self::Done(Ended::new(
+            id.clone(),
+            read_owner(&owner).unwrap_or_default(),
+            u64::try_from(age).ok().map(Duration::from_millis),
+        )))
     }
 
     /// The script's answers about the first of `ids`, or all.
@@ -255,7 +254,7 @@ pub(crate) fn corrupt() -> Error {
 }
 
 pub(crate) fn unexpected() -> Error {
-    Error::store("answer", "Redis gave an answer that the script can't give")
+    Error::refused("answer", "Redis gave an answer that the script can't give")
 }
 
 #[cfg(test)]
@@ -308,11 +307,11 @@ mod tests {
         };
         let answers = vec![ended(b"u", 7), ended(b"", -1), Value::Int(0), Value::Int(2)];
         let ends = End::read_all(Value::Array(answers), &ids).expect("readable");
-        let first = Ended {
-            id: ids[0].clone(),
-            owner: Owner::new("u").ok(),
-            age: Some(Duration::from_millis(7)),
-        };
+        let first = Ended::new(
+            ids[0].clone(),
+            Owner::new("u").ok(),
+            Some(Duration::from_millis(7)),
+        );
         let second = Ended::unknown(ids[1].clone());
         let expected = [End::Done(first), End::Done(second), End::Absent, End::Other];
         assert_eq!(ends, expected);

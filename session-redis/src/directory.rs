@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use session_core::backend::Call;
-use session_core::{Cursor, Ended, Error, Owner, Page, Result, SessionId, SessionInfo};
+use session_core::{Cursor, Ended, ErrorKind, Owner, Page, Result, SessionId, SessionInfo};
 
 use crate::command::send;
 use crate::owner_index::IndexPosition;
@@ -55,7 +55,7 @@ impl Directory<'_> {
         let (found, next) = scan::page(self.call, &keys.pattern(), cursor, limit).await?;
         let ids = found.iter().filter_map(|key| keys.session_in(key));
         let sessions = self.look_at(ids.collect()).await?;
-        Ok(Page { sessions, next })
+        Ok(Page::new(sessions, next))
     }
 
     pub(crate) async fn owned_by(
@@ -72,7 +72,7 @@ impl Directory<'_> {
         let mut sessions = self.look_at(ids).await?;
         sessions.retain(|session| session.owner.as_ref() == Some(owner));
         let next = next.as_ref().map(IndexPosition::cursor);
-        Ok(Page { sessions, next })
+        Ok(Page::new(sessions, next))
     }
 
     pub(crate) async fn destroy_owned_by(
@@ -179,16 +179,19 @@ impl Directory<'_> {
 
     async fn info(self, id: SessionId) -> Result<Option<SessionInfo>> {
         match self.backend.inspect(self.call, &id).await {
-            Ok(Some((envelope, size, now))) => Ok(Some(SessionInfo {
-                id,
-                ttl: envelope.ttl(now),
-                age: envelope.age(now),
-                lifetime: envelope.lifetime,
-                owner: envelope.owner,
-                size,
-            })),
+            Ok(Some((envelope, size, now))) => Ok(Some(
+                SessionInfo::new(
+                    id,
+                    envelope.lifetime,
+                    envelope.ttl(now),
+                    envelope.age(now),
+                    size,
+                )
+                .with_owner(envelope.owner),
+            )),
+            Ok(None) => Ok(None),
             // A record that can't be read costs only its own reader.
-            Ok(None) | Err(Error::Corrupt { .. }) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -68,15 +68,10 @@ impl Envelope {
 
     /// The record at server time `now`.
     pub(crate) fn into_record(self, now: u64) -> Record {
-        Record {
-            ttl: self.ttl(now),
-            age: self.age(now),
-            data: self.data,
-            version: Version::new(self.stamp),
-            credential: self.credential,
-            owner: self.owner,
-            lifetime: self.lifetime,
-        }
+        let (ttl, age) = (self.ttl(now), self.age(now));
+        Record::new(self.data, Version::new(self.stamp), self.lifetime, ttl, age)
+            .with_credential(self.credential)
+            .with_owner(self.owner)
     }
 
     /// The record that a server had as a live one, by a clock that may be ahead.

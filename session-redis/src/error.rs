@@ -214,7 +214,7 @@ fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Erro
     if any_code(error, &["WRONGTYPE"]) {
         return Error::corrupt("the Redis key holds something else than a session");
     }
-    Error::store(operation, placed(place, said(error)))
+    Error::refused(operation, placed(place, said(error)))
 }
 
 /// Whether a server says so that the user may not run a command, or not on this key. Within scripts
@@ -334,9 +334,9 @@ mod tests {
             ),
             (
                 "CROSSSLOT Keys in request don't hash to the same slot",
-                Kind::Store,
+                Kind::Refused,
             ),
-            ("ERR unknown command", Kind::Store),
+            ("ERR unknown command", Kind::Refused),
         ] {
             let error = from_redis(SERVER, "save", server_says(line));
             assert_eq!(error.kind(), kind, "{line}: {error:?}");

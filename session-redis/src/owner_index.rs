@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use redis::{Cmd, Pipeline, Value};
 use session_core::backend::{Call, Sent};
-use session_core::{Cursor, Draft, Error, Owner, Result, SessionId, Timeout, Ttl};
+use session_core::{Cursor, Draft, Error, ErrorKind, Owner, Result, SessionId, Timeout, Ttl};
 
 use crate::command::{convert, eval, send, send_all, unexpected};
 use crate::envelope::millis;
@@ -195,7 +195,7 @@ impl RedisBackend {
         command.arg(&key).arg(at).arg("COUNT").arg(limit);
         let found = match self.ask(call, command, ends).await {
             Ok(found) => found,
-            Err(Error::Corrupt { .. }) => {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(
                     key,
                     "an owner's index holds something else: all sessions are read"

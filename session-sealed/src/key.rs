@@ -21,7 +21,7 @@ impl Secret {
     /// The secret of these bytes; the text of a configuration is taken as it is.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] under 32 bytes.
+    /// [`ErrorKind::Misconfigured`] under 32 bytes.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         if bytes.len() < Self::MIN_BYTES {
@@ -87,7 +87,7 @@ impl KeyRing {
     /// The ring of these secrets, the first of which seals and signs.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for an empty list.
+    /// [`ErrorKind::Misconfigured`] for an empty list.
     pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Result<Self> {
         let secrets: Vec<Secret> = secrets.into_iter().collect();
         if secrets.is_empty() {

@@ -134,10 +134,7 @@ mod tests {
     fn limits_are_bound_as_every_store_gives_them_back() {
         let id = SessionId::from_stored("id").expect("valid");
         let bytes = |idle: Duration| {
-            let draft = Draft {
-                stamp: Stamp::from_bytes([0; 16]),
-                ..Draft::new("", Lifetime::idle(idle))
-            };
+            let draft = Draft::new("", Lifetime::idle(idle)).with_stamp(Stamp::from_bytes([0; 16]));
             Place::of_draft(&id, &draft).bytes()
         };
         let (micros, millis) = (Duration::from_micros(1_999), Duration::from_millis(1));
@@ -150,10 +147,9 @@ mod tests {
     fn what_ends_one_field_does_not_begin_the_next() {
         let bytes = |id: &str, owner: &str| {
             let id = SessionId::from_stored(id).expect("valid");
-            let draft = Draft {
-                stamp: Stamp::from_bytes([0; 16]),
-                ..Draft::new("", lifetime()).with_owner(Owner::new(owner).expect("valid"))
-            };
+            let draft = Draft::new("", lifetime())
+                .with_stamp(Stamp::from_bytes([0; 16]))
+                .with_owner(Owner::new(owner).expect("valid"));
             Place::of_draft(&id, &draft).bytes()
         };
         assert_ne!(bytes("ab", "c"), bytes("a", "bc"));

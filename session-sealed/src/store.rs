@@ -17,7 +17,7 @@ use crate::seal::{OVERHEAD, Sealer};
 ///
 /// Every create and save seals the data anew. The seal also covers the id, the owner, both limits,
 /// the stamp and the whole credential. If any of those or the data itself was changed in the
-/// database, made up or copied from another record, the record is [`Error::Corrupt`] and its client
+/// database, made up or copied from another record, the record is [`ErrorKind::Corrupt`] and its client
 /// gets a fresh session. So is a record that no secret of the ring opens.
 ///
 /// # What it does not do
@@ -30,7 +30,7 @@ use crate::seal::{OVERHEAD, Sealer};
 /// * It does not notice a record that was deleted.
 /// * It does not suit stores whose ids are the tokens ([`Capabilities::plain_ids`]): their formats
 ///   belong to other frameworks. A new token ([`TokenChange::New`]) is refused there with
-///   [`Error::Unsupported`], because the data could not be opened under the new id.
+///   [`ErrorKind::Unsupported`], because the data could not be opened under the new id.
 ///
 /// Operations take as many round trips as those of the store inside, and versions are the same.
 /// The limit on the data is 45 bytes ([`OVERHEAD`]) lower.
@@ -72,13 +72,12 @@ impl SealedStore {
         }
         if capabilities.plain_ids && draft.token == TokenChange::New {
             let what = "new tokens of sealed sessions whose ids are their tokens";
-            return Err(Error::Unsupported { what });
+            return Err(Error::unsupported(what));
         }
         let place = Place::of_draft(id, draft).bytes();
-        Ok(Draft {
-            data: Bytes::from(self.sealer.seal(&place, &draft.data)),
-            ..draft.clone()
-        })
+        let mut sealed = draft.clone();
+        sealed.data = Bytes::from(self.sealer.seal(&place, &draft.data));
+        Ok(sealed)
     }
 
     fn open(&self, id: &SessionId, mut record: Record) -> Result<Record> {
@@ -102,7 +101,9 @@ impl SealedStore {
 
     fn inside(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
-        self.inner.directory().ok_or(Error::Unsupported { what })
+        self.inner
+            .directory()
+            .ok_or_else(|| Error::unsupported(what))
     }
 }
 

@@ -189,11 +189,10 @@ impl SessionStore for CookieStore {
         let (mut state, now) = (self.state(), now());
         let is_meant =
             |there: &&Contents| expected.is_none_or(|expected| expected.stamp() == there.stamp);
-        let ended = state.live(id, now).filter(is_meant).map(|there| Ended {
-            id: id.clone(),
-            owner: there.owner.clone(),
-            age: Some(there.age(now)),
-        });
+        let ended = state
+            .live(id, now)
+            .filter(is_meant)
+            .map(|there| Ended::new(id.clone(), there.owner.clone(), Some(there.age(now))));
         if ended.is_some() {
             state.session = None;
             state.change = Some(Change::Ended);

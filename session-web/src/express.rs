@@ -37,7 +37,7 @@ impl SessionLayer {
     /// store on the way. `docs/express.md` is the guide.
     ///
     /// # Errors
-    /// [`Error::InvalidLifetime`](session_core::Error::InvalidLifetime) for a `max_age` or `ttl`
+    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a `max_age` or `ttl`
     /// that is over the limit.
     pub fn express_compatible(store: impl ExpressLayout) -> Result<SessionLayerBuilder> {
         let (express, lifetime) = (store.express().clone(), store.lifetime());

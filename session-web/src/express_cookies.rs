@@ -56,7 +56,7 @@ impl ExpressCookies {
     pub(crate) fn close(&self, session: &Contents) -> Result<String> {
         if session.owner.is_some() {
             let what = "an owner (so no `sign_in`) in a cookie of Express";
-            return Err(Error::Unsupported { what });
+            return Err(Error::unsupported(what));
         }
         Ok(match self {
             Self::CookieSession(cookies) => {

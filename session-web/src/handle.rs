@@ -87,10 +87,10 @@ impl SessionHandle {
     ///
     /// Once the response has begun (in a stream, a socket, a spawned task), or there will be none
     /// because the inner service has failed or the client has gone away, nothing saves by itself, and
-    /// what the client would have to be told is [`Error::TooLate`](session_core::Error::TooLate).
+    /// what the client would have to be told is [`ErrorKind::TooLate`](session_core::ErrorKind::TooLate).
     ///
     /// # Errors
-    /// The store's; [`Error::Misconfigured`] if the request's path is not below the cookie's.
+    /// The store's; [`ErrorKind::Misconfigured`] if the request's path is not below the cookie's.
     pub async fn session(&self) -> Result<session_core::Session> {
         self.0.is_asked.store(true, Relaxed);
         let opened = self.0.opened.get_or_try_init(|| self.0.open()).await?;

@@ -244,7 +244,7 @@ impl CookieOnlyBuilder {
     /// Goes on to the options of the cookie.
     ///
     /// # Errors
-    /// [`Error::InvalidLifetime`](session_core::Error::InvalidLifetime) for limits that make no
+    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for limits that make no
     /// sense.
     pub fn options(self) -> Result<SessionLayerBuilder> {
         let closer = match &self.kind {
@@ -450,7 +450,7 @@ impl SessionLayerBuilder {
     /// The layer.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for options that contradict
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for options that contradict
     /// each other or the store, or that browsers refuse; it says what to change.
     pub fn build(mut self) -> Result<SessionLayer> {
         self.config.check()?;

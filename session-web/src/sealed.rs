@@ -81,7 +81,7 @@ impl Closer {
     /// The cookie's value for a session.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](session_core::Error::Unsupported) for what the format has no room for.
+    /// [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported) for what the format has no room for.
     pub(crate) fn close(&self, name: &str, session: &Contents) -> Result<String> {
         let bytes = match self {
             Self::Sealed(sealer) => sealer.seal(name.as_bytes(), &session.encode()),
@@ -231,15 +231,15 @@ impl Contents {
     }
 
     pub(crate) fn record(&self, now: u64) -> Record {
-        Record {
-            data: self.data.clone(),
-            version: Version::new(self.stamp),
-            credential: self.credential.clone(),
-            owner: self.owner.clone(),
-            lifetime: self.lifetime,
-            ttl: self.ttl(now),
-            age: self.age(now),
-        }
+        Record::new(
+            self.data.clone(),
+            Version::new(self.stamp),
+            self.lifetime,
+            self.ttl(now),
+            self.age(now),
+        )
+        .with_credential(self.credential.clone())
+        .with_owner(self.owner.clone())
     }
 
     fn encode(&self) -> Vec<u8> {

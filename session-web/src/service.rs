@@ -375,18 +375,14 @@ mod tests {
     #[test]
     fn only_what_is_safe_to_repeat_is_answered_with_try_again() {
         for (error, status) in [
-            (Error::Gone { unknown: false }, StatusCode::CONFLICT),
-            (Error::Gone { unknown: true }, StatusCode::CONFLICT),
-            (Error::OutcomeUnknown, StatusCode::INTERNAL_SERVER_ERROR),
+            (Error::gone(), StatusCode::CONFLICT),
+            (Error::outcome_unknown(), StatusCode::INTERNAL_SERVER_ERROR),
             (Error::corrupt("no JSON"), StatusCode::INTERNAL_SERVER_ERROR),
             (
                 Error::unavailable("save", "down"),
                 StatusCode::SERVICE_UNAVAILABLE,
             ),
-            (
-                Error::Contention { attempts: 24 },
-                StatusCode::SERVICE_UNAVAILABLE,
-            ),
+            (Error::contention(24), StatusCode::SERVICE_UNAVAILABLE),
         ] {
             let response: Response<String> = refusal(&error);
             assert_eq!(response.status(), status, "{error:?}");

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use session::{
-    EndReason, Error, Event, Lifetime, Observer, Owner, Result, Session, SessionId, Sessions,
-    Timeout, Ttl,
+    EndReason, Error, ErrorKind, Event, Lifetime, Observer, Owner, Result, Session, SessionId,
+    Sessions, Timeout, Ttl,
 };
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -208,7 +208,7 @@ async fn log_out_everywhere(sessions: &Sessions, session: &Session) -> Result<()
         .destroy_owned_by(&owner, session.id().as_ref())
         .await?;
     match slow.save().await {
-        Err(Error::Gone { .. }) => {
+        Err(error) if error.kind() == ErrorKind::Gone => {
             println!("             its save is refused: the session has ended")
         }
         other => println!("             its save was not refused: {other:?}"),

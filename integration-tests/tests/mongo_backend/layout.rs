@@ -180,7 +180,10 @@ async fn a_destroy_says_whose_session_it_was_and_how_old() {
     let wait = std::time::Duration::from_millis(50);
     tokio::time::sleep(wait).await;
     let ended = store.destroy(&id, Some(&draft.stamp.into())).await;
-    let Some(Ended { id: of, owner, age }) = ended.expect("up") else {
+    let Some(Ended {
+        id: of, owner, age, ..
+    }) = ended.expect("up")
+    else {
         panic!("it was there");
     };
     assert_eq!((of, owner), (id.clone(), draft.owner));

@@ -208,7 +208,7 @@ impl Row {
 
     fn ended(self, id: SessionId, now: Instant) -> Ended {
         let (owner, age) = (self.draft.owner, Some(now - self.began));
-        Ended { id, owner, age }
+        Ended::new(id, owner, age)
     }
 }
 
@@ -246,5 +246,5 @@ fn page(
     let sessions: Vec<_> = rows.by_ref().take(limit.max(1)).map(info).collect();
     let more = rows.next().and(sessions.last());
     let next = more.map(|last| Cursor::new(format!("after:{}", last.id.as_str())));
-    Ok(Page { sessions, next })
+    Ok(Page::new(sessions, next))
 }

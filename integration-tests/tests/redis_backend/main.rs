@@ -64,7 +64,10 @@ async fn end_all(store: &RedisStore, owner: &Owner, except: Option<&SessionId>) 
         if ended.is_empty() {
             return all;
         }
-        for Ended { id, owner: of, age } in ended {
+        for Ended {
+            id, owner: of, age, ..
+        } in ended
+        {
             assert_eq!(of.as_ref(), Some(owner));
             assert!(age < Some(60 * SECOND), "{age:?}");
             all.push(id);

@@ -21,7 +21,7 @@ fn page_by_offset(all: Vec<SessionInfo>, cursor: Option<&Cursor>, limit: usize) 
     let end = skip.saturating_add(limit);
     let next = (end < all.len()).then(|| Cursor::new(end.to_string()));
     let sessions = all.into_iter().skip(skip).take(limit).collect();
-    Ok(Page { sessions, next })
+    Ok(Page::new(sessions, next))
 }
 
 impl Broken {

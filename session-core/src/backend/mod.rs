@@ -186,5 +186,5 @@ fn unsupported<C: Client, T: Send>(
     call: &Call<C>,
 ) -> impl Future<Output = Result<T>> + Send + use<C, T> {
     let what = call.name();
-    async move { Err(Error::Unsupported { what }) }
+    async move { Err(Error::unsupported(what)) }
 }

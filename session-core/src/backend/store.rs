@@ -115,7 +115,7 @@ impl<B: Backend> Store<B> {
     /// says. May be called by many processes at once, and again.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if the database is not fit for sessions, or a right is missing; the
+    /// [`ErrorKind::Misconfigured`] if the database is not fit for sessions, or a right is missing; the
     /// backend's.
     pub async fn migrate(&self) -> Result<()> {
         let work = |call| async move { self.core.backend.migrate(&call).await };
@@ -274,7 +274,7 @@ impl<B: Backend> SessionStore for Store<B> {
 
 /// The answer to one operation.
 fn only<T>(answers: Result<Vec<Result<T>>>) -> Result<T> {
-    let missing = || Err(Error::store("answer", "the backend has given no answer"));
+    let missing = || Err(Error::refused("answer", "the backend has given no answer"));
     answers?.pop().unwrap_or_else(missing)
 }
 

@@ -195,7 +195,7 @@ impl Sessions {
     /// or what converts into one, as all functions of an owner's sessions do.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory; the store's own;
+    /// [`ErrorKind::Unsupported`] if the store has no directory; the store's own;
     /// [`Owner::new`]'s.
     pub async fn owned_by<O>(&self, owner: O) -> Result<Vec<SessionInfo>>
     where
@@ -227,7 +227,7 @@ impl Sessions {
     /// ended, observers were notified of those, and calling it again goes on.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`] if sessions begin as fast as they are
     /// ended.
     pub async fn destroy_owned_by<O>(&self, owner: O, except: Option<&SessionId>) -> Result<usize>
     where
@@ -247,7 +247,7 @@ impl Sessions {
             });
         }
         let attempts = MOST_PAGES as u32;
-        Err(Error::Contention { attempts })
+        Err(Error::contention(attempts))
     }
 
     /// Ends the oldest sessions of `owner` until no more than `most` are left, for a limit on
@@ -258,7 +258,7 @@ impl Sessions {
     /// for each that is ended, and then the count again.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`Error::Contention`] if sessions begin as fast as they are
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`] if sessions begin as fast as they are
     /// ended.
     pub async fn keep_newest<O>(&self, owner: O, most: usize) -> Result<usize>
     where
@@ -274,7 +274,7 @@ impl Sessions {
             }
         }
         let attempts = MOST_COUNTS as u32;
-        Err(Error::Contention { attempts })
+        Err(Error::contention(attempts))
     }
 
     /// Walks through the sessions of `owner` and ends all but the newest `most` of them.
@@ -355,7 +355,7 @@ impl Sessions {
     /// One that lives throughout is listed at least once.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the store has no directory. The stream ends after an error.
+    /// [`ErrorKind::Unsupported`] if the store has no directory. The stream ends after an error.
     pub fn list(&self) -> Result<SessionStream> {
         Ok(Box::pin(self.pages(None)?))
     }
@@ -398,7 +398,10 @@ impl Sessions {
 
     fn directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
-        self.0.store.directory().ok_or(Error::Unsupported { what })
+        self.0
+            .store
+            .directory()
+            .ok_or_else(|| Error::unsupported(what))
     }
 
     fn report(&self, ended: &[Ended], what: impl Fn(&dyn Observer, Event<'_>)) {

@@ -45,12 +45,12 @@ impl Session {
     /// time. A write whose connection breaks is repeated once, which is harmless.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the session has ended, or another request has given it a new token since
+    /// [`ErrorKind::Gone`] if the session has ended, or another request has given it a new token since
     /// it was opened, by a sign-in, a re-authentication or [`cycle_id`](Self::cycle_id);
-    /// [`Error::Contention`] if others were faster at every attempt, [`Error::TooLarge`] over
+    /// [`ErrorKind::Contention`] if others were faster at every attempt, [`ErrorKind::TooLarge`] over
     /// the store's [`max_data`](crate::Capabilities::max_data), and the store's own. The changes are
     /// kept and can be saved again: the next call first finds out whether they were written.
-    /// [`Error::OutcomeUnknown`] if that can't be found out; the changes are then dropped.
+    /// [`ErrorKind::OutcomeUnknown`] if that can't be found out; the changes are then dropped.
     pub async fn save(&self) -> Result<()> {
         self.write_for(Operation::Save).await.map(drop)
     }
@@ -71,7 +71,7 @@ impl Session {
     /// One round trip, and two more for each conflict.
     ///
     /// # Errors
-    /// As [`save`](Self::save), and [`Error::Value`] if what is there is no `T`. The key is then
+    /// As [`save`](Self::save), and [`ErrorKind::Value`] if what is there is no `T`. The key is then
     /// as it was.
     pub async fn update<T, F>(&self, key: &str, mut change: F) -> Result<T>
     where
@@ -109,7 +109,7 @@ impl Session {
         let round = round.filter(|round| *round < updated.len());
         round
             .map(|round| updated.swap_remove(round))
-            .ok_or(Error::GONE)
+            .ok_or_else(Error::gone)
     }
 
     /// Writes for `operation`; `None` if there was nothing to write.

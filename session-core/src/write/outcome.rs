@@ -71,7 +71,7 @@ impl Session {
     pub(super) fn adopt(&self, at: usize, record: &Record) -> Result<u32> {
         let mut state = self.state();
         if at >= state.pending.len() {
-            return Err(Error::OutcomeUnknown);
+            return Err(Error::outcome_unknown());
         }
         let PendingWrite { write, later, .. } = state.pending.swap_remove(at);
         state.pending.clear();
@@ -113,7 +113,7 @@ impl Session {
         let unknown = state.is_doubtful();
         state.lifecycle = Lifecycle::Gone(state.stored_id());
         state.pending.clear();
-        Error::Gone { unknown }
+        Error::gone_after(unknown)
     }
 
     /// Gives up after others were faster at every attempt, and gives the error for that. A write
@@ -122,10 +122,10 @@ impl Session {
         let mut state = self.state();
         if !state.is_doubtful() {
             let attempts = self.0.manager.attempts;
-            return Error::Contention { attempts };
+            return Error::contention(attempts);
         }
         state.drop_unconfirmed();
-        Error::OutcomeUnknown
+        Error::outcome_unknown()
     }
 }
 
@@ -136,7 +136,7 @@ impl State {
             Lifecycle::Stored(judged, _) => {
                 JudgedToken::judge(judged.id.clone(), judged.token.clone(), record)
             }
-            _ => Err(Error::GONE),
+            _ => Err(Error::gone()),
         }
     }
 

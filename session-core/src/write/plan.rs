@@ -99,7 +99,7 @@ impl Session {
             }
             let is_over = matches!(state.lifecycle, Lifecycle::Barred | Lifecycle::Gone(_));
             if is_over && !matches!(operation, Operation::SignIn(_)) {
-                return Err(Error::GONE);
+                return Err(Error::gone());
             }
             // One that is refused leaves the handle as it was.
             state.check_late(operation)?;
@@ -199,7 +199,7 @@ impl Manager {
                 let next = self.next_token(operation, judged, &version, view.owner.is_some(), age);
                 (WriteKind::Save(version), next)
             }
-            Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
+            Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::gone()),
         };
         let NextToken {
             judged,

@@ -111,7 +111,7 @@ impl<'a, 'e> Writer<'a, 'e> {
         let state = self.session.state();
         let judged = match &state.lifecycle {
             Lifecycle::New => return Ok(Some(Event::NothingToWrite)),
-            Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::GONE),
+            Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::gone()),
             Lifecycle::Stored(judged, _) => judged,
         };
         if judged.verdict == Verdict::Unconfirmed && !state.is_changed() {
@@ -128,7 +128,7 @@ impl<'a, 'e> Writer<'a, 'e> {
     }
 
     async fn send(&mut self) -> Result<Event> {
-        let write = self.write.take().ok_or(Error::OutcomeUnknown)?;
+        let write = self.write.take().ok_or_else(Error::outcome_unknown)?;
         let event = match self.session.0.manager.send(&write).await {
             Ok(Saved::Done(version)) => {
                 let round = write.round;
@@ -157,7 +157,7 @@ impl<'a, 'e> Writer<'a, 'e> {
     }
 
     async fn load_created(&mut self) -> Result<Event> {
-        let write = self.write.as_ref().ok_or(Error::OutcomeUnknown)?;
+        let write = self.write.as_ref().ok_or_else(Error::outcome_unknown)?;
         let store = &self.session.0.manager.store;
         let Some(record) = store.load(&write.judged.id).await? else {
             return Ok(Event::NotFound);
@@ -170,7 +170,7 @@ impl<'a, 'e> Writer<'a, 'e> {
 
     /// Nobody has the token of such a session, but its owner would be shown it.
     async fn destroy_created(&mut self) -> Result<Event> {
-        let write = self.write.as_ref().ok_or(Error::OutcomeUnknown)?;
+        let write = self.write.as_ref().ok_or_else(Error::outcome_unknown)?;
         let store = &self.session.0.manager.store;
         store.destroy(&write.judged.id, None).await?;
         Ok(Event::Destroyed)
@@ -179,10 +179,8 @@ impl<'a, 'e> Writer<'a, 'e> {
     fn begin_anew(&self, keeps_read: bool) -> Result<Event> {
         let late = self.session.state().check_late(self.operation);
         if let Err(late) = late {
-            return Err(match self.session.mark_gone() {
-                Error::Gone { unknown: false } => late,
-                gone => gone,
-            });
+            let gone = self.session.mark_gone();
+            return Err(if gone.is_doubtful() { gone } else { late });
         }
         let lifetime = self.session.0.manager.lifetime;
         self.session.state().begin_anew(lifetime, keeps_read);
@@ -193,7 +191,7 @@ impl<'a, 'e> Writer<'a, 'e> {
         let (id, idle) = {
             let state = self.session.state();
             let Lifecycle::Stored(judged, _) = &state.lifecycle else {
-                return Err(Error::GONE);
+                return Err(Error::gone());
             };
             (judged.id.clone(), state.view.lifetime.idle)
         };
@@ -225,10 +223,10 @@ impl<'a, 'e> Writer<'a, 'e> {
         match outcome {
             Outcome::Written { round } => Ok(Some(round)),
             Outcome::NothingWritten => Ok(None),
-            Outcome::Failed => Err(performed.err().unwrap_or(Error::OutcomeUnknown)),
+            Outcome::Failed => Err(performed.err().unwrap_or_else(Error::outcome_unknown)),
             Outcome::Gone => Err(self.session.mark_gone()),
             Outcome::OutOfAttempts => Err(self.session.give_up()),
-            Outcome::Unknown => Err(Error::OutcomeUnknown),
+            Outcome::Unknown => Err(Error::outcome_unknown()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use session_core::{
-    Draft, Error, Lifetime, Owner, Saved, SessionId, SessionStore, SessionToken, Sessions, Stamp,
-    Timeout, Ttl, Version,
+    Draft, Error, ErrorKind, Lifetime, Owner, Saved, SessionId, SessionStore, SessionToken,
+    Sessions, Stamp, Timeout, Ttl, Version,
 };
 use session_express::{Express, ExpressLayout, ExpressStore, MovingStore};
 use session_memory::MemoryStore;
@@ -191,10 +191,10 @@ async fn a_sign_out_holds_against_a_request_that_has_read_the_session() {
     slow.insert("late", true).expect("JSON");
     let session = setup.sessions.open(Some(&token())).await.expect("read");
     session.destroy().await.expect("destroyed");
-    assert!(matches!(slow.save().await, Err(Error::Gone { .. })));
+    assert!(matches!(slow.save().await, Err(error) if error.kind() == ErrorKind::Gone));
     let again = setup.sessions.open(Some(&token())).await.expect("read");
     assert!(again.is_new());
-    assert!(matches!(slow.cycle_id().await, Err(Error::Gone { .. })));
+    assert!(matches!(slow.cycle_id().await, Err(error) if error.kind() == ErrorKind::Gone));
 }
 
 #[tokio::test]
@@ -351,7 +351,10 @@ async fn a_corrupt_native_record_can_be_destroyed() {
     let version = done(native.create(&id, &corrupt).await);
     store.load(&id).await.expect_err("corrupt");
     let ended = store.destroy(&id, Some(&version)).await;
-    assert!(matches!(ended, Err(Error::Corrupt { .. })), "{ended:?}");
+    assert!(
+        matches!(&ended, Err(error) if error.kind() == ErrorKind::Corrupt),
+        "{ended:?}"
+    );
     let ended = store.destroy(&id, None).await.expect("answered");
     assert_eq!(ended.expect("it was there").id, id);
     assert!(!lives(&store, &id).await);
@@ -372,7 +375,7 @@ async fn a_damaged_record_of_express_costs_only_its_own_client() {
         setup.memory.put(&sid, damaged, HOUR);
         let token = SessionToken::foreign(&sid).expect("any text");
         let id = token.id();
-        let is_corrupt = |error: &Error| matches!(error, Error::Corrupt { .. });
+        let is_corrupt = |error: &Error| error.kind() == ErrorKind::Corrupt;
         let loaded = store.load(&id).await;
         assert!(
             loaded.as_ref().is_err_and(is_corrupt),
@@ -416,9 +419,15 @@ async fn a_damaged_native_record_does_not_bring_back_what_express_has_left() {
             .await,
     );
     let loaded = store.load(&id).await;
-    assert!(matches!(loaded, Err(Error::Corrupt { .. })), "{loaded:?}");
+    assert!(
+        matches!(&loaded, Err(error) if error.kind() == ErrorKind::Corrupt),
+        "{loaded:?}"
+    );
     let touched = store.touch(&id, Timeout::After(HOUR)).await;
-    assert!(matches!(touched, Err(Error::Corrupt { .. })), "{touched:?}");
+    assert!(
+        matches!(&touched, Err(error) if error.kind() == ErrorKind::Corrupt),
+        "{touched:?}"
+    );
     let any = Version::new(Stamp::generate());
     let saved = store.save(&id, &draft("late"), &any).await;
     assert!(!saved.as_ref().is_ok_and(Saved::is_done), "{saved:?}");

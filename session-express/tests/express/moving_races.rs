@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    Draft, Error, Lifetime, Result, Saved, SessionId, SessionStore, SessionToken, Sessions,
+    Draft, ErrorKind, Lifetime, Result, Saved, SessionId, SessionStore, SessionToken, Sessions,
     Timeout, Version,
 };
 use session_express::{ExpressStore, MovingStore};
@@ -71,7 +71,7 @@ impl Race {
             let draft = Draft::new(json.to_string(), Lifetime::idle(HOUR));
             loop {
                 match self.store.save(id, &draft, &version).await {
-                    Err(Error::Unavailable { .. }) => {}
+                    Err(error) if error.kind() == ErrorKind::Unavailable => {}
                     Ok(Saved::Conflict) => break,
                     Ok(outcome) => return outcome,
                     Err(error) => panic!("{error}"),
@@ -84,7 +84,7 @@ impl Race {
     async fn destroy(&self, id: &SessionId) {
         loop {
             match self.store.destroy(id, None).await {
-                Err(Error::Unavailable { .. }) => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => {}
                 answered => {
                     answered.expect("destroyed");
                     return;
@@ -212,7 +212,12 @@ async fn updates_beside_a_move_add_up_though_answers_are_lost() {
         for outcome in &outcomes {
             match outcome {
                 Ok(_) => counted += 1,
-                Err(Error::Unavailable { .. } | Error::OutcomeUnknown) => unknown += 1,
+                Err(error)
+                    if [ErrorKind::Unavailable, ErrorKind::OutcomeUnknown]
+                        .contains(&error.kind()) =>
+                {
+                    unknown += 1
+                }
                 Err(error) => panic!("round {seed}: {error:?}"),
             }
         }

@@ -1,7 +1,7 @@
 //! Writers beside each other, whose answers are lost or who are cut off: each is right about what it
 //! did.
 
-use session_core::{Draft, Error, Saved, SessionId, SessionStore, Version};
+use session_core::{Draft, ErrorKind, Saved, SessionId, SessionStore, Version};
 use session_express::ExpressLayout;
 
 use crate::fixture::{ROUNDS, done, lives, new_plain_id, store};
@@ -36,7 +36,7 @@ async fn increment(store: &impl ExpressLayout, id: &SessionId) -> Saved {
         let draft = counted(store, n + 1);
         loop {
             match store.save(id, &draft, &version).await {
-                Err(Error::Unavailable { .. }) => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => {}
                 Ok(Saved::Conflict) => break,
                 Ok(outcome) => return outcome,
                 Err(error) => panic!("{error}"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Anchor, Draft, Error, Lifetime, Observer, Owner, Saved, SessionDirectory, SessionId,
+    Anchor, Draft, Error, ErrorKind, Lifetime, Observer, Owner, Saved, SessionDirectory, SessionId,
     SessionStore, SessionToken, Sessions, Timeout, Version,
 };
 use session_express::{Express, ExpressLayout, ExpressStore};
@@ -172,11 +172,9 @@ async fn a_logout_holds_against_a_slow_request() {
     slow.insert("late", true).expect("JSON");
     let sid = sid(&session);
     session.destroy().await.expect("destroyed");
-    assert!(matches!(slow.save().await, Err(Error::Gone { .. })));
-    assert!(matches!(
-        slow.touch().await,
-        Ok(()) | Err(Error::Gone { .. })
-    ));
+    assert!(matches!(slow.save().await, Err(error) if error.kind() == ErrorKind::Gone));
+    let touched = slow.touch().await.err();
+    assert!(touched.is_none_or(|error| error.kind() == ErrorKind::Gone));
     assert_eq!(memory.text(&sid), None);
 }
 
@@ -210,7 +208,10 @@ async fn a_destroy_of_one_version_ends_no_other() {
 
     memory.put("sid", "no session", HOUR);
     let ended = store.destroy(&id, Some(&second)).await;
-    assert!(matches!(ended, Err(Error::Corrupt { .. })), "{ended:?}");
+    assert!(
+        matches!(&ended, Err(error) if error.kind() == ErrorKind::Corrupt),
+        "{ended:?}"
+    );
     let ended = store.destroy(&id, None).await.expect("answered");
     assert!(ended.is_some(), "a corrupt record can be destroyed");
     assert_eq!(store.destroy(&id, None).await.expect("answered"), None);
@@ -281,7 +282,7 @@ async fn the_absolute_limit_and_the_owner_are_kept_though_express_knows_neither(
     let owner = Owner::new("user-1").expect("good");
     let listed = sessions.owned_by(&owner).await;
     assert!(
-        matches!(listed, Err(Error::Unsupported { .. })),
+        matches!(&listed, Err(error) if error.kind() == ErrorKind::Unsupported),
         "{listed:?}"
     );
 }
@@ -363,10 +364,11 @@ async fn limits_and_rules_are_told_by_name() {
     let session = sessions.start();
     session.insert("much", "x".repeat(5_000)).expect("JSON");
     let error = session.save().await.expect_err("over the store's limit");
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert!(
-        matches!(error, Error::TooLarge { limit: 4096, .. }),
-        "{error:?}"
+        error.to_string().ends_with("over the limit of 4096"),
+        "{error}"
     );
     let renewing = Sessions::builder(Arc::new(store)).renew_after(HOUR);
-    assert!(matches!(renewing.build(), Err(Error::Misconfigured { .. })));
+    assert!(matches!(renewing.build(), Err(error) if error.kind() == ErrorKind::Misconfigured));
 }

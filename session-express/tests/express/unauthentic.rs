@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    Draft, Error, Lifetime, Observer, Owner, Saved, Session, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Sessions, Timeout,
+    Draft, Error, ErrorKind, Lifetime, Observer, Owner, Saved, Session, SessionDirectory,
+    SessionId, SessionStore, SessionToken, Sessions, Timeout,
 };
 use session_express::{EXTRA_KEY, Express, ExpressLayout, ExpressStore, MovingStore};
 use session_memory::MemoryStore;
@@ -54,7 +54,7 @@ async fn signed_in(memory: &Memory) {
 fn is_unauthentic<T>(answer: session_core::Result<T>) -> bool {
     let error = answer.err();
     error.is_some_and(|error| {
-        matches!(error, Error::Corrupt { .. }) && error.to_string().contains("retired too early")
+        (error.kind() == ErrorKind::Corrupt) && error.to_string().contains("retired too early")
     })
 }
 

@@ -182,7 +182,7 @@ async fn an_error_of_the_file_system_names_the_file() {
     let path = folder.path().join("missing").join("sessions");
     let store = build(&path).expect("there is no file");
     let error = store.save_snapshot().await.expect_err("there is no folder");
-    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     let message = error.to_string();
     assert!(message.contains(path.to_str().expect("UTF-8")), "{message}");
     assert_eq!(message.matches("No such file").count(), 1, "{message}");

@@ -41,7 +41,7 @@ impl Kruptein {
     /// With this `crypto.secret`.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) if it is empty.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if it is empty.
     pub fn new(secret: impl AsRef<str>) -> Result<Self> {
         Ok(Self {
             secret: self::secret(secret.as_ref().as_bytes())?,

@@ -33,13 +33,13 @@ pub trait Crypto: fmt::Debug + Send + Sync + 'static {
     /// What to store for this text.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a text beyond the cipher's limit.
+    /// [`ErrorKind::TooLarge`] for a text beyond the cipher's limit.
     async fn encrypt(&self, text: &str) -> Result<String>;
 
     /// The text that was [encrypted](Self::encrypt), here or by Express.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it was not, or with another secret, or has been changed.
+    /// [`ErrorKind::Corrupt`] if it was not, or with another secret, or has been changed.
     async fn decrypt(&self, text: &str) -> Result<String>;
 }
 
@@ -82,9 +82,5 @@ fn corrupt() -> Error {
 fn too_large(size: usize) -> Error {
     // What AES-GCM can take in one piece: 2^36 - 32 bytes.
     let limit = usize::try_from((1_u64 << 36) - 32).unwrap_or(usize::MAX);
-    Error::TooLarge {
-        what: "record",
-        size,
-        limit,
-    }
+    Error::too_large("record", size, limit)
 }

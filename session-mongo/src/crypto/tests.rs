@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use session_core::{Error, ErrorKind, Result};
+use session_core::{ErrorKind, Result};
 
 use super::{Algorithm, Crypto, Encoding, Kruptein, WebCrypto, der};
 
@@ -62,7 +62,8 @@ fn quick_ones() -> Vec<WebCrypto> {
 }
 
 fn is_corrupt(decrypted: Result<String>) -> bool {
-    matches!(decrypted, Err(Error::Corrupt { reason }) if reason.starts_with("it does not decrypt"))
+    let reason = "the stored session is corrupt: it does not decrypt";
+    decrypted.is_err_and(|error| error.to_string().starts_with(reason))
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl WebCrypto {
     /// With this `secret`, text or bytes.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`](session_core::Error::Misconfigured) if it is empty.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if it is empty.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self> {
         Ok(Self {
             secret: self::secret(secret.as_ref())?,

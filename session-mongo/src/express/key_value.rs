@@ -169,7 +169,7 @@ async fn delete_one(call: &Call<MongoClient>, filter: Document) -> Result<Sent<b
 /// Whether something was written.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if not, and an earlier attempt may have written it.
+/// [`ErrorKind::Unavailable`] if not, and an earlier attempt may have written it.
 fn check_written(call: &Call<MongoClient>, sent: Sent<bool>) -> Result<bool> {
     if sent.is_repeated && !sent.answer {
         let place = call.place();

@@ -93,12 +93,7 @@ fn merged(new: &Bytes, was: Option<&Bson>) -> std::result::Result<Bson, String> 
 
 /// The error for a variable that has no BSON, for a reason that does not show its value.
 fn refused(key: &str, reason: &str) -> Error {
-    Error::Value {
-        action: "write",
-        key: key.to_owned(),
-        expected: "BSON value",
-        reason: reason.to_owned(),
-    }
+    Error::unwritable(key, "BSON value", reason)
 }
 
 fn parsed(json: &[u8]) -> std::result::Result<Bson, String> {

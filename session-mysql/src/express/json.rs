@@ -40,16 +40,13 @@ fn check_whole(text: &str) -> std::result::Result<(), String> {
 }
 
 fn refused(key: &str, reason: String) -> Error {
-    Error::Value {
-        action: "write",
-        key: key.to_owned(),
-        expected: "value in a JSON column of MySQL",
-        reason,
-    }
+    Error::unwritable(key, "value in a JSON column of MySQL", reason)
 }
 
 #[cfg(test)]
 mod tests {
+    use session_core::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -79,7 +76,7 @@ mod tests {
                 Err(error) => error,
             };
             assert!(!is_kept, "{value}: {error}");
-            assert!(matches!(error, Error::Value { .. }), "{error:?}");
+            assert_eq!(error.kind(), ErrorKind::Value);
             let text = error.to_string();
             assert!(
                 text.contains("\"cart\"") && text.contains("JSON column"),

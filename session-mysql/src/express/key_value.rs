@@ -110,7 +110,7 @@ impl ExpressMysqlSession {
     /// one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it wrote nothing, and was sent before on a connection that was
+    /// [`ErrorKind::Unavailable`] if it wrote nothing, and was sent before on a connection that was
     /// lost: that sending may have been done.
     async fn write(
         &self,

@@ -19,11 +19,11 @@
 //!
 //! Where the column of the data has not every character (`latin1`, `utf8mb3`), JSON is written in
 //! ASCII, with `\u00e9` for `é`. A record that is larger than the column holds is
-//! [`TooLarge`](session_core::Error::TooLarge).
+//! [`TooLarge`](session_core::ErrorKind::TooLarge).
 //!
 //! A column of MySQL's type `JSON` keeps what the server has understood and no text. A value that it
 //! would change is refused when it is saved, by the name of its variable
-//! ([`Error::Value`](session_core::Error::Value)): whole numbers beyond 64 bits, numbers beyond a
+//! ([`ErrorKind::Value`](session_core::ErrorKind::Value)): whole numbers beyond 64 bits, numbers beyond a
 //! double, half surrogate pairs, a key twice in an object, and more than 99 levels.
 //!
 //! One round trip for each operation, and two for a touch; [`session_express::ExpressStore`] names

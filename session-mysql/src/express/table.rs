@@ -98,7 +98,7 @@ impl Shape {
     /// `json`, as it is to be stored.
     ///
     /// # Errors
-    /// [`Error::Value`](session_core::Error::Value) for a value that the column would change.
+    /// [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that the column would change.
     pub(super) fn seal(self, json: Bytes) -> session_core::Result<Bytes> {
         if self.is_parsed {
             json::check(&json)?;

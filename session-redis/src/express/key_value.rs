@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use redis::{Cmd, FromRedisValue, Pipeline, Script};
 use session_core::backend::{Call, Operation, Policy, Sent, run_to_completion};
-use session_core::{Cursor, Error, Result, Ttl};
+use session_core::{Cursor, Error, ErrorKind, Result, Ttl};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
@@ -263,7 +263,7 @@ impl KeyValue for ConnectRedis {
                 match self.get(call, &name).await {
                     Ok(found) => Ok(found.map(|found| (name, found))),
                     // A key that holds something else costs only itself.
-                    Err(Error::Corrupt { .. }) => Ok(None),
+                    Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
                     Err(error) => Err(error),
                 }
             })

@@ -7,7 +7,7 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session::{Error, Lifetime, SessionId};
+use session::{Error, ErrorKind, Lifetime, SessionId};
 use session_web::Session;
 
 use crate::html::{button, escape, page};
@@ -27,8 +27,8 @@ impl From<Error> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let status = match self.0 {
-            Error::Gone { .. } => StatusCode::CONFLICT,
+        let status = match self.0.kind() {
+            ErrorKind::Gone => StatusCode::CONFLICT,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, self.0.to_string()).into_response()

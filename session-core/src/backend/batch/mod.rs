@@ -131,7 +131,7 @@ impl<O: BatchOperation> Batcher<O> {
     /// one that was sent goes on.
     ///
     /// # Errors
-    /// The operation's for this item; [`Unavailable`](crate::Error::Unavailable) if too many are queued.
+    /// The operation's for this item; [`Unavailable`](crate::ErrorKind::Unavailable) if too many are queued.
     pub(super) async fn call(&self, item: O::Item) -> Result<O::Answer> {
         let (mut batch, mut answer) = match Shared::admit(&self.shared, item)? {
             Admitted::AtOnce(batch) => return batch.send().await,

@@ -123,7 +123,7 @@ async fn a_poison_item_fails_alone() {
     log.open(1_000);
     for (number, answer) in answered(answers).await {
         match number {
-            40 => assert_eq!(answer.expect_err("poison").kind(), ErrorKind::Store),
+            40 => assert_eq!(answer.expect_err("poison").kind(), ErrorKind::Refused),
             70 => assert_eq!(answer.expect_err("own").kind(), ErrorKind::OutcomeUnknown),
             _ => assert_eq!(answer.ok(), Some(number)),
         }

@@ -109,10 +109,10 @@ impl<const SHARED: bool> BatchOperation for Recorder<SHARED> {
             return Err(Error::unavailable("send", "for now"));
         }
         if has(Fault::Permanent) {
-            return Err(Error::store("send", "poison"));
+            return Err(Error::refused("send", "poison"));
         }
         let answer = |item: &Op| match item.fault {
-            Fault::Own => Err(Error::OutcomeUnknown),
+            Fault::Own => Err(Error::outcome_unknown()),
             _ => Ok(item.number),
         };
         Ok(items.iter().map(answer).collect())
