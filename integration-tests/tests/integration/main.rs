@@ -16,6 +16,7 @@ mod own_backend;
 mod redaction;
 mod redis;
 mod redis_backend;
+mod results;
 mod sealed;
 mod servers;
 mod storm;

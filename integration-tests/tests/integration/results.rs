@@ -1,12 +1,22 @@
 //! The committed tables and charts are those that the generator makes of the committed figures.
+//!
+//! It stands here because a test in `benches` itself would have to be linked with all the libraries
+//! that the benchmarks compare with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use benches::results::{Run, files};
+#[expect(
+    unreachable_pub,
+    reason = "the programs of the benchmarks use the rest"
+)]
+#[path = "../../../benches/src/results/mod.rs"]
+mod generator;
+
+use generator::{Run, files};
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("results")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/results")
 }
 
 fn runs() -> BTreeMap<String, Run> {
