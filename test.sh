@@ -96,8 +96,9 @@ build() {
 # once, on binaries; those of Redis' backend, Valkey and the cluster start binaries of their own wherever
 # the shared servers come from. Of MySQL and MariaDB, which differ most, each pass has Express' layout.
 docker_tests() {
+    local modules="redis::conformance|(mongo|mysql)(_backend)?|storm"
     "$program" --list --format terse | sed -n 's/: test$//p' |
-        grep -E "^(redis::conformance|mongo|mongo_backend|mysql|mysql_backend|storm)::${with_express:+|^express::.*mysql}"
+        grep -E "^($modules)::${with_express:+|^express::.*mysql}"
 }
 
 # start PASS ARGUMENT…: begins the suite on the servers of one kind, or a part of it.
