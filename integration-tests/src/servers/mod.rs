@@ -70,9 +70,13 @@ pub fn is_skipped(kind: Kind) -> bool {
 /// How a search ended. A failed one is remembered too, for it takes long.
 type Search = Result<Option<Server>, String>;
 
-fn found(search: &'static Search) -> Option<&'static Server> {
+fn found(name: &str, search: &'static Search) -> Option<&'static Server> {
     match search {
-        Ok(server) => server.as_ref(),
+        Ok(Some(server)) => Some(server),
+        Ok(None) => {
+            lookup::say_not_run(name);
+            None
+        }
         Err(why) => panic!("{why}"),
     }
 }
@@ -83,7 +87,7 @@ fn found(search: &'static Search) -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn redis() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found(SERVER.get_or_init(|| lookup::find(Kind::Redis)))
+    found("redis", SERVER.get_or_init(|| lookup::find(Kind::Redis)))
 }
 
 /// The shared Valkey server, from its URL or a binary; `None` if `SESSION_TEST_SKIP` names it or
@@ -93,7 +97,7 @@ pub fn redis() -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn valkey() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found(SERVER.get_or_init(lookup::find_valkey))
+    found("valkey", SERVER.get_or_init(lookup::find_valkey))
 }
 
 /// The shared MongoDB server; `None` if `SESSION_TEST_SKIP` names it.
@@ -102,7 +106,7 @@ pub fn valkey() -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn mongo() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found(SERVER.get_or_init(|| lookup::find(Kind::Mongo)))
+    found("mongo", SERVER.get_or_init(|| lookup::find(Kind::Mongo)))
 }
 
 /// The shared MySQL or MariaDB server; `None` if `SESSION_TEST_SKIP` names it.
@@ -111,7 +115,7 @@ pub fn mongo() -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn mysql() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found(SERVER.get_or_init(|| lookup::find(Kind::Mysql)))
+    found("mysql", SERVER.get_or_init(|| lookup::find(Kind::Mysql)))
 }
 
 /// Runs `work` to its end on a thread and runtime of its own, so that it may be called from any

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::super::{Line, Role, Run};
 use super::axis::{Axis, power_below};
 use super::svg::{Anchor, Mark, Svg};
 use super::{BACKENDS, PAYLOAD};
-use crate::results::{Line, Role, Run};
 
 const RUN: &str = "compare";
 const CALLERS: usize = 256;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::super::{Line, Role, Run};
 use super::axis::{Axis, power_above, power_below};
 use super::svg::{Anchor, Mark, Svg};
 use super::{BACKENDS, PAYLOAD};
-use crate::results::{Line, Role, Run};
 
 /// The runs in which a point is looked for; the first one that has it counts, and its points are
 /// filled, the others' hollow.

@@ -1,0 +1,23 @@
+//! The tests that cross crates or need a server: one program, linked once, whose tests share one
+//! server of each kind. `cargo test -p integration-tests redis_backend::` runs a part of it.
+
+mod browser;
+mod docs;
+mod express;
+mod express_crypto;
+mod express_smoke;
+mod memory;
+mod mongo;
+mod mongo_backend;
+mod moving;
+mod mysql;
+mod mysql_backend;
+mod own_backend;
+mod redaction;
+mod redis;
+mod redis_backend;
+mod results;
+mod sealed;
+mod servers;
+mod storm;
+mod web_faults;

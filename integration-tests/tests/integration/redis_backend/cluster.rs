@@ -1,0 +1,77 @@
+//! A cluster of three nodes: sessions on all of them, owners on any.
+
+use integration_tests::servers::{self, Kind, redis_cluster};
+use session_core::{Saved, SessionDirectory, SessionStore, Timeout, Ttl};
+use session_redis::RedisStore;
+use session_redis::redis::cluster::ClusterClient;
+
+use super::{SECOND, draft, end_all, id, number, owned, owner};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_spreads_sessions_and_keeps_owners_on_any_node() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let cluster = tokio::task::spawn_blocking(redis_cluster)
+        .await
+        .expect("started");
+    let client = ClusterClient::new(cluster.urls()).expect("good URLs");
+    let connection = client.get_async_connection().await.expect("up");
+    for prefix in ["session:", "a{}b"] {
+        let store = RedisStore::builder().prefix(prefix);
+        let store = store.build(connection.clone()).await.expect("set up");
+        cluster_keeps_sessions(&store).await;
+        for url in cluster.urls() {
+            assert_eq!(number(&url, &["DBSIZE"]).await, 0, "nothing is left");
+        }
+    }
+}
+
+async fn cluster_keeps_sessions(store: &RedisStore) {
+    let mut ids = Vec::new();
+    for n in 0..200 {
+        let (id, whose) = (id(), owner(&format!("u{}", n % 3)));
+        let first = draft().with_owner(whose.clone());
+        let created = store.create(&id, &first).await.expect("up");
+        assert_eq!(created, Saved::done(&first));
+        let next = draft().with_owner(whose.clone());
+        let saved = store.save(&id, &next, &first.stamp.into()).await;
+        assert_eq!(saved.expect("up"), Saved::done(&next));
+        let late = store.save(&id, &draft(), &first.stamp.into()).await;
+        assert_eq!(late.expect("up"), Saved::Conflict);
+        let touched = store.touch(&id, Timeout::Never).await.expect("up");
+        assert!(touched > Some(Ttl::Left(3_600 * SECOND)), "{touched:?}");
+        let record = store.load(&id).await.expect("up").expect("there");
+        assert_eq!(
+            (record.owner, record.version),
+            (Some(whose), next.stamp.into())
+        );
+        ids.push(id);
+    }
+    assert_eq!(store.count().await.ok(), Some(200));
+    let mut listed = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = store.list(cursor.as_ref(), 50).await.expect("listed");
+        listed.extend(page.sessions.into_iter().map(|session| session.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    listed.sort();
+    listed.dedup();
+    ids.sort();
+    assert_eq!(listed, ids);
+    let mut of_u0 = owned(store, &owner("u0"), 10).await;
+    assert_eq!(of_u0.len(), 67);
+    let spared = of_u0.remove(7);
+    let mut ended = end_all(store, &owner("u0"), Some(&spared)).await;
+    ended.sort();
+    assert_eq!(ended, of_u0);
+    let one = owned(store, &owner("u1"), 10).await.remove(0);
+    let ended = store.destroy(&one, None).await.expect("up");
+    assert_eq!(ended.and_then(|ended| ended.owner), Some(owner("u1")));
+    assert_eq!(store.destroy(&one, None).await.expect("up"), None);
+    assert_eq!(store.clear().await.ok(), Some(133));
+}
