@@ -28,6 +28,17 @@ impl Backing {
             Self::Store(sessions) | Self::Cookie(sessions, _) => sessions,
         }
     }
+
+    /// Takes other rules, for the same store.
+    pub(crate) fn set_rules(&mut self, rules: Sessions) {
+        match self {
+            Self::Store(sessions) => *sessions = rules,
+            Self::Cookie(sessions, closer) => {
+                closer.set_lifetime(rules.lifetime());
+                *sessions = rules;
+            }
+        }
+    }
 }
 
 /// How the client presents its token.

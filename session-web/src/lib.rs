@@ -75,6 +75,7 @@ mod caching;
 mod config;
 mod cookie;
 mod cookie_header;
+mod cookie_only;
 mod cookie_store;
 #[cfg(feature = "express")]
 pub mod express;
@@ -97,10 +98,11 @@ mod signature;
 
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
+pub use cookie_only::CookieOnlyBuilder;
 #[cfg(feature = "axum")]
 pub use extract::{OnMismatch, SessionRejection, SessionValue, Typed};
 pub use handle::SessionHandle;
-pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
+pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
 pub use session::{Flash, Session};
