@@ -81,8 +81,6 @@ mod cookie_store;
 pub mod express;
 #[cfg(feature = "express")]
 mod express_cookies;
-#[cfg(feature = "axum")]
-mod extract;
 mod format;
 mod handle;
 mod layer;
@@ -92,23 +90,22 @@ mod presented;
 mod request;
 mod sealed;
 mod service;
-mod session;
 mod set_cookie;
 mod signature;
+#[cfg(feature = "axum")]
+mod typed;
 
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
-#[cfg(feature = "axum")]
-pub use extract::{OnMismatch, SessionRejection, SessionValue, Typed};
-pub use handle::SessionHandle;
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
-pub use session::{Flash, Session};
-pub use session_core;
+pub use session_core::{self, Error, Flash, Result, Session, SessionHandle};
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;
+#[cfg(feature = "axum")]
+pub use typed::{OnMismatch, SessionValue, Typed};
 
 /// The examples of that page are compiled.
 #[cfg(doctest)]

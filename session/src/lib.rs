@@ -45,8 +45,12 @@ mod connect;
 mod location;
 
 pub use connect::connect;
-pub use session_core;
-pub use session_core::*;
+pub use session_core::{
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, LogObserver,
+    Observer, OnReuse, Owner, Page, Reaper, Refusal, Result, RetryStatus, Session,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Sessions,
+    SessionsBuilder, Timeout, Ttl, Unreadable,
+};
 
 #[cfg(feature = "memory")]
 pub use session_memory as memory;
