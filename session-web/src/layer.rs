@@ -40,12 +40,12 @@ const RESERVED: [&str; 14] = [
 /// # async fn example() -> session_core::Result<()> {
 /// use axum::{Router, routing::get};
 /// use session_memory::MemoryStore;
-/// use session_web::{Session, SessionLayer};
+/// use session_web::{Result, Session, SessionLayer};
 ///
-/// async fn hello(session: Session) -> String {
-///     let visits = session.get("visits").ok().flatten().unwrap_or(0_u32) + 1;
-///     session.insert("visits", visits).expect("a number is JSON");
-///     format!("visit {visits}")
+/// async fn hello(session: Session) -> Result<String> {
+///     let visits = session.get("visits")?.unwrap_or(0_u32) + 1;
+///     session.insert("visits", visits)?;
+///     Ok(format!("visit {visits}"))
 /// }
 ///
 /// let app: Router = Router::new()

@@ -3,12 +3,12 @@
 //! ```
 //! use axum::{Router, routing::get};
 //! use session_memory::MemoryStore;
-//! use session_web::{Session, SessionLayer};
+//! use session_web::{Result, Session, SessionLayer};
 //!
-//! async fn visit(session: Session) -> String {
-//!     let visits = session.get("visits").ok().flatten().unwrap_or(0_u32) + 1;
-//!     session.insert("visits", visits).expect("a number is JSON");   // plain memory, no await
-//!     format!("visit {visits}")
+//! async fn visit(session: Session) -> Result<String> {
+//!     let visits = session.get("visits")?.unwrap_or(0_u32) + 1;
+//!     session.insert("visits", visits)?;                           // plain memory, no await
+//!     Ok(format!("visit {visits}"))
 //! }
 //!
 //! let app: Router = Router::new()
@@ -16,11 +16,13 @@
 //!     .layer(SessionLayer::new(MemoryStore::new()));               // saves before the response goes
 //! ```
 //!
+//! [`Session`] and [`Error`] are those of `session-core`. As a response, the error has the status 503,
+//! 409 or 500 that [`OnFailure::Refuse`] tells, and is logged.
+//!
 //! Without axum, a service finds a [`SessionHandle`] in the request's extensions:
 //!
 //! ```
-//! # use session_core::Result;
-//! # use session_web::SessionHandle;
+//! # use session_web::{Result, SessionHandle};
 //! async fn serve(request: http::Request<()>) -> Result<http::Response<String>> {
 //!     let handle = request.extensions().get::<SessionHandle>().expect("the layer's");
 //!     let session = handle.session().await?;
