@@ -3,8 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
+use serde_json::json;
 use session_core::{Session, SessionToken, Sessions};
 use support::{Call, sessions};
 
@@ -79,27 +78,24 @@ async fn form_tokens_that_two_requests_make_at_once_are_both_good() {
 
 #[tokio::test]
 async fn what_other_code_has_put_in_the_place_of_the_secret_is_replaced() {
-    let spoilers: [(&str, fn(&Session) -> session_core::Result<()>); 7] = [
-        ("text", |session| session.insert("_csrf", "hunter2")),
-        ("number", |session| session.insert("_csrf", 5)),
-        ("object", |session| {
-            session.insert("_csrf", BTreeMap::from([("secret", "hunter2")]))
-        }),
-        ("numbers", |session| session.insert("_csrf", [1, 2])),
-        ("texts", |session| session.insert("_csrf", ["hunter2"])),
-        ("none", |session| session.insert("_csrf", [0; 0])),
-        ("null", |session| session.insert("_csrf", None::<u8>)),
-    ];
     let (sessions, _, _) = sessions();
-    for (kind, spoil) in spoilers {
+    for other in [
+        json!("hunter2"),
+        json!(5),
+        json!({ "secret": "hunter2" }),
+        json!([1, 2]),
+        json!(["hunter2"]),
+        json!([]),
+        json!(null),
+    ] {
         let (session, token) = stored(&sessions).await;
-        spoil(&session).expect("JSON");
+        session.insert("_csrf", &other).expect("JSON");
         saved(&session).await;
-        assert!(!session.is_csrf_token("hunter2"), "{kind}");
+        assert!(!session.is_csrf_token("hunter2"), "{other}");
         let tokens = two_tokens(&sessions, &token).await;
         let again = open(&sessions, &token).await;
         let good = tokens.map(|token| again.is_csrf_token(&token));
-        assert_eq!(good, [true, true], "{kind}");
+        assert_eq!(good, [true, true], "{other}");
     }
 }
 
