@@ -10,6 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::ordered_map::OrderedMap;
+use crate::reserved::{is_bound_to_lineage, is_reserved};
 use crate::value::{DUPLICATE, describe};
 use crate::{Error, Result};
 
@@ -131,8 +132,11 @@ impl Data {
         self.changed().named.remove(key)
     }
 
+    /// Removes what the application has put there: all keys but those that are bound to the lineage.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        let variables = self.changed();
+        variables.named.retain(is_bound_to_lineage);
+        variables.unnamed.clear();
     }
 
     /// The variables, no longer shared with clones.
@@ -145,8 +149,9 @@ impl Data {
         self.0.named.iter()
     }
 
-    pub(crate) fn keys(&self) -> Vec<String> {
-        self.0.named.keys().map(str::to_owned).collect()
+    /// The keys that are text and the application's own, in their order.
+    pub(crate) fn own_keys(&self) -> impl Iterator<Item = &str> {
+        self.0.named.keys().filter(|key| !is_reserved(key))
     }
 
     /// How many keys there are.
@@ -301,11 +306,11 @@ mod tests {
         let data = Data::decode_as_javascript(&Bytes::from_static(json)).expect("valid");
         let kept = r#"{"a":3,"b":2,"🦀":4,"\ud800":{"x":1}}"#;
         assert_eq!(data.encode(), kept.as_bytes());
-        assert_eq!(data.keys(), ["a", "b", "🦀"]);
+        assert!(data.own_keys().eq(["a", "b", "🦀"]));
         let again = decode(kept).expect("valid");
         assert_eq!(again, data);
         let alone = decode(r#"{"\udfff":1}"#).expect("valid");
-        assert!(!alone.is_empty() && alone.keys().is_empty());
+        assert!(!alone.is_empty() && alone.own_keys().next().is_none());
         assert!(alone.has_unnamed() && !decode("{}").expect("valid").has_unnamed());
         assert_eq!(alone.encode(), br#"{"\udfff":1}"#.as_slice());
     }

@@ -5,14 +5,30 @@
 //!   around another one implements [`StoreWrapper`].
 //! * An application holds [`Sessions`] (a store and rules) and opens a [`Session`] a request.
 //! * A client holds a [`SessionToken`]; a store files the session under its [`SessionId`].
+//! * A handler in a web application gets a [`Session`], by the extractor of the feature `axum` or from
+//!   the [`SessionHandle`] that a middleware such as `session-web` puts into the request. What only
+//!   web pages need ([`flash`](Session::flash), [`csrf_token`](Session::csrf_token)) are methods of the
+//!   same type and no trait's, so a handler imports nothing else.
+//!
+//! | Cargo feature | what it adds |
+//! |---|---|
+//! | `http` | `error_response`: the response to a request that fails by an [`Error`] |
+//! | `axum` | `Session` and `Option<Session>` as extractors, and [`Error`] as a response |
 #![forbid(unsafe_code)]
 
 pub mod backend;
 mod backoff;
 mod credential;
+mod csrf;
 mod data;
 mod error;
+#[cfg(feature = "http")]
+mod error_response;
+#[cfg(feature = "axum")]
+mod extract;
 mod finite;
+mod flash;
+mod handle;
 mod identity;
 mod judged_token;
 mod lifecycle;
@@ -25,6 +41,7 @@ mod patch;
 mod presented_token;
 mod reaper;
 mod record;
+mod reserved;
 mod reuse;
 mod same;
 mod session;
@@ -44,6 +61,10 @@ pub use bytes::Bytes;
 pub use credential::Credential;
 pub use data::Data;
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
+#[cfg(feature = "http")]
+pub use error_response::error_response;
+pub use flash::Flash;
+pub use handle::{RequestSession, SessionHandle};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use limits::Limits;
 pub use observer::{EndReason, Event, LogObserver, Observer, Refusal, Unreadable};

@@ -82,6 +82,14 @@ impl<V> OrderedMap<V> {
         }
     }
 
+    /// Keeps the keys that are to stay, in their order.
+    pub(crate) fn retain(&mut self, stays: impl Fn(&str) -> bool) {
+        match self {
+            Self::Compared(entries) => entries.retain(|(key, _)| stays(key)),
+            Self::Hashed(entries) => entries.retain(|key, _| stays(key)),
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         let (compared, hashed) = match self {
             Self::Compared(entries) => (&entries[..], None),
@@ -154,6 +162,9 @@ mod tests {
             assert_eq!(map.remove("0"), None);
             let all = map.iter().map(|(_, value)| *value);
             assert!(all.eq([8].into_iter().chain(1..count)), "the order stays");
+            map.retain(|key| key == "first" || key.len() > 1);
+            let all = map.iter().map(|(_, value)| *value);
+            assert!(all.eq([8].into_iter().chain(10..count)), "what stays");
         }
     }
 

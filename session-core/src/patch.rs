@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::Lifetime;
 use crate::data::{Data, Raw};
 use crate::ordered_map::OrderedMap;
+use crate::reserved::is_bound_to_lineage;
 use crate::value::is_null;
 
 /// Changes to a session, not a new whole.
@@ -51,9 +52,10 @@ impl Patch {
         }
     }
 
+    /// What was changed before counts no more, but for the keys that a clear leaves as they are.
     pub(crate) fn clear(&mut self) {
         self.cleared = true;
-        self.values = OrderedMap::default();
+        self.values.retain(is_bound_to_lineage);
     }
 
     pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
@@ -69,7 +71,7 @@ impl Patch {
         self.values.keys()
     }
 
-    /// Whether all keys are removed before that.
+    /// Whether the keys of the application are removed before that.
     pub(crate) const fn is_clearing(&self) -> bool {
         self.cleared
     }

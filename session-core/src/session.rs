@@ -22,6 +22,9 @@ use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Versi
 /// several tasks at once. When the last one is dropped with changes that were not saved, a warning
 /// names their keys, at most ten times a minute for all sessions of a manager;
 /// [`discard`](Self::discard) is for changes that are not to be saved.
+///
+/// Two keys are reserved, `_csrf` and `_flash`: [`csrf_token`](Self::csrf_token) and
+/// [`flash`](Self::flash) keep their values under them. [`keys`](Self::keys) does not list them.
 #[derive(Clone)]
 pub struct Session(pub(crate) Arc<Opened>);
 
@@ -369,15 +372,16 @@ impl Clock {
     }
 }
 
-/// Shows the id and the keys, never the token or a value.
+/// Shows the id and the application's keys, never the token or a value.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.id();
+        let keys = self.keys();
         let state = self.state();
         f.debug_struct("Session")
             .field("id", &id)
             .field("owner", &state.view.owner)
-            .field("keys", &state.view.data)
+            .field("keys", &keys)
             .field("changed", &state.is_changed())
             .finish_non_exhaustive()
     }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::data::Raw;
 use crate::patch::{Change, has_value, is_empty_list, is_list, joined, list_of};
+use crate::reserved::is_bound_to_lineage;
 use crate::same::is_same;
 use crate::session::State;
 use crate::value::{from_raw, is_null, to_raw};
@@ -142,19 +143,30 @@ impl Session {
         self.state().view.data.get(key).is_some()
     }
 
-    /// The keys, in the order they were first set.
+    /// The keys of the application, in the order they were first set: without `_csrf` and `_flash`,
+    /// under which [`csrf_token`](Self::csrf_token) and [`flash`](Self::flash) keep what they need.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
-        self.state().view.data.keys()
+        let state = self.state();
+        state.view.data.own_keys().map(str::to_owned).collect()
     }
 
-    /// Whether there are no keys.
+    /// Whether the application has no keys. What the library keeps in the session for it, such as the
+    /// secret of form tokens, is saved all the same: [`is_changed`](Self::is_changed) says whether
+    /// there is something to save.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.state().view.data.is_empty()
+        let state = self.state();
+        let data = &state.view.data;
+        data.own_keys().next().is_none() && !data.has_unnamed()
     }
 
-    /// Removes all keys. The session lives on; [`destroy`](Self::destroy) ends it.
+    /// Removes all keys of the application, and the messages of [`flash`](Self::flash). The session
+    /// lives on; [`destroy`](Self::destroy) ends it.
+    ///
+    /// The secret of [`csrf_token`](Self::csrf_token) stays, so that forms in the client's other
+    /// windows can still be sent. It belongs to the client's token: a sign-in, or
+    /// [`cycle_id`](Self::cycle_id), ends both.
     pub fn clear(&self) {
         self.state().clear();
     }
@@ -249,8 +261,10 @@ impl State {
     }
 
     fn clear(&mut self) {
-        if !self.view.data.is_empty() {
-            self.view.data.clear();
+        let data = &mut self.view.data;
+        let is_clear = data.iter().all(|(key, _)| is_bound_to_lineage(key));
+        if !is_clear || data.has_unnamed() {
+            data.clear();
             self.patch.clear();
             self.tally.change();
         }

@@ -57,6 +57,9 @@ mod store;
 mod unreported;
 
 pub use builder::MemoryStoreBuilder;
-pub use session_core;
-pub use session_core::*;
+pub use session_core::{
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
+    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
+    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+};
 pub use store::MemoryStore;

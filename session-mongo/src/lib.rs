@@ -97,9 +97,9 @@ mod statement;
 
 pub use mongodb;
 pub use session_core::{
-    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Lifetime, Limits, Observer, OnReuse,
-    Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo, SessionStore,
-    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
+    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
+    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 
 pub use backend::{MongoBackend, MongoStore};

@@ -137,8 +137,8 @@ pub use builder::MysqlStoreBuilder;
 pub use connector::MysqlClient;
 pub use schema::schema;
 pub use session_core::{
-    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Lifetime, Limits, Observer, OnReuse,
-    Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo, SessionStore,
-    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
+    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
+    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use sqlx;

@@ -28,10 +28,22 @@ impl Backing {
             Self::Store(sessions) | Self::Cookie(sessions, _) => sessions,
         }
     }
+
+    /// Takes other rules, for the same store.
+    pub(crate) fn set_rules(&mut self, rules: Sessions) {
+        match self {
+            Self::Store(sessions) => *sessions = rules,
+            Self::Cookie(sessions, closer) => {
+                closer.set_lifetime(rules.lifetime());
+                *sessions = rules;
+            }
+        }
+    }
 }
 
 /// How the client presents its token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transport {
     /// In a cookie.
     #[default]
@@ -46,6 +58,7 @@ pub enum Transport {
 
 /// Which cookies outlive the browser. Express: `cookie.maxAge`, which is one for all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Persistence {
     /// Those of sessions whose lifetime is their own ("remember me"): they have a `Max-Age`, which
     /// is what the session has left. The others are gone when the browser closes, if it does.
@@ -80,6 +93,7 @@ impl Persistence {
 /// When a cookie that has a `Max-Age` is sent again though nothing else has changed. Express:
 /// `rolling`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rolling {
     /// Whenever the session's deadline has moved, so that browser and store agree about it.
     #[default]
@@ -96,6 +110,7 @@ pub enum Rolling {
 
 /// What becomes of a request whose session can't be loaded or saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnFailure {
     /// It is refused: 503 if the store is unavailable or others were faster at every attempt, 409
     /// if the session has ended or somebody has signed in with it while the request was under way,

@@ -8,6 +8,8 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
 /// When a browser sends the cookie along with requests that other sites cause.
+///
+/// These three are all that RFC 6265bis (§5.6.7) knows, so a `match` may name them all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
     /// Never. A link from elsewhere finds the user signed out.
@@ -31,6 +33,7 @@ impl SameSite {
 
 /// Which cookies a browser drops first when it has too many of a site (Chromium only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Priority {
     /// First.
     Low,
@@ -53,6 +56,7 @@ impl Priority {
 /// The prefix of the cookie's name, by which browsers enforce its attributes
 /// (RFC 6265bis §4.1.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NamePrefix {
     /// `__Host-` if path and domain allow it, else `__Secure-`; none where the cookie is not
     /// `Secure`.

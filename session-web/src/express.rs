@@ -7,8 +7,9 @@ use session_express::{Priority as TheirPriority, SameSite as TheirSameSite};
 
 use crate::config::{Persistence, Rolling};
 use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
+use crate::cookie_only::{CookieOnlyBuilder, Kind};
 use crate::format::TokenFormat;
-use crate::layer::{CookieOnlyBuilder, Kind, SessionLayer, SessionLayerBuilder};
+use crate::layer::{SessionLayer, SessionLayerBuilder};
 use crate::request::Secure;
 use crate::set_cookie::SetCookie;
 

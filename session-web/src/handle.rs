@@ -1,13 +1,15 @@
 //! One request's session: opened when a handler asks for it, and not before.
 
-use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use http::request::Parts;
-use session_core::{Error, Lifetime, Result, SessionToken, Unreadable};
+use session_core::{
+    Error, Lifetime, RequestSession, Result, Session, SessionHandle, SessionToken, Unreadable,
+    async_trait,
+};
 use tokio::sync::OnceCell;
 
 use crate::config::{Backing, Config, OnFailure};
@@ -15,13 +17,7 @@ use crate::cookie_store::CookieStore;
 use crate::presented::{Credentials, Presented, Received, Unread};
 use crate::{plain_http, request};
 
-/// One request's session. The layer puts it into the request's extensions; axum's extractors take
-/// it from there, and other frameworks can.
-///
-/// Clones are the same session.
-#[derive(Clone)]
-pub struct SessionHandle(pub(crate) Arc<Inner>);
-
+/// One request's session, around which the layer puts a [`SessionHandle`] into the request.
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
     received: Received,
@@ -41,7 +37,7 @@ pub(crate) struct Inner {
 
 /// A session that a handler has asked for.
 pub(crate) struct Opened {
-    pub(crate) session: session_core::Session,
+    pub(crate) session: Session,
     /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
     pub(crate) lifetime: Lifetime,
@@ -52,7 +48,7 @@ pub(crate) struct Opened {
     pub(crate) in_cookie: Option<Arc<CookieStore>>,
 }
 
-impl SessionHandle {
+impl Inner {
     pub(crate) fn new(config: Arc<Config>, parts: &Parts) -> Self {
         let is_https = request::is_https(parts, &config.proxy, config.proxy_header);
         let secure = config.secure.applies(is_https);
@@ -63,7 +59,7 @@ impl SessionHandle {
             true => plain_http::host(parts),
             false => None,
         };
-        Self(Arc::new(Inner {
+        Self {
             received: Received::new(&config, parts),
             presented: OnceLock::new(),
             secure,
@@ -74,44 +70,9 @@ impl SessionHandle {
             opened: OnceCell::new(),
             is_answered: AtomicBool::new(false),
             outer: parts.extensions.get().cloned(),
-        }))
-    }
-
-    /// The session: loaded at the first call, one round trip, and the same one from then on. If
-    /// the client has presented nothing, or what it has presented opens nothing, a new one.
-    ///
-    /// A request whose token was replaced a moment ago by a sign-in, or was used before (see
-    /// [`OnReuse`](session_core::OnReuse)), gets an empty session that can't be saved
-    /// ([`is_gone`](session_core::Session::is_gone)), and its response sets no cookie unless the
-    /// handler signs in.
-    ///
-    /// Once the response has begun (in a stream, a socket, a spawned task), or there will be none
-    /// because the inner service has failed or the client has gone away, nothing saves by itself, and
-    /// what the client would have to be told is [`ErrorKind::TooLate`](session_core::ErrorKind::TooLate).
-    ///
-    /// # Errors
-    /// The store's; [`ErrorKind::Misconfigured`] if the request's path is not below the cookie's.
-    pub async fn session(&self) -> Result<session_core::Session> {
-        self.0.is_asked.store(true, Relaxed);
-        let opened = self.0.opened.get_or_try_init(|| self.0.open()).await?;
-        if self.0.is_answered.load(SeqCst) {
-            opened.close_after_writes().await;
         }
-        Ok(opened.session.clone())
     }
 
-    /// The handle of the layer whose cookie has this name, where layers are nested: this one or
-    /// one further out. The name is the one given to the layer, without a prefix.
-    #[must_use]
-    pub fn named(&self, name: &str) -> Option<&Self> {
-        if self.0.config.cookie.name == name {
-            return Some(self);
-        }
-        self.0.outer.as_ref()?.named(name)
-    }
-}
-
-impl Inner {
     /// What the client has presented.
     pub(crate) fn presented(&self) -> &Presented {
         self.presented
@@ -217,6 +178,26 @@ impl Inner {
     }
 }
 
+#[async_trait]
+impl RequestSession for Inner {
+    async fn session(&self) -> Result<Session> {
+        self.is_asked.store(true, Relaxed);
+        let opened = self.opened.get_or_try_init(|| self.open()).await?;
+        if self.is_answered.load(SeqCst) {
+            opened.close_after_writes().await;
+        }
+        Ok(opened.session.clone())
+    }
+
+    fn name(&self) -> &str {
+        &self.config.cookie.name
+    }
+
+    fn outer(&self) -> Option<&SessionHandle> {
+        self.outer.as_ref()
+    }
+}
+
 impl Opened {
     /// Refuses from now on what its client would have to be told. A write that another task has under
     /// way is done before, so that what the session says of its token then is what to tell.
@@ -236,7 +217,7 @@ impl Opened {
     }
 
     fn new(
-        session: session_core::Session,
+        session: Session,
         presented: Option<&SessionToken>,
         in_cookie: Option<Arc<CookieStore>>,
     ) -> Self {
@@ -258,13 +239,4 @@ fn path(parts: &Parts) -> &str {
         return original.0.path();
     }
     parts.uri.path()
-}
-
-impl fmt::Debug for SessionHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionHandle")
-            .field("cookie", &self.0.config.cookie.name)
-            .field("opened", &self.0.opened.initialized())
-            .finish_non_exhaustive()
-    }
 }

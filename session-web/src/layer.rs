@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use session_core::{Error, Lifetime, Limits, Observer, Result, Sessions};
+use session_core::{Error, Lifetime, Limits, Observer, Result, Sessions, SessionsBuilder};
+use session_sealed::KeyRing;
 use tower_layer::Layer;
 
 use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport};
 use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
-use crate::cookie_store::CookieStore;
+use crate::cookie_only::{CookieOnlyBuilder, Kind};
 use crate::format::TokenFormat;
 use crate::request::{Proxy, ProxyHeader, Secure};
-use crate::sealed::{Closer, Cover};
+use crate::sealed::Cover;
 use crate::service::SessionService;
 use crate::set_cookie::SetCookie;
 use crate::signature::Signer;
-use session_sealed::KeyRing;
 
 /// Headers that can't carry a token, because servers and clients act on them.
 const RESERVED: [&str; 14] = [
@@ -40,12 +40,12 @@ const RESERVED: [&str; 14] = [
 /// # async fn example() -> session_core::Result<()> {
 /// use axum::{Router, routing::get};
 /// use session_memory::MemoryStore;
-/// use session_web::{Session, SessionLayer};
+/// use session_web::{Result, Session, SessionLayer};
 ///
-/// async fn hello(session: Session) -> String {
-///     let visits = session.get("visits").ok().flatten().unwrap_or(0_u32) + 1;
-///     session.insert("visits", visits).expect("a number is JSON");
-///     format!("visit {visits}")
+/// async fn hello(session: Session) -> Result<String> {
+///     let visits = session.get("visits")?.unwrap_or(0_u32) + 1;
+///     session.insert("visits", visits)?;
+///     Ok(format!("visit {visits}"))
 /// }
 ///
 /// let app: Router = Router::new()
@@ -176,118 +176,6 @@ impl Config {
     }
 }
 
-/// Sets up a [`SessionLayer`] for sessions in the cookie: what a [`Sessions`] says of sessions in a
-/// store.
-#[derive(Clone)]
-#[must_use]
-pub struct CookieOnlyBuilder {
-    kind: Kind,
-    lifetime: Lifetime,
-    limits: Limits,
-    observers: Vec<Arc<dyn Observer>>,
-}
-
-/// What makes the cookies.
-#[derive(Clone)]
-pub(crate) enum Kind {
-    Ring(KeyRing, Cover),
-    #[cfg(feature = "express")]
-    Express(crate::express_cookies::ExpressCookies),
-}
-
-impl CookieOnlyBuilder {
-    pub(crate) fn new(kind: Kind) -> Self {
-        let lifetime = match &kind {
-            Kind::Ring(..) => Lifetime::default(),
-            #[cfg(feature = "express")]
-            Kind::Express(_) => Lifetime::idle(session_core::Timeout::Never),
-        };
-        Self {
-            kind,
-            lifetime,
-            limits: Limits::default(),
-            observers: Vec::new(),
-        }
-    }
-
-    /// Signs the cookie and does not encrypt it: whoever holds it can read it, and not change it.
-    pub fn readable(mut self) -> Self {
-        match &mut self.kind {
-            Kind::Ring(_, cover) => *cover = Cover::Signed,
-            // Theirs are readable anyway.
-            #[cfg(feature = "express")]
-            Kind::Express(_) => {}
-        }
-        self
-    }
-
-    /// The lifetime of sessions that set none of their own, enforced by this server's clock.
-    /// Default: 30 minutes idle, 12 hours absolute.
-    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
-        self.lifetime = lifetime;
-        self
-    }
-
-    /// What a session may be at most. Whatever this says, the cookie has at most 4,096 bytes.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Adds someone to be told when sessions begin and end. Nobody is told when one expires, for
-    /// nobody knows.
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Arc::new(observer));
-        self
-    }
-
-    /// Goes on to the options of the cookie.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for limits that make no
-    /// sense.
-    pub fn options(self) -> Result<SessionLayerBuilder> {
-        let closer = match &self.kind {
-            Kind::Ring(ring, cover) => Closer::new(ring, *cover),
-            #[cfg(feature = "express")]
-            Kind::Express(cookies) => {
-                cookies.check()?;
-                Closer::Express(cookies.clone(), self.lifetime)
-            }
-        };
-        // It holds the rules only: each request gets a store of its own.
-        let store = CookieStore::new(closer.clone(), String::new(), &[], &closer.new_token());
-        let mut rules = Sessions::builder(store)
-            .lifetime(self.lifetime)
-            .limits(self.limits);
-        for observer in self.observers {
-            rules = rules.shared_observer(observer);
-        }
-        let builder = SessionLayerBuilder::new(Backing::Cookie(rules.build()?, closer));
-        Ok(match self.kind {
-            Kind::Ring(..) => builder,
-            #[cfg(feature = "express")]
-            Kind::Express(cookies) => builder.name(cookies.name()).prefix(NamePrefix::None),
-        })
-    }
-
-    /// The layer, with the default options.
-    ///
-    /// # Errors
-    /// As [`options`](Self::options).
-    pub fn build(self) -> Result<SessionLayer> {
-        self.options()?.build()
-    }
-}
-
-impl std::fmt::Debug for CookieOnlyBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CookieOnlyBuilder")
-            .field("lifetime", &self.lifetime)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Sets up a [`SessionLayer`].
 ///
 /// | here | Express | default |
@@ -312,19 +200,49 @@ impl std::fmt::Debug for CookieOnlyBuilder {
 /// | [`priority`](Self::priority) | `cookie.priority` | none |
 /// | [`prefix`](Self::prefix) | – | `__Host-` or `__Secure-` |
 /// | [`on_failure`](Self::on_failure) | – | refuse |
+/// | [`lifetime`](Self::lifetime) | `cookie.maxAge`, the store's `ttl` | 30 minutes idle, 12 hours absolute |
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionLayerBuilder {
     pub(crate) config: Config,
     key_ring: Option<KeyRing>,
+    /// Other rules than those of the backing.
+    rules: Option<SessionsBuilder>,
 }
 
 impl SessionLayerBuilder {
-    fn new(backing: Backing) -> Self {
+    pub(crate) fn new(backing: Backing) -> Self {
         Self {
             config: Config::new(backing),
             key_ring: None,
+            rules: None,
         }
+    }
+
+    /// The lifetime of sessions that set none of their own, in the place of what the [`Sessions`] says
+    /// that this layer was given. Default: 30 minutes idle, 12 hours absolute.
+    ///
+    /// This and the next two methods are for programs that have no [`Sessions`] of their own. One that
+    /// opens sessions elsewhere too sets the rules there, once.
+    pub fn lifetime(self, lifetime: Lifetime) -> Self {
+        self.with_rules(|rules| rules.lifetime(lifetime))
+    }
+
+    /// What a session may be at most, in the place of what the [`Sessions`] says.
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with_rules(|rules| rules.limits(limits))
+    }
+
+    /// Adds an observer to those of the [`Sessions`]: it is notified when sessions begin and end.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.with_rules(|rules| rules.observer(observer))
+    }
+
+    fn with_rules(mut self, change: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Self {
+        let rules = self.rules.take();
+        let rules = rules.unwrap_or_else(|| self.config.backing.rules().to_builder());
+        self.rules = Some(change(rules));
+        self
     }
 
     /// The cookie's name, to which [`prefix`](Self::prefix) adds. Default `id`: a name that tells
@@ -452,7 +370,12 @@ impl SessionLayerBuilder {
     /// # Errors
     /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for options that contradict
     /// each other or the store, or that browsers refuse; it says what to change.
+    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a
+    /// [`lifetime`](Self::lifetime) that makes no sense.
     pub fn build(mut self) -> Result<SessionLayer> {
+        if let Some(rules) = self.rules.take() {
+            self.config.backing.set_rules(rules.build()?);
+        }
         self.config.check()?;
         match &self.config.backing {
             Backing::Cookie(..) => self.check_in_cookie()?,

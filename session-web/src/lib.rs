@@ -3,12 +3,12 @@
 //! ```
 //! use axum::{Router, routing::get};
 //! use session_memory::MemoryStore;
-//! use session_web::{Session, SessionLayer};
+//! use session_web::{Result, Session, SessionLayer};
 //!
-//! async fn visit(session: Session) -> String {
-//!     let visits = session.get("visits").ok().flatten().unwrap_or(0_u32) + 1;
-//!     session.insert("visits", visits).expect("a number is JSON");   // plain memory, no await
-//!     format!("visit {visits}")
+//! async fn visit(session: Session) -> Result<String> {
+//!     let visits = session.get("visits")?.unwrap_or(0_u32) + 1;
+//!     session.insert("visits", visits)?;                           // plain memory, no await
+//!     Ok(format!("visit {visits}"))
 //! }
 //!
 //! let app: Router = Router::new()
@@ -16,11 +16,13 @@
 //!     .layer(SessionLayer::new(MemoryStore::new()));               // saves before the response goes
 //! ```
 //!
+//! [`Session`] and [`Error`] are those of `session-core`. As a response, the error has the status 503,
+//! 409 or 500 that [`OnFailure::Refuse`] tells, and is logged.
+//!
 //! Without axum, a service finds a [`SessionHandle`] in the request's extensions:
 //!
 //! ```
-//! # use session_core::Result;
-//! # use session_web::SessionHandle;
+//! # use session_web::{Result, SessionHandle};
 //! async fn serve(request: http::Request<()>) -> Result<http::Response<String>> {
 //!     let handle = request.extensions().get::<SessionHandle>().expect("the layer's");
 //!     let session = handle.session().await?;
@@ -75,13 +77,12 @@ mod caching;
 mod config;
 mod cookie;
 mod cookie_header;
+mod cookie_only;
 mod cookie_store;
 #[cfg(feature = "express")]
 pub mod express;
 #[cfg(feature = "express")]
 mod express_cookies;
-#[cfg(feature = "axum")]
-mod extract;
 mod format;
 mod handle;
 mod layer;
@@ -91,22 +92,22 @@ mod presented;
 mod request;
 mod sealed;
 mod service;
-mod session;
 mod set_cookie;
 mod signature;
+#[cfg(feature = "axum")]
+mod typed;
 
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
-#[cfg(feature = "axum")]
-pub use extract::{OnMismatch, SessionRejection, SessionValue, Typed};
-pub use handle::SessionHandle;
-pub use layer::{CookieOnlyBuilder, SessionLayer, SessionLayerBuilder};
+pub use cookie_only::CookieOnlyBuilder;
+pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
-pub use session::{Flash, Session};
-pub use session_core;
+pub use session_core::{self, Error, Flash, Result, Session, SessionHandle};
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;
+#[cfg(feature = "axum")]
+pub use typed::{OnMismatch, SessionValue, Typed};
 
 /// The examples of that page are compiled.
 #[cfg(doctest)]

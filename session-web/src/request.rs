@@ -23,6 +23,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// curl keep it for `localhost` and loopback addresses, Safari does not, and for other hosts none
 /// does. The layer then logs a warning, once for each host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Secure {
     /// On every request: Express' `true`, but for Express not sending the cookie at all by http.
     /// No proxy and no header can take it off.
@@ -54,6 +55,7 @@ impl Secure {
 /// Whose word is taken for the request having come by https. Which header that is in, says
 /// [`ProxyHeader`]. Express: `proxy`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Proxy {
     /// Nobody's: the default, and Express' `false`.
     #[default]
@@ -69,6 +71,7 @@ pub enum Proxy {
 /// The one header that a trusted [`Proxy`] says it in. The proxy must replace what clients send in
 /// that header; all others are ignored, so it does not matter what clients send in those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProxyHeader {
     /// `X-Forwarded-Proto`: nginx' `proxy_set_header X-Forwarded-Proto $scheme`, and what most
     /// others send.

@@ -71,6 +71,15 @@ pub(crate) enum Closer {
 }
 
 impl Closer {
+    /// Takes another lifetime for the values that say nothing of theirs.
+    pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
+        match self {
+            Self::Sealed(_) | Self::Signed(_) => {}
+            #[cfg(feature = "express")]
+            Self::Express(_, known) => *known = lifetime,
+        }
+    }
+
     pub(crate) fn new(ring: &KeyRing, cover: Cover) -> Self {
         match cover {
             Cover::Sealed => Self::Sealed(Sealer::new(ring, b"session-web sealed cookie v1")),

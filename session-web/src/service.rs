@@ -7,15 +7,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
-use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY};
-use http::{Request, Response, StatusCode};
-use session_core::{Error, ErrorKind, Result, SessionToken};
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
+use http::{Request, Response};
+use session_core::{Error, ErrorKind, Result, SessionHandle, SessionToken, error_response};
 use tower_service::Service;
 
 use crate::caching;
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
 use crate::cookie_store::Change;
-use crate::handle::{Inner, Opened, SessionHandle};
+use crate::handle::{Inner, Opened};
 use crate::sealed::BETWEEN;
 
 /// The header in which a client that presents its token as a bearer gets a new one.
@@ -52,13 +52,13 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let handle = SessionHandle::new(Arc::clone(&self.config), &parts);
-        parts.extensions.insert(handle.clone());
+        let handle = Arc::new(Inner::new(Arc::clone(&self.config), &parts));
+        parts.extensions.insert(SessionHandle::new(handle.clone()));
         // What is ready is this one, not its clone.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let answering = Answering(handle.0);
+            let answering = Answering(handle);
             let response = inner.call(Request::from_parts(parts, body)).await?;
             Ok(conclude(&answering.0, response).await)
         })
@@ -93,7 +93,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         Err(error) => {
             tracing::error!(%error, "a session could not be saved");
             if handle.config.on_failure == OnFailure::Refuse {
-                return refusal(&error);
+                return error_response(&error);
             }
             Told::new()
         }
@@ -112,29 +112,6 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         headers.append(name, value);
     }
     response
-}
-
-/// The response to a request whose session could not be loaded or saved.
-pub(crate) fn refusal<B: Default>(error: &Error) -> Response<B> {
-    let status = status_of(error);
-    let mut response = Response::new(B::default());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
-fn status_of(error: &Error) -> StatusCode {
-    match error.kind() {
-        ErrorKind::Gone => StatusCode::CONFLICT,
-        // Among these is an unknown outcome: a client that repeats the request could do twice what
-        // it wants once, so it is not asked to.
-        _ if !error.is_temporary() => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    }
 }
 
 type Told = Vec<(HeaderName, HeaderValue)>;
@@ -365,31 +342,5 @@ fn add_vary(headers: &mut HeaderMap, transport: &Transport) {
     };
     if !headers.get_all(VARY).iter().any(lists) {
         headers.append(VARY, HeaderValue::from(name));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_safe_to_repeat_is_answered_with_try_again() {
-        for (error, status) in [
-            (Error::gone(), StatusCode::CONFLICT),
-            (Error::outcome_unknown(), StatusCode::INTERNAL_SERVER_ERROR),
-            (Error::corrupt("no JSON"), StatusCode::INTERNAL_SERVER_ERROR),
-            (
-                Error::unavailable("save", "down"),
-                StatusCode::SERVICE_UNAVAILABLE,
-            ),
-            (Error::contention(24), StatusCode::SERVICE_UNAVAILABLE),
-        ] {
-            let response: Response<String> = refusal(&error);
-            assert_eq!(response.status(), status, "{error:?}");
-            let is_later = status == StatusCode::SERVICE_UNAVAILABLE;
-            let headers = response.headers();
-            assert_eq!(headers.contains_key(RETRY_AFTER), is_later, "{error:?}");
-            assert_eq!(headers[CACHE_CONTROL], "no-store", "{error:?}");
-        }
     }
 }

@@ -14,10 +14,10 @@ use async_trait::async_trait;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Request, Response};
 use session_core::{
-    Capabilities, Draft, Ended, Lifetime, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, Sessions, Timeout, Ttl, Version,
+    Capabilities, Draft, Ended, Lifetime, Record, Result, Saved, SessionDirectory, SessionHandle,
+    SessionId, SessionStore, Sessions, Timeout, Ttl, Version,
 };
-use session_web::{SessionHandle, SessionLayer};
+use session_web::SessionLayer;
 use tower_layer::Layer;
 use tower_service::Service;
 

@@ -11,6 +11,7 @@ use crate::observer::Observers;
 use crate::{Error, Lifetime, Limits, Observer, OnReuse, Result, SessionStore};
 
 /// Sets the rules of [`Sessions`].
+#[derive(Clone)]
 #[must_use]
 pub struct SessionsBuilder {
     store: Arc<dyn SessionStore>,

@@ -78,6 +78,12 @@ impl Sessions {
         SessionsBuilder::with_rules_of(&self.0, shared(store)).finish()
     }
 
+    /// A builder that has the store, rules and observers of this manager, for one that differs in some
+    /// rules.
+    pub fn to_builder(&self) -> SessionsBuilder {
+        SessionsBuilder::with_rules_of(&self.0, Arc::clone(&self.0.store))
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn SessionStore> {

@@ -6,15 +6,12 @@ use std::time::Duration;
 use super::Edit;
 use crate::identity::{TokenState, Verdict};
 use crate::judged_token::JudgedToken;
+use crate::reserved::bound_to_lineage;
 use crate::session::{Lifecycle, State, View};
 use crate::sessions::Manager;
 use crate::{
     Anchor, Draft, Error, Owner, Result, Session, SessionToken, Stamp, TokenChange, Version,
 };
-
-/// Values that are dropped with a lineage: the secret of form tokens, which an attacker who planted
-/// the session may have read.
-const BOUND_TO_LINEAGE: [&str; 1] = ["_csrf"];
 
 /// One write, ready to be sent, and to be sent again.
 pub(crate) struct PlannedWrite {
@@ -207,7 +204,7 @@ impl Manager {
             is_new_lineage,
         } = next;
         if is_new_lineage {
-            for key in BOUND_TO_LINEAGE {
+            for key in bound_to_lineage() {
                 view.data.remove(key);
             }
         }

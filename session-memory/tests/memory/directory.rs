@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use session_core::Saved;
 use session_memory::{
-    ErrorKind, Lifetime, MemoryStore, Owner, Saved, SessionDirectory, SessionId, SessionStore,
+    ErrorKind, Lifetime, MemoryStore, Owner, SessionDirectory, SessionId, SessionStore,
 };
 
 use crate::support::{MINUTE, create, crowd, destroy, draft, id, ids, owned, owner};

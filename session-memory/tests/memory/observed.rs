@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
+use session_core::Draft;
 use session_core::backend::Operation;
-use session_memory::{Draft, Lifetime, MemoryStore, SessionDirectory, SessionStore, Timeout};
+use session_memory::{Lifetime, MemoryStore, SessionDirectory, SessionStore, Timeout};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::set_default;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use session_core::{Draft, Saved};
 use session_memory::{
-    Draft, ErrorKind, Lifetime, MemoryStore, Saved, SessionDirectory, SessionStore, Timeout, Ttl,
+    ErrorKind, Lifetime, MemoryStore, SessionDirectory, SessionStore, Timeout, Ttl,
 };
 
 use crate::support::{MINUTE, create, credential, crowd, draft, id, ids, owned, owner};

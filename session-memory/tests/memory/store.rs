@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_memory::{
-    Bytes, Draft, ErrorKind, Lifetime, MemoryStore, Saved, SessionDirectory, SessionId,
-    SessionStore,
-};
+use session_core::{Bytes, Draft, Saved};
+use session_memory::{ErrorKind, Lifetime, MemoryStore, SessionDirectory, SessionId, SessionStore};
 
 use crate::support::{MINUTE, create, credential, destroy, draft, id, owner};
 

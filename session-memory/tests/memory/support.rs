@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use session_core::{Credential, Draft, Saved};
 use session_memory::{
-    Credential, Draft, Lifetime, MemoryStore, Owner, Saved, SessionDirectory, SessionId,
-    SessionInfo, SessionStore, SessionToken,
+    Lifetime, MemoryStore, Owner, SessionDirectory, SessionId, SessionInfo, SessionStore,
+    SessionToken,
 };
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);

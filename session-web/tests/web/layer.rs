@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::app::{app, routes};
 use crate::browser::Browser;
+use crate::log::Log;
 use crate::probe::Probe;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
 use session_core::{Lifetime, SessionDirectory, Sessions};
 use session_memory::MemoryStore;
-use session_web::{Session, SessionHandle, SessionLayer, SessionRejection};
+use session_web::{Session, SessionHandle, SessionLayer};
 
 #[tokio::test]
 async fn a_session_lives_from_request_to_request() {
@@ -240,13 +241,14 @@ async fn nested_layers_each_have_a_session() {
 
 #[tokio::test]
 async fn without_a_layer_the_handler_is_refused_and_says_why() {
+    let log = Log::start();
     let page = Browser::new().get(&routes(), "/read").await;
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(
-        SessionRejection::NoLayer
-            .to_string()
-            .contains("SessionLayer")
-    );
+    let [line] = &log.take()[..] else {
+        panic!("one line")
+    };
+    let advice = "add `.layer(SessionLayer::new(store))` to the router";
+    assert!(line.starts_with("ERROR") && line.contains(advice), "{line}");
     assert_eq!(
         Browser::new().get(&routes(), "/optional").await.text,
         "false"

@@ -23,6 +23,7 @@ mod probe;
 mod renewal;
 mod responses;
 mod reuse;
+mod rules;
 #[cfg(feature = "express")]
 mod secrets;
 mod sign_in;

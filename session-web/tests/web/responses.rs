@@ -188,7 +188,7 @@ async fn the_log_names_the_cause_and_a_temporary_failure_asks_to_try_again() {
     let browser = Browser::new();
     browser.get(&app, "/count").await;
     for (loads, writes, what) in [
-        (true, false, "a session could not be loaded"),
+        (true, false, "a request failed because of its session"),
         (false, true, "a session could not be saved"),
     ] {
         store.fail_loads(loads);

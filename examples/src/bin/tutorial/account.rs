@@ -4,36 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Form, State};
-use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session::{Error, ErrorKind, Lifetime, SessionId};
-use session_web::Session;
+use session::{Lifetime, Result, Session, SessionId};
 
 use crate::html::{button, escape, page};
 use crate::shop::forged;
 use crate::{Site, in_words};
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// What went wrong with the store, as a response.
-pub(crate) struct Failed(Error);
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
-}
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        let status = match self.0.kind() {
-            ErrorKind::Gone => StatusCode::CONFLICT,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        (status, self.0.to_string()).into_response()
-    }
-}
 
 #[derive(Deserialize)]
 pub(crate) struct SignIn {
@@ -42,10 +21,7 @@ pub(crate) struct SignIn {
     remember: Option<String>,
 }
 
-pub(crate) async fn sign_in(
-    session: Session,
-    Form(form): Form<SignIn>,
-) -> Result<Response, Failed> {
+pub(crate) async fn sign_in(session: Session, Form(form): Form<SignIn>) -> Result<Response> {
     if !session.is_csrf_token(&form.token) {
         return Ok(forged());
     }
@@ -65,10 +41,7 @@ pub(crate) struct Confirmed {
     token: String,
 }
 
-pub(crate) async fn sign_out(
-    session: Session,
-    Form(form): Form<Confirmed>,
-) -> Result<Response, Failed> {
+pub(crate) async fn sign_out(session: Session, Form(form): Form<Confirmed>) -> Result<Response> {
     if !session.is_csrf_token(&form.token) {
         return Ok(forged());
     }
@@ -79,7 +52,7 @@ pub(crate) async fn sign_out(
 pub(crate) async fn devices(
     State(site): State<Arc<Site>>,
     session: Session,
-) -> Result<Html<String>, Failed> {
+) -> Result<Html<String>> {
     let content = match (&site.sessions, session.owner()) {
         (None, _) => "<p>Sessions in cookies are known to nobody but their browsers: there is nothing to list, and \
                       none can be ended from elsewhere.</p>"
@@ -123,7 +96,7 @@ pub(crate) async fn revoke(
     State(site): State<Arc<Site>>,
     session: Session,
     Form(form): Form<Revoke>,
-) -> Result<Response, Failed> {
+) -> Result<Response> {
     if !session.is_csrf_token(&form.token) {
         return Ok(forged());
     }
@@ -147,7 +120,7 @@ pub(crate) async fn sign_out_others(
     State(site): State<Arc<Site>>,
     session: Session,
     Form(form): Form<Confirmed>,
-) -> Result<Response, Failed> {
+) -> Result<Response> {
     if !session.is_csrf_token(&form.token) {
         return Ok(forged());
     }
@@ -161,10 +134,7 @@ pub(crate) async fn sign_out_others(
 }
 
 /// The session as the store sees it.
-pub(crate) async fn show(
-    State(site): State<Arc<Site>>,
-    session: Session,
-) -> Result<Html<String>, Failed> {
+pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Result<Html<String>> {
     // The layer does so at the end of every request; here the page shall tell what comes of it.
     session.touch().await?;
     let lifetime = session.lifetime();

@@ -1,7 +1,7 @@
 //! The frame of every page.
 
 use axum::response::Html;
-use session_web::Session;
+use session::Session;
 
 use crate::Site;
 

@@ -7,7 +7,8 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
-use session_web::{Session, SessionRejection, SessionValue, Typed};
+use session::{Result, Session};
+use session_web::{SessionValue, Typed};
 
 use crate::Site;
 use crate::html::{button, escape, page, token};
@@ -78,10 +79,7 @@ pub(crate) struct Change {
     remove: Option<String>,
 }
 
-pub(crate) async fn change(
-    mut cart: Typed<Cart>,
-    Form(form): Form<Change>,
-) -> Result<Response, SessionRejection> {
+pub(crate) async fn change(mut cart: Typed<Cart>, Form(form): Form<Change>) -> Result<Response> {
     if !cart.session().is_csrf_token(&form.token) {
         return Ok(forged());
     }
