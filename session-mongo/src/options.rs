@@ -30,8 +30,8 @@ pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions>
 fn check_question_mark(url: &str) -> Result<()> {
     match url.split_once('?') {
         Some((_, rest)) if rest.contains('@') => Err(Error::misconfigured(
-            "the MongoDB URL has an @ after the first ?. What is there is not shown, for it may be a \
-             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+            "the MongoDB URL has an @ after the first ?, and its rest is not shown because it may be part of \
+             a password: write a ? in a password as %3F, and an @ in an option as %40",
         )),
         _ => Ok(()),
     }

@@ -31,8 +31,8 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     if query.contains('@') {
         return Err(Error::misconfigured(
-            "the MySQL URL has an @ after the first ?. What is there is not shown, for it may be a \
-             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+            "the MySQL URL has an @ after the first ?, and its rest is not shown because it may be part of \
+             a password: write a ? in a password as %3F, and an @ in an option as %40",
         ));
     }
     if url.contains('#') {
