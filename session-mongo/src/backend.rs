@@ -1,7 +1,7 @@
-//! The five operations: one command for each, or one for many.
+//! The operations: each has a command for one session, and one for a batch.
 //!
-//! A batch of one is the plain command. Destroys are sent one by one: a `delete` of many answers only
-//! how many there were.
+//! Destroys are sent individually, because a `delete` of several documents answers only how many there
+//! were.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,34 +16,35 @@ use session_core::{
     Capabilities, Cursor, Ended, Owner, Page, Record, Result, Saved, SessionId, Ttl,
 };
 
-use crate::connector::MongoClient;
+use crate::client::MongoClient;
 use crate::{MongoStoreBuilder, check, command, directory, migrate, schema, statement};
 
-/// Measured: `docs/performance.md`. From three callers on, one query for all is quicker than one for
-/// each.
-const LOADS: BatchLimits = limits(2, 2);
-const WRITES: BatchLimits = limits(4, 2);
-/// While the server waits for its journal, another statement can be worked on.
-const SAVES: BatchLimits = limits(4, 3);
+/// Measured: `docs/performance.md`. From three callers on, one query for all is faster.
+const LOAD_LIMITS: BatchLimits = limits(2, 2);
+const WRITE_LIMITS: BatchLimits = limits(4, 2);
+/// One more, because the server can execute a statement while it waits for its journal.
+const SAVE_LIMITS: BatchLimits = limits(4, 3);
 
 const fn limits(unbatched: usize, in_flight: usize) -> BatchLimits {
     BatchLimits::new(unbatched, in_flight).with_bytes(1024 * 1024)
 }
 
-/// How often a command is sent again for each cause that passes.
+/// How often a command is repeated for each cause.
 pub(crate) const REPEATS: u32 = 1;
 
-/// How many operations of a batch are in flight at once when each is sent by itself.
-const AT_ONCE: usize = 16;
+/// How many operations of a batch may be in flight when they are sent individually.
+const MAX_IN_FLIGHT: usize = 16;
 
-/// Sessions in one MongoDB collection. Clones share the client.
+/// A store of sessions in one MongoDB collection. Clones share the client.
+///
+/// [`connect`](Store::connect) and [`builder`](Store::builder) set one up.
 pub type MongoStore = Store<MongoBackend>;
 
-/// What a [`MongoStore`] sends to a collection.
+/// The backend of a [`MongoStore`].
 pub struct MongoBackend {
     namespace: Namespace,
     policy: Policy,
-    /// That of the index, once it is known.
+    /// In seconds; that of the TTL index once it is known.
     expiry_grace: AtomicU64,
 }
 
@@ -51,10 +52,10 @@ impl MongoBackend {
     pub(crate) fn new(namespace: Namespace, options: &MongoStoreBuilder) -> Self {
         let policy = Policy::new(options.timeout, options.max_data)
             .with_repeats(REPEATS)
-            .with_create(WRITES)
-            .with_load(LOADS)
-            .with_save(SAVES)
-            .with_touch(WRITES);
+            .with_create(WRITE_LIMITS)
+            .with_load(LOAD_LIMITS)
+            .with_save(SAVE_LIMITS)
+            .with_touch(WRITE_LIMITS);
         Self {
             namespace,
             policy,
@@ -71,27 +72,19 @@ impl MongoBackend {
         self.expiry_grace.store(seconds, Relaxed);
     }
 
-    /// Checks what the store is to work with, if it `migrates` afterwards only the rights; otherwise
-    /// takes the grace that the index has.
+    /// Checks the user's rights and, unless the store `migrates` afterwards, the collection, and takes
+    /// over the grace of its TTL index.
     pub(crate) async fn check(&self, call: &Call<MongoClient>, migrates: bool) -> Result<()> {
         if migrates {
-            let rights = [&check::USE[..], &check::SET_UP].concat();
+            let rights = [&check::USE_RIGHTS[..], &check::SETUP_RIGHTS].concat();
             return check::rights(call, &self.namespace, &rights).await;
         }
-        check::rights(call, &self.namespace, &check::USE).await?;
-        let indexes = check::collection(call, &self.namespace, &migrate::SHAPE, false).await?;
+        check::rights(call, &self.namespace, &check::USE_RIGHTS).await?;
+        let indexes = check::collection(call, &self.namespace, &migrate::LAYOUT, false).await?;
         if let Some(grace) = migrate::grace(&indexes.unwrap_or_default()) {
             self.set_expiry_grace(grace);
         }
         Ok(())
-    }
-}
-
-impl Setup for MongoBackend {
-    type Builder = MongoStoreBuilder;
-
-    async fn connect(builder: MongoStoreBuilder, url: &str) -> Result<MongoStore> {
-        builder.connect(url).await
     }
 }
 
@@ -114,34 +107,37 @@ impl Backend for MongoBackend {
         call: &Call<MongoClient>,
         creates: &[Create],
     ) -> Result<Vec<Result<Saved>>> {
-        let mut is_open = vec![true; creates.len()];
+        let mut is_pending = vec![true; creates.len()];
         let mut is_repeated = false;
         if creates.len() > 1 {
             match command::update(call, || statement::creates(creates)).await {
                 Ok(sent) => {
                     is_repeated = sent.is_repeated;
-                    is_open.fill(false);
-                    // An expired session of that id is there, or another one.
+                    is_pending.fill(false);
+                    // An expired session has that id, or a live one.
                     for index in sent.answer.duplicates {
-                        is_open[index] = true;
+                        is_pending[index] = true;
                     }
                 }
                 Err(error) if error.is_temporary() => return Err(error),
-                // Some of them may have been done.
+                // Some of them may have been executed.
                 Err(_) => is_repeated = true,
             }
         }
         let mut answers = Vec::with_capacity(creates.len());
-        for (Create { id, draft, .. }, is_open) in creates.iter().zip(is_open) {
+        for (Create { id, draft, .. }, is_pending) in creates.iter().zip(is_pending) {
             answers.push(async move {
-                if !is_open {
+                if !is_pending {
                     return Ok(Saved::done(draft));
                 }
                 let saved = command::create(call, id, draft).await?;
                 Ok(saved.after(is_repeated))
             });
         }
-        Ok(stream::iter(answers).buffered(AT_ONCE).collect().await)
+        Ok(stream::iter(answers)
+            .buffered(MAX_IN_FLIGHT)
+            .collect()
+            .await)
     }
 
     async fn load(
@@ -149,13 +145,16 @@ impl Backend for MongoBackend {
         call: &Call<MongoClient>,
         ids: &[SessionId],
     ) -> Result<Vec<Result<Option<Record>>>> {
-        command::find_live(call, ids.iter(), &statement::RECORD, |found| found.record()).await
+        command::find_live(call, ids.iter(), &statement::RECORD_FIELDS, |found| {
+            found.record()
+        })
+        .await
     }
 
     async fn save(&self, call: &Call<MongoClient>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
         match save(call, saves, false).await {
-            // Each is sent by itself, which shows whose fault it is. The store would do that too, but
-            // it does not know that some of them may have been done.
+            // Sent individually, each save gets its own error. The store would do that too, but it does
+            // not know that some saves may have been executed.
             Err(error) if saves.len() > 1 && !error.is_temporary() => {
                 let mut answers = Vec::with_capacity(saves.len());
                 for one in saves.chunks(1) {
@@ -164,7 +163,10 @@ impl Backend for MongoBackend {
                         saved.unwrap_or(Ok(Saved::Unknown))
                     });
                 }
-                Ok(stream::iter(answers).buffered(AT_ONCE).collect().await)
+                Ok(stream::iter(answers)
+                    .buffered(MAX_IN_FLIGHT)
+                    .collect()
+                    .await)
             }
             saved => saved,
         }
@@ -180,7 +182,7 @@ impl Backend for MongoBackend {
         }
         command::update(call, || statement::touches(touches)).await?;
         let ids = touches.iter().map(|touch| &touch.id);
-        command::find_live(call, ids, &statement::BRIEF, |found| found.ttl()).await
+        command::find_live(call, ids, &statement::BRIEF_FIELDS, |found| found.ttl()).await
     }
 
     async fn destroy(
@@ -192,14 +194,17 @@ impl Backend for MongoBackend {
         for Destroy { id, expected, .. } in destroys {
             answers.push(command::destroy(call, id, expected.as_ref()));
         }
-        Ok(stream::iter(answers).buffered(AT_ONCE).collect().await)
+        Ok(stream::iter(answers)
+            .buffered(MAX_IN_FLIGHT)
+            .collect()
+            .await)
     }
 
-    /// Creates the indexes on owners and on deadlines, or changes the latter to another
-    /// [`expiry_grace`](MongoStoreBuilder::expiry_grace). Up to four round trips, one more if the
-    /// grace changes. Needs the rights `createIndex` and `listIndexes` on the collection and
+    /// Creates the owner index and the TTL index, or changes the
+    /// [`expiry_grace`](MongoStoreBuilder::expiry_grace) of the TTL index. Up to four round trips, one
+    /// more if the grace changes. Needs the rights `createIndex` and `listIndexes` on the collection and
     /// `listCollections` on the database; to change the grace also `collMod`, without which the old
-    /// one stays and a warning is logged.
+    /// grace stays and a warning is logged.
     async fn migrate(&self, call: &Call<MongoClient>) -> Result<()> {
         let grace = migrate::run(call, &self.namespace, self.expiry_grace()).await?;
         self.set_expiry_grace(grace);
@@ -240,7 +245,7 @@ impl Backend for MongoBackend {
     }
 
     async fn clear(&self, call: &Call<MongoClient>) -> Result<u64> {
-        directory::clear(call, schema::ours).await
+        directory::clear(call, schema::of_this_layout).await
     }
 
     async fn reap(&self, call: &Call<MongoClient>, limit: usize) -> Result<Vec<Ended>> {
@@ -248,7 +253,15 @@ impl Backend for MongoBackend {
     }
 }
 
-/// Saves sessions, which may have been sent before without an answer.
+impl Setup for MongoBackend {
+    type Builder = MongoStoreBuilder;
+
+    async fn connect(builder: MongoStoreBuilder, url: &str) -> Result<MongoStore> {
+        builder.connect(url).await
+    }
+}
+
+/// Saves sessions. With `is_repeated`, an earlier attempt may have been executed.
 async fn save(
     call: &Call<MongoClient>,
     saves: &[Save],
@@ -262,7 +275,8 @@ async fn save(
     }
     let is_repeated = is_repeated || sent.is_repeated;
     let ids = saves.iter().map(|save| &save.id);
-    let stamps = command::find_live(call, ids, &statement::BRIEF, |found| found.stamp()).await?;
+    let stamps =
+        command::find_live(call, ids, &statement::BRIEF_FIELDS, |found| found.stamp()).await?;
     let drafts = saves.iter().map(|save| &save.draft);
     Ok(Saved::of_batch(drafts, stamps, matched, is_repeated))
 }

@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use mongodb::{Database, Namespace};
 use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 
-use crate::connector::{MongoClient, MongoConnector};
-use crate::{MongoBackend, MongoStore, options};
+use crate::client::MongoClient;
+use crate::connector::MongoConnector;
+use crate::{MongoBackend, MongoStore, url};
 
-/// What MongoDB allows for database and collection together.
+/// MongoDB's limit for the names of database and collection together, in bytes.
 const MAX_NAMESPACE: usize = 255;
 
 /// Sets up a [`MongoStore`].
@@ -36,50 +37,51 @@ impl Default for MongoStoreBuilder {
 }
 
 impl MongoStoreBuilder {
-    /// The collection; default `session_store`. Stores in different collections share nothing. One
-    /// that another program has filled or indexed is refused.
+    /// Sets the collection; default `session_store`. Stores in different collections share nothing. A
+    /// collection with documents or indexes of another program is refused.
     pub fn collection(mut self, name: impl Into<String>) -> Self {
         self.collection = name.into();
         self
     }
 
-    /// The longest that one store operation may take; default 5 s.
+    /// Sets the time limit of one store operation, including repeats; default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The most bytes of one session's data; default 1 MiB, at most 15 MiB, for a document has at
-    /// most 16.
+    /// Sets the maximum size of one session's data in bytes; default 1 MiB, at most 15 MiB, because a
+    /// document has at most 16 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// How much later than its deadline the TTL index removes a session, in whole seconds,
-    /// rounded up; default 0. Until then a reaper can report it, so give this when you run one:
-    /// an hour, say. With 0 the store reports nothing. Changing it for a collection that is there
-    /// needs the right `collMod`; without it the store goes on with the old one and logs a warning.
+    /// Sets how long after its deadline the TTL index removes a session, in whole seconds, rounded up;
+    /// default 0. Until then a [`Reaper`](crate::Reaper) can report it, so set this (to an hour, for
+    /// example) if you run one. With 0 the store reports nothing. Changing the grace of an existing
+    /// collection needs the right `collMod`; without it the store keeps the old grace and logs a
+    /// warning.
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
         self.expiry_grace = grace;
         self
     }
 
-    /// Whether to create the indexes when the store is made; default true. Otherwise call
-    /// [`MongoStore::migrate`] yourself. The user's rights and the collection are checked anyhow.
+    /// Sets whether connecting also [migrates](MongoStore::migrate): it creates the indexes. Default
+    /// true. Otherwise call [`MongoStore::migrate`]. The user's rights and the collection are checked
+    /// in either case.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
     /// Connects to the MongoDB deployment at `url`, with the options of the [`mongodb`] crate. The
-    /// URL must name a database: `mongodb://host/database`. A user is looked for in that database,
-    /// unless the URL has another `authSource`.
+    /// URL must name a database: `mongodb://host/database`. The server looks the user up in that
+    /// database, unless the URL has an `authSource`.
     ///
-    /// Four round trips, one more if there are indexes to create. Reads go to the primary whatever
-    /// the URL says. With `directConnection=true` nothing is read while the server is not the
-    /// primary. If the address leads to another server, or the runtime has ended that the store
-    /// was made in, the store connects anew.
+    /// Four round trips, one more to create indexes. Reads go to the primary, whatever the URL says; with
+    /// `directConnection=true` operations fail while the server is not the primary. See
+    /// [Connections](crate#connections).
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`] for a URL or setting that can't be right, an option that weakens
@@ -87,28 +89,28 @@ impl MongoStoreBuilder {
     /// collection of another program; [`ErrorKind::Unavailable`] or [`ErrorKind::Timeout`] if the server
     /// can't be reached.
     pub async fn connect(self, url: &str) -> Result<MongoStore> {
-        let options = options::parse(url, self.timeout).await?;
+        let options = url::parse(url, self.timeout).await?;
         let database = options.default_database.clone().ok_or_else(|| {
             Error::misconfigured("the MongoDB URL names no database: mongodb://host/database")
         })?;
         self.check(&database)?;
         let namespace = Namespace::new(&database, &self.collection);
-        let clients = MongoConnector::own(options, database, self.collection.clone())?;
+        let clients = MongoConnector::new(options, database, self.collection.clone())?;
         self.open(namespace, clients).await
     }
 
-    /// Uses a database of the caller's, with its read and write concern, but for its read
-    /// preference: reads go to the primary. It is never closed here, so its client must belong to a
-    /// runtime that lives as long as the store, and should not be a `directConnection` to a server
-    /// that may be demoted.
+    /// Uses a database of the caller, with its read and write concern; reads go to the primary whatever
+    /// its read preference. The store never closes or replaces its client. So the client must belong to a
+    /// runtime that lives as long as the store, and should not have a `directConnection` to a server that
+    /// may be demoted.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, database: Database) -> Result<MongoStore> {
         self.check(database.name())?;
-        options::check(database.write_concern(), database.read_concern())?;
+        url::check_concerns(database.write_concern(), database.read_concern())?;
         let namespace = Namespace::new(database.name(), &self.collection);
-        let clients = MongoConnector::of_caller(&database, &self.collection);
+        let clients = MongoConnector::for_database(&database, &self.collection);
         self.open(namespace, clients).await
     }
 
@@ -133,24 +135,24 @@ impl MongoStoreBuilder {
     }
 }
 
-/// Refuses names and limits that can't be.
+/// Refuses invalid names and limits.
 pub(crate) fn check(database: &str, name: &str, timeout: Duration, max_data: usize) -> Result<()> {
-    let wrong = |rule: &str| {
+    let invalid = |rule: &str| {
         Err(Error::misconfigured(format!(
             "invalid collection name {name:?}: it {rule}"
         )))
     };
     if name.is_empty() {
-        return wrong("is empty");
+        return invalid("must not be empty");
     }
     if name.contains(['$', '\0']) {
-        return wrong("contains a $ or a NUL");
+        return invalid("must not contain a $ or a NUL");
     }
     if name.starts_with("system.") || name.starts_with('.') || name.ends_with('.') {
-        return wrong("starts with system. or has a dot at its ends");
+        return invalid("must not start with system. or start or end with a dot");
     }
     if database.len() + 1 + name.len() > MAX_NAMESPACE {
-        return wrong("is longer, with its database's name, than 255 bytes");
+        return invalid("must have, with the name of its database, at most 254 bytes");
     }
     Policy::new(timeout, max_data).check()?;
     if max_data > 15 * 1024 * 1024 {

@@ -1,31 +1,30 @@
-//! Whether a user and a collection will do: before the first session, and not with an error for
-//! each.
+//! Checks when a store is made: the collection, and the user's rights.
 
 use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
 use session_core::backend::Call;
 use session_core::{Error, ErrorKind, Result};
 
+use crate::client::MongoClient;
 use crate::command::send;
-use crate::connector::MongoClient;
 use crate::error::is_unauthorized;
 
-/// What is done with a collection whose sessions are used.
-pub(crate) const USE: [&str; 4] = ["find", "insert", "update", "remove"];
-/// What is done besides to set it up.
-pub(crate) const SET_UP: [&str; 3] = ["createIndex", "listIndexes", "listCollections"];
+/// The rights to use a collection.
+pub(crate) const USE_RIGHTS: [&str; 4] = ["find", "insert", "update", "remove"];
+/// The additional rights to set it up.
+pub(crate) const SETUP_RIGHTS: [&str; 3] = ["createIndex", "listIndexes", "listCollections"];
 
-/// What a layout's documents and indexes look like.
-pub(crate) struct Shape {
+/// The documents and indexes of a layout.
+pub(crate) struct Layout {
     /// The fields that each document has, besides `_id`.
     pub(crate) fields: &'static [&'static str],
     /// Matches the layout's documents.
-    pub(crate) ours: fn() -> Document,
+    pub(crate) filter: fn() -> Document,
     /// The names of the layout's own indexes.
     pub(crate) indexes: &'static [&'static str],
 }
 
-/// Refuses a user who lacks one of `rights`, as far as the server tells.
+/// Refuses a user who lacks one of `rights`, if the server knows the user's rights.
 pub(crate) async fn rights(
     call: &Call<MongoClient>,
     namespace: &Namespace,
@@ -51,7 +50,7 @@ pub(crate) async fn rights(
     )))
 }
 
-/// Which of `rights` the answer to `connectionStatus` does not have.
+/// Those of `rights` that the answer to `connectionStatus` lacks.
 fn missing<'r>(
     status: &Document,
     (database, collection): (&str, &str),
@@ -59,7 +58,7 @@ fn missing<'r>(
 ) -> Vec<&'r str> {
     let list = |of: &Document, name| of.get_array(name).cloned().unwrap_or_default();
     let info = status.get_document("authInfo").cloned().unwrap_or_default();
-    // Where nobody signs in, either everything is allowed or nothing, which the next command says.
+    // Without authentication, all commands are allowed or none; the next command shows which.
     if list(&info, "authenticatedUsers").is_empty() {
         return Vec::new();
     }
@@ -83,7 +82,7 @@ fn missing<'r>(
             continue;
         }
         for action in list(&privilege, "actions") {
-            // A right to list the collections of a database is one on all of it.
+            // The right to list the collections of a database applies to the whole database.
             if is_any || is_whole_database || action.as_str() != Some("listCollections") {
                 found.push(action);
             }
@@ -93,17 +92,19 @@ fn missing<'r>(
     rights.iter().copied().filter(is_missing).collect()
 }
 
-/// Refuses a collection that sessions can't be kept in, or that another program has filled. Its
-/// indexes, or `None` if it is not there yet, or if the user may not list them and need not.
+/// Refuses a collection that is unsuitable or has another program's documents or indexes. Returns its
+/// indexes; `None` if it does not exist. Without `must_list`, the list is empty if the user may not
+/// list them.
 pub(crate) async fn collection(
     call: &Call<MongoClient>,
     namespace: &Namespace,
-    shape: &Shape,
+    layout: &Layout,
     must_list: bool,
 ) -> Result<Option<Vec<Document>>> {
     let wrong = |what: &str| {
         Error::misconfigured(format!(
-            "{}: the collection {namespace} is not one for sessions: {what}; use another collection",
+            "{}: the collection {namespace} is not a collection of sessions: {what}; use another \
+             collection",
             call.place(),
         ))
     };
@@ -114,15 +115,15 @@ pub(crate) async fn collection(
     if let Some(what) = unsuitable(&options) {
         return Err(wrong(&what));
     }
-    if let Some(what) = foreign(&indexes, shape) {
+    if let Some(what) = foreign(&indexes, layout) {
         return Err(wrong(&what));
     }
-    // Wherever it is among others: one of ours is enough, and the first document tells nothing.
-    let is_foreign = !has(call, shape.ours).await? && has(call, Document::new).await?;
+    // One document of the layout is enough, wherever it is in the collection.
+    let is_foreign = !has(call, layout.filter).await? && has(call, Document::new).await?;
     if is_foreign {
-        let fields = shape.fields.join(", ");
+        let fields = layout.fields.join(", ");
         return Err(wrong(&format!(
-            "its documents are another program's, without the fields {fields}"
+            "its documents are of another program, without the fields {fields}"
         )));
     }
     Ok(Some(indexes))
@@ -140,7 +141,7 @@ async fn has(call: &Call<MongoClient>, filter: fn() -> Document) -> Result<bool>
     Ok(found.await?.answer.is_some())
 }
 
-/// What the server says of the collection, and its indexes.
+/// The server's description of the collection, and its indexes.
 async fn listed(
     call: &Call<MongoClient>,
     name: &str,
@@ -154,7 +155,7 @@ async fn listed(
         }
     });
     let Some(options) = listed.await?.answer.pop() else {
-        // It may be there, if the user may not know.
+        // The collection may exist if the user may not list collections.
         return Ok((!must_list).then(Default::default));
     };
     let is_plain = options
@@ -181,7 +182,7 @@ fn first_batch(reply: &Document) -> Vec<Document> {
     documents.cloned().collect()
 }
 
-/// What is wrong with a collection that `listCollections` describes so.
+/// What makes a collection unsuitable, from its description by `listCollections`.
 fn unsuitable(listed: &Document) -> Option<String> {
     match listed.get_str("type") {
         Ok("collection") | Err(_) => {}
@@ -191,7 +192,7 @@ fn unsuitable(listed: &Document) -> Option<String> {
     if options.get_bool("capped").unwrap_or_default() {
         return Some("it is capped, so it drops the oldest documents".to_owned());
     }
-    // One that took `a` for `A` would take one session for another.
+    // A collation that equates `a` and `A` would mix up sessions.
     let collation = options.get_document("collation").ok()?;
     let locale = collation.get_str("locale").unwrap_or_default();
     Some(format!(
@@ -199,11 +200,11 @@ fn unsuitable(listed: &Document) -> Option<String> {
     ))
 }
 
-/// What is wrong with the indexes that another program has made.
-fn foreign(indexes: &[Document], shape: &Shape) -> Option<String> {
+/// What is wrong with indexes of another program.
+fn foreign(indexes: &[Document], layout: &Layout) -> Option<String> {
     for index in indexes {
         let name = index.get_str("name").unwrap_or_default();
-        if name == "_id_" || shape.indexes.contains(&name) {
+        if name == "_id_" || layout.indexes.contains(&name) {
             continue;
         }
         if index.get_bool("unique").unwrap_or_default() {
@@ -262,7 +263,7 @@ mod tests {
                 "{resource}"
             );
         }
-        let nobody = doc! { "authInfo": { "authenticatedUsers": [] } };
-        assert!(missing(&nobody, ("app", "s"), &use_it).is_empty());
+        let unauthenticated = doc! { "authInfo": { "authenticatedUsers": [] } };
+        assert!(missing(&unauthenticated, ("app", "s"), &use_it).is_empty());
     }
 }

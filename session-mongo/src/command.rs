@@ -1,4 +1,4 @@
-//! How commands are sent, for one session or for many, and what their answers say.
+//! How commands are sent, and how their answers are read.
 
 use std::collections::HashMap;
 
@@ -9,21 +9,21 @@ use session_core::{
     Draft, Ended, Error, ErrorKind, Result, Saved, SessionId, Stamp, Timeout, Ttl, Version,
 };
 
-use crate::connector::MongoClient;
+use crate::client::MongoClient;
 use crate::error::{self, DUPLICATE_KEY, Resend, code};
-use crate::found::{self, Found};
+use crate::record::{self, StoredSession};
 use crate::schema;
 use crate::statement::{self, Fields};
 
-/// What an `update` of many has done.
+/// The result of an `update` of a batch.
 pub(crate) struct Updated {
     pub(crate) matched: u64,
-    /// The statements that would have given a second document their id.
+    /// The indexes of the statements whose id is taken.
     pub(crate) duplicates: Vec<usize>,
 }
 
-/// Sends a command; again only if the server has refused to execute it: another may be the primary by
-/// now.
+/// Sends a command, and repeats it only if the server refused to execute it, because another server may
+/// be the primary by then.
 pub(crate) async fn send<T, W>(
     call: &Call<MongoClient>,
     command: impl FnOnce(MongoClient) -> W + Clone,
@@ -31,12 +31,11 @@ pub(crate) async fn send<T, W>(
 where
     W: Future<Output = mongodb::error::Result<T>>,
 {
-    resend(call, Resend::Refused, command).await
+    resend(call, Resend::IfRefused, command).await
 }
 
-/// Sends a command that is harmless to execute twice; again if it or its answer is lost. The driver
-/// itself repeats only commands that it has put together, and of those no write on a server without a
-/// replica set.
+/// Sends a command that is harmless to execute twice, and repeats it if the command or its answer is
+/// lost. The driver itself repeats only commands that it has built, and writes only on a replica set.
 pub(crate) async fn send_idempotent<T, W>(
     call: &Call<MongoClient>,
     command: impl FnOnce(MongoClient) -> W + Clone,
@@ -44,7 +43,7 @@ pub(crate) async fn send_idempotent<T, W>(
 where
     W: Future<Output = mongodb::error::Result<T>>,
 {
-    resend(call, Resend::Lost, command).await
+    resend(call, Resend::IfLost, command).await
 }
 
 async fn resend<T, W>(
@@ -65,19 +64,18 @@ where
     sent.await
 }
 
-/// What `read` makes of each of the live sessions `ids`, in their order; `None` for those that are not
-/// there.
+/// Applies `read` to each of the live sessions `ids`, in order; `None` for an id without a session.
 pub(crate) async fn find_live<'i, T>(
     call: &Call<MongoClient>,
     ids: impl ExactSizeIterator<Item = &'i SessionId> + Clone,
     fields: &Fields,
-    read: impl Fn(&Found<'_>) -> Result<T>,
+    read: impl Fn(&StoredSession<'_>) -> Result<T>,
 ) -> Result<Vec<Result<Option<T>>>> {
-    let mut places = HashMap::with_capacity(ids.len());
-    places.extend(
+    let mut indexes = HashMap::with_capacity(ids.len());
+    indexes.extend(
         ids.clone()
             .enumerate()
-            .map(|(place, id)| (id.as_str(), place)),
+            .map(|(index, id)| (id.as_str(), index)),
     );
     let batches = send_idempotent(call, |to| {
         let of = &to.collection;
@@ -90,7 +88,7 @@ pub(crate) async fn find_live<'i, T>(
             find.batch().await?.try_collect::<Vec<_>>().await
         }
     });
-    let mut found: Vec<_> = places.iter().map(|_| Ok(None)).collect();
+    let mut found: Vec<_> = indexes.iter().map(|_| Ok(None)).collect();
     for batch in batches.await?.answer {
         let documents = batch.doc_slices().map_err(|_| unreadable(call))?;
         for document in documents
@@ -98,9 +96,9 @@ pub(crate) async fn find_live<'i, T>(
             .flatten()
             .filter_map(RawBsonRef::as_document)
         {
-            let session = Found::new(document)?;
-            if let Some(place) = session.id().and_then(|id| places.get(id)) {
-                found[*place] = match session.is_live() {
+            let session = StoredSession::new(document)?;
+            if let Some(index) = session.id().and_then(|id| indexes.get(id)) {
+                found[*index] = match session.is_live() {
                     Ok(true) => read(&session).map(Some),
                     Ok(false) => Ok(None),
                     Err(error) => Err(error),
@@ -113,13 +111,13 @@ pub(crate) async fn find_live<'i, T>(
 
 /// The stamp of the live session `id`.
 async fn stamp(call: &Call<MongoClient>, id: &SessionId) -> Result<Option<Stamp>> {
-    let found = find_live(call, [id].into_iter(), &statement::BRIEF, |found| {
+    let found = find_live(call, [id].into_iter(), &statement::BRIEF_FIELDS, |found| {
         found.stamp()
     });
     found.await?.pop().unwrap_or(Ok(None))
 }
 
-/// Runs update statements as one command, in no promised order. Each of them is harmless to repeat.
+/// Runs update statements as one command, in any order. Each of them must be harmless to repeat.
 pub(crate) async fn update(
     call: &Call<MongoClient>,
     statements: impl Fn() -> Vec<RawDocumentBuf>,
@@ -141,15 +139,14 @@ pub(crate) async fn create(
     draft: &Draft,
 ) -> Result<Saved> {
     let mut is_repeated = false;
-    // An expired session of this id may be in the way; once it is removed, the same draft may, which
-    // another sending of this create has put there.
+    // An expired session may have this id. Once it is removed, an earlier attempt of this create may
+    // insert the same draft.
     for _ in 0..3 {
-        // By the driver: an answer about a duplicate may quote half a character of an id, which no
-        // other way lets through.
+        // As the driver's own command: only that accepts an error that quotes half a character of an id.
         let sent = send_idempotent(call, |to| async move {
-            // Matches the same draft written before, or nothing; any other one of this id makes the
-            // insert fail.
-            let same = schema::at(id, draft.stamp);
+            // Matches the same draft from an earlier attempt, or nothing; with any other session of this
+            // id the insert fails.
+            let same = schema::with_stamp(id, draft.stamp);
             let create = to.collection.update_one(same, statement::create(draft));
             match create.upsert(true).await {
                 Ok(_) => Ok(true),
@@ -173,7 +170,7 @@ pub(crate) async fn create(
     Ok(Saved::Conflict.after(is_repeated))
 }
 
-/// Removes the session `id` if it has expired: a new one cannot be created beside it.
+/// Removes the session `id` if it has expired.
 async fn remove_expired(call: &Call<MongoClient>, id: &SessionId) -> Result<()> {
     let delete = send(call, |to| async move {
         let expired = schema::with_expired(schema::with_id(id));
@@ -182,9 +179,8 @@ async fn remove_expired(call: &Call<MongoClient>, id: &SessionId) -> Result<()> 
     delete.await.map(drop)
 }
 
-/// Touches one session. The command is put together here: a `findAndModify` that the driver repeats
-/// makes the server keep a copy of the document, and its answer is that copy, without the server's
-/// time.
+/// Touches one session. Not by the driver's retryable `findAndModify`: for that the server keeps a copy of
+/// the document, and a repeat returns the copy without the server's time.
 pub(crate) async fn touch(
     call: &Call<MongoClient>,
     id: &SessionId,
@@ -201,12 +197,12 @@ pub(crate) async fn touch(
         return Ok(None);
     };
     let touched = RawDocumentBuf::try_from(touched).map_err(|_| unreadable(call))?;
-    let found = Found::new(&touched)?;
+    let found = StoredSession::new(&touched)?;
     found.check_layout()?;
     found.ttl().map(Some)
 }
 
-/// Ends the session `id`, or only this version of it. It may be corrupt.
+/// Destroys the session `id`, or only the version `expected`. The session may be corrupt.
 pub(crate) async fn destroy(
     call: &Call<MongoClient>,
     id: &SessionId,
@@ -214,7 +210,7 @@ pub(crate) async fn destroy(
 ) -> Result<Option<Ended>> {
     let sent = send_idempotent(call, |to| async move {
         let session = match expected {
-            Some(version) => schema::at(id, version.stamp()),
+            Some(version) => schema::with_stamp(id, version.stamp()),
             None => schema::with_id(id),
         };
         let unexpired = schema::with_unexpired(session);
@@ -225,21 +221,20 @@ pub(crate) async fn destroy(
     if let Some(document) = sent.answer {
         return Ok(Some(ended(call, id, &document).await));
     }
-    // The first sending may have ended it. If a session of this id is there, it has not: no id comes
-    // back.
+    // The first attempt may have destroyed it. Not if a session has this id, because ids are never used
+    // again.
     if !sent.is_repeated || (expected.is_some() && is_there(call, id).await?) {
         return Ok(None);
     }
     Ok(Some(Ended::unknown(id.clone())))
 }
 
-/// The end of the session `id`, as a `findAndModify` has answered it.
+/// The end of the session `id`, from the answer of a `findAndModify`.
 async fn ended(call: &Call<MongoClient>, id: &SessionId, answer: &RawDocument) -> Ended {
-    match Found::new(answer) {
+    match StoredSession::new(answer) {
         Ok(found) => found.end_of(id),
-        // One that the driver has repeated answers with the whole document and not with the fields
-        // that were asked for.
-        Err(_) => found::ended(id.clone(), answer, now(call).await.ok()),
+        // After a repeat by the driver, the answer is the whole document instead of the projection.
+        Err(_) => record::ended(id.clone(), answer, now(call).await.ok()),
     }
 }
 
@@ -261,7 +256,7 @@ async fn is_there(call: &Call<MongoClient>, id: &SessionId) -> Result<bool> {
     }
 }
 
-/// Reads the reply to an `update`. An error that is not about a duplicate is everybody's: the batch is
+/// Reads the reply to an `update`. An error that is not about a duplicate fails the whole batch, which is
 /// then sent again in parts.
 fn updated(call: &Call<MongoClient>, reply: &Document) -> Result<Updated> {
     check_concern(call, reply)?;
@@ -273,7 +268,7 @@ fn updated(call: &Call<MongoClient>, reply: &Document) -> Result<Updated> {
         .filter_map(Bson::as_document)
     {
         if integer(error, "code") != i64::from(DUPLICATE_KEY) {
-            return Err(failed(call, error));
+            return Err(server_error(call, error));
         }
         duplicates.extend(usize::try_from(integer(error, "index")));
     }
@@ -284,15 +279,15 @@ fn updated(call: &Call<MongoClient>, reply: &Document) -> Result<Updated> {
     })
 }
 
-/// Refuses a reply of a write that has not reached as many servers as it must.
+/// Fails if the write concern was not satisfied.
 fn check_concern(call: &Call<MongoClient>, reply: &Document) -> Result<()> {
     match reply.get_document("writeConcernError") {
-        Ok(error) => Err(failed(call, error)),
+        Ok(error) => Err(server_error(call, error)),
         Err(_) => Ok(()),
     }
 }
 
-fn failed(call: &Call<MongoClient>, error: &Document) -> Error {
+fn server_error(call: &Call<MongoClient>, error: &Document) -> Error {
     let code = i32::try_from(integer(error, "code")).unwrap_or_default();
     let name = error.get_str("codeName").unwrap_or_default();
     error::from_code(call.name(), call.place(), code, name)

@@ -1,58 +1,35 @@
-//! Where clients come from: a client of the driver's, and another in its place when it leads nowhere
-//! any more.
+//! Makes the clients of a store.
 //!
-//! The driver finds a new primary by itself where it knows the members of a replica set, and replaces
-//! connections that break or fall silent. With `directConnection` it knows one address: if that leads
-//! to another server than before, the open connections go on to the old one, which refuses writes.
-//! And a client works only as long as the runtime that it was made in. In these cases a store that
-//! has made its client makes another.
+//! The driver finds a new primary itself if it knows the members of a replica set, and replaces
+//! connections that break or fall silent. With `directConnection` it knows one address: if that comes
+//! to lead to another server, open connections stay at the old one, which refuses writes. And a client
+//! works only as long as the runtime that it was created in. In both cases a store that has created its
+//! client replaces it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, RawDocumentBuf};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
 use mongodb::options::{ClientOptions, DatabaseOptions, ReadPreference, SelectionCriteria};
-use mongodb::{Collection, Database, ServerType};
+use mongodb::{Database, ServerType};
 use session_core::backend::Connector;
 use session_core::{Error, Result};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
+use crate::client::{MongoClient, OwnClient};
 use crate::error::from_mongo;
 
-/// How long a client is kept at least, so that a server that stays the wrong one is not asked by a
-/// new client for each operation.
-const MIN_AGE: Duration = Duration::from_millis(500);
+/// The minimum age of a client that is replaced, so that operations on a server that stays the wrong
+/// one do not create a client each.
+pub(crate) const MIN_AGE: Duration = Duration::from_millis(500);
 
-/// What operations are sent by: a client's database and collection. A cursor ends with the client.
-#[derive(Clone)]
-pub struct MongoClient {
-    pub(crate) database: Database,
-    pub(crate) collection: Collection<RawDocumentBuf>,
-    own: Option<Arc<Own>>,
-}
-
-/// A client that was made here.
-struct Own {
-    client: mongodb::Client,
-    made: Instant,
-    runtime: Handle,
-    /// Held by a task for as long as the runtime runs.
-    runs: Weak<()>,
-    task: AbortHandle,
-    is_direct: bool,
-    /// Whether the server that is connected to directly says that it is not the primary.
-    is_secondary: Arc<AtomicBool>,
-}
-
-/// Makes the clients of one collection.
+/// Makes the clients of a store.
 pub(crate) struct MongoConnector {
-    /// What new clients are made from; `None` if the caller has made the client.
+    /// `None` if the caller has created the client.
     source: Option<Source>,
     /// The product and its addresses, for errors.
     place: String,
@@ -65,8 +42,8 @@ struct Source {
 }
 
 impl MongoConnector {
-    /// For a collection of the deployment that `options` name, with the first client. Needs a runtime.
-    pub(crate) fn own(
+    /// For a collection of the deployment in `options`. Returns the first client too. Needs a runtime.
+    pub(crate) fn new(
         mut options: ClientOptions,
         database: String,
         collection: String,
@@ -90,8 +67,8 @@ impl MongoConnector {
         Ok((Self { source, place }, first))
     }
 
-    /// For a collection in a database of the caller's, whose client is the only one.
-    pub(crate) fn of_caller(database: &Database, collection: &str) -> (Self, MongoClient) {
+    /// For a collection in a database of the caller, whose client is never replaced.
+    pub(crate) fn for_database(database: &Database, collection: &str) -> (Self, MongoClient) {
         let options = DatabaseOptions::builder()
             .selection_criteria(primary(false))
             .read_concern(database.read_concern().cloned())
@@ -119,10 +96,10 @@ impl Connector for MongoConnector {
     }
 
     fn is_spent(&self, client: &MongoClient) -> bool {
-        client.own.as_ref().is_some_and(|own| own.is_spent())
+        client.is_spent()
     }
 
-    /// The driver closes what is silent.
+    /// The driver closes silent connections.
     fn replaces_silent(&self, _: &MongoClient, _: Instant) -> bool {
         false
     }
@@ -148,17 +125,17 @@ impl Source {
         }
         let client = mongodb::Client::with_options(options)?;
         let held = Arc::new(());
-        let runs = Arc::downgrade(&held);
+        let runtime_is_alive = Arc::downgrade(&held);
         let runtime = Handle::current();
         let task = runtime.spawn(async move {
             let _held = held;
             std::future::pending::<()>().await;
         });
-        let own = Own {
+        let own = OwnClient {
             client: client.clone(),
-            made: Instant::now(),
+            created: Instant::now(),
             runtime,
-            runs,
+            runtime_is_alive,
             task: task.abort_handle(),
             is_direct,
             is_secondary,
@@ -168,52 +145,14 @@ impl Source {
     }
 }
 
-impl MongoClient {
-    fn new(database: Database, collection: &str, own: Option<Own>) -> Self {
-        Self {
-            collection: database.collection(collection),
-            database,
-            own: own.map(Arc::new),
-        }
-    }
-
-    /// The collection, for documents that are taken apart.
-    pub(crate) fn documents(&self) -> Collection<Document> {
-        self.collection.clone_with_type()
-    }
-
-    /// Whether another client may lead to another server: of a replica set the driver finds the
-    /// primary by itself.
-    pub(crate) fn is_direct(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.is_direct)
-    }
-}
-
-impl Own {
-    fn is_spent(&self) -> bool {
-        self.runs.strong_count() == 0
-            || (self.is_secondary.load(Relaxed) && self.made.elapsed() > MIN_AGE)
-    }
-}
-
-/// The driver's monitors end only when they next wake up, after up to ten seconds, unless they are
-/// told.
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.task.abort();
-        let shutdown = self.client.clone().shutdown().immediate(true);
-        self.runtime.spawn(async move { shutdown.await });
-    }
-}
-
 impl fmt::Debug for MongoConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MongoConnector").field(&self.place).finish()
     }
 }
 
-/// Reads go to the primary. The driver takes the one server of a direct connection for it, whatever
-/// that says, so there the server is asked.
+/// Selects the primary. The driver takes the server of a direct connection for the primary, so a
+/// predicate checks its type.
 fn primary(is_direct: bool) -> SelectionCriteria {
     match is_direct {
         true => SelectionCriteria::Predicate(Arc::new(|server| takes_writes(server.server_type()))),

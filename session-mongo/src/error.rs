@@ -1,4 +1,4 @@
-//! From the driver's errors to ours.
+//! Maps the driver's errors to [`Error`] and [`Failure`].
 
 use mongodb::error::{
     Error as MongoError, ErrorKind, NO_WRITES_PERFORMED, RETRYABLE_WRITE_ERROR, WriteFailure,
@@ -6,11 +6,11 @@ use mongodb::error::{
 use session_core::Error;
 use session_core::backend::{Call, Failure};
 
-use crate::connector::MongoClient;
+use crate::client::MongoClient;
 
-/// A document of this `_id` exists already.
+/// A document has this `_id` already.
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
-/// An index of this name exists with other options.
+/// An index with this name has other options.
 pub(crate) const INDEX_OPTIONS_CONFLICT: [i32; 2] = [85, 86];
 const BAD_VALUE: i32 = 2;
 const UNAUTHORIZED: i32 = 13;
@@ -19,12 +19,12 @@ const UNAUTHORIZED: i32 = 13;
 /// NotPrimaryOrSecondary.
 const NOT_PRIMARY: [i32; 8] = [91, 189, 10107, 10058, 11600, 11602, 13435, 13436];
 
-/// What a driver's error during `operation` means to a caller, on the server at `place`.
+/// Maps a driver's error during `operation` at `place`.
 pub(crate) fn from_mongo(operation: &'static str, place: &str, error: &MongoError) -> Error {
     if let Some(code) = code(error) {
         if code == BAD_VALUE && is_about_hint(error) {
             return Error::misconfigured(format!(
-                "{place}: the collection has not the indexes of a session store: migrate the store first"
+                "{place}: the collection lacks the indexes of a session store: migrate the store first"
             ));
         }
         return from_code(operation, place, code, name(error));
@@ -48,7 +48,7 @@ pub(crate) fn from_mongo(operation: &'static str, place: &str, error: &MongoErro
         ErrorKind::InvalidTlsConfig { message, .. } => {
             Error::misconfigured(format!("the TLS options of the MongoDB URL: {message}"))
         }
-        // The driver quotes parts of a URL it can't read, and a password is one.
+        // The driver quotes parts of an invalid URL, which may be a password.
         ErrorKind::InvalidArgument { message, .. } => Error::misconfigured(wrong_url(message)),
         ErrorKind::IncompatibleServer { .. } => {
             Error::misconfigured(format!("{place}: the server is older than MongoDB 4.4"))
@@ -60,12 +60,12 @@ pub(crate) fn from_mongo(operation: &'static str, place: &str, error: &MongoErro
     }
 }
 
-/// The error for a server that could not be connected to, for the reason at the end of `cause`.
+/// Maps a failure to connect.
 fn not_connected(operation: &'static str, cause: &str) -> Error {
-    // While a store works, its server may get another certificate, so that may pass.
+    // Temporary in a running store: the server may get another certificate.
     if is_set_up(operation) && cause.contains("invalid peer certificate") {
         return Error::misconfigured(format!(
-            "{cause}; tlsCAFile in the URL names the authority that has signed it"
+            "{cause}; set tlsCAFile in the URL to the certificate authority of the server"
         ));
     }
     Error::unavailable(operation, cause)
@@ -75,7 +75,8 @@ fn is_set_up(operation: &str) -> bool {
     matches!(operation, "connect" | "migrate")
 }
 
-/// What the driver says of each server when none could be selected: it has that as a text only.
+/// Extracts each server's error from the driver's message that none could be selected, which has them
+/// only as text.
 fn selection(place: &str, message: &str) -> String {
     let until = |text: &str, end: &[&str]| {
         let ends = end.iter().filter_map(|end| text.find(end));
@@ -118,8 +119,8 @@ fn selection(place: &str, message: &str) -> String {
     }
 }
 
-/// What is wrong with a URL, if the driver's words for it show nothing of the URL but the name of an
-/// option.
+/// Describes what is wrong with a URL. Quotes the driver's message only if that shows no more of the URL
+/// than the name of an option.
 fn wrong_url(message: &str) -> String {
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric());
     let unknown = message.split_once(" is an invalid option");
@@ -147,22 +148,22 @@ fn wrong_url(message: &str) -> String {
 
 fn refuses_login(place: &str) -> Error {
     Error::misconfigured(format!(
-        "{place}: the user name or password is refused; authSource in the URL names the database \
-         that knows the user, if it is not the URL's own"
+        "{place}: the user name or password is refused; set authSource in the URL if the user is in \
+         another database"
     ))
 }
 
-/// When a command is sent again.
+/// When a command is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resend {
-    /// If the server has refused to execute it.
-    Refused,
-    /// Also if it may have been executed: the command or its answer was lost on the way.
-    Lost,
+    /// If the server refused to execute it.
+    IfRefused,
+    /// Also if it may have been executed, because the command or its answer was lost.
+    IfLost,
 }
 
-/// Why a command that was sent by `client` failed, and what may help. Not sending it again if no
-/// server was found: the driver has looked for one as long as it may.
+/// Maps the failure of a command that was sent by `client`. If no server was found, the command is not
+/// repeated, because the driver has tried within its own time limit.
 pub(crate) fn failure(
     call: &Call<MongoClient>,
     client: &MongoClient,
@@ -171,8 +172,8 @@ pub(crate) fn failure(
 ) -> Failure {
     let why = from_mongo(call.name(), call.place(), error);
     let (helps, may_be_done) = match resend {
-        Resend::Refused => (is_unexecuted(error), may_be_second(error)),
-        Resend::Lost => (
+        Resend::IfRefused => (is_unexecuted(error), may_be_second_attempt(error)),
+        Resend::IfLost => (
             why.kind() == session_core::ErrorKind::Unavailable
                 && !matches!(&*error.kind, ErrorKind::ServerSelection { .. }),
             true,
@@ -182,7 +183,7 @@ pub(crate) fn failure(
     if !helps {
         return failure;
     }
-    let failure = match client.is_direct() && is_refusal(error) {
+    let failure = match client.is_direct() && is_wrong_server(error) {
         true => failure.replace(),
         false => failure.repeat(),
     };
@@ -192,33 +193,33 @@ pub(crate) fn failure(
     }
 }
 
-/// Whether the server has refused a command because it is not the primary, or is about to end.
-fn is_refusal(error: &MongoError) -> bool {
+/// Whether the server refused a command because it is not the primary, or is shutting down.
+fn is_wrong_server(error: &MongoError) -> bool {
     code(error).is_some_and(|code| NOT_PRIMARY.contains(&code))
 }
 
-/// Whether the server has [refused](is_refusal) to execute a command. A write that was executed, and
-/// was not confirmed by enough members, was not refused.
+/// Whether the server [refused](is_wrong_server) a command before executing it. A write whose concern was
+/// not satisfied was executed.
 fn is_unexecuted(error: &MongoError) -> bool {
     let is_unconfirmed = matches!(
         &*error.kind,
         ErrorKind::Write(WriteFailure::WriteConcernError(_))
     );
-    is_refusal(error) && !is_unconfirmed
+    is_wrong_server(error) && !is_unconfirmed
 }
 
-/// Whether the driver may have sent a write twice, of which the first may have been executed although
-/// the second was refused. Of MongoDB 6.1 and later the driver knows that it was not.
-fn may_be_second(error: &MongoError) -> bool {
+/// Whether the driver may have sent a write twice, and the first attempt may have been executed although
+/// the second was refused. MongoDB 6.1 and later label errors of writes that were not executed.
+fn may_be_second_attempt(error: &MongoError) -> bool {
     error.contains_label(RETRYABLE_WRITE_ERROR) && !error.contains_label(NO_WRITES_PERFORMED)
 }
 
-/// Whether the server says that a right is missing.
+/// Whether the user lacks a right.
 pub(crate) fn is_unauthorized(error: &MongoError) -> bool {
     code(error) == Some(UNAUTHORIZED)
 }
 
-/// Whether a query named an index that is not there.
+/// Whether a query named an index that does not exist.
 fn is_about_hint(error: &MongoError) -> bool {
     match &*error.kind {
         ErrorKind::Command(error) => error.message.contains("hint"),
@@ -227,7 +228,7 @@ fn is_about_hint(error: &MongoError) -> bool {
     }
 }
 
-/// The server's error code, if it is the server's error.
+/// The server's error code; `None` for an error of the driver.
 pub(crate) fn code(error: &MongoError) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(error) => Some(error.code),
@@ -237,7 +238,7 @@ pub(crate) fn code(error: &MongoError) -> Option<i32> {
     }
 }
 
-/// By code and its name only: the server's own words can quote the document.
+/// Maps the server's error code and its name; the server's message may quote the document.
 pub(crate) fn from_code(operation: &'static str, place: &str, code: i32, name: &str) -> Error {
     let said = format!("{place}: error {code} {name}")
         .trim_end()
@@ -247,12 +248,12 @@ pub(crate) fn from_code(operation: &'static str, place: &str, code: i32, name: &
         // HostUnreachable, HostNotFound, SocketException, FailedToSatisfyReadPreference,
         // ReadConcernMajorityNotAvailableYet, WriteConflict, LockTimeout
         6 | 7 | 9001 | 133 | 134 | 112 | 24 => Error::unavailable(operation, said),
-        // CursorNotFound, CursorKilled: of a listing that a failover or the server has ended
+        // CursorNotFound, CursorKilled: a failover or the server has ended a listing
         43 | 237 => Error::unavailable(operation, said),
         // StaleShardVersion, StaleEpoch, StaleConfig, ElectionInProgress, ConnectionPoolExpired,
         // TemporarilyUnavailable, OutOfDiskSpace
         63 | 150 | 13388 | 216 | 317 | 365 | 14031 => Error::unavailable(operation, said),
-        // UnsatisfiableWriteConcern: members are missing, which passes
+        // UnsatisfiableWriteConcern: members are missing for the moment
         100 => Error::unavailable(operation, said),
         // NetworkTimeout, MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit,
         // WriteConcernFailed (wtimeout), Interrupted (killOp)
@@ -263,7 +264,7 @@ pub(crate) fn from_code(operation: &'static str, place: &str, code: i32, name: &
         // AuthenticationFailed
         18 => refuses_login(place),
         code if INDEX_OPTIONS_CONFLICT.contains(&code) => Error::misconfigured(format!(
-            "{said}: another index has these keys or this name: drop it, or leave migrating out"
+            "{said}: another index has these keys or this name: drop it, or set migrate(false)"
         )),
         // InvalidNamespace
         73 => Error::misconfigured(format!(
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_say() {
+    fn server_errors_have_their_kind() {
         for (code, name, kind) in [
             (6, "HostUnreachable", Kind::Unavailable),
             (7, "HostNotFound", Kind::Unavailable),
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_on_the_way() {
+    fn network_errors_have_their_kind() {
         for (io_kind, kind) in [
             (io::ErrorKind::ConnectionRefused, Kind::Unavailable),
             (io::ErrorKind::ConnectionReset, Kind::Unavailable),
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_that_failed_says_which_server_and_why() {
+    fn a_failed_selection_names_the_server_and_the_cause() {
         let unknown = "Server selection timeout: No available servers. Topology: { Type: Single, \
             Servers: [ { Address: 127.0.0.1:1, Type: Unknown, Error: Kind: I/O error: Connection \
             refused (os error 111), labels: {}, source: None, server response: None } ] }";

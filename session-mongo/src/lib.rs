@@ -15,16 +15,16 @@
 //!
 //! # What is stored
 //!
-//! One document per session, in one collection:
+//! One document for each session, in one collection, by default `session_store`:
 //!
-//! | field | what |
+//! | field | content |
 //! |---|---|
 //! | `_id` | the session's id: text |
 //! | `v` | the version of this layout: 3 |
 //! | `data`, `stamp` | bytes |
 //! | `credential` | bytes; empty for none |
 //! | `owner` | text, or absent; indexed together with `_id` |
-//! | `idle`, `absolute` | milliseconds, or null for never |
+//! | `idle`, `absolute` | milliseconds, or null for no limit |
 //! | `born`, `deadline` | dates by the server's clock; the end of the year 9999 for never |
 //! | `due` | a date less than a minute before `deadline`; TTL index. Most writes leave it alone |
 //! | `claim`, `claimed` | set on an expired session while it is reaped |
@@ -36,51 +36,57 @@
 //!
 //! | operation | round trips |
 //! |---|---|
-//! | load, destroy, count | one |
-//! | save | one; a second one if it can't be done, to say why |
-//! | create | one; two more if another session has this id or an expired one is in the way |
-//! | touch | one; two if it is sent in a batch |
-//! | list, `owned_by` | one per page |
-//! | `destroy_owned_by` | one, and one per session, 32 at once |
-//! | reap | four per batch |
-//! | clear | two per 10,000 sessions |
+//! | load, destroy, count | 1 |
+//! | save | 1; 2 if nothing was written, to find out why |
+//! | create | 1; 3 if the id is taken, by a live session or an expired one |
+//! | touch | 1; 2 in a batch |
+//! | `list`, `owned_by` | 1 a page |
+//! | `destroy_owned_by` | 1, and 1 for each session, up to 32 at a time |
+//! | `reap` | 4 for each batch |
+//! | `clear` | 2 for each 10,000 sessions |
 //!
-//! Operations that queue while others of their kind are in flight are sent as one batch of up to
-//! 128 sessions. Saves and touches are then one statement of one command, because the
-//! server takes as long to plan a statement as to write a session. A session's id never changes,
-//! and neither does its `_id`: a load is a lookup in one index, for which the server has a short
-//! way of its own.
+//! Operations of one kind that queue while others are in flight are sent as one batch of up to 128
+//! sessions. The saves or touches of a batch are one statement of one command, because the server
+//! takes as long to plan a statement as to write a session. A session's `_id` never changes, so a load
+//! looks it up in one index, for which the server has a fast path.
 //!
-//! A command whose answer is lost with its connection is sent once more within the time limit. A
-//! save or create that then finds another version answers [`Saved::Unknown`]. On a replica set,
-//! the driver's retryable writes make the repeat of a destroy or of a single create exact. On a
-//! standalone server, a destroy that was sent twice and finds nothing answers [`Ended::unknown`].
+//! The server computes every time (`$$NOW`).
+//!
+//! # Repeats
+//!
+//! The store repeats a command once, within the [`timeout`](MongoStoreBuilder::timeout), if the
+//! connection breaks before its answer arrives. A repeated save or create that finds another version
+//! answers [`Saved::Unknown`]. On a replica set, the driver's retryable writes make the repeat of a
+//! destroy or of a single create exact. On a standalone server, a repeated destroy that finds no session
+//! answers [`Ended::unknown`].
 //!
 //! [`Saved::Unknown`]: session_core::Saved::Unknown
 //!
-//! Every time is the server's (`$$NOW`). Writes compute with it there; a load brings it along with
-//! the session, and finds nothing if the deadline is not later, because MongoDB's TTL thread
-//! removes expired documents only about once a minute.
+//! # Expiry
+//!
+//! MongoDB's TTL thread removes expired sessions about once a minute; until then a load ignores them.
+//! It reports none: to report them, set an [`expiry_grace`](MongoStoreBuilder::expiry_grace) and run a
+//! [`Reaper`].
 //!
 //! # Connections
 //!
-//! Reads go to the primary, whatever read preference the URL or the [`mongodb::Database`] has. A
-//! store that was made by [`MongoStore::connect`] replaces its client if the address leads to
-//! another server, or if the runtime has ended that it was made in; when the last clone of the
-//! store is dropped, its connections are closed at once.
+//! Reads go to the primary, whatever read preference the URL or the [`mongodb::Database`] has. A store
+//! that was made by [`MongoStore::connect`] replaces its client if the address leads to another server,
+//! or if the runtime that it was made in has ended. When its last clone is dropped, the connections are
+//! closed at once.
 //!
 //! # Durability
 //!
-//! Write concern is the caller's: that of the URL, or of the [`mongodb::Database`]. With
-//! `w=majority` (the server's default on most replica sets) a logout holds through a failover; with
-//! `w=1` a failover may undo the last moments. Concerns by which a load may miss a write that was
-//! answered are refused: `w=0`, `journal=false`, `readConcernLevel=available` and `snapshot`, and
-//! `majority` without `w=majority`.
+//! The write concern is that of the URL or of the [`mongodb::Database`]. With `w=majority` (the server's
+//! default on most replica sets) a logout survives a failover; with `w=1` a failover may undo the most
+//! recent writes. The store refuses concerns with which a load may miss an acknowledged write: `w=0`,
+//! `journal=false`, `readConcernLevel=available` and `snapshot`, and `majority` without `w=majority`.
 #![forbid(unsafe_code)]
 
 mod backend;
 mod builder;
 mod check;
+mod client;
 mod command;
 mod connector;
 #[cfg(feature = "express")]
@@ -89,11 +95,11 @@ mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
-mod found;
 mod migrate;
-mod options;
+mod record;
 mod schema;
 mod statement;
+mod url;
 
 pub use mongodb;
 pub use session_core::{
@@ -104,4 +110,4 @@ pub use session_core::{
 
 pub use backend::{MongoBackend, MongoStore};
 pub use builder::MongoStoreBuilder;
-pub use connector::MongoClient;
+pub use client::MongoClient;

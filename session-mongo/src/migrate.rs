@@ -1,4 +1,4 @@
-//! The indexes of a collection, and how it gets them.
+//! Creates and changes the indexes of a collection.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use mongodb::bson::{Bson, Document, doc};
 use session_core::backend::Call;
 use session_core::{Error, Result};
 
-use crate::check::{self, Shape};
+use crate::check::{self, Layout};
+use crate::client::MongoClient;
 use crate::command::send;
-use crate::connector::MongoClient;
 use crate::error::{INDEX_OPTIONS_CONFLICT, code, is_unauthorized};
 use crate::schema::{self, OWNER_INDEX, TTL_INDEX};
 
-/// What a session's document has, even one that can't be read, and the indexes on them.
-pub(crate) const SHAPE: Shape = Shape {
+/// The layout of sessions; corrupt documents have these fields too.
+pub(crate) const LAYOUT: Layout = Layout {
     fields: &["v", "stamp"],
-    ours: schema::ours,
+    filter: schema::of_this_layout,
     indexes: &[OWNER_INDEX, TTL_INDEX],
 };
 
-/// How often others may create other indexes meanwhile.
+/// How often other programs may create conflicting indexes meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// Creates the indexes that are missing and changes the grace, if the user may. The grace that the
+/// Creates missing indexes, and changes the grace if the user has the right. Returns the grace that the
 /// TTL index has then.
 pub(crate) async fn run(
     call: &Call<MongoClient>,
@@ -32,7 +32,7 @@ pub(crate) async fn run(
 ) -> Result<Duration> {
     let wanted = schema::grace_seconds(grace);
     for _ in 0..ATTEMPTS {
-        let found = check::collection(call, namespace, &SHAPE, true).await?;
+        let found = check::collection(call, namespace, &LAYOUT, true).await?;
         let found = found.unwrap_or_default();
         check_own(call, namespace, &found)?;
         let has = |name: &str| {
@@ -41,7 +41,7 @@ pub(crate) async fn run(
                 .any(|index| index.get_str("name").ok() == Some(name))
         };
         match seconds(&found) {
-            // The other one may be missing all the same.
+            // The owner index may be missing although the TTL index exists.
             Some(seconds) if has(OWNER_INDEX) || create(call, seconds).await? => {
                 if seconds == wanted || change(call, &namespace.coll, wanted).await? {
                     return Ok(grace);
@@ -49,8 +49,8 @@ pub(crate) async fn run(
                 let old = schema::grace_of(seconds);
                 tracing::warn!(
                     collection = namespace.coll,
-                    "the TTL index goes on with an expiry_grace of {old:?} instead of {grace:?}: the \
-                     user may not change it (collMod)"
+                    "the TTL index keeps an expiry_grace of {old:?} instead of {grace:?}: the user \
+                     lacks the right collMod"
                 );
                 return Ok(old);
             }
@@ -65,7 +65,7 @@ pub(crate) async fn run(
     )))
 }
 
-/// The grace of a TTL index among `indexes`.
+/// The grace of the TTL index in `indexes`.
 pub(crate) fn grace(indexes: &[Document]) -> Option<Duration> {
     seconds(indexes).map(schema::grace_of)
 }
@@ -80,7 +80,7 @@ fn seconds(indexes: &[Document]) -> Option<u64> {
     }
 }
 
-/// Refuses indexes that have our names and are others.
+/// Refuses different indexes with the names of ours.
 fn check_own(call: &Call<MongoClient>, namespace: &Namespace, found: &[Document]) -> Result<()> {
     for index in found {
         let name = index.get_str("name").unwrap_or_default();
@@ -103,7 +103,7 @@ fn check_own(call: &Call<MongoClient>, namespace: &Namespace, found: &[Document]
     Ok(())
 }
 
-/// Creates the indexes; whether it could, because nobody has created others.
+/// Creates the indexes. Returns false if conflicting indexes exist.
 async fn create(call: &Call<MongoClient>, seconds: u64) -> Result<bool> {
     let created = send(call, |to| async move {
         match to.collection.create_indexes(schema::indexes(seconds)).await {
@@ -116,7 +116,7 @@ async fn create(call: &Call<MongoClient>, seconds: u64) -> Result<bool> {
     Ok(created.await?.answer)
 }
 
-/// Changes the TTL index; whether the user may.
+/// Changes the TTL index. Returns false if the user lacks the right.
 async fn change(call: &Call<MongoClient>, collection: &str, seconds: u64) -> Result<bool> {
     let change = doc! {
         "collMod": collection,

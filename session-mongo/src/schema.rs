@@ -1,4 +1,4 @@
-//! The layout: indexes, filters, and what is read.
+//! The layout: indexes, filters and projections.
 //!
 //! Times are expressions on `$$NOW`, the server's clock.
 
@@ -10,30 +10,30 @@ use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 use mongodb::options::{Collation, IndexOptions};
 use session_core::{Owner, SessionId, Stamp};
 
-/// The version of this layout, in the field `v` of each document. A document of another version is
+/// The version of the layout, in the field `v` of each document. A document of another version is
 /// corrupt.
-pub(crate) const LAYOUT: i32 = 3;
+pub(crate) const VERSION: i32 = 3;
 
 /// The name of the TTL index.
 pub(crate) const TTL_INDEX: &str = "due_ttl";
 
-/// The name of the index on owners. Queries for an owner name it, because the server would weigh
-/// it against the index on `_id`.
+/// The name of the owner index. Queries for an owner name it, because the server might choose the index
+/// on `_id`.
 pub(crate) const OWNER_INDEX: &str = "owner_id";
 
 /// The name that MongoDB gives the index on `_id`.
 pub(crate) const ID_INDEX: &str = "_id_";
 
-/// How far `due` may be behind the deadline, in milliseconds.
+/// How far `due` may be before the deadline, in milliseconds.
 pub(crate) const DUE_MILLIS: i64 = 60_000;
 
 /// The deadline of a session that has none: the end of the year 9999.
 pub(crate) const NEVER: DateTime = DateTime::from_millis(253_402_300_799_999);
 
-/// How long a claim on an expired session holds; after that its claimer is taken for dead.
+/// How long a claim on an expired session is valid: then its reaper is assumed dead.
 const CLAIM_MILLIS: i64 = 60_000;
 
-/// All indexes but the one on `_id`; the TTL index removes `seconds` after `due`.
+/// All indexes but the one on `_id`. The TTL index removes a session `seconds` after `due`.
 pub(crate) fn indexes(seconds: u64) -> Vec<IndexModel> {
     let named = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
     let mut owner = named(OWNER_INDEX);
@@ -49,7 +49,7 @@ pub(crate) fn indexes(seconds: u64) -> Vec<IndexModel> {
     ]
 }
 
-/// How many seconds after `due` the TTL index removes.
+/// How many seconds after `due` the TTL index removes a session.
 pub(crate) fn grace_seconds(grace: Duration) -> u64 {
     DUE_MILLIS.unsigned_abs() / 1_000 + whole_seconds(grace)
 }
@@ -59,14 +59,14 @@ pub(crate) fn whole_seconds(grace: Duration) -> u64 {
     grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }
 
-/// The grace of a TTL index that removes `seconds` after `due`.
+/// The grace of a TTL index that removes sessions `seconds` after `due`.
 pub(crate) fn grace_of(seconds: u64) -> Duration {
     Duration::from_secs(seconds.saturating_sub(DUE_MILLIS.unsigned_abs() / 1_000))
 }
 
-/// All documents of this layout, damaged or not, and none of another program that uses the names `v`
-/// and `stamp`: the two are of our types, or damaged among the other fields that each session has.
-pub(crate) fn ours() -> Document {
+/// Matches all documents of this layout, corrupt or not, but none of another program with fields `v` and
+/// `stamp`: either both have the right type, or all other fields of a session exist.
+pub(crate) fn of_this_layout() -> Document {
     let is_there = || Bson::from(doc! { "$exists": true });
     let others = ["data", "credential", "born", "deadline", "due"];
     let others = others.map(|field| (field.to_owned(), is_there()));
@@ -79,22 +79,22 @@ pub(crate) fn ours() -> Document {
     }
 }
 
-/// The session `id`.
+/// Matches the session `id`.
 pub(crate) fn with_id(id: &SessionId) -> Document {
     doc! { "_id": id.as_str() }
 }
 
-/// The session `id`, if its stamp is `stamp`.
-pub(crate) fn at(id: &SessionId, stamp: Stamp) -> Document {
+/// Matches the session `id` if its stamp is `stamp`.
+pub(crate) fn with_stamp(id: &SessionId, stamp: Stamp) -> Document {
     doc! { "_id": id.as_str(), "stamp": bytes(stamp.as_bytes()) }
 }
 
-/// The sessions of `owner`.
-pub(crate) fn of(owner: &Owner) -> Document {
+/// Matches the sessions of `owner`.
+pub(crate) fn with_owner(owner: &Owner) -> Document {
     doc! { "owner": owner.as_str() }
 }
 
-/// The live ones of what `filter` matches.
+/// Restricts `filter` to live sessions.
 pub(crate) fn with_live(mut filter: Document) -> Document {
     filter.insert("$expr", is_live());
     filter
@@ -105,24 +105,23 @@ pub(crate) fn is_live() -> Document {
     doc! { "$gt": ["$deadline", "$$NOW"] }
 }
 
-/// All but the expired ones of what `filter` matches: the live ones, and what can't be read, of
-/// which nobody knows.
+/// Restricts `filter` to sessions that have not expired: live ones, and corrupt ones without a deadline.
 pub(crate) fn with_unexpired(mut filter: Document) -> Document {
     let unknown = doc! { "$ne": [{ "$type": "$deadline" }, "date"] };
     filter.insert("$expr", doc! { "$or": [is_live(), unknown] });
     filter
 }
 
-/// The expired ones of what `filter` matches.
+/// Restricts `filter` to expired sessions.
 pub(crate) fn with_expired(mut filter: Document) -> Document {
-    // What is missing sorts before every date.
+    // A missing deadline would sort before every date.
     filter.insert("deadline", doc! { "$type": "date" });
     let expired = ["$due", "$deadline"].map(|field| doc! { "$lte": [field, "$$NOW"] });
     filter.insert("$expr", doc! { "$and": expired.to_vec() });
     filter
 }
 
-/// The expired ones of what `filter` matches that nobody is reaping.
+/// Restricts `filter` to expired sessions that no reaper has claimed.
 pub(crate) fn with_unclaimed(filter: Document) -> Document {
     let mut filter = with_expired(filter);
     let old = doc! { "$lt": ["$claimed", { "$subtract": ["$$NOW", CLAIM_MILLIS] }] };
@@ -141,38 +140,38 @@ pub(crate) fn claim(claim: &Stamp) -> Vec<Document> {
     vec![doc! { "$set": { "claim": bytes(claim.as_bytes()), "claimed": "$$NOW" } }]
 }
 
-/// The expired ones of what `filter` matches that have this claim.
+/// Restricts `filter` to expired sessions with this claim.
 pub(crate) fn with_claim(mut filter: Document, claim: &Stamp) -> Document {
     filter.insert("claim", bytes(claim.as_bytes()));
     with_expired(filter)
 }
 
-/// What is read: the fields `of` a session, and the time at the server. What is left and how old a
-/// session is, and whether it lives, is worked out here: it takes the server longer.
-fn read(of: impl Into<Bson>) -> Document {
-    doc! { "_id": 0, "now": "$$NOW", "session": of.into() }
+/// A projection of a session and the server's time. The client computes remaining time, age and whether
+/// the session is live, because the server would take longer.
+fn projection(session: impl Into<Bson>) -> Document {
+    doc! { "_id": 0, "now": "$$NOW", "session": session.into() }
 }
 
-/// All of a session.
+/// A projection of the whole session.
 pub(crate) fn record_fields() -> Document {
-    read("$$ROOT")
+    projection("$$ROOT")
 }
 
-/// What is read to say how a write went.
+/// A projection of the fields that show the outcome of a write.
 pub(crate) fn brief_fields() -> Document {
-    read(doc! { "_id": "$_id", "v": "$v", "stamp": "$stamp", "deadline": "$deadline" })
+    projection(doc! { "_id": "$_id", "v": "$v", "stamp": "$stamp", "deadline": "$deadline" })
 }
 
-/// What is read of a session that ends.
+/// A projection of the fields for an [`Ended`](session_core::Ended).
 pub(crate) fn ended_fields() -> Document {
-    read(doc! { "_id": "$_id", "owner": "$owner", "born": "$born" })
+    projection(doc! { "_id": "$_id", "owner": "$owner", "born": "$born" })
 }
 
-/// What is read for a listing.
+/// A projection of the fields for a [`SessionInfo`](session_core::SessionInfo).
 pub(crate) fn info_fields() -> Document {
-    // An expression that fails would fail for all that are listed.
+    // An expression that fails for one document would fail the whole listing.
     let is_binary = doc! { "$eq": [{ "$type": "$data" }, "binData"] };
-    read(doc! {
+    projection(doc! {
         "_id": "$_id",
         "v": "$v",
         "owner": "$owner",

@@ -1,9 +1,9 @@
-//! The commands of the hot path, as bytes: what a write sets, and what finds many sessions.
+//! The statement of each operation, with its values, as raw BSON.
 //!
-//! The fields of a session are listed once, in [`Values`]. As the driver's `Document`s the same
-//! commands take a save of one 62,300 client instructions to put together instead of 33,600, and each
-//! of a batch of 64 14,500 instead of 11,900 (callgrind, 300 bytes of data): 1 to 3 % of the
-//! client's time.
+//! The fields of a session are listed once, in [`Values`]. With the driver's `Document` instead of raw
+//! BSON, building a single save takes 62,300 client instructions instead of 33,600, and each save of a
+//! batch of 64 takes 14,500 instead of 11,900 (callgrind, 300 bytes of data): 1 to 3 % of the client's
+//! time.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,23 +15,23 @@ use mongodb::options::{ReadConcern, WriteConcern};
 use session_core::backend::{Create, Save, Touch};
 use session_core::{Anchor, Credential, Draft, SessionId, Timeout};
 
-use crate::schema::{self, DUE_MILLIS, LAYOUT, NEVER};
+use crate::schema::{self, DUE_MILLIS, NEVER, VERSION};
 
-/// The fields that a find gives.
+/// The projection of a find.
 pub(crate) type Fields = LazyLock<RawDocumentBuf>;
 
-pub(crate) static RECORD: Fields = LazyLock::new(|| raw(&schema::record_fields()));
-pub(crate) static BRIEF: Fields = LazyLock::new(|| raw(&schema::brief_fields()));
+pub(crate) static RECORD_FIELDS: Fields = LazyLock::new(|| raw(&schema::record_fields()));
+pub(crate) static BRIEF_FIELDS: Fields = LazyLock::new(|| raw(&schema::brief_fields()));
 
 static LIVE: LazyLock<RawDocumentBuf> = LazyLock::new(|| raw(&schema::is_live()));
 
-/// Writes over each session the draft in its own field `draft`, and lets its limits go on.
+/// Writes into each session the draft in its field `draft`, without restarting the limits.
 static SET_OWN_DRAFT: LazyLock<RawDocumentBuf> =
     LazyLock::new(|| rawdoc! { "$set": set(&Values::OWN_DRAFT, Anchor::Keep) });
 
-/// Makes `due` follow the deadline, from which it is less than a minute away and never later. So
-/// most writes leave its index alone, which would cost as much as the rest of them.
-static FOLLOW: LazyLock<RawDocumentBuf> = LazyLock::new(|| {
+/// Sets `due` to the deadline if it is later, or earlier by a minute or more. So most writes leave the
+/// index on `due` alone, whose update would cost as much as the rest of the write.
+static UPDATE_DUE: LazyLock<RawDocumentBuf> = LazyLock::new(|| {
     let near = rawdoc! { "$and": [
         { "$gte": ["$deadline", "$due"] },
         { "$lt": ["$deadline", { "$add": ["$due", DUE_MILLIS] }] },
@@ -39,12 +39,12 @@ static FOLLOW: LazyLock<RawDocumentBuf> = LazyLock::new(|| {
     rawdoc! { "$set": { "due": { "$cond": [near, "$due", "$deadline"] } } }
 });
 
-/// A document as bytes. One of ours always can be.
+/// A document as raw BSON, which can't fail for our documents.
 fn raw(document: &Document) -> RawDocumentBuf {
     RawDocumentBuf::try_from(document).unwrap_or_default()
 }
 
-/// Finds the sessions `ids`, live or expired, all in the first reply.
+/// Finds the sessions `ids`, live or expired, in one reply.
 pub(crate) fn find<'i>(
     collection: &str,
     ids: impl ExactSizeIterator<Item = &'i SessionId>,
@@ -57,7 +57,7 @@ pub(crate) fn find<'i>(
         "filter": { "_id": one_of(ids) },
         "projection": LazyLock::force(fields).clone(),
         "limit": limit,
-        // Or it would be 101 of them.
+        // The default is 101.
         "batchSize": limit,
         "singleBatch": true,
     };
@@ -67,7 +67,7 @@ pub(crate) fn find<'i>(
     command
 }
 
-/// What matches any of `ids`.
+/// Matches any of `ids`.
 fn one_of<'i>(ids: impl ExactSizeIterator<Item = &'i SessionId>) -> RawBson {
     let count = ids.len();
     let mut list = RawArrayBuf::new();
@@ -80,7 +80,7 @@ fn one_of<'i>(ids: impl ExactSizeIterator<Item = &'i SessionId>) -> RawBson {
     rawdoc! { "$in": list }.into()
 }
 
-/// Runs update statements, each for itself.
+/// Runs update statements independently of each other.
 pub(crate) fn update(
     collection: &str,
     statements: Vec<RawDocumentBuf>,
@@ -98,42 +98,42 @@ fn append_concern(command: &mut RawDocumentBuf, concern: Option<&WriteConcern>) 
     }
 }
 
-/// Creates sessions, each as an update statement.
+/// Creates sessions: an update statement for each.
 pub(crate) fn creates(items: &[Create]) -> Vec<RawDocumentBuf> {
     let create = |Create { id, draft, .. }: &Create| {
         rawdoc! {
-            "q": raw(&schema::at(id, draft.stamp)),
-            "u": RawArrayBuf::from_iter(created(draft)),
+            "q": raw(&schema::with_stamp(id, draft.stamp)),
+            "u": RawArrayBuf::from_iter(create_stages(draft)),
             "upsert": true,
         }
     };
     items.iter().map(create).collect()
 }
 
-/// Creates a session, for the driver.
+/// Creates a session: the pipeline for the driver's update.
 pub(crate) fn create(draft: &Draft) -> Vec<Document> {
-    let stages = created(draft).into_iter().map(Document::try_from);
+    let stages = create_stages(draft).into_iter().map(Document::try_from);
     stages.filter_map(Result::ok).collect()
 }
 
-/// Makes a session of `draft`, in a document that is new: it has an `_id` and the draft's stamp. If
-/// it is there already, because this was sent before, it goes on as it is.
-fn created(draft: &Draft) -> [RawDocumentBuf; 2] {
+/// Makes a session of `draft` in a new document, which has an `_id` and the draft's stamp. If an earlier
+/// attempt has created the session, its times are unchanged.
+fn create_stages(draft: &Draft) -> [RawDocumentBuf; 2] {
     let values = Values::of(draft);
-    let mut set = rawdoc! { "v": { "$literal": LAYOUT } };
+    let mut set = rawdoc! { "v": { "$literal": VERSION } };
     values.append_to(&mut set);
     let new = earlier("$$NOW", values.idle, values.absolute);
     set.append(cstr!("born"), unless_live("$born", "$$NOW"));
     set.append(cstr!("deadline"), unless_live("$deadline", new));
-    [rawdoc! { "$set": set }, FOLLOW.clone()]
+    [rawdoc! { "$set": set }, UPDATE_DUE.clone()]
 }
 
-/// What a live session has already, or else `new`.
+/// The field's value in a live session, else `new`.
 fn unless_live(field: &str, new: impl Into<RawBson>) -> RawDocumentBuf {
     rawdoc! { "$cond": [LIVE.clone(), field, new] }
 }
 
-/// Touches sessions, as an update statement for each idle limit.
+/// Touches sessions: an update statement for each idle limit.
 pub(crate) fn touches(items: &[Touch]) -> Vec<RawDocumentBuf> {
     let mut alike: HashMap<Timeout, Vec<&SessionId>> = HashMap::new();
     for Touch { id, idle, .. } in items {
@@ -142,14 +142,14 @@ pub(crate) fn touches(items: &[Touch]) -> Vec<RawDocumentBuf> {
     let touch = |(idle, ids): (Timeout, Vec<&SessionId>)| {
         rawdoc! {
             "q": { "_id": one_of(ids.into_iter()), "$expr": LIVE.clone() },
-            "u": touched(idle),
+            "u": touch_stages(idle),
             "multi": true,
         }
     };
     alike.into_iter().map(touch).collect()
 }
 
-/// Touches the session `id`, and gives what is read then.
+/// Touches the session `id` and returns its [`BRIEF_FIELDS`].
 pub(crate) fn touch_one(
     collection: &str,
     id: &SessionId,
@@ -159,26 +159,26 @@ pub(crate) fn touch_one(
     let mut command = rawdoc! {
         "findAndModify": collection,
         "query": { "_id": id.as_str(), "$expr": LIVE.clone() },
-        "update": touched(idle),
-        "fields": LazyLock::force(&BRIEF).clone(),
+        "update": touch_stages(idle),
+        "fields": LazyLock::force(&BRIEF_FIELDS).clone(),
         "new": true,
     };
     append_concern(&mut command, concern);
     command
 }
 
-/// Moves the deadline to `idle` from now, within the absolute limit and never to earlier.
-fn touched(idle: Timeout) -> RawArrayBuf {
+/// Moves the deadline to `idle` from now, within the absolute limit and never to an earlier time.
+fn touch_stages(idle: Timeout) -> RawArrayBuf {
     let touched = earlier("$born", millis(idle), RawBsonRef::String("$absolute"));
     let set = rawdoc! { "$set": { "deadline": { "$max": ["$deadline", touched] } } };
-    RawArrayBuf::from_iter([set, FOLLOW.clone()])
+    RawArrayBuf::from_iter([set, UPDATE_DUE.clone()])
 }
 
-/// Saves as update statements, as few as can be.
+/// Saves sessions, in as few update statements as possible.
 ///
-/// The server takes as long to parse and plan a statement as to write a session. So there is one
-/// for all, which looks each session's draft up by its id; those whose limits begin anew, which are
-/// rare, go each by itself.
+/// The server takes as long to parse and plan a statement as to write a session. So one statement saves
+/// all and looks up each session's draft by its id. Saves that restart the limits are rare and have a
+/// statement each.
 pub(crate) fn saves(items: &[Save]) -> Vec<RawDocumentBuf> {
     let (together, singly): (Vec<_>, Vec<_>) = items
         .iter()
@@ -190,7 +190,7 @@ pub(crate) fn saves(items: &[Save]) -> Vec<RawDocumentBuf> {
     statements
 }
 
-/// Saves many sessions whose limits go on, as one update statement.
+/// Saves many sessions without restarting their limits: one update statement.
 fn save_all(items: &[&Save]) -> RawDocumentBuf {
     let (mut ids, mut stamps, mut drafts) =
         (RawArrayBuf::new(), RawArrayBuf::new(), RawArrayBuf::new());
@@ -212,14 +212,14 @@ fn save_all(items: &[&Save]) -> RawDocumentBuf {
         "u": [
             { "$set": { "draft": draft } },
             SET_OWN_DRAFT.clone(),
-            FOLLOW.clone(),
+            UPDATE_DUE.clone(),
             { "$unset": "draft" },
         ],
         "multi": true,
     }
 }
 
-/// Saves a session, as an update statement.
+/// Saves a session: an update statement.
 fn save(
     Save {
         id,
@@ -234,11 +234,11 @@ fn save(
             "stamp": binary(expected.stamp().as_bytes()),
             "$expr": LIVE.clone(),
         },
-        "u": [{ "$set": set(&Values::of(draft), draft.anchor) }, FOLLOW.clone()],
+        "u": [{ "$set": set(&Values::of(draft), draft.anchor) }, UPDATE_DUE.clone()],
     }
 }
 
-/// What a save sets.
+/// The fields that a save sets.
 fn set(values: &Values<'_>, anchor: Anchor) -> RawDocumentBuf {
     let mut set = RawDocumentBuf::new();
     values.append_to(&mut set);
@@ -264,7 +264,7 @@ fn earlier(born: &str, idle: RawBsonRef<'_>, absolute: RawBsonRef<'_>) -> RawDoc
     ] }
 }
 
-/// The values that a write gives the fields of a session but for its dates.
+/// The values that a write sets, except the dates.
 struct Values<'d> {
     data: RawBsonRef<'d>,
     stamp: RawBsonRef<'d>,
@@ -274,25 +274,25 @@ struct Values<'d> {
     absolute: RawBsonRef<'d>,
 }
 
-/// An owner's text is a literal in an expression: there, `$x` would be a field.
+/// In an expression an owner must be a literal, because the text `$x` would be a field.
 enum OwnerValue<'d> {
     Stored(Option<&'d str>),
     Literal(Option<&'d str>),
-    OfOwnDraft,
+    OwnDraft,
 }
 
 impl<'d> Values<'d> {
-    /// Of the draft in a session's own field `draft`, as expressions.
+    /// The values of the draft in a session's field `draft`, as expressions.
     const OWN_DRAFT: Self = Self {
         data: RawBsonRef::String("$draft.data"),
         stamp: RawBsonRef::String("$draft.stamp"),
         credential: RawBsonRef::String("$draft.credential"),
-        owner: OwnerValue::OfOwnDraft,
+        owner: OwnerValue::OwnDraft,
         idle: RawBsonRef::String("$draft.idle"),
         absolute: RawBsonRef::String("$draft.absolute"),
     };
 
-    /// Of `draft`, as expressions.
+    /// The values of `draft`, as expressions.
     fn of(draft: &'d Draft) -> Self {
         let owner = draft.owner.as_ref();
         Self::with(
@@ -301,7 +301,7 @@ impl<'d> Values<'d> {
         )
     }
 
-    /// Of `draft`, as they are stored.
+    /// The values of `draft`, as they are stored.
     fn stored(draft: &'d Draft) -> Self {
         let owner = draft.owner.as_ref();
         Self::with(draft, OwnerValue::Stored(owner.map(|owner| owner.as_str())))
@@ -328,7 +328,7 @@ impl<'d> Values<'d> {
             OwnerValue::Stored(None) => {}
             OwnerValue::Literal(Some(owner)) => fields.append(name, rawdoc! { "$literal": owner }),
             OwnerValue::Literal(None) => fields.append(name, "$$REMOVE"),
-            OwnerValue::OfOwnDraft => {
+            OwnerValue::OwnDraft => {
                 let owner = rawdoc! { "$ifNull": ["$draft.owner", "$$REMOVE"] };
                 fields.append(name, owner);
             }
@@ -345,7 +345,7 @@ fn binary(bytes: &[u8]) -> RawBsonRef<'_> {
 
 fn millis(timeout: Timeout) -> RawBsonRef<'static> {
     timeout.millis().map_or(RawBsonRef::Null, |millis| {
-        // So far from overflowing a date that the server can still add to it: 140,000 years.
+        // 140,000 years: the server can add it to a date without overflow.
         RawBsonRef::Int64(millis.min(1 << 52) as i64)
     })
 }

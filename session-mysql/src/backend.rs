@@ -1,4 +1,4 @@
-//! What the server is sent for each operation: a statement for one session, and one for many.
+//! The operations: each has a statement for one session, and one for a batch.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -18,47 +18,163 @@ use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 
 use crate::MysqlStoreBuilder;
+use crate::check::difference;
+use crate::client::MysqlClient;
 use crate::command::Commands;
-use crate::connector::MysqlClient;
 use crate::directory::Directory;
-use crate::row::{column, headed_record, id_bytes, record, stamp, ttl};
+use crate::prepared::MAX_BATCH;
+use crate::record::{column, id_bytes, record, record_with_head, stamp, ttl};
 use crate::save_many::split_by_checksum;
 use crate::schema::Statements;
-use crate::statement::MOST;
-use crate::table::difference;
 
-/// How often a statement is sent again for each kind of cause.
+/// How often a statement is repeated for each cause.
 pub(crate) const REPEATS: u32 = 4;
-/// What a statement takes besides the data, at most.
+/// The most bytes of a statement besides the data.
 const STATEMENT_BYTES: usize = 16 * 1024;
 
-/// Sessions in one MySQL or MariaDB table. Clones share its connections.
+/// A store of sessions in one MySQL or MariaDB table. Clones share the connections.
+///
+/// [`connect`](Store::connect) and [`builder`](Store::builder) set one up.
 pub type MysqlStore = Store<MysqlBackend>;
 
-/// What a [`MysqlStore`] sends to the server.
+/// The backend of a [`MysqlStore`].
 pub struct MysqlBackend {
     pub(crate) sql: Arc<Statements>,
     policy: Policy,
-    /// Whether the server knows `DELETE … RETURNING`, as MariaDB does and MySQL does not: it does
-    /// until it has refused one.
+    /// Whether the server may know `DELETE … RETURNING`: false once it has refused it. MariaDB knows
+    /// it, MySQL does not.
     pub(crate) has_returning: AtomicBool,
 }
 
-/// What a store with so many connections does around its operations. Measured:
-/// `docs/performance.md`.
-pub(crate) fn policy(timeout: Duration, max_data: usize, connections: u32) -> Policy {
-    let connections = connections.max(1) as usize;
-    let limits = BatchLimits::new(connections.min(16), connections.min(4))
-        .with_items(MOST)
-        .with_bytes(256 * 1024)
-        .with_queued(10_000);
-    Policy::new(timeout, max_data)
-        .with_repeats(REPEATS)
-        .with_create(limits)
-        .with_load(limits)
-        .with_save(limits)
-        .with_touch(limits)
-        .with_destroy(limits)
+impl MysqlBackend {
+    /// Sessions in `table`.
+    pub(crate) fn new(table: &str, policy: Policy) -> Self {
+        Self {
+            sql: Arc::new(Statements::new(table)),
+            policy,
+            has_returning: AtomicBool::new(true),
+        }
+    }
+
+    /// Checks the server and, if it exists, the table.
+    pub(crate) async fn check_server(&self, call: &Call<MysqlClient>) -> Result<()> {
+        let commands = self.commands(call);
+        let ask = || sqlx::query("SELECT CAST(@@max_allowed_packet AS SIGNED)").persistent(false);
+        let rows = commands.fetch(ask).await?;
+        let packet = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        let packet = packet.map_err(|error| commands.target().error(&error))?;
+        let max_data = self.policy.max_data;
+        if i64::try_from(max_data + STATEMENT_BYTES).unwrap_or(i64::MAX) > packet {
+            return Err(commands.target().misconfigured(format!(
+                "max_data is {max_data} bytes, but the server's max_allowed_packet is {packet}: \
+                 lower the one or raise the other"
+            )));
+        }
+        if let Some(table) = commands.table().await? {
+            commands.require(difference(&table))?;
+            commands.check_own_rights().await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commands<'c>(&'c self, call: &'c Call<MysqlClient>) -> Commands<'c> {
+        Commands::new(call, &self.sql.table)
+    }
+
+    fn directory<'d>(&'d self, call: &'d Call<MysqlClient>) -> Directory<'d> {
+        let sql = &self.sql;
+        Directory { call, sql }
+    }
+
+    /// Creates as many sessions as one of the prepared sizes.
+    async fn create_part(
+        &self,
+        call: &Call<MysqlClient>,
+        creates: &[Create],
+    ) -> Result<Vec<Result<Saved>>> {
+        let mut is_repeated = false;
+        if creates.len() > 1 {
+            let insert = || self.sql.create(creates);
+            let sent = self.commands(call).write(insert).await?;
+            if sent.answer.is_some() {
+                let done = creates.iter().map(|create| Ok(Saved::done(&create.draft)));
+                return Ok(done.collect());
+            }
+            is_repeated = sent.is_repeated;
+        }
+        // A single create, or one of the ids is taken.
+        let mut answers = Vec::with_capacity(creates.len());
+        for create in creates {
+            answers.push(self.create_one(call, create, is_repeated).await);
+        }
+        Ok(answers)
+    }
+
+    /// Creates one session, replacing an expired one. With `is_repeated`, an earlier attempt may have
+    /// created it.
+    async fn create_one(
+        &self,
+        call: &Call<MysqlClient>,
+        create: &Create,
+        mut is_repeated: bool,
+    ) -> Result<Saved> {
+        let commands = self.commands(call);
+        let insert = || self.sql.create(std::slice::from_ref(create));
+        // Twice, because an expired session may have the id. If the id is taken again after that,
+        // another request has created it.
+        for _ in 0..2 {
+            let sent = commands.write(insert).await?;
+            if sent.answer.is_some() {
+                return Ok(Saved::done(&create.draft));
+            }
+            is_repeated |= sent.is_repeated;
+            let expired = || self.sql.remove_expired.query().bind(id_bytes(&create.id));
+            if commands.execute(expired).await?.answer == 0 {
+                break;
+            }
+        }
+        let found = self.stamp(call, &create.id).await?;
+        let outcome = match Saved::by_stamp(found, &create.draft) {
+            // It existed a moment ago.
+            Saved::Gone => Saved::Conflict,
+            outcome => outcome,
+        };
+        Ok(outcome.after(is_repeated))
+    }
+
+    /// The stamp of the live session `id`.
+    pub(crate) async fn stamp(
+        &self,
+        call: &Call<MysqlClient>,
+        id: &SessionId,
+    ) -> Result<Option<Stamp>> {
+        let stamps = || self.sql.stamps(&[id]);
+        let rows = self.commands(call).fetch_from_writable(1, stamps).await?;
+        rows.first().map(|row| stamp(row, 1)).transpose()
+    }
+
+    /// Updates the rows. Returns how many matched, and whether an earlier attempt may have been executed.
+    async fn update(&self, call: &Call<MysqlClient>, saves: &[Save]) -> Result<(u64, bool)> {
+        let commands = self.commands(call);
+        if let [save] = saves {
+            let sent = commands.execute(|| self.sql.save(save)).await?;
+            return Ok((sent.answer, sent.is_repeated));
+        }
+        let (mut matched, mut is_repeated) = (0, false);
+        // Most sites have one lifetime, or two: with "remember me" and without.
+        for group in groups(saves, |save| limits_of(&save.draft)) {
+            for saves in split_by_checksum(group) {
+                let statement = || match &saves[..] {
+                    [(_, save)] => self.sql.save(save),
+                    saves => self.sql.save_many(saves),
+                };
+                let sent = commands.execute(statement).await?;
+                matched += sent.answer;
+                is_repeated |= sent.is_repeated;
+            }
+        }
+        Ok((matched, is_repeated))
+    }
 }
 
 impl Backend for MysqlBackend {
@@ -82,7 +198,7 @@ impl Backend for MysqlBackend {
         let mut answers = Vec::with_capacity(creates.len());
         let mut rest = creates;
         while !rest.is_empty() {
-            // A row can't be filled up with, so the largest part for which there is a statement.
+            // Padding would insert a row twice, so each part has a size that is prepared for.
             let (part, more) = rest.split_at(1 << rest.len().ilog2());
             rest = more;
             answers.extend(self.create_part(call, part).await?);
@@ -98,7 +214,7 @@ impl Backend for MysqlBackend {
         let commands = self.commands(call);
         if let [id] = ids {
             let rows = commands.fetch(|| self.sql.load(id)).await?;
-            return Ok(vec![rows.first().map(headed_record).transpose()]);
+            return Ok(vec![rows.first().map(record_with_head).transpose()]);
         }
         let rows = commands.fetch(|| self.sql.load_many(ids)).await?;
         Ok(in_order(ids, &rows, record))
@@ -127,8 +243,8 @@ impl Backend for MysqlBackend {
     ) -> Result<Vec<Result<Option<Ttl>>>> {
         let commands = self.commands(call);
         let mut matched = 0;
-        for alike in groups(touches, |touch| touch.idle) {
-            matched += commands.execute(|| self.sql.touch(&alike)).await?.answer;
+        for group in groups(touches, |touch| touch.idle) {
+            matched += commands.execute(|| self.sql.touch(&group)).await?.answer;
         }
         if matched == 0 {
             return Ok(touches.iter().map(|_| Ok(None)).collect());
@@ -150,8 +266,8 @@ impl Backend for MysqlBackend {
         }
     }
 
-    /// Creates the table if it is not there. Needs the right `CREATE` on the table if it has to
-    /// create it.
+    /// Creates the table if it does not exist, which needs the right `CREATE`, and checks the table and
+    /// the user's rights.
     async fn migrate(&self, call: &Call<MysqlClient>) -> Result<()> {
         let commands = self.commands(call);
         let create = || self.sql.create_table.query().persistent(false);
@@ -211,144 +327,29 @@ impl Setup for MysqlBackend {
     }
 }
 
-impl MysqlBackend {
-    /// Sessions in `table`.
-    pub(crate) fn new(table: &str, policy: Policy) -> Self {
-        Self {
-            sql: Arc::new(Statements::new(table)),
-            policy,
-            has_returning: AtomicBool::new(true),
-        }
-    }
-
-    /// Looks whether the server and the table are fit to be used. A table that is not there may be
-    /// made later.
-    pub(crate) async fn check_server(&self, call: &Call<MysqlClient>) -> Result<()> {
-        let commands = self.commands(call);
-        let ask = || sqlx::query("SELECT CAST(@@max_allowed_packet AS SIGNED)").persistent(false);
-        let rows = commands.fetch(ask).await?;
-        let packet = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
-        let packet = packet.map_err(|error| commands.target().error(&error))?;
-        let max_data = self.policy.max_data;
-        if i64::try_from(max_data + STATEMENT_BYTES).unwrap_or(i64::MAX) > packet {
-            return Err(commands.target().misconfigured(format!(
-                "max_data is {max_data} bytes, but the server's max_allowed_packet is {packet}: \
-                 lower the one or raise the other"
-            )));
-        }
-        if let Some(table) = commands.table().await? {
-            commands.require(difference(&table))?;
-            commands.check_own_rights().await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn commands<'c>(&'c self, call: &'c Call<MysqlClient>) -> Commands<'c> {
-        Commands::new(call, &self.sql.table)
-    }
-
-    fn directory<'d>(&'d self, call: &'d Call<MysqlClient>) -> Directory<'d> {
-        let sql = &self.sql;
-        Directory { call, sql }
-    }
-
-    /// Creates as many sessions as there is a statement for.
-    async fn create_part(
-        &self,
-        call: &Call<MysqlClient>,
-        creates: &[Create],
-    ) -> Result<Vec<Result<Saved>>> {
-        let mut is_repeated = false;
-        if creates.len() > 1 {
-            let insert = || self.sql.create(creates);
-            let sent = self.commands(call).write(insert).await?;
-            if sent.answer.is_some() {
-                let done = creates.iter().map(|create| Ok(Saved::done(&create.draft)));
-                return Ok(done.collect());
-            }
-            is_repeated = sent.is_repeated;
-        }
-        // Alone, or one of them is there already.
-        let mut answers = Vec::with_capacity(creates.len());
-        for create in creates {
-            answers.push(self.create_one(call, create, is_repeated).await);
-        }
-        Ok(answers)
-    }
-
-    /// Creates one session, in the place of an expired one if there is one. `is_repeated` says
-    /// whether it was sent before, and may have been created.
-    async fn create_one(
-        &self,
-        call: &Call<MysqlClient>,
-        create: &Create,
-        mut is_repeated: bool,
-    ) -> Result<Saved> {
-        let commands = self.commands(call);
-        let insert = || self.sql.create(std::slice::from_ref(create));
-        // Twice, for an expired one may be there; a third time, another caller has made it.
-        for _ in 0..2 {
-            let sent = commands.write(insert).await?;
-            if sent.answer.is_some() {
-                return Ok(Saved::done(&create.draft));
-            }
-            is_repeated |= sent.is_repeated;
-            let expired = || self.sql.remove_expired.query().bind(id_bytes(&create.id));
-            if commands.execute(expired).await?.answer == 0 {
-                break;
-            }
-        }
-        let found = self.stamp(call, &create.id).await?;
-        let outcome = match Saved::by_stamp(found, &create.draft) {
-            // It was there a moment ago.
-            Saved::Gone => Saved::Conflict,
-            outcome => outcome,
-        };
-        Ok(outcome.after(is_repeated))
-    }
-
-    /// The stamp of the live session `id`.
-    pub(crate) async fn stamp(
-        &self,
-        call: &Call<MysqlClient>,
-        id: &SessionId,
-    ) -> Result<Option<Stamp>> {
-        let stamps = || self.sql.stamps(&[id]);
-        let rows = self.commands(call).fetch_from_writable(1, stamps).await?;
-        rows.first().map(|row| stamp(row, 1)).transpose()
-    }
-
-    /// Updates the rows; how many statements have matched, and whether one of them may have been
-    /// executed before.
-    async fn update(&self, call: &Call<MysqlClient>, saves: &[Save]) -> Result<(u64, bool)> {
-        let commands = self.commands(call);
-        if let [save] = saves {
-            let sent = commands.execute(|| self.sql.save(save)).await?;
-            return Ok((sent.answer, sent.is_repeated));
-        }
-        let (mut matched, mut is_repeated) = (0, false);
-        // Most sites have one lifetime, or two: with "remember me" and without.
-        for alike in groups(saves, |save| limits_of(&save.draft)) {
-            for saves in split_by_checksum(alike) {
-                let statement = || match &saves[..] {
-                    [(_, save)] => self.sql.save(save),
-                    saves => self.sql.save_many(saves),
-                };
-                let sent = commands.execute(statement).await?;
-                matched += sent.answer;
-                is_repeated |= sent.is_repeated;
-            }
-        }
-        Ok((matched, is_repeated))
-    }
+/// The policy of a store with this many connections. The batch limits are measured:
+/// `docs/performance.md`.
+pub(crate) fn policy(timeout: Duration, max_data: usize, connections: u32) -> Policy {
+    let connections = connections.max(1) as usize;
+    let limits = BatchLimits::new(connections.min(16), connections.min(4))
+        .with_items(MAX_BATCH)
+        .with_bytes(256 * 1024)
+        .with_queued(10_000);
+    Policy::new(timeout, max_data)
+        .with_repeats(REPEATS)
+        .with_create(limits)
+        .with_load(limits)
+        .with_save(limits)
+        .with_touch(limits)
+        .with_destroy(limits)
 }
 
-/// The limits that a draft sets, which a statement has once.
+/// The limits that a draft sets; a statement sets them once for all its sessions.
 fn limits_of(draft: &Draft) -> (Lifetime, Anchor) {
     (draft.lifetime, draft.anchor)
 }
 
-/// `items` in groups of the same `key`, in the order in which the keys came.
+/// Groups `items` by `key`, in the order of each key's first item.
 fn groups<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
     let mut groups: Vec<(K, Vec<&T>)> = Vec::with_capacity(1);
     for item in items {
@@ -361,7 +362,7 @@ fn groups<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
-/// What `read` makes of the row of each of `ids`; `None` for those that have none.
+/// Applies `read` to the row of each of `ids`; `None` for an id without a row.
 fn in_order<T>(
     ids: &[impl Borrow<SessionId>],
     rows: &[MySqlRow],

@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use sqlx::mysql::MySqlConnectOptions;
 
 use crate::backend::{MysqlBackend, policy};
 use crate::connector::MysqlConnector;
-use crate::{MysqlStore, location};
+use crate::{MysqlStore, url};
 
 /// Sets up a [`MysqlStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MysqlStoreBuilder {
     table: String,
-    connections: u32,
     timeout: Duration,
     max_data: usize,
+    connections: u32,
     migrate: bool,
 }
 
@@ -25,45 +25,45 @@ impl Default for MysqlStoreBuilder {
     fn default() -> Self {
         Self {
             table: "session_store".to_owned(),
-            connections: 16,
             timeout: Policy::TIMEOUT,
             max_data: Policy::MAX_DATA,
+            connections: 16,
             migrate: true,
         }
     }
 }
 
 impl MysqlStoreBuilder {
-    /// The table, in the database that the connection uses; default
-    /// `session_store`. Stores in different tables share nothing.
+    /// Sets the table, in the connection's database; default `session_store`. Stores in different tables
+    /// share nothing.
     pub fn table(mut self, name: impl Into<String>) -> Self {
         self.table = name.into();
         self
     }
 
-    /// The most connections; default 16. Where the server allows fewer, operations wait for those
-    /// there are.
-    pub fn connections(mut self, connections: u32) -> Self {
-        self.connections = connections;
-        self
-    }
-
-    /// The longest that one store operation may take, waiting for a connection and repeating
-    /// included; default 5 s.
+    /// Sets the time limit of one store operation, including repeats and the wait for a connection;
+    /// default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The most bytes of one session's data; default 1 MiB. The server's `max_allowed_packet`
-    /// must be larger.
+    /// Sets the maximum size of one session's data in bytes; default 1 MiB. The server's
+    /// `max_allowed_packet` must be larger by 16 KiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// Whether to create the table when the store is made, if it is not there; default true.
-    /// Otherwise call [`MysqlStore::migrate`] yourself, or run [`schema`](crate::schema).
+    /// Sets the maximum number of connections; default 16. If the server allows fewer, operations wait
+    /// for the existing ones.
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Sets whether connecting also [migrates](MysqlStore::migrate): it creates the table if it does not
+    /// exist. Default true. Otherwise call [`MysqlStore::migrate`], or run [`schema`](crate::schema).
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -74,9 +74,8 @@ impl MysqlStoreBuilder {
     /// `statement-cache-capacity` (`?ssl-mode=VERIFY_IDENTITY&ssl-ca=…`). The URL names the
     /// database.
     ///
-    /// A table that is there is checked: columns, types, keys, and the rights to use it. The user
-    /// needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on it, and `CREATE` only if it is to be
-    /// created.
+    /// If the table exists, its columns, types and keys and the user's rights are checked. The user
+    /// needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on it, and `CREATE` only to create it.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`] for a URL, option or setting that can't be right, a login or a
@@ -85,12 +84,12 @@ impl MysqlStoreBuilder {
     /// be reached or gives no connection.
     pub async fn connect(self, url: &str) -> Result<MysqlStore> {
         self.check()?;
-        self.connect_with(location::parse(url)?).await
+        self.connect_with(url::parse(url)?).await
     }
 
-    /// As [`connect`](Self::connect), with options that no URL has.
+    /// Connects with the driver's options, as [`connect`](Self::connect).
     ///
-    /// The store sets character set, time zone and `sql_mode` of its connections itself.
+    /// The store sets the character set, time zone and `sql_mode` of its connections itself.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -112,31 +111,31 @@ impl MysqlStoreBuilder {
 
     fn check(&self) -> Result<()> {
         let name = &self.table;
-        let wrong = |rule: &str| {
+        let invalid = |rule: &str| {
             Err(Error::misconfigured(format!(
-                "MySQL has no table named {name:?}: it {rule}"
+                "invalid table name {name:?}: it {rule}"
             )))
         };
         if name.is_empty() || name.chars().count() > 64 {
-            return wrong("has not 1 to 64 characters");
+            return invalid("must have 1 to 64 characters");
         }
         if name.contains('\0') || name.ends_with(' ') {
-            return wrong("contains a NUL or ends with a space");
+            return invalid("must not contain a NUL or end with a space");
         }
         if name.chars().any(|c| c > '\u{ffff}') {
-            return wrong("contains a character beyond the basic plane, such as an emoji");
+            return invalid("must not contain a character above U+FFFF, such as an emoji");
         }
-        // The server names a file after it, where every character but these takes five.
+        // The server's file name takes five characters for each special one.
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let file_name: usize = name.chars().map(|c| if plain(c) { 1 } else { 5 }).sum();
         if file_name > 240 {
-            return wrong("has too many special characters for a file name");
+            return invalid("has too many special characters for a file name");
         }
         check(self.timeout, self.max_data, self.connections)
     }
 }
 
-/// Refuses limits that can't be.
+/// Refuses invalid limits.
 pub(crate) fn check(timeout: Duration, max_data: usize, connections: u32) -> Result<()> {
     if timeout.is_zero() || max_data == 0 || connections == 0 {
         return Err(Error::misconfigured(

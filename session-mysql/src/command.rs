@@ -1,4 +1,4 @@
-//! How a statement is sent, and how its answer is read.
+//! How statements are sent, and how their answers are read.
 
 use std::pin::Pin;
 
@@ -7,11 +7,11 @@ use session_core::{Error, Result};
 use sqlx::Executor;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 
-use crate::connector::MysqlClient;
+use crate::client::MysqlClient;
+use crate::client::PooledConnection;
 use crate::error::{Stage, Target, is_duplicate, is_forbidden, is_syntax};
-use crate::pool::InUse;
-use crate::schema::probe;
-use crate::statement::Bound;
+use crate::prepared::Bound;
+use crate::schema::no_op_write;
 
 /// How a connection sends a statement, and reads its answer.
 type Exchange<T> = for<'c> fn(
@@ -31,7 +31,7 @@ impl<'c> Commands<'c> {
         Self { call, table }
     }
 
-    /// What they are about, for errors.
+    /// What the statements work on, for errors.
     pub(crate) fn target(self) -> Target<'c> {
         Target {
             place: self.call.place(),
@@ -40,13 +40,16 @@ impl<'c> Commands<'c> {
         }
     }
 
-    /// A connection to send something on.
-    pub(crate) async fn connection(self, client: &MysqlClient) -> Result<InUse, Failure> {
+    /// A connection from the pool.
+    pub(crate) async fn connection(
+        self,
+        client: &MysqlClient,
+    ) -> Result<PooledConnection, Failure> {
         let connection = client.acquire().await;
         connection.map_err(|error| self.target().failure(Stage::Connecting, &error))
     }
 
-    /// Sends a statement. `None` is the server's refusal, if it is the `expected` one.
+    /// Sends a statement. Returns `None` if the server answers with an `expected` error.
     async fn send<T>(
         self,
         statement: impl Fn() -> Bound,
@@ -68,16 +71,16 @@ impl<'c> Commands<'c> {
         self.call.send(send).await
     }
 
-    /// The rows that a statement gives which changes nothing.
+    /// Fetches the rows of a statement that only reads.
     pub(crate) async fn fetch(self, statement: impl Fn() -> Bound) -> Result<Vec<MySqlRow>> {
         self.fetch_from_writable(0, statement).await
     }
 
-    /// The rows that a statement gives which changes nothing, from a server that takes writes if they
-    /// are fewer than `wanted`.
+    /// Fetches the rows of a statement that only reads. If there are fewer than `wanted`, the server
+    /// must be one that takes writes.
     ///
-    /// A server that was demoted goes on answering reads, and lacks what was written since. So where
-    /// rows are missing it is told to write on the same connection: it refuses, and another is asked.
+    /// A demoted server still answers reads, and lacks later writes. So if rows are missing, a write on
+    /// the same connection follows, which such a server refuses.
     pub(crate) async fn fetch_from_writable(
         self,
         wanted: usize,
@@ -86,33 +89,33 @@ impl<'c> Commands<'c> {
         let statement = &statement;
         let fetch = |Attempt { client, .. }| async move {
             let mut connection = self.connection(&client).await?;
-            let keeps = connection.is_persistent;
-            let statement = statement().persistent(keeps);
-            let asked = async {
+            let is_persistent = connection.is_persistent;
+            let statement = statement().persistent(is_persistent);
+            let rows = async {
                 let rows = connection.get().fetch_all(statement).await?;
                 if rows.len() < wanted {
-                    self.probe(connection.get(), keeps).await?;
+                    self.check_writable(connection.get(), is_persistent).await?;
                 }
                 Ok(rows)
             };
-            let rows = asked.await;
+            let rows = rows.await;
             connection.put_back(&rows);
             rows.map_err(|error| self.target().failure(Stage::Reading, &error))
         };
         Ok(self.call.send(fetch).await?.answer)
     }
 
-    /// Fails if the server at the end of `connection` takes no writes.
-    pub(crate) async fn probe(
+    /// Fails if the server of `connection` takes no writes.
+    pub(crate) async fn check_writable(
         self,
         connection: &mut MySqlConnection,
-        keeps: bool,
+        is_persistent: bool,
     ) -> sqlx::Result<()> {
-        let probe = probe(self.table).persistent(keeps);
-        connection.execute(probe).await.map(drop)
+        let no_op_write = no_op_write(self.table).persistent(is_persistent);
+        connection.execute(no_op_write).await.map(drop)
     }
 
-    /// The rows that a statement has deleted; `None` if the server can't parse it.
+    /// Fetches the rows that a statement deletes; `None` if the server can't parse it.
     pub(crate) async fn fetch_deleted(
         self,
         statement: impl Fn() -> Bound,
@@ -121,21 +124,21 @@ impl<'c> Commands<'c> {
         self.send(statement, fetch, is_syntax).await
     }
 
-    /// Runs a statement; whether the user may.
+    /// Runs a statement. Returns whether the user has the right to.
     pub(crate) async fn is_allowed(self, statement: impl Fn() -> Bound) -> Result<bool> {
         let fetch: Exchange<_> = |connection, query| connection.fetch_all(query);
         let sent = self.send(statement, fetch, is_forbidden).await?;
         Ok(sent.answer.is_some())
     }
 
-    /// How many rows a statement matched; `None` if it would have made a second one of an id.
+    /// Runs a statement. Returns how many rows it matched; `None` if it would duplicate a key.
     pub(crate) async fn write(self, statement: impl Fn() -> Bound) -> Result<Sent<Option<u64>>> {
         let execute: Exchange<_> = |connection, query| connection.execute(query);
         let sent = self.send(statement, execute, is_duplicate).await?;
         Ok(sent.map(|answer| answer.map(|done| done.rows_affected())))
     }
 
-    /// How many rows a statement matched that makes none.
+    /// Runs a statement that inserts nothing. Returns how many rows it matched.
     pub(crate) async fn execute(self, statement: impl Fn() -> Bound) -> Result<Sent<u64>> {
         let sent = self.write(statement).await?;
         let target = self.target();

@@ -1,4 +1,4 @@
-//! Where the store's connections come from.
+//! Makes the clients of a store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use session_core::backend::Connector;
 use session_core::{Error, Result, async_trait};
 use sqlx::mysql::MySqlConnectOptions;
 
-use crate::location;
-pub use crate::pool::MysqlClient;
+use crate::client::MysqlClient;
+use crate::url;
 
-/// The one pool of a store. It is the store's client for good, so that the limit of connections is
-/// one: another client is the same pool without the connections that it had.
+/// A store has one pool for its lifetime, so that there is one limit of connections. To replace the
+/// client means to close the connections of the pool.
 #[derive(Clone)]
 pub(crate) struct MysqlConnector {
     place: Arc<str>,
@@ -20,22 +20,26 @@ pub(crate) struct MysqlConnector {
 }
 
 impl MysqlConnector {
-    /// With no connection yet.
+    /// Opens no connection yet.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`] if the options name no database.
-    pub(crate) fn new(options: MySqlConnectOptions, most: u32, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(
+        options: MySqlConnectOptions,
+        max_connections: u32,
+        timeout: Duration,
+    ) -> Result<Self> {
         if options.get_database().is_none() {
             return Err(Error::misconfigured(
                 "the MySQL URL names no database: mysql://user@host/database",
             ));
         }
-        let place = location::place(&options);
-        // Less than the whole, so that the answer says what the server has said.
-        let patience = timeout.mul_f64(0.8);
+        let place = url::place(&options);
+        // Less than the time limit, so that the error contains the server's reason.
+        let acquire_timeout = timeout.mul_f64(0.8);
         Ok(Self {
             place,
-            client: MysqlClient::new(options, most, patience),
+            client: MysqlClient::new(options, max_connections, acquire_timeout),
         })
     }
 
@@ -58,7 +62,7 @@ impl Connector for MysqlConnector {
         Some(self.client())
     }
 
-    /// Those that were used since do answer.
+    /// Keeps connections that were used since: they answer.
     fn replaces_silent(&self, _: &MysqlClient, since: Instant) -> bool {
         self.client.discard_unused_since(since);
         false
@@ -68,14 +72,13 @@ impl Connector for MysqlConnector {
         false
     }
 
-    /// Any connection may lead to another server, and each costs only itself: those that were made
-    /// a moment ago may lead to the wrong one too.
+    /// New connections may lead to the wrong server too, so they may be closed at any age.
     fn min_age(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// Shows no options: there may be a password in them.
+/// Hides the options, which may contain a password.
 impl fmt::Debug for MysqlConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MysqlConnector")

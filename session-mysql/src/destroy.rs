@@ -1,4 +1,4 @@
-//! Ending sessions by their ids: one by a statement or two, many by a transaction.
+//! Destroys sessions: one by a statement or two, many by a transaction.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -7,12 +7,12 @@ use session_core::backend::{Call, Destroy};
 use session_core::{Ended, Result, SessionId};
 
 use crate::backend::MysqlBackend;
-use crate::connector::MysqlClient;
+use crate::client::MysqlClient;
+use crate::record::{ended, id_bytes};
 use crate::removal::{Condition, Removal};
-use crate::row::{ended, id_bytes};
 
 impl MysqlBackend {
-    /// Ends one session: on MariaDB in one round trip, on MySQL in two.
+    /// Destroys one session: in one round trip on MariaDB, in two on MySQL.
     pub(crate) async fn destroy_one(
         &self,
         call: &Call<MysqlClient>,
@@ -37,7 +37,7 @@ impl MysqlBackend {
         if let Some(row) = rows.first() {
             let delete = || sql.destroy(&sql.destroy, destroy);
             let sent = commands.execute(delete).await?;
-            // Only who deletes the row has ended the session.
+            // Another request may have deleted the row in between.
             if sent.answer > 0 {
                 return Ok(Some(ended(destroy.id.clone(), row)));
             }
@@ -46,8 +46,8 @@ impl MysqlBackend {
         self.not_found(call, destroy, is_repeated).await
     }
 
-    /// The answer if there was nothing to end. If an earlier sending may have ended it, and no
-    /// version of it is left, it may have been this call.
+    /// The answer if no row was deleted. If an earlier attempt may have been executed and there is no
+    /// such session, that attempt may have destroyed it.
     async fn not_found(
         &self,
         call: &Call<MysqlClient>,
@@ -61,7 +61,7 @@ impl MysqlBackend {
         Ok(live.is_none().then(|| Ended::unknown(destroy.id.clone())))
     }
 
-    /// Ends sessions together.
+    /// Destroys a batch of sessions.
     pub(crate) async fn destroy_many(
         &self,
         call: &Call<MysqlClient>,

@@ -1,4 +1,4 @@
-//! Listing, owners, clearing and reaping.
+//! The directory: listing, counting, owners, clearing and reaping.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use session_core::backend::Call;
 use session_core::{Cursor, Ended, Error, Owner, Page, Result, SessionId};
 use sqlx::mysql::MySqlRow;
 
+use crate::client::MysqlClient;
 use crate::command::Commands;
-use crate::connector::MysqlClient;
+use crate::prepared::{Bound, MAX_BATCH};
+use crate::record::{column, id_bytes, info};
 use crate::removal::{Condition, Id, Removal};
-use crate::row::{column, id_bytes, info};
 use crate::schema::Statements;
-use crate::statement::{Bound, MOST};
 
-/// How many rows one statement clears.
-const CLEARED_AT_ONCE: u64 = 1_000;
-/// How often in a row all sessions that a batch found may have ended or changed their owner before
-/// it locked them.
-const FRUITLESS: u32 = 16;
+/// How many rows one statement deletes.
+const CLEAR_BATCH: u64 = 1_000;
+/// How many batches in a row may find sessions of which none can be destroyed, because other requests
+/// destroy them or change their owner first.
+const MAX_FRUITLESS: u32 = 16;
 
 /// The most rows of a page.
-const PAGE: usize = 10_000;
+const MAX_PAGE: usize = 10_000;
 
-/// An operation of the directory.
+/// One operation of the directory.
 #[derive(Clone, Copy)]
 pub(crate) struct Directory<'d> {
     pub(crate) call: &'d Call<MysqlClient>,
@@ -53,8 +53,8 @@ impl<'d> Directory<'d> {
         self.page(cursor, limit, owned).await
     }
 
-    /// In batches of up to 128, each a transaction. If one fails after others were done, the answer
-    /// is what they have ended.
+    /// Destroys in batches of up to 128, each a transaction. If a batch fails after others succeeded,
+    /// returns what those have destroyed.
     pub(crate) async fn destroy_owned_by(
         self,
         owner: &Owner,
@@ -64,9 +64,9 @@ impl<'d> Directory<'d> {
         let limit = limit.max(1);
         let mut all = Vec::new();
         let mut fruitless = 0;
-        while all.len() < limit && fruitless < FRUITLESS {
-            let most = MOST.min(limit - all.len());
-            match self.destroy_owned(owner, except, most).await {
+        while all.len() < limit && fruitless < MAX_FRUITLESS {
+            let batch = MAX_BATCH.min(limit - all.len());
+            match self.destroy_owned(owner, except, batch).await {
                 Ok(None) => return Ok(all),
                 Ok(Some(ended)) => {
                     fruitless = if ended.is_empty() { fruitless + 1 } else { 0 };
@@ -79,25 +79,27 @@ impl<'d> Directory<'d> {
         if all.is_empty() {
             return Err(Error::unavailable(
                 self.call.name(),
-                format!("at each of {FRUITLESS} attempts, other callers changed what was found"),
+                format!(
+                    "at each of {MAX_FRUITLESS} attempts, other callers changed what was found"
+                ),
             ));
         }
         Ok(all)
     }
 
-    /// Looks first whether the table is still one of a store's.
+    /// Checks first that the table is still a store's.
     pub(crate) async fn clear(self) -> Result<u64> {
         self.commands().check_table().await?;
-        clear(self.commands(), |most| self.sql.clear.query().bind(most)).await
+        clear(self.commands(), |limit| self.sql.clear.query().bind(limit)).await
     }
 
-    /// In batches of 128, each a short transaction. If one fails after others were done, the answer
-    /// is what they have removed.
+    /// Reaps in batches of up to 128, each a short transaction. If a batch fails after others
+    /// succeeded, returns what those have removed.
     pub(crate) async fn reap(self, limit: usize) -> Result<Vec<Ended>> {
         let expired = || self.sql.expired_ids.query().bind(limit as u64);
         let ids = self.ids(expired).await?;
         let mut reaped = Vec::new();
-        for batch in ids.chunks(MOST) {
+        for batch in ids.chunks(MAX_BATCH) {
             let removal = Removal {
                 lock: self.sql.lock_expired.clone(),
                 ids: batch.to_vec(),
@@ -112,23 +114,23 @@ impl<'d> Directory<'d> {
         Ok(reaped)
     }
 
-    /// The ids that `statement` gives. That there is none is the word of a server that takes writes.
+    /// Fetches the ids that `statement` selects. If there is none, the server must take writes.
     async fn ids(self, statement: impl Fn() -> Bound) -> Result<Vec<Id>> {
         let rows = self.commands().fetch_from_writable(1, statement).await?;
         rows.iter().map(|row| column(row, 0)).collect()
     }
 
-    /// Ends up to `most` sessions of `owner`; `None` if there are none but `except`.
+    /// Destroys up to `limit` sessions of `owner`; `None` if there are none but `except`.
     async fn destroy_owned(
         self,
         owner: &Owner,
         except: Option<&SessionId>,
-        most: usize,
+        limit: usize,
     ) -> Result<Option<Vec<Ended>>> {
         let except = except.map_or(&[][..], id_bytes);
         let owned = || {
             let query = self.sql.owned_ids.query().bind(owner_bytes(owner));
-            query.bind(except).bind(most as u64)
+            query.bind(except).bind(limit as u64)
         };
         let ids = self.ids(owned).await?;
         if ids.is_empty() {
@@ -142,44 +144,41 @@ impl<'d> Directory<'d> {
         removal.send(self.call, self.sql).await.map(Some)
     }
 
-    /// A page of what `statement` gives, whose last binds are the id before the page and the most
-    /// rows. A row that can't be read costs only its own reader.
+    /// A page of the sessions that `statement` selects; its last binds are the id before the page and
+    /// the limit. Corrupt rows are left out.
     async fn page(
         self,
         cursor: Option<&Cursor>,
         limit: usize,
         statement: impl Fn() -> Bound,
     ) -> Result<Page> {
-        let bind = |after: &[u8], most: u64| statement().bind(after).bind(most);
+        let bind = |after: &[u8], limit: u64| statement().bind(after).bind(limit);
         let (rows, next) = page(self.commands(), cursor, limit, bind).await?;
         let sessions = rows.iter().filter_map(|row| info(row).ok()).collect();
         Ok(Page::new(sessions, next))
     }
 }
 
-/// The number in the only row and column.
+/// The number in the first column of the only row.
 pub(crate) fn count(rows: &[MySqlRow]) -> Result<u64> {
     let count = rows.first().map(|row| column::<i64>(row, 0)).transpose()?;
     Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
 }
 
-/// Deletes all rows, a few at a time by `statement`, which is given how many; how many there were.
+/// Deletes all rows by repeating `statement`, whose argument is its limit. Returns how many there were.
 pub(crate) async fn clear(commands: Commands<'_>, statement: impl Fn(u64) -> Bound) -> Result<u64> {
     let mut cleared = 0;
     loop {
-        let rows = commands
-            .execute(|| statement(CLEARED_AT_ONCE))
-            .await?
-            .answer;
+        let rows = commands.execute(|| statement(CLEAR_BATCH)).await?.answer;
         cleared += rows;
-        if rows < CLEARED_AT_ONCE {
+        if rows < CLEAR_BATCH {
             return Ok(cleared);
         }
     }
 }
 
-/// The rows that `statement` gives behind the cursor, given an id and how many; and where the next
-/// page starts.
+/// The rows after the cursor, and the cursor of the next page. The arguments of `statement` are the id
+/// before the page and the limit.
 pub(crate) async fn page(
     commands: Commands<'_>,
     cursor: Option<&Cursor>,
@@ -187,20 +186,20 @@ pub(crate) async fn page(
     statement: impl Fn(&[u8], u64) -> Bound,
 ) -> Result<(Vec<MySqlRow>, Option<Cursor>)> {
     let after = cursor.map(id_before).transpose()?.unwrap_or_default();
-    let limit = limit.clamp(1, PAGE);
+    let limit = limit.clamp(1, MAX_PAGE);
     let rows = commands.fetch(|| statement(&after, limit as u64)).await?;
     let last = rows.last().filter(|_| rows.len() == limit);
     let next = last.map(cursor_after).transpose()?;
     Ok((rows, next))
 }
 
-/// Behind the row, whose id need not be readable.
+/// The cursor after `row`, whose id may be corrupt.
 fn cursor_after(row: &MySqlRow) -> Result<Cursor> {
     let id: &[u8] = column(row, 0)?;
     Ok(Cursor::new(format!("after:{}", hex::encode(id))))
 }
 
-/// The id that a cursor stands behind.
+/// The id that `cursor` follows.
 fn id_before(cursor: &Cursor) -> Result<Id> {
     let digits = cursor.as_str().strip_prefix("after:");
     let id = digits.and_then(|digits| hex::decode(digits).ok());

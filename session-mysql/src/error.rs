@@ -1,7 +1,7 @@
-//! From the driver's errors to ours, and what may help after one.
+//! Maps the driver's errors to [`Error`] and [`Failure`].
 //!
-//! Messages name the product, the place and the cause, in words of our own: the server's can quote a
-//! row or a user name.
+//! Messages name the product, its address and the cause, but never quote the server's message, which
+//! may contain a row or a user name.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,16 +12,16 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use crate::schema::quoted;
 
-/// A primary key exists already.
+/// A primary key is taken.
 const DUPLICATE_KEY: u16 = 1062;
-/// The statement can't be parsed; nothing of it was done.
+/// The server can't parse the statement and has not executed it.
 const SYNTAX: u16 = 1064;
 /// The server has no room for another prepared statement.
 const NO_ROOM_TO_PREPARE: u16 = 1461;
-/// The server, or the user's account, has as many connections as it may.
+/// The server, or the user's account, has reached its limit of connections.
 const FULL: [u16; 3] = [1040, 1203, 1226];
 
-/// What statements are about, for messages.
+/// What statements work on, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'t> {
     /// Product and address.
@@ -30,14 +30,14 @@ pub(crate) struct Target<'t> {
     pub(crate) table: &'t str,
 }
 
-/// What was under way when something failed.
+/// What was being done when an error occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// A connection was being made: nothing was sent. That says nothing of other connections.
+    /// A connection was being opened: nothing was sent. Other connections may still work.
     Connecting,
-    /// Nothing was sent that changes anything.
+    /// Only statements that change nothing were sent.
     Reading,
-    /// Something was sent that may change something.
+    /// A statement was sent that may have changed something.
     Writing,
 }
 
@@ -52,46 +52,45 @@ impl Target<'_> {
 
     pub(crate) fn no_table(&self) -> Error {
         self.misconfigured(format!(
-            "there is no table {}: migrate the store first",
+            "the table {} does not exist: migrate the store first",
             quoted(self.table)
         ))
     }
 
-    /// What a driver's error at `stage` means to an attempt. After what passes by itself the
-    /// statement is repeated; after what shows that connections may be broken, or lead to the wrong
-    /// server, on a new one.
+    /// Maps a driver's error at `stage`. The statement is repeated after a temporary error, and on a new
+    /// connection if the error shows that connections are broken or lead to the wrong server.
     pub(crate) fn failure(&self, stage: Stage, error: &sqlx::Error) -> Failure {
         let failure = Failure::from(self.error(error));
-        let failure = match is_worth_repeating(error) {
+        let failure = match may_repeat(error) {
             false => failure,
             true if stage != Stage::Connecting && is_broken(error) => failure.replace(),
             true => failure.repeat(),
         };
-        match stage == Stage::Writing && is_lost(error) {
+        match stage == Stage::Writing && is_answer_lost(error) {
             true => failure.maybe_done(),
             false => failure,
         }
     }
 
-    /// What a driver's error means to a caller.
+    /// Maps a driver's error.
     pub(crate) fn error(&self, error: &sqlx::Error) -> Error {
         let operation = self.operation;
         if let Some(number) = number(error) {
-            return self.of_number(number);
+            return self.server_error(number);
         }
         match error {
-            sqlx::Error::Io(io) => self.of_io(io),
+            sqlx::Error::Io(io) => self.io_error(io),
             sqlx::Error::Tls(why) => self.misconfigured(format!("TLS: {}", Chain(why.as_ref()))),
             sqlx::Error::Configuration(why) if why.to_string().contains("rsa") => {
                 self.password_needs_tls()
             }
             sqlx::Error::Configuration(_) => {
-                self.misconfigured("the options of the connection can't be used")
+                self.misconfigured("the driver refuses the options of the connection")
             }
             sqlx::Error::Protocol(text) if text.to_lowercase().contains("rsa") => {
                 self.password_needs_tls()
             }
-            // What the protocol or a value is said to be wrong about may be quoted.
+            // The driver's message may quote data.
             sqlx::Error::ColumnDecode { .. } => from_column(error),
             sqlx::Error::Protocol(_) => {
                 Error::unavailable(operation, self.at("the answer is not of MySQL's protocol"))
@@ -100,12 +99,12 @@ impl Target<'_> {
         }
     }
 
-    fn of_io(&self, error: &io::Error) -> Error {
+    fn io_error(&self, error: &io::Error) -> Error {
         let operation = self.operation;
         let cause = self.at(&error.to_string());
         match error.kind() {
             io::ErrorKind::TimedOut => Error::timeout(operation, cause),
-            // What rustls says of a certificate or a handshake.
+            // An error of rustls, about a certificate or a handshake.
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 self.misconfigured(format!("TLS: {error}"))
             }
@@ -119,11 +118,11 @@ impl Target<'_> {
         )
     }
 
-    /// By number only: the server's own words can quote a row.
-    fn of_number(&self, number: u16) -> Error {
+    /// Maps the server's error number; the server's message may quote a row.
+    fn server_error(&self, number: u16) -> Error {
         let (operation, table) = (self.operation, quoted(self.table));
         let said = || {
-            let said = words(number);
+            let said = describe(number);
             let cause = match said.is_empty() {
                 true => format!("error {number}"),
                 false => format!("{said} (error {number})"),
@@ -147,12 +146,12 @@ impl Target<'_> {
                 )
                 .into(),
             ),
-            1049 => wrong("there is no such database: create it first".into()),
+            1049 => wrong("no such database: create it first".into()),
             1146 => self.no_table(),
-            1054 | 1136 | 1364 => {
-                wrong(format!("the table {table} has other columns than sessions need").into())
-            }
-            // From 3140 on, what the parser of a JSON column refuses, or a check.
+            1054 | 1136 | 1364 => wrong(
+                format!("the table {table} does not have the columns that sessions need").into(),
+            ),
+            // From 3140 on, errors of a JSON column or a check constraint.
             1264 | 1265 | 1366 | 1406 | 3988 | 3140 | 3141 | 3151 | 3157 | 3819 | 4025 => wrong(
                 format!(
                     "a column of the table {table} can't hold a session's value; nothing was \
@@ -160,29 +159,29 @@ impl Target<'_> {
                 )
                 .into(),
             ),
-            1059 | 1102 | 1103 => wrong(format!("no table can be named {table}").into()),
+            1059 | 1102 | 1103 => wrong(format!("invalid table name {table}").into()),
             1153 | 1301 => wrong("max_allowed_packet is smaller than a session: raise it".into()),
-            _ if is_passing(number) => Error::unavailable(operation, said()),
+            _ if is_temporary(number) => Error::unavailable(operation, said()),
             _ => Error::refused(operation, said()),
         }
     }
 }
 
-/// A column that can't be read: damage that costs only its own row.
+/// Maps a column that can't be decoded: only its own row is corrupt.
 pub(crate) fn from_column(error: &sqlx::Error) -> Error {
     match error {
         sqlx::Error::ColumnDecode { index, .. } => {
             Error::corrupt(format!("the row has no usable column {index}"))
         }
-        _ => Error::corrupt("the row has not the columns of a session"),
+        _ => Error::corrupt("the row lacks the columns of a session"),
     }
 }
 
-/// What passes: the same statement may succeed later, here or on another server.
-fn is_passing(number: u16) -> bool {
+/// Whether the same statement may succeed later, on this server or another.
+fn is_temporary(number: u16) -> bool {
     FULL.contains(&number)
-        || leads_astray(number)
-        || repeats(number)
+        || is_wrong_server(number)
+        || is_retryable(number)
         || matches!(
             number,
             1021 | 1037
@@ -203,83 +202,82 @@ fn is_passing(number: u16) -> bool {
         )
 }
 
-/// What is said on a connection to a server that stops, or is not the one that writes: a new
-/// connection may lead to the right one. Nothing was done.
-fn leads_astray(number: u16) -> bool {
+/// Whether the server is shutting down or takes no writes. A new connection may lead to another server.
+/// The statement was not executed.
+fn is_wrong_server(number: u16) -> bool {
     matches!(
         number,
         // Galera's node is not ready; shutting down; a read lock on all tables; read-only, as an
         // option, a transaction or an engine's mode.
         1047 | 1053 | 1077 | 1079 | 1080 | 1223 | 1290 | 1792 | 1836 | 1874
-            // Killed, offline, no member of a group, cut off for inactivity.
+            // Killed, offline, not a member of the group, disconnected for inactivity.
             | 1927 | 3032 | 3100 | 3168 | 3169 | 3572 | 4031
-            // Statements that were prepared on another server behind the same address.
+            // The statement was prepared on another server behind the same address.
             | 1243
     )
 }
 
-/// A deadlock, a lock that took too long, a row that changed under a snapshot or in another member of
-/// a group, a statement to be prepared again.
-fn repeats(number: u16) -> bool {
+/// A deadlock, a lock wait time-out, a row that changed under a snapshot or in another member of the
+/// group, a statement that must be prepared again.
+fn is_retryable(number: u16) -> bool {
     matches!(
         number,
         1020 | 1205 | 1213 | 1615 | 3101 | NO_ROOM_TO_PREPARE
     )
 }
 
-/// In words, what a server means by a number that passes.
-fn words(number: u16) -> &'static str {
+/// Describes a temporary error.
+fn describe(number: u16) -> &'static str {
     match number {
         1020 => "the row has changed since it was read",
-        1021 | 1114 => "no room is left on the server",
+        1021 | 1114 => "the server has no space left",
         1037 | 1038 | 1041 => "the server is out of memory",
-        1040 | 1203 | 1226 => "the server allows no more connections, or no more of this user's",
+        1040 | 1203 | 1226 => "the server allows no more connections, or no more for this user",
         1042 | 1043 | 1158 | 1160 | 1184 => "the connection broke",
         1047 => "the node is not ready to serve",
         1053 | 1077 | 1079 | 1080 => "the server is shutting down",
         1129 => "this host is blocked after too many broken connections",
         1135 => "the server can't start another thread",
-        1205 => "a lock was not free in time",
+        1205 => "lock wait time-out",
         1213 => "deadlock",
-        1223 => "a read lock on all tables is held",
-        1243 | 1615 => "the statement is not prepared any more",
+        1223 => "another client holds a read lock on all tables",
+        1243 | 1615 => "the statement is no longer prepared",
         1290 | 1792 | 1836 | 1874 => "the server is read-only",
         1317 | 1927 | 3168 | 3169 => "the query or its connection was killed",
-        1159 | 1161 => "the server's network time-out",
-        1461 => "max_prepared_stmt_count leaves no room for another statement",
-        1969 | 3024 => "the server's limit for the time of a statement",
+        1159 | 1161 => "the server's network time-out has passed",
+        1461 => "max_prepared_stmt_count allows no more prepared statements",
+        1969 | 3024 => "the server's time limit for statements has passed",
         3032 => "the server is offline",
         3100 | 3101 => "the group of servers refused the transaction",
-        4031 => "the server has ended the connection for being idle",
+        4031 => "the server has closed the idle connection",
         _ => "",
     }
 }
 
-/// Whether the same statement is worth repeating at once: after what [passes by](repeats), on another
-/// connection, or because the connection had broken.
-fn is_worth_repeating(error: &sqlx::Error) -> bool {
+/// Whether to repeat the statement: after a [retryable](is_retryable) error, or on another connection.
+fn may_repeat(error: &sqlx::Error) -> bool {
     match number(error) {
-        Some(number) => repeats(number) || leads_astray(number),
+        Some(number) => is_retryable(number) || is_wrong_server(number),
         // A certificate that is refused stays so.
         None => matches!(error, sqlx::Error::Io(io) if io.kind() != io::ErrorKind::InvalidData),
     }
 }
 
-/// Whether the connection is of no more use.
+/// Whether the connection can't be used again.
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match number(error) {
-        Some(number) => leads_astray(number) || number == NO_ROOM_TO_PREPARE,
+        Some(number) => is_wrong_server(number) || number == NO_ROOM_TO_PREPARE,
         None => error.as_database_error().is_none(),
     }
 }
 
-/// Whether an answer was lost, so that what was sent may have been done. A server that answers with
-/// an error has not done it, or has rolled it back.
-fn is_lost(error: &sqlx::Error) -> bool {
+/// Whether the answer was lost, so that the statement may have been executed. A server that answers
+/// with an error has not executed it, or has rolled it back.
+fn is_answer_lost(error: &sqlx::Error) -> bool {
     error.as_database_error().is_none()
 }
 
-/// Whether the server gives no connection because there are too many.
+/// Whether the server refuses a connection because there are too many.
 pub(crate) fn is_full(error: &sqlx::Error) -> bool {
     number(error).is_some_and(|number| FULL.contains(&number))
 }
@@ -296,7 +294,7 @@ pub(crate) fn is_syntax(error: &sqlx::Error) -> bool {
     number(error) == Some(SYNTAX)
 }
 
-/// Whether the user may not do what was asked.
+/// Whether the user lacks a right.
 pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
     number(error).is_some_and(|number| matches!(number, 1142 | 1143 | 1227))
 }
@@ -321,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_say() {
+    fn server_errors_have_their_kind() {
         for (number, name, kind) in [
             (1040, "too many connections", Kind::Unavailable),
             (1053, "server shutdown in progress", Kind::Unavailable),
@@ -366,7 +364,7 @@ mod tests {
             (1062, "duplicate entry", Kind::Refused),
             (1064, "syntax", Kind::Refused),
         ] {
-            let error = target("save").of_number(number);
+            let error = target("save").server_error(number);
             assert_eq!(error.kind(), kind, "{number} {name}: {error:?}");
             assert!(error.to_string().contains("MySQL at h:1: "), "{error}");
             let temporary = matches!(kind, Kind::Unavailable | Kind::Timeout);
@@ -375,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_on_the_way() {
+    fn network_errors_have_their_kind() {
         let io = |kind| sqlx::Error::Io(io::Error::from(kind));
         for (error, kind) in [
             (io(io::ErrorKind::ConnectionRefused), Kind::Unavailable),

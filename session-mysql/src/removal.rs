@@ -1,4 +1,4 @@
-//! Removing rows in one transaction: lock them, delete them, and say what they were.
+//! Removes rows in one transaction: locks them, deletes them, and returns what they held.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use sqlx::mysql::{MySqlRow, MySqlTransaction};
 use sqlx::{Connection, Executor, MySqlConnection, Row};
 use tokio::time::timeout;
 
+use crate::client::MysqlClient;
 use crate::command::Commands;
-use crate::connector::MysqlClient;
 use crate::error::Stage;
-use crate::row::{column, ended, id, parsed_id, stamp};
+use crate::prepared::{BatchStatement, Bound};
+use crate::record::{column, ended, id, parse_id, stamp};
 use crate::schema::Statements;
-use crate::statement::{Bound, Many};
 
 /// An id as it is stored.
 pub(crate) type Id = Vec<u8>;
@@ -22,18 +22,18 @@ pub(crate) type Id = Vec<u8>;
 /// Up to 128 rows to remove.
 #[derive(Debug)]
 pub(crate) struct Removal {
-    /// Selects those of `ids` that are to go, and locks them: a statement that gives `{end}`.
-    pub(crate) lock: Many,
+    /// Selects and locks the rows of `ids` to remove: a statement that selects `{end}`.
+    pub(crate) lock: BatchStatement,
     pub(crate) ids: Vec<Id>,
     pub(crate) condition: Condition,
 }
 
-/// What else a locked row must have to be removed.
+/// Which of the locked rows to remove.
 #[derive(Debug)]
 pub(crate) enum Condition {
     Nothing,
     Owner(Vec<u8>),
-    /// These stamps, where an id is among them.
+    /// The row must have this stamp, if its id is a key.
     Stamps(HashMap<Id, Stamp>),
 }
 
@@ -56,19 +56,19 @@ impl Condition {
     }
 }
 
-/// What has become of a removal.
+/// The result of a removal.
 #[derive(Debug, Default)]
 struct Removed {
     rows: Vec<MySqlRow>,
-    /// Those that an earlier sending may have removed: they have no row.
+    /// Ids without a row, which an earlier attempt may have removed.
     vanished: Vec<Id>,
 }
 
 impl Removal {
-    /// Removes the rows, and tells what they were.
+    /// Removes the rows and returns the ended sessions.
     ///
-    /// The transaction runs in a task of its own: were it dropped half-way with its caller, sessions
-    /// might end that are told to nobody.
+    /// The transaction runs in its own task. If it were dropped with its caller, it might be committed
+    /// without anything reporting the sessions.
     pub(crate) async fn send(
         self,
         call: &Call<MysqlClient>,
@@ -84,16 +84,16 @@ impl Removal {
             }
         });
         let Removed { rows, vanished } = sent.await?.answer;
-        // A row whose very id can't be read has gone too; there is nothing to say of it.
+        // A row with a corrupt id was removed too, but can't be reported.
         let known = rows
             .iter()
             .filter_map(|row| Some(ended(id(row).ok()?, row)));
-        let unknown = vanished.iter().filter_map(|id| parsed_id(id).ok());
+        let unknown = vanished.iter().filter_map(|id| parse_id(id).ok());
         Ok(known.chain(unknown.map(Ended::unknown)).collect())
     }
 
-    /// One attempt, which takes no longer than an operation may: a silent server would keep the
-    /// task, and its connection, for good.
+    /// Makes one attempt within the time limit of an operation: with a silent server the task would
+    /// never end.
     async fn attempt(
         &self,
         call: &Call<MysqlClient>,
@@ -103,11 +103,11 @@ impl Removal {
         let commands = Commands::new(call, &sql.table);
         let transact = async {
             let mut connection = commands.connection(&attempt.client).await?;
-            let keeps = connection.is_persistent;
+            let is_persistent = connection.is_persistent;
             let transaction = Transaction {
                 commands,
                 sql,
-                keeps,
+                is_persistent,
                 is_repeated: attempt.is_repeated,
             };
             match transaction.run(connection.get(), self).await {
@@ -116,7 +116,7 @@ impl Removal {
                     Ok(removed)
                 }
                 Err((stage, error)) => {
-                    // Its transaction may not be over.
+                    // The transaction may still be open.
                     connection.close_after(&error);
                     Err(commands.target().failure(stage, &error))
                 }
@@ -130,12 +130,12 @@ impl Removal {
     }
 }
 
-/// How the rows are removed.
+/// One attempt to remove rows.
 struct Transaction<'t> {
     commands: Commands<'t>,
     sql: &'t Statements,
     /// Whether the server may keep prepared statements.
-    keeps: bool,
+    is_persistent: bool,
     /// Whether an earlier transaction may have been committed.
     is_repeated: bool,
 }
@@ -158,44 +158,46 @@ impl Transaction<'_> {
         connection: &'c mut MySqlConnection,
         removal: &Removal,
     ) -> sqlx::Result<(MySqlTransaction<'c>, Removed)> {
-        let (sql, keeps) = (self.sql, self.keeps);
+        let (sql, is_persistent) = (self.sql, self.is_persistent);
         let Removal {
             lock,
             ids,
             condition,
         } = removal;
-        // Otherwise ids that have gone meanwhile would lock the gaps they left.
+        // The default level would lock the gaps of ids that have no row.
         connection
             .execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             .await?;
         let mut transaction = connection.begin().await?;
         let mut removed = Removed::default();
         if self.is_repeated {
-            let present = with_ids(&sql.present, ids).persistent(keeps);
+            let present = with_ids(&sql.present, ids).persistent(is_persistent);
             let present = present.fetch_all(&mut *transaction).await?;
             removed.vanished = absent(ids, &present)?;
         }
-        let locked = with_ids(lock, ids).persistent(keeps);
+        let locked = with_ids(lock, ids).persistent(is_persistent);
         removed.rows = locked.fetch_all(&mut *transaction).await?;
         removed.rows.retain(|row| condition.holds(row));
         let locked: Vec<&[u8]> = first_columns(&removed.rows)?;
         if locked.is_empty() {
-            // A server that was demoted finds nothing of what was written since.
-            self.commands.probe(&mut transaction, keeps).await?;
+            // A demoted server lacks later rows.
+            self.commands
+                .check_writable(&mut transaction, is_persistent)
+                .await?;
         } else {
-            let delete = with_ids(&sql.delete, &locked).persistent(keeps);
+            let delete = with_ids(&sql.delete, &locked).persistent(is_persistent);
             delete.execute(&mut *transaction).await?;
         }
         Ok((transaction, removed))
     }
 }
 
-fn with_ids(statement: &Many, ids: &[impl AsRef<[u8]>]) -> Bound {
+fn with_ids(statement: &BatchStatement, ids: &[impl AsRef<[u8]>]) -> Bound {
     let (query, ids) = statement.query(ids);
     ids.bind(query, |query, id| query.bind(id.as_ref()))
 }
 
-/// Those of `ids` that none of `rows` has.
+/// The ids that have no row in `rows`.
 fn absent(ids: &[Id], rows: &[MySqlRow]) -> sqlx::Result<Vec<Id>> {
     let present: HashSet<&[u8]> = first_columns(rows)?.into_iter().collect();
     let absent = ids.iter().filter(|id| !present.contains(id.as_slice()));

@@ -1,14 +1,14 @@
 //! Many saves in one `UPDATE`.
 //!
-//! Each row takes its own values from lists of values. `FIELD` or `CASE` would find a row's place in
-//! the list by comparing its id with up to 128 others, once for each of five columns. `INTERVAL`
-//! finds a number in a sorted list by halves, so the place is looked up by the checksum (CRC-32) of
-//! the id; `ELT` takes what is at that place of another list.
+//! Each row takes its values from lists. `FIELD` or `CASE` would find a row's position by comparing its
+//! id with up to 128 others, once for each of five columns. `INTERVAL` finds a number in a sorted list
+//! by binary search, so the position is looked up by the checksum (CRC-32) of the id; `ELT` returns
+//! the element at that position of another list.
 //!
 //! # An example
 //! The sessions `a`, `b` and `c` are saved. Their checksums are 3904355907, 1908338681 and
 //! 112844655, so in ascending order they are `c`, `b`, `a`. Statements are prepared for 1, 2, 4, 8, …
-//! sessions, so the list is filled up to four by `a` again. Of the columns, only two are shown:
+//! sessions, so `a` is repeated to make four. Only two of the columns are shown:
 //!
 //! ```sql
 //! UPDATE `session_store` SET
@@ -24,23 +24,23 @@
 //!         'expected of c', 'expected of b', 'expected of a', 'expected of a')
 //! ```
 //!
-//! * In the row of `b`, `INTERVAL` gives how many of the numbers are at most 1908338681, which is 2:
-//!   `ELT` takes the second of each list.
-//! * In the row of `a` it gives 4. Where a number is there several times, the last place counts, so
-//!   the data of `a` need not be sent for the third.
-//! * `+ 0E0` makes the number a double, as those that are bound are.
+//! * For the row of `b`, `INTERVAL` returns how many of the numbers are at most 1908338681, which is 2:
+//!   `ELT` returns the second element of each list.
+//! * For the row of `a` it returns 4: of equal numbers the last position counts, so the data of `a` is
+//!   sent only there.
+//! * `+ 0E0` makes the number a double, like the bound numbers.
 //!
-//! Two ids of one checksum would share a place: they go in different statements. All that are saved
-//! by one statement have the same limits, which it has once.
+//! Two ids with the same checksum would share a position, so they go into different statements. All
+//! sessions of one statement have the same limits, which are bound once.
 
 use session_core::backend::Save;
 
-use crate::bind::lifetime;
-use crate::row::{credential_bytes, id_bytes, owner_bytes};
+use crate::prepared::{Bound, Padded};
+use crate::record::{credential_bytes, id_bytes, owner_bytes};
 use crate::schema::Statements;
-use crate::statement::{Bound, Filled};
+use crate::statement::lifetime;
 
-/// Neither compares nor writes anything that a single save does not.
+/// Compares and writes the same as a single save.
 ///
 /// Binds: the checksums, the stamps; the checksums, the credentials; the checksums, the owners;
 /// the binds of `{lifetime}`; the checksums, the data; the ids; the checksums, the expected stamps.
@@ -50,42 +50,45 @@ UPDATE {table} SET `version` = {version}, `stamp` = {own}, `credential` = {own},
     `data` = {own}
 WHERE `id` IN ({ids}) AND `stamp` = {own} AND {live}";
 
-/// What the row has of a list: `{own}`.
-pub(crate) const OWN: &str = "ELT(INTERVAL(CRC32(`id`) + 0E0, {ids}), {ids})";
+/// The element of a list that belongs to the row: `{own}`.
+pub(crate) const OWN_VALUE: &str = "ELT(INTERVAL(CRC32(`id`) + 0E0, {ids}), {ids})";
 
 /// A save, and the checksum of its id.
-type Summed<'s> = (u32, &'s Save);
+type Checksummed<'s> = (u32, &'s Save);
 
 impl Statements {
     /// Saves sessions that have the same limits, in the order of their checksums.
-    pub(crate) fn save_many(&self, items: &[Summed<'_>]) -> Bound {
+    pub(crate) fn save_many(&self, items: &[Checksummed<'_>]) -> Bound {
         let (query, saves) = self.save_many.query(items);
-        let sums = |query| saves.bind(query, |query, (sum, _)| query.bind(f64::from(*sum)));
-        let query = saves.bind(sums(query), |query, (_, save)| {
+        let checksums = |query| {
+            saves.bind(query, |query, (checksum, _)| {
+                query.bind(f64::from(*checksum))
+            })
+        };
+        let query = saves.bind(checksums(query), |query, (_, save)| {
             query.bind(save.draft.stamp.as_bytes().as_slice())
         });
-        let query = saves.bind(sums(query), |query, (_, save)| {
+        let query = saves.bind(checksums(query), |query, (_, save)| {
             query.bind(credential_bytes(&save.draft))
         });
-        let query = saves.bind(sums(query), |query, (_, save)| {
+        let query = saves.bind(checksums(query), |query, (_, save)| {
             query.bind(owner_bytes(&save.draft))
         });
         let query = match items {
             [(_, first), ..] => lifetime(query, &first.draft),
             [] => query,
         };
-        let query = bind_once(saves, sums(query), |(_, save)| &*save.draft.data);
+        let query = bind_once(saves, checksums(query), |(_, save)| &*save.draft.data);
         let query = saves.bind(query, |query, (_, save)| query.bind(id_bytes(&save.id)));
-        saves.bind(sums(query), |query, (_, save)| {
+        saves.bind(checksums(query), |query, (_, save)| {
             query.bind(save.expected.stamp().as_bytes().as_slice())
         })
     }
 }
 
-/// Binds something large of each item once: what fills up goes in front of the last one, and is
-/// null.
+/// Binds a large value of each item once: the padding is null and comes before the last item.
 fn bind_once<'i, T>(
-    items: Filled<'i, T>,
+    items: Padded<'i, T>,
     query: Bound,
     large: impl Fn(&'i T) -> &'i [u8],
 ) -> Bound {
@@ -98,19 +101,22 @@ fn bind_once<'i, T>(
     query.bind(large(last))
 }
 
-/// `saves` in lists that one statement can save: in the order of their ids' checksums, of which no
-/// two are the same.
+/// Splits `saves` into lists that one statement can save: sorted by the checksums of their ids, which
+/// are distinct.
 pub(crate) fn split_by_checksum<'s>(
     saves: impl IntoIterator<Item = &'s Save>,
-) -> Vec<Vec<Summed<'s>>> {
-    let sum = |save: &Save| crc32fast::hash(id_bytes(&save.id));
-    let mut rest: Vec<Summed<'s>> = saves.into_iter().map(|save| (sum(save), save)).collect();
-    rest.sort_unstable_by_key(|(sum, _)| *sum);
+) -> Vec<Vec<Checksummed<'s>>> {
+    let checksum = |save: &Save| crc32fast::hash(id_bytes(&save.id));
+    let mut rest: Vec<Checksummed<'s>> = saves
+        .into_iter()
+        .map(|save| (checksum(save), save))
+        .collect();
+    rest.sort_unstable_by_key(|(checksum, _)| *checksum);
     let mut lists = Vec::with_capacity(1);
     while !rest.is_empty() {
-        let mut list: Vec<Summed<'s>> = Vec::with_capacity(rest.len());
+        let mut list: Vec<Checksummed<'s>> = Vec::with_capacity(rest.len());
         rest.retain(|next| {
-            let again = list.last().is_some_and(|(sum, _)| *sum == next.0);
+            let again = list.last().is_some_and(|(checksum, _)| *checksum == next.0);
             if !again {
                 list.push(*next);
             }
@@ -141,8 +147,8 @@ mod tests {
     fn saves_are_in_the_order_of_their_checksums() {
         let saves = ["a", "b", "c"].map(save);
         let lists = split_by_checksum(&saves);
-        let sums: Vec<(u32, &str)> = (lists.iter().flatten())
-            .map(|(sum, save)| (*sum, save.id.as_str()))
+        let checksums: Vec<(u32, &str)> = (lists.iter().flatten())
+            .map(|(checksum, save)| (*checksum, save.id.as_str()))
             .collect();
         let expected = [
             (112_844_655, "c"),
@@ -150,11 +156,11 @@ mod tests {
             (3_904_355_907, "a"),
         ];
         assert_eq!(lists.len(), 1);
-        assert_eq!(sums, expected);
+        assert_eq!(checksums, expected);
     }
 
     #[test]
-    fn ids_of_one_checksum_go_apart() {
+    fn ids_with_the_same_checksum_are_in_different_lists() {
         // The checksums of the second and the last are the same.
         let saves = ["a", "plumless", "b", "c", "buckeroo"].map(save);
         let lists = split_by_checksum(&saves);
@@ -168,11 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_is_sent_once_and_stands_last() {
+    fn a_large_value_is_sent_once_and_comes_last() {
         let many = Statements::new("t").save_many;
         let bound = |items: &[&str], binds: &[Option<&str>]| {
-            let (query, filled) = many.query(items);
-            let mut once = bind_once(filled, query, |item| item.as_bytes());
+            let (query, padded) = many.query(items);
+            let mut once = bind_once(padded, query, |item| item.as_bytes());
             let query = many.query(items).0;
             let bytes = binds.iter().map(|bind| bind.map(str::as_bytes));
             let mut each = bytes.fold(query, |query, bytes| query.bind(bytes));

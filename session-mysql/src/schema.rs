@@ -1,17 +1,17 @@
 //! The table, and every statement on it.
 //!
-//! The table's name is quoted and everything else is bound. Times are computed by the server:
-//! callers bind durations. A session is live if `{live}`, expired if `{expired}`.
+//! The table's name is quoted and all values are bound. The server computes all times: callers bind
+//! durations. A session is live if `{live}`, expired if `{expired}`.
 
-use crate::save_many::{OWN, SAVE_MANY};
-use crate::statement::{Bound, Many, SIZES, Statement};
+use crate::prepared::{BatchStatement, Bound, SIZES, Statement};
+use crate::save_many::{OWN_VALUE, SAVE_MANY};
 
-/// The layout of a row, which each row names in its column `version`. A row of another one is
-/// corrupt for its reader.
+/// The version of the layout, in the column `version` of each row. A row of another version is
+/// corrupt.
 pub(crate) const VERSION: u8 = 1;
 
-/// The statement that creates the table `name`: what [`migrate`](crate::MysqlStore::migrate) runs.
-/// It does nothing if the table exists.
+/// Returns the statement that creates the table `name`, which
+/// [`migrate`](crate::MysqlStore::migrate) runs. It does nothing if the table exists.
 #[must_use]
 pub fn schema(name: &str) -> String {
     CREATE_TABLE.replace("{table}", &quoted(name))
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS {table} (
 
 /// Binds for each session: id, stamp, credential, owner, idle, absolute, first limit in µs, data.
 ///
-/// Every write names the version itself: a default would be that of whoever made the table.
+/// Every write sets the version: a default would be that of the program that created the table.
 const CREATE: &str = "\
 INSERT INTO {table} (`id`, `version`, `stamp`, `credential`, `owner`, `born`, `idle`, `absolute`,
     `deadline`, `data`)
@@ -44,13 +44,13 @@ VALUES {rows}";
 const ROW: &str = "\
 (?, {version}, ?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
 
-/// All but the data is in one column, for every column of an answer costs the server and the
-/// driver a description of it: with eight of them, a load by itself took a seventh longer.
+/// All but the data is in one column, because the server describes each column of an answer to the
+/// driver: with eight columns, a single load took a seventh longer.
 ///
 /// Binds: the id.
 const LOAD: &str = "SELECT {head}, `data` FROM {table} WHERE `id` = ? AND {live}";
 
-/// Loads many, for which columns are described once, and putting them together would cost more.
+/// Loads a batch, for which the server describes the columns once and `{head}` would cost more.
 ///
 /// Binds: the ids.
 const LOAD_MANY: &str = "\
@@ -64,13 +64,13 @@ UPDATE {table} SET `version` = {version}, `stamp` = ?, `credential` = ?, `owner`
     `data` = ?
 WHERE `id` = ? AND `stamp` = ? AND {live}";
 
-/// What a save sets of the times: `{lifetime}`.
+/// The limits and times that a save sets: `{lifetime}`.
 ///
 /// Binds: idle, absolute, idle in µs, restart, absolute in µs, idle in µs, restart, absolute in µs,
 /// restart.
 ///
-/// `deadline` comes before `born`: whether an assignment sees the ones before it depends on the
-/// server's mode. Of two limits, one of which is null, the other counts.
+/// `deadline` comes before `born`, because it depends on the server's mode whether an assignment sees
+/// earlier ones. `LEAST` is null if a limit is null; `COALESCE` then takes the other limit.
 const LIFETIME: &str = "\
 `idle` = ?, `absolute` = ?,
     `deadline` = COALESCE(
@@ -83,7 +83,7 @@ const LIFETIME: &str = "\
 /// Binds: the ids.
 const STAMPS: &str = "SELECT `id`, `stamp` FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
-/// Binds: idle in µs, twice; the ids. `GREATEST` is null, which is never, if one of the two is.
+/// Binds: idle in µs, twice; the ids. `GREATEST` is null (never) if one of the two is null.
 const TOUCH: &str = "\
 UPDATE {table} SET `deadline` = GREATEST(`deadline`, COALESCE(
     LEAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, `born` + INTERVAL `absolute` * 1000 MICROSECOND),
@@ -112,35 +112,34 @@ const COUNT: &str = "SELECT COUNT(*) FROM {table} WHERE {live}";
 /// Binds: the id before the page, the most rows.
 const LIST: &str = "SELECT {info} FROM {table} WHERE `id` > ? AND {live} ORDER BY `id` LIMIT ?";
 
-/// Binds: owner, the id before the page, the most rows. The index on the owner has the ids of each
-/// in order.
+/// Binds: owner, the id before the page, the most rows. The index on the owner has the ids in order.
 const OWNED: &str = "\
 SELECT {info} FROM {table} WHERE `owner` = ? AND `id` > ? AND {live} ORDER BY `id` LIMIT ?";
 
-/// Binds: owner, the id to spare (or an empty one), the most rows.
+/// Binds: owner, the id to keep (or an empty one), the most rows.
 const OWNED_IDS: &str = "\
 SELECT `id` FROM {table} WHERE `owner` = ? AND `id` <> ? AND {live} LIMIT ?";
 
-/// Binds: the ids. Waits for whoever holds one of the rows.
+/// Binds: the ids. Waits for locks on the rows.
 const LOCK_LIVE: &str = "\
 SELECT {end} FROM {table} FORCE INDEX (PRIMARY) WHERE `id` IN ({ids}) AND {live} FOR UPDATE";
 
 /// Binds: the most rows. Takes no lock.
 const EXPIRED_IDS: &str = "SELECT `id` FROM {table} WHERE {expired} LIMIT ?";
 
-/// Binds: the ids. By primary key, as writers go, so neither waits for the other in a circle.
+/// Binds: the ids. Locks by primary key, as writers do, so that no deadlock arises.
 const LOCK_EXPIRED: &str = "\
 SELECT {end} FROM {table} FORCE INDEX (PRIMARY)
 WHERE `id` IN ({ids}) AND {expired} FOR UPDATE SKIP LOCKED";
 
-/// Binds: the ids. Which of them have rows, live or expired. Takes no lock.
+/// Binds: the ids. Selects those that have rows, live or expired. Takes no lock.
 const PRESENT: &str = "SELECT `id` FROM {table} WHERE `id` IN ({ids})";
 
 /// Binds: the ids.
 const DELETE: &str = "DELETE FROM {table} WHERE `id` IN ({ids})";
 
 /// Changes nothing. A server that takes no writes refuses it before it looks for rows.
-const PROBE: &str = "DELETE FROM {table} WHERE FALSE";
+const NO_OP_WRITE: &str = "DELETE FROM {table} WHERE FALSE";
 
 /// Binds: the most rows. `TRUNCATE` would need the right to drop the table.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
@@ -167,7 +166,7 @@ const FRAGMENTS: [(&str, &str); 11] = [
         "{expired}",
         "(`due` <= TO_SECONDS(UTC_TIMESTAMP()) DIV 60 AND `deadline` <= UTC_TIMESTAMP(6))",
     ),
-    ("{own}", OWN),
+    ("{own}", OWN_VALUE),
     (
         "{ttl}",
         "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), `deadline`)",
@@ -183,14 +182,14 @@ const FRAGMENTS: [(&str, &str); 11] = [
 pub(crate) struct Statements {
     pub(crate) table: String,
     pub(crate) create_table: Statement,
-    pub(crate) create: Many,
+    pub(crate) create: BatchStatement,
     pub(crate) load: Statement,
-    pub(crate) load_many: Many,
+    pub(crate) load_many: BatchStatement,
     pub(crate) save: Statement,
-    pub(crate) save_many: Many,
-    pub(crate) stamps: Many,
-    pub(crate) touch: Many,
-    pub(crate) ttls: Many,
+    pub(crate) save_many: BatchStatement,
+    pub(crate) stamps: BatchStatement,
+    pub(crate) touch: BatchStatement,
+    pub(crate) ttls: BatchStatement,
     pub(crate) destroy_returning: Statement,
     pub(crate) find: Statement,
     pub(crate) destroy: Statement,
@@ -199,11 +198,11 @@ pub(crate) struct Statements {
     pub(crate) list: Statement,
     pub(crate) owned: Statement,
     pub(crate) owned_ids: Statement,
-    pub(crate) lock_live: Many,
+    pub(crate) lock_live: BatchStatement,
     pub(crate) expired_ids: Statement,
-    pub(crate) lock_expired: Many,
-    pub(crate) present: Many,
-    pub(crate) delete: Many,
+    pub(crate) lock_expired: BatchStatement,
+    pub(crate) present: BatchStatement,
+    pub(crate) delete: BatchStatement,
     pub(crate) clear: Statement,
 }
 
@@ -215,11 +214,11 @@ impl Statements {
                 text = text.replace(name, fragment);
             }
             let text = text.replace("{ids}", &vec!["?"; size].join(", "));
-            // Last, for a table may be named like a fragment.
+            // Last, because a table may be named like a fragment.
             Statement::new(text.replace("{table}", &quoted(table)))
         };
         let statement = |text: &str| sized(text, 1);
-        let many = |text: &str| Many(SIZES.map(|size| sized(text, size)));
+        let many = |text: &str| BatchStatement(SIZES.map(|size| sized(text, size)));
         Self {
             table: table.to_owned(),
             create_table: statement(CREATE_TABLE),
@@ -249,12 +248,12 @@ impl Statements {
     }
 }
 
-/// A statement on `table` that changes nothing, and that only a server which takes writes carries out.
-pub(crate) fn probe(table: &str) -> Bound {
-    Statement::new(PROBE.replace("{table}", &quoted(table))).query()
+/// A write on `table` that changes nothing and that a server which takes no writes refuses.
+pub(crate) fn no_op_write(table: &str) -> Bound {
+    Statement::new(NO_OP_WRITE.replace("{table}", &quoted(table))).query()
 }
 
-/// An identifier in quotes, whatever it is made of.
+/// Quotes an identifier, which may contain any characters.
 pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
@@ -271,16 +270,16 @@ mod tests {
         let odd = Statements::new("{ids}{live}");
         let count = odd.count.text();
         assert!(count.contains("`{ids}{live}`"), "{count}");
-        let probe = probe("a`b");
+        let no_op_write = no_op_write("a`b");
         assert_eq!(
-            Execute::<MySql>::sql(probe).as_str(),
+            Execute::<MySql>::sql(no_op_write).as_str(),
             "DELETE FROM `a``b` WHERE FALSE"
         );
     }
 
-    /// The layout, to the letter: whoever changes it gives it another version.
+    /// A change of the layout needs another [`VERSION`].
     #[test]
-    fn the_table_is_as_it_was() {
+    fn the_table_is_unchanged() {
         let table = "\
 CREATE TABLE IF NOT EXISTS `session_store` (
     `id` VARBINARY(255) NOT NULL PRIMARY KEY,

@@ -1,95 +1,94 @@
-//! Statements on a table, for their binds.
+//! The statement of each operation, with its binds.
 
-use std::sync::Arc;
+use session_core::backend::{Create, Destroy, Save, Touch};
+use session_core::{Anchor, Draft, SessionId, Version};
 
-use sqlx::mysql::MySqlArguments;
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, MySql};
+use crate::prepared::{Bound, Statement};
+use crate::record::{credential_bytes, id_bytes, micros, millis, owner_bytes};
+use crate::schema::Statements;
 
-/// The most sessions that one statement is about.
-pub(crate) const MOST: usize = 128;
-/// Statements on many sessions are prepared for so many; a list in between is filled up with its
-/// last one.
-pub(crate) const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, MOST];
-
-/// A statement with its binds.
-pub(crate) type Bound = Query<'static, MySql, MySqlArguments>;
-
-/// A statement on one table.
-#[derive(Clone, Debug)]
-pub(crate) struct Statement(Arc<str>);
-
-impl Statement {
-    /// `text`, of which only quoted names come from outside.
-    pub(crate) fn new(text: String) -> Self {
-        Self(text.into())
+impl Statements {
+    /// Creates sessions: as many as one of the prepared sizes.
+    pub(crate) fn create(&self, items: &[Create]) -> Bound {
+        let (query, items) = self.create.query(items);
+        items.bind(query, |query, Create { id, draft, .. }| {
+            let lifetime = draft.lifetime;
+            let first = lifetime.idle.min(lifetime.absolute);
+            query
+                .bind(id_bytes(id))
+                .bind(draft.stamp.as_bytes().as_slice())
+                .bind(credential_bytes(draft))
+                .bind(owner_bytes(draft))
+                .bind(millis(lifetime.idle))
+                .bind(millis(lifetime.absolute))
+                .bind(micros(first))
+                .bind(&*draft.data)
+        })
     }
 
-    /// The statement, for its binds.
-    pub(crate) fn query(&self) -> Bound {
-        sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
+    pub(crate) fn load(&self, id: &SessionId) -> Bound {
+        self.load.query().bind(id_bytes(id))
     }
 
-    #[cfg(test)]
-    pub(crate) fn text(&self) -> &str {
-        &self.0
+    pub(crate) fn load_many(&self, ids: &[SessionId]) -> Bound {
+        let (query, ids) = self.load_many.query(ids);
+        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    }
+
+    pub(crate) fn stamps(&self, ids: &[&SessionId]) -> Bound {
+        let (query, ids) = self.stamps.query(ids);
+        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    }
+
+    pub(crate) fn ttls(&self, ids: &[&SessionId]) -> Bound {
+        let (query, ids) = self.ttls.query(ids);
+        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    }
+
+    /// Saves one session.
+    pub(crate) fn save(&self, save: &Save) -> Bound {
+        let Save {
+            id,
+            draft,
+            expected,
+            ..
+        } = save;
+        let query = self.save.query().bind(draft.stamp.as_bytes().as_slice());
+        let query = query.bind(credential_bytes(draft)).bind(owner_bytes(draft));
+        lifetime(query, draft)
+            .bind(&*draft.data)
+            .bind(id_bytes(id))
+            .bind(expected.stamp().as_bytes().as_slice())
+    }
+
+    /// Touches sessions with the same idle limit.
+    pub(crate) fn touch(&self, items: &[&Touch]) -> Bound {
+        let idle = items.first().and_then(|touch| micros(touch.idle));
+        let (query, touches) = self.touch.query(items);
+        let query = query.bind(idle).bind(idle);
+        touches.bind(query, |query, touch| query.bind(id_bytes(&touch.id)))
+    }
+
+    /// One of the statements that destroy one session, or find it.
+    pub(crate) fn destroy(&self, statement: &Statement, item: &Destroy) -> Bound {
+        let expected = item.expected.as_ref().map(Version::stamp);
+        let expected = expected.as_ref().map(|stamp| stamp.as_bytes().as_slice());
+        statement.query().bind(id_bytes(&item.id)).bind(expected)
     }
 }
 
-/// A statement on many sessions, in the sizes it is prepared for.
-#[derive(Clone, Debug)]
-pub(crate) struct Many(pub(crate) [Statement; SIZES.len()]);
-
-impl Many {
-    /// The statement for `items`, at most [`MOST`], and the items to bind, filled up.
-    pub(crate) fn query<'i, T>(&self, items: &'i [T]) -> (Bound, Filled<'i, T>) {
-        let fits = SIZES.iter().position(|size| *size >= items.len());
-        let fits = fits.unwrap_or(SIZES.len() - 1);
-        let filled = Filled {
-            items,
-            size: SIZES[fits],
-        };
-        (self.0[fits].query(), filled)
-    }
-}
-
-/// Items, and the last one again until there are as many as a statement takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Filled<'i, T> {
-    pub(crate) items: &'i [T],
-    pub(crate) size: usize,
-}
-
-impl<'i, T> Filled<'i, T> {
-    /// Binds something of each.
-    pub(crate) fn bind(self, query: Bound, bind: impl Fn(Bound, &'i T) -> Bound) -> Bound {
-        let last = self.items.last().into_iter().cycle();
-        let filled = self.items.iter().chain(last).take(self.size);
-        filled.fold(query, bind)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    #[test]
-    fn lists_are_filled_up_to_the_next_size() {
-        let many = Many(SIZES.map(|size| Statement::new(size.to_string())));
-        for (items, size) in [(1, 1), (2, 2), (3, 4), (33, 64), (65, 128), (128, 128)] {
-            let items: Vec<usize> = (0..items).collect();
-            let (query, filled) = many.query(&items);
-            let bound = RefCell::new(Vec::new());
-            let _ = filled.bind(query, |query, item| {
-                bound.borrow_mut().push(*item);
-                query
-            });
-            let bound = bound.into_inner();
-            assert_eq!(bound.len(), size);
-            assert_eq!(bound[..items.len()], items);
-            assert!(bound[items.len()..].iter().all(|n| *n == items.len() - 1));
-        }
-    }
+/// The binds of `{lifetime}`.
+pub(crate) fn lifetime(query: Bound, draft: &Draft) -> Bound {
+    let (idle, absolute) = (draft.lifetime.idle, draft.lifetime.absolute);
+    let restart = draft.anchor == Anchor::Restart;
+    query
+        .bind(millis(idle))
+        .bind(millis(absolute))
+        .bind(micros(idle))
+        .bind(restart)
+        .bind(micros(absolute))
+        .bind(micros(idle))
+        .bind(restart)
+        .bind(micros(absolute))
+        .bind(restart)
 }

@@ -1,4 +1,4 @@
-//! What the server is sent for sessions: each of the five operations is a command or a script.
+//! The operations: each sends a command or a script.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,35 +14,35 @@ use session_core::{
 
 use crate::clock::{Clock, Reading};
 use crate::command::{
-    End, Group, add_draft, answer, both, convert, corrupt, eval, saved, send, send_all, unexpected,
+    DestroyOutcome, add_draft, convert, corrupt, eval, last_two, parse_answer, saved, send,
+    send_all, unexpected,
 };
-use crate::envelope::{Envelope, millis, read_owner};
 use crate::keys::Keys;
+use crate::record::{StoredSession, millis, read_owner};
+use crate::save_many::SaveGroup;
 use crate::script::{Code, Scripts};
-use crate::{RedisClient, RedisStoreBuilder, probe};
+use crate::{RedisClient, RedisStoreBuilder, check};
 
-/// Measured: `docs/performance.md`. Pipelining alone spares no round trip's wait, but each command
-/// and script has its price at the server. One connection carries all, so batches in flight cost
-/// nothing.
-const BATCHES: BatchLimits = BatchLimits::new(24, 3).with_queued(100_000);
-/// How often a command is sent again for each cause. Causes come together: a server that restarts
-/// loses the connection, refuses it, loads its data, and then lacks the scripts.
+/// Measured: `docs/performance.md`. Batches save the server's cost of a command or script, not round
+/// trips: commands are pipelined on one connection anyway, so batches in flight are free.
+const BATCH_LIMITS: BatchLimits = BatchLimits::new(24, 3).with_queued(100_000);
+/// How often a command is repeated for each cause. A restart has several causes in turn: the
+/// connection breaks, is refused, the server loads its data, and then lacks the scripts.
 pub(crate) const REPEATS: u32 = 3;
-/// How often a touch is sent while the session gets other owners.
-const TOUCHES: u32 = 4;
+/// How often a touch is sent while other requests change the session's owner.
+const TOUCH_ATTEMPTS: u32 = 4;
 
-/// Sessions in Redis. Clones share the connection.
+/// A store of sessions in Redis. Clones share the connection.
 ///
 /// [`connect`](Store::connect) and [`builder`](Store::builder) set one up.
 ///
-/// [`migrate`](Store::migrate) checks that the server answers, is new enough, and lets its user run
-/// every command that the store needs: it tries each on a key that nothing else has. There is no
-/// schema to set up. Two or three round trips. It fails with [`ErrorKind::Misconfigured`] if the server
-/// is older than 6.2, refuses the login, or does not let the user run a command, which the message
-/// names.
+/// [`migrate`](Store::migrate) checks that the server is version 6.2 or later and that the user may
+/// run every command that the store needs; it tries them on a key that nothing else uses. Redis has
+/// no schema to create. Two or three round trips. It fails with [`ErrorKind::Misconfigured`] if the
+/// server is older, refuses the login, or refuses commands, which the message names.
 pub type RedisStore = Store<RedisBackend>;
 
-/// What a [`RedisStore`] sends for each operation.
+/// The backend of a [`RedisStore`].
 pub struct RedisBackend {
     pub(crate) keys: Keys,
     pub(crate) scripts: Scripts,
@@ -51,19 +51,20 @@ pub struct RedisBackend {
     policy: Policy,
 }
 
-/// Which sessions were ended, of how many of those that were to be.
-pub(crate) struct Ends {
+/// What one call of the destroy script has done.
+pub(crate) struct Destroyed {
     pub(crate) ended: Vec<Ended>,
-    pub(crate) looked_at: usize,
+    /// How many of the ids the script has examined: it stops at the limit.
+    pub(crate) examined: usize,
 }
 
 impl RedisBackend {
-    /// With the time and size of `limits`.
+    /// `limits` has the time-out and the maximum size.
     pub(crate) fn new(keys: Keys, is_cluster: bool, limits: Policy) -> Self {
         let mut policy = limits.with_repeats(REPEATS);
-        // In a cluster the keys are on different nodes, and every operation goes by itself.
+        // The keys of a batch would be on different nodes of a cluster.
         if !is_cluster {
-            policy = policy.with_load(BATCHES).with_save(BATCHES);
+            policy = policy.with_load(BATCH_LIMITS).with_save(BATCH_LIMITS);
         }
         Self {
             keys,
@@ -78,13 +79,14 @@ impl RedisBackend {
         let Create { id, draft, .. } = create;
         let mut command = eval(&self.scripts.create, &[self.keys.session(id)]);
         add_draft(&mut command, draft);
-        let index = self.index(id, draft);
+        let index = self.owner_index_entry(id, draft);
         let sent = self.send_indexed(call, index, command).await?;
-        let (code, _) = answer(sent.answer)?;
+        let (code, _) = parse_answer(sent.answer)?;
         Ok(saved(code, draft)?.after(sent.is_repeated))
     }
 
-    /// In a cluster, where the time would be another node's, it is told by what is left of the key.
+    /// Computes the server's time from the key's remaining time: in a cluster `TIME` may be answered by
+    /// another node.
     async fn load_in_cluster(
         &self,
         call: &Call<RedisClient>,
@@ -94,27 +96,27 @@ impl RedisBackend {
         let mut commands = Pipeline::with_capacity(2);
         commands.get(&key).pttl(&key);
         let sent = send_all(call, &commands).await?;
-        let (value, left): (Option<Vec<u8>>, i64) = both(sent.answer)?;
+        let (value, left): (Option<Vec<u8>>, i64) = last_two(sent.answer)?;
         let Some(value) = value else {
             return Ok(None);
         };
-        let envelope = Envelope::decode(Bytes::from(value))?;
-        let now = match (envelope.deadline, u64::try_from(left)) {
-            // The key goes a millisecond before the deadline, see the scripts.
+        let session = StoredSession::decode(Bytes::from(value))?;
+        let now = match (session.deadline, u64::try_from(left)) {
+            // The key expires a millisecond before the deadline, see the scripts.
             (Some(deadline), Ok(left)) => deadline.saturating_sub(left + 1),
-            // It went, or lost its end, between the two commands.
+            // The key expired, or its expiry was removed, between the two commands.
             (Some(_), Err(_)) if left == -2 => return Ok(None),
             _ => match self.inspect(call, id).await? {
                 Some((_, _, now)) => now,
                 None => return Ok(None),
             },
         };
-        Ok(Some(envelope.into_record(now)))
+        Ok(Some(session.into_record(now)))
     }
 
-    /// Reads `ids`, of one server.
+    /// The command that reads `ids` from one server.
     fn get(&self, ids: &[SessionId]) -> Cmd {
-        let length: usize = ids.iter().map(|id| self.keys.length(id)).sum();
+        let length: usize = ids.iter().map(|id| self.keys.session_length(id)).sum();
         let mut get = Cmd::with_capacity(1 + ids.len(), 4 + length);
         get.arg(if ids.len() == 1 { "GET" } else { "MGET" });
         let mut key = String::new();
@@ -125,60 +127,61 @@ impl RedisBackend {
         get
     }
 
-    /// The answer to `get`, and the server's time then.
-    async fn ask_with_time(&self, call: &Call<RedisClient>, get: Cmd) -> Result<(Value, u64)> {
+    /// Sends `get`. Returns its answer and the server's time in milliseconds.
+    async fn get_with_time(&self, call: &Call<RedisClient>, get: Cmd) -> Result<(Value, u64)> {
         if let Some(reading) = self.clock.reading() {
             let sent = send(call, &get).await?;
             return Ok((sent.answer, reading.now()));
         }
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(get).cmd("TIME");
-        let asked = Instant::now();
+        let requested = Instant::now();
         let mut answers = send_all(call, &commands).await?.answer;
-        let told = Reading::new(convert(answers.pop())?, asked);
-        self.clock.set(told);
+        let reading = Reading::new(convert(answers.pop())?, requested);
+        self.clock.set(reading);
         let answer = answers.pop().ok_or_else(unexpected)?;
-        Ok((answer, told.told()))
+        Ok((answer, reading.reported()))
     }
 
     async fn save_in_cluster(&self, call: &Call<RedisClient>, save: &Save) -> Result<Saved> {
-        let group = Group::of_one(save);
+        let group = SaveGroup::single(save);
         let saves = std::slice::from_ref(save);
         let command = group.command(&self.scripts.save, saves, &self.keys);
-        let index = self.index(&save.id, &save.draft);
+        let index = self.owner_index_entry(&save.id, &save.draft);
         let sent = self.send_indexed(call, index, command).await?;
-        let code = group.ends(sent.answer)?.pop().ok_or_else(unexpected)?;
+        let code = group.outcomes(sent.answer)?.pop().ok_or_else(unexpected)?;
         Ok(saved(code, &save.draft)?.after(sent.is_repeated))
     }
 
-    /// Two round trips if the session has an owner and its deadline moves, for the index has to
-    /// know first: the first one says whose it is.
+    /// Two round trips if the session has an owner and its deadline moves: the first one returns the
+    /// owner, whose index must have the later deadline before the session has it.
     async fn touch_one(&self, call: &Call<RedisClient>, touch: &Touch) -> Result<Option<Ttl>> {
         let key = self.keys.session(&touch.id);
         let mut indexed: Option<(Owner, Ttl)> = None;
-        for _ in 0..TOUCHES {
+        for _ in 0..TOUCH_ATTEMPTS {
             let mut command = eval(&self.scripts.touch, &[&key]);
             let (owner, index) = match &indexed {
-                Some((owner, ttl)) => {
-                    (owner.as_str(), Some(self.index_for(owner, &touch.id, *ttl)))
-                }
+                Some((owner, ttl)) => (
+                    owner.as_str(),
+                    Some(self.index_entry(owner, &touch.id, *ttl)),
+                ),
                 None => ("", None),
             };
             command.arg(millis(touch.idle)).arg(owner);
             let sent = self.send_indexed(call, index, command).await?;
-            let (code, mut rest) = answer(sent.answer)?;
+            let (code, mut rest) = parse_answer(sent.answer)?;
             match code {
                 Code::Done => return Ok(Some(ttl(convert(rest.pop())?))),
-                Code::Owned => {
-                    let (left, owner): (i64, Vec<u8>) = both(rest)?;
-                    // Not the owner that it was a moment ago: perhaps none.
+                Code::OtherOwner => {
+                    let (left, owner): (i64, Vec<u8>) = last_two(rest)?;
+                    // Another owner than in the last attempt, or none.
                     indexed = read_owner(&owner)?.map(|owner| (owner, ttl(left)));
                 }
                 Code::Corrupt => return Err(corrupt()),
                 _ => return Ok(None),
             }
         }
-        Err(Error::contention(TOUCHES))
+        Err(Error::contention(TOUCH_ATTEMPTS))
     }
 
     async fn destroy_one(
@@ -187,55 +190,59 @@ impl RedisBackend {
         destroy: &Destroy,
     ) -> Result<Option<Ended>> {
         let ids = std::slice::from_ref(&destroy.id);
-        let mut ends = self
-            .end(call, ids, None, destroy.expected.as_ref(), 1)
+        let mut destroyed = self
+            .destroy_ids(call, ids, None, destroy.expected.as_ref(), 1)
             .await?;
-        Ok(ends.ended.pop())
+        Ok(destroyed.ended.pop())
     }
 
-    /// Ends up to `most` of the sessions `ids`, all on one node, that have `owner` and are of the
-    /// version `expected`, if those are given.
-    pub(crate) async fn end(
+    /// Destroys up to `limit` of the sessions `ids`, which are on one node. With `owner` or `expected`,
+    /// only those of this owner or version.
+    pub(crate) async fn destroy_ids(
         &self,
         call: &Call<RedisClient>,
         ids: &[SessionId],
         owner: Option<&Owner>,
         expected: Option<&Version>,
-        most: usize,
-    ) -> Result<Ends> {
+        limit: usize,
+    ) -> Result<Destroyed> {
         let keys: Vec<String> = ids.iter().map(|id| self.keys.session(id)).collect();
         let mut command = eval(&self.scripts.destroy, &keys);
         let stamp = expected.map(Version::stamp);
         let stamp = stamp.as_ref().map_or(&[][..], |stamp| stamp.as_bytes());
         let owner = owner.map_or("", Owner::as_str);
-        command.arg(owner).arg(stamp).arg(most);
+        command.arg(owner).arg(stamp).arg(limit);
         let sent = send(call, &command).await?;
-        let ends = End::read_all(sent.answer, ids)?;
-        let looked_at = ends.len();
-        let ended = ends.into_iter().zip(ids).filter_map(|(end, id)| match end {
-            End::Done(ended) => Some(ended),
-            // By the attempt before, perhaps.
-            End::Absent if sent.is_repeated => Some(Ended::unknown(id.clone())),
-            End::Absent | End::Other => None,
-        });
+        let outcomes = DestroyOutcome::read_all(sent.answer, ids)?;
+        let examined = outcomes.len();
+        let ended = outcomes
+            .into_iter()
+            .zip(ids)
+            .filter_map(|(outcome, id)| match outcome {
+                DestroyOutcome::Done(ended) => Some(ended),
+                // An earlier attempt may have destroyed it.
+                DestroyOutcome::Absent if sent.is_repeated => Some(Ended::unknown(id.clone())),
+                DestroyOutcome::Absent | DestroyOutcome::Mismatch => None,
+            });
         let ended: Vec<Ended> = ended.collect();
-        // One session, or several of one owner.
+        // All sessions have one owner.
         if let Some(owner) = ended.iter().find_map(|ended| ended.owner.as_ref()) {
             let known = ended.iter().filter(|ended| ended.owner.is_some());
             self.remove_from_owner_index(call, owner, known.map(|ended| &ended.id));
         }
-        Ok(Ends { ended, looked_at })
+        Ok(Destroyed { ended, examined })
     }
 
-    /// A session's envelope without its data, the size of that, and the server's time.
+    /// Reads a session without its data. Returns it with the size of the data in bytes and the server's
+    /// time in milliseconds.
     pub(crate) async fn inspect(
         &self,
         call: &Call<RedisClient>,
         id: &SessionId,
-    ) -> Result<Option<(Envelope, usize, u64)>> {
+    ) -> Result<Option<(StoredSession, usize, u64)>> {
         let command = eval(&self.scripts.inspect, &[self.keys.session(id)]);
         let sent = send(call, &command).await?;
-        let (code, rest) = answer(sent.answer)?;
+        let (code, rest) = parse_answer(sent.answer)?;
         match code {
             Code::Done => {}
             Code::Corrupt => return Err(corrupt()),
@@ -243,9 +250,9 @@ impl RedisBackend {
         }
         let mut rest = rest.into_iter();
         let head: Vec<u8> = convert(rest.next())?;
-        let (whole, now): (usize, u64) = both(rest.collect())?;
+        let (whole, now): (usize, u64) = last_two(rest.collect())?;
         let size = whole.saturating_sub(head.len());
-        Ok(Some((Envelope::decode(head.into())?, size, now)))
+        Ok(Some((StoredSession::decode(head.into())?, size, now)))
     }
 }
 
@@ -274,12 +281,12 @@ impl Backend for RedisBackend {
         if self.is_cluster {
             return Ok(one_by_one(ids, |id| self.load_in_cluster(call, id)).await);
         }
-        let (answer, now) = self.ask_with_time(call, self.get(ids)).await?;
+        let (answer, now) = self.get_with_time(call, self.get(ids)).await?;
         let record = |value| match value {
             Value::Nil => Ok(None),
             Value::BulkString(value) => {
-                let envelope = Envelope::decode(Bytes::from(value))?;
-                Ok(envelope.into_live_record(now))
+                let session = StoredSession::decode(Bytes::from(value))?;
+                Ok(session.into_live_record(now))
             }
             _ => Err(unexpected()),
         };
@@ -295,25 +302,25 @@ impl Backend for RedisBackend {
             return Ok(one_by_one(saves, |save| self.save_in_cluster(call, save)).await);
         }
         let mut commands = Pipeline::with_capacity(1);
-        // The owners' indexes first: one that lacks a session would hide it.
+        // The index entries first: an index must never lack a session that exists.
         for index in saves
             .iter()
-            .filter_map(|save| self.index(&save.id, &save.draft))
+            .filter_map(|save| self.owner_index_entry(&save.id, &save.draft))
         {
             commands.add_command(index);
         }
-        let groups = Group::all(saves);
+        let groups = SaveGroup::split(saves);
         for group in &groups {
             commands.add_command(group.command(&self.scripts.save, saves, &self.keys));
         }
         let mut sent = send_all(call, &commands).await?;
         let mut outcomes: Vec<_> = saves.iter().map(|_| Err(unexpected())).collect();
-        // The answers of the indexes are in front.
+        // The answers to the index entries come first.
         for group in groups.iter().rev() {
-            let ends = group.ends(sent.answer.pop().ok_or_else(unexpected)?)?;
-            for (place, code) in group.places.iter().zip(ends) {
-                let saved = saved(code, &saves[*place].draft);
-                outcomes[*place] = saved.map(|saved| saved.after(sent.is_repeated));
+            let codes = group.outcomes(sent.answer.pop().ok_or_else(unexpected)?)?;
+            for (index, code) in group.indexes.iter().zip(codes) {
+                let saved = saved(code, &saves[*index].draft);
+                outcomes[*index] = saved.map(|saved| saved.after(sent.is_repeated));
             }
         }
         Ok(outcomes)
@@ -336,15 +343,15 @@ impl Backend for RedisBackend {
     }
 
     async fn migrate(&self, call: &Call<RedisClient>) -> Result<()> {
-        probe::commands(call, &self.keys.scratch(), probe::NATIVE).await
+        check::rights(call, &self.keys.scratch(), check::NATIVE_COMMANDS).await
     }
 
-    /// Scans all keys of the database: its time grows with them.
+    /// Scans all keys of the database, so the time grows with their number.
     async fn count(&self, call: &Call<RedisClient>) -> Result<u64> {
         self.directory(call).count().await
     }
 
-    /// Scans part of the database; a page may well be empty though more follow.
+    /// Scans part of the database. A page may be empty although more pages follow.
     async fn list(
         &self,
         call: &Call<RedisClient>,
@@ -354,8 +361,8 @@ impl Backend for RedisBackend {
         self.directory(call).list(cursor, limit).await
     }
 
-    /// Reads part of the owner's index; a page may well be empty though more follow. One round trip
-    /// for that, and one for each session it names, 64 at a time.
+    /// Reads part of the owner index. A page may be empty although more pages follow. One round trip for
+    /// the index, and one for each session in the page, up to 64 at a time.
     async fn owned_by(
         &self,
         call: &Call<RedisClient>,
@@ -366,10 +373,10 @@ impl Backend for RedisBackend {
         self.directory(call).owned_by(owner, cursor, limit).await
     }
 
-    /// Walks over the owner's index until `limit` sessions are ended. One round trip for each 1,000
-    /// ids in it, and one for each 128 of those; in a cluster one for each, up to 64 at a time.
+    /// Reads the owner index until `limit` sessions are destroyed. One round trip for each 1,000 ids in
+    /// the index, and one for each 128 of them; in a cluster one for each id, up to 64 at a time.
     ///
-    /// After an error it says what it has ended until then, if there was any.
+    /// If an error occurs after some sessions were destroyed, it returns those.
     async fn destroy_owned_by(
         &self,
         call: &Call<RedisClient>,
@@ -385,8 +392,8 @@ impl Backend for RedisBackend {
         self.directory(call).clear().await
     }
 
-    /// Nothing to do: Redis removes what has expired, and the owners' indexes heal when they are
-    /// written and expire by themselves.
+    /// Does nothing: Redis removes expired sessions itself, and each write to an owner index removes
+    /// expired entries.
     async fn reap(&self, _call: &Call<RedisClient>, _limit: usize) -> Result<Vec<Ended>> {
         Ok(Vec::new())
     }
@@ -400,7 +407,7 @@ impl Setup for RedisBackend {
     }
 }
 
-/// What a script says is left of a session: below 0, it has no end.
+/// Converts the remaining milliseconds in a script's answer; a negative number means never.
 fn ttl(left: i64) -> Ttl {
     u64::try_from(left).map_or(Ttl::Never, |left| Ttl::Left(Duration::from_millis(left)))
 }

@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,8 +17,8 @@ pub struct RedisStoreBuilder {
     prefix: String,
     timeout: Duration,
     max_data: usize,
-    migrate: bool,
     ca_file: Option<PathBuf>,
+    migrate: bool,
 }
 
 impl Default for RedisStoreBuilder {
@@ -27,62 +27,60 @@ impl Default for RedisStoreBuilder {
             prefix: "session:".to_owned(),
             timeout: Policy::TIMEOUT,
             max_data: Policy::MAX_DATA,
-            migrate: true,
             ca_file: None,
+            migrate: true,
         }
     }
 }
 
 impl RedisStoreBuilder {
-    /// What the store's keys begin with; default `session:`. At most 255 bytes of any text. Stores
-    /// with different prefixes share nothing. In a cluster a prefix with a part in braces keeps all
-    /// sessions on the node of that hash tag.
+    /// Sets the prefix of the store's keys: any text of at most 255 bytes; default `session:`. Stores
+    /// with different prefixes share nothing. In a cluster, a part of the prefix in braces is a hash
+    /// tag that keeps all sessions on one node.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// The longest that one store operation may take; default 5 s.
+    /// Sets the time limit of one store operation, including repeats; default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The most bytes of one session's data; default 1 MiB.
+    /// Sets the maximum size of one session's data in bytes; default 1 MiB, at most 256 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// Whether to check the server when the store is made: that it is new enough, and that its user
-    /// may run each command that the store needs. Default true. There is no schema to set up in
-    /// Redis.
-    pub fn migrate(mut self, migrate: bool) -> Self {
-        self.migrate = migrate;
-        self
-    }
-
-    /// A file with the certificate, in PEM, of the authority that signs the server's, in place of
-    /// the public ones. For [`connect`](Self::connect) to a `rediss://` URL.
+    /// Sets a PEM file with the certificate authority that has signed the server's certificate; it
+    /// replaces the public authorities. Only for [`connect`](Self::connect) with a `rediss://` URL.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
         self
     }
 
+    /// Sets whether connecting also [migrates](RedisStore::migrate): it checks the version of the server
+    /// and the user's rights. Default true.
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
     /// Connects to the Redis or Valkey server at `url`:
     ///
-    /// | URL | |
+    /// | URL | meaning |
     /// |---|---|
-    /// | `redis://user:password@host:port/db`, `valkey://…` | `user`, `password`, `port` (6379) and `db` (0) may be left out |
+    /// | `redis://user:password@host:port/db`, `valkey://…` | `user`, `password`, `port` (6379) and `db` (0) are optional |
     /// | `rediss://…`, `valkeys://…` | the same, with TLS |
-    /// | `unix:/path?db=0&user=…&pass=…`, `redis+unix:`, `valkey+unix:` | a socket's path |
+    /// | `unix:/path?db=0&user=…&pass=…`, `redis+unix:`, `valkey+unix:` | the path of a Unix socket |
     ///
-    /// All take `?protocol=resp2` for a proxy that does not know RESP3, in which a client sees at once
-    /// that a connection is broken. Other options are refused.
+    /// Each takes `?protocol=resp2`, for a proxy without RESP3. (With RESP3 a client detects a broken
+    /// connection at once.) Other options are refused.
     ///
-    /// The connection is one, multiplexed. When it breaks, falls silent for half the
-    /// [time limit](Self::timeout), or leads to a server that says it is no primary (any more), another
-    /// takes its place. TCP keep-alive and user time-out are set.
+    /// The store [replaces](crate#connections) its one multiplexed connection when it breaks, is silent,
+    /// or leads to a server that is not the primary. TCP keep-alive and the TCP user time-out are set.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`] for a URL, option or setting that can't be right, a password or
@@ -94,10 +92,10 @@ impl RedisStoreBuilder {
         self.build(client).await
     }
 
-    /// Uses a client or connection of the caller's: a [`redis::Client`], or a `ClusterClient` for
-    /// Redis Cluster, over which it connects; or a `ConnectionManager` or `ClusterConnection`, which
-    /// is never closed here and [can't be replaced](Connection). A `Client` gets TCP keep-alive and
-    /// user time-out where it has none; a `ClusterClient` has what its builder was given.
+    /// Uses a client or connection of the caller. With a [`redis::Client`], or a `ClusterClient` for
+    /// Redis Cluster, the store opens its own connections. It never closes a `ConnectionManager` or
+    /// `ClusterConnection` and [can't replace it](Connection). A `Client` gets TCP keep-alive and a TCP
+    /// user time-out if it has none; the settings of a `ClusterClient` are used as they are.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -126,13 +124,13 @@ impl RedisStoreBuilder {
     }
 }
 
-/// Refuses prefixes and limits that can't be.
+/// Refuses invalid prefixes and limits.
 pub(crate) fn check(prefix: &str, timeout: Duration, max_data: usize) -> Result<()> {
     Error::check_size("prefix", prefix.len(), 255)?;
     Policy::new(timeout, max_data).check()
 }
 
-/// A client for the server at `url`, and how to connect to it.
+/// A client for the server at `url`.
 pub(crate) fn client(url: &str, ca_file: Option<&Path>) -> Result<Connection> {
     install_crypto_provider();
     let ca = ca_file.map(|path| {
@@ -146,11 +144,11 @@ pub(crate) fn client(url: &str, ca_file: Option<&Path>) -> Result<Connection> {
     Ok(url::client(url, ca.transpose()?)?.into())
 }
 
-/// Chooses rustls' provider where nobody has: without one its first use would panic.
+/// Installs a rustls provider if the program has not: without one, rustls panics at its first use.
 fn install_crypto_provider() {
     #[cfg(feature = "tls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody else may be first, which serves as well.
+        // Another thread may have installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

@@ -1,55 +1,55 @@
-//! The server's clock, as it was told a moment ago.
+//! The server's clock, from the last answer to `TIME`.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a reading is gone by.
-const FRESH: Duration = Duration::from_secs(1);
-/// By how much a reading may be ahead of the server: it counts from when it was asked for, so that no
-/// session is said to have more time than it has. Times are told in milliseconds, so more would show.
-pub(crate) const AHEAD: Duration = Duration::from_millis(1);
+/// How long a reading is used.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// The most that a reading may be ahead of the server. A reading counts from its request, so a session
+/// never seems to have more time than it has. Times are in milliseconds, so a larger lead would show.
+pub(crate) const MAX_LEAD: Duration = Duration::from_millis(1);
 
-/// Asking for the time with every load costs the server a second command, a fifth of its loads.
+/// The last reading. Without it, each load would send `TIME` too and the server would do a fifth fewer.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(Mutex<Option<Reading>>);
 
-/// The server's time at some moment, since 1970.
+/// The server's Unix time at a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     time: Duration,
-    asked: Instant,
+    requested: Instant,
 }
 
 impl Clock {
-    /// The last reading, if it is from just now.
+    /// The last reading, unless it is too old.
     pub(crate) fn reading(&self) -> Option<Reading> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.filter(|reading| reading.asked.elapsed() < FRESH)
+        last.filter(|reading| reading.requested.elapsed() < MAX_AGE)
     }
 
-    /// Keeps a reading, unless the answer took so long that it says too little.
+    /// Keeps a reading, unless the answer took so long that the reading would be too far ahead.
     pub(crate) fn set(&self, reading: Reading) {
-        if reading.asked.elapsed() <= AHEAD {
+        if reading.requested.elapsed() <= MAX_LEAD {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
         }
     }
 }
 
 impl Reading {
-    /// Of an answer of `TIME` that was asked for then.
-    pub(crate) fn new((seconds, micros): (u64, u64), asked: Instant) -> Self {
+    /// From the answer to `TIME`, which was sent at `requested`.
+    pub(crate) fn new((seconds, micros): (u64, u64), requested: Instant) -> Self {
         let time = Duration::from_secs(seconds) + Duration::from_micros(micros);
-        Self { time, asked }
+        Self { time, requested }
     }
 
-    /// The time as it was told, in milliseconds.
-    pub(crate) fn told(self) -> u64 {
+    /// The time in the answer, in milliseconds.
+    pub(crate) fn reported(self) -> u64 {
         millis(self.time)
     }
 
-    /// The time that it is by now, in milliseconds.
+    /// The server's time now, in milliseconds.
     pub(crate) fn now(self) -> u64 {
-        millis(self.time.saturating_add(self.asked.elapsed()))
+        millis(self.time.saturating_add(self.requested.elapsed()))
     }
 }
 
@@ -68,24 +68,24 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_goes_on_and_is_gone_by_for_a_second() {
+    fn a_reading_advances_and_is_used_for_a_second() {
         let clock = Clock::default();
         assert!(clock.reading().is_none());
         let reading = loop {
-            // Who is interrupted here has asked too long ago.
+            // If the thread is interrupted here, the reading is too old to be kept.
             clock.set(Reading::new((5, 999_900), ago(200)));
             if let Some(reading) = clock.reading() {
                 break reading;
             }
         };
-        assert_eq!(reading.told(), 5_999);
+        assert_eq!(reading.reported(), 5_999);
         assert!((6_000..6_500).contains(&reading.now()));
         let old = Clock(Mutex::new(Some(Reading::new((5, 0), ago(1_000_000)))));
         assert!(old.reading().is_none());
     }
 
     #[test]
-    fn a_reading_that_took_long_is_not_kept() {
+    fn a_reading_whose_answer_was_slow_is_not_kept() {
         let clock = Clock::default();
         clock.set(Reading::new((5, 0), ago(1_001)));
         assert!(clock.reading().is_none());

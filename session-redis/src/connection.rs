@@ -1,4 +1,4 @@
-//! What a store is built over: one server or a cluster.
+//! The client or connection that a caller gives to a store.
 
 use std::fmt;
 
@@ -9,24 +9,24 @@ use redis::cluster::ClusterClient;
 #[cfg(feature = "cluster")]
 use redis::cluster_async::ClusterConnection;
 
-/// What a store talks to Redis by: one server, or a cluster.
+/// A client or connection of the `redis` crate, to one server or to a cluster.
 ///
-/// A [`Client`] or `ClusterClient` is the better choice. The store opens a connection of its own, and
-/// opens another where that one is silent or leads to a server that takes no writes any more. A
-/// [`ConnectionManager`] or `ClusterConnection` is shared with the caller and can't be replaced: it is
-/// replaced by its own rules, which do without both of these cases.
+/// Prefer a [`Client`] or `ClusterClient`: the store opens its own connection, and replaces it if it is
+/// silent or leads to a server that no longer takes writes. A [`ConnectionManager`] or
+/// `ClusterConnection` is shared with the caller, and the store can't replace it: it reconnects by its
+/// own rules, which cover neither case.
 #[derive(Clone)]
 pub struct Connection(pub(crate) Origin);
 
-/// Where connections come from.
+/// What the caller gave.
 #[derive(Clone)]
 pub(crate) enum Origin {
     Client(Box<Client>),
-    Given(ConnectionManager),
+    Manager(ConnectionManager),
     #[cfg(feature = "cluster")]
     ClusterClient(Box<ClusterClient>),
     #[cfg(feature = "cluster")]
-    GivenCluster(ClusterConnection),
+    ClusterConnection(ClusterConnection),
 }
 
 impl From<Client> for Connection {
@@ -37,7 +37,7 @@ impl From<Client> for Connection {
 
 impl From<ConnectionManager> for Connection {
     fn from(connection: ConnectionManager) -> Self {
-        Self(Origin::Given(connection))
+        Self(Origin::Manager(connection))
     }
 }
 
@@ -51,7 +51,7 @@ impl From<ClusterClient> for Connection {
 #[cfg(feature = "cluster")]
 impl From<ClusterConnection> for Connection {
     fn from(connection: ClusterConnection) -> Self {
-        Self(Origin::GivenCluster(connection))
+        Self(Origin::ClusterConnection(connection))
     }
 }
 
@@ -64,25 +64,25 @@ impl Connection {
 impl Origin {
     pub(crate) const fn is_cluster(&self) -> bool {
         match self {
-            Self::Client(_) | Self::Given(_) => false,
+            Self::Client(_) | Self::Manager(_) => false,
             #[cfg(feature = "cluster")]
-            Self::ClusterClient(_) | Self::GivenCluster(_) => true,
+            Self::ClusterClient(_) | Self::ClusterConnection(_) => true,
         }
     }
 
-    /// The product and its address, without anything that is secret.
+    /// The product and its address, without secrets, for errors.
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Client(client) => format!("Redis at {}", client.get_connection_info().addr()),
-            // Neither says where it leads.
-            Self::Given(_) => "Redis".to_owned(),
+            // A connection does not expose its address.
+            Self::Manager(_) => "Redis".to_owned(),
             #[cfg(feature = "cluster")]
-            Self::ClusterClient(_) | Self::GivenCluster(_) => "Redis Cluster".to_owned(),
+            Self::ClusterClient(_) | Self::ClusterConnection(_) => "Redis Cluster".to_owned(),
         }
     }
 }
 
-/// Says which kind it is only: a driver's connection may know a password.
+/// Shows only the kind: the driver's connection may contain a password.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_cluster() {

@@ -1,52 +1,39 @@
-//! The clients of a store: connections to one server or to a cluster.
+//! Makes the clients of a store.
 //!
-//! The driver opens a connection again when it has seen it break. It does not see one that stays open
-//! while no answer comes any more, nor one to a server that is not the primary any more. And an
-//! attempt to connect that was refused for another reason than the network (a password that was wrong
-//! for a while, too many clients) it never makes again. So the store replaces its client then.
+//! The driver reconnects when it sees a connection break. It does not notice a connection that stays
+//! open without answers or leads to a server that is no longer the primary, and it does not retry an
+//! attempt to connect that the server refused (a wrong password, too many clients). In these cases the
+//! store replaces its client.
 
 use std::fmt;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 #[cfg(feature = "cluster")]
 use redis::cluster::ClusterConfig;
-#[cfg(feature = "cluster")]
-use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Script, Value};
+use redis::{RedisResult, Script};
 use session_core::backend::{Connector, Failure, Operation};
 use session_core::{Error, Result, async_trait};
 
-use crate::Connection;
-use crate::connection::Origin;
+use crate::client::{DriverConnection, RedisClient};
+use crate::connection::{Connection, Origin};
 use crate::error::{failure, from_redis};
-use crate::socket::watched;
-
-/// What a store sends commands by. Clones share its connections.
-#[derive(Clone)]
-pub struct RedisClient(pub(crate) DriverConnection);
-
-#[derive(Clone)]
-pub(crate) enum DriverConnection {
-    Single(ConnectionManager),
-    #[cfg(feature = "cluster")]
-    Cluster(ClusterConnection),
-}
+use crate::keepalive::with_keepalive;
 
 /// Makes the clients of a store.
 pub(crate) struct RedisConnector {
     origin: Origin,
     place: String,
     timeout: Duration,
-    /// What the server has to know.
+    /// The scripts that the server must have.
     scripts: Vec<Script>,
 }
 
 impl RedisConnector {
-    /// For a store whose operations may take `timeout`, and run `scripts`.
+    /// `timeout` is the time limit of an operation; the operations run `scripts`.
     pub(crate) fn new(connection: Connection, timeout: Duration, scripts: &[&Script]) -> Self {
         let origin = match connection.0 {
-            Origin::Client(client) => Origin::Client(Box::new(watched(*client, timeout))),
+            Origin::Client(client) => Origin::Client(Box::new(with_keepalive(*client, timeout))),
             other => other,
         };
         Self {
@@ -57,7 +44,7 @@ impl RedisConnector {
         }
     }
 
-    /// Connects within the time limit, for the first client.
+    /// Connects the first client, within the time limit.
     pub(crate) async fn open(&self) -> Result<RedisClient> {
         let operation = Operation::Connect.as_str();
         match tokio::time::timeout(self.timeout, self.open_driver()).await {
@@ -74,14 +61,14 @@ impl RedisConnector {
                 let manager = ConnectionManager::new_with_config((**client).clone(), config);
                 DriverConnection::Single(manager.await?)
             }
-            Origin::Given(manager) => DriverConnection::Single(manager.clone()),
+            Origin::Manager(manager) => DriverConnection::Single(manager.clone()),
             #[cfg(feature = "cluster")]
             Origin::ClusterClient(client) => {
                 let config = cluster_config(self.timeout);
                 DriverConnection::Cluster(client.get_async_connection_with_config(config).await?)
             }
             #[cfg(feature = "cluster")]
-            Origin::GivenCluster(connection) => DriverConnection::Cluster(connection.clone()),
+            Origin::ClusterConnection(connection) => DriverConnection::Cluster(connection.clone()),
         })
     }
 }
@@ -106,14 +93,14 @@ impl Connector for RedisConnector {
                 let config = cluster_config(self.timeout);
                 DriverConnection::Cluster(client.get_pending_async_connection_with_config(config))
             }
-            Origin::Given(_) => return None,
+            Origin::Manager(_) => return None,
             #[cfg(feature = "cluster")]
-            Origin::GivenCluster(_) => return None,
+            Origin::ClusterConnection(_) => return None,
         };
         Some(RedisClient(connection))
     }
 
-    /// Teaches the server the scripts; in a cluster, every node.
+    /// Loads the scripts; in a cluster, on every node.
     async fn prepare(
         &self,
         mut client: RedisClient,
@@ -126,14 +113,13 @@ impl Connector for RedisConnector {
         Ok(())
     }
 
-    /// In a cluster each node has a connection of its own, and an answer of one proves nothing of
-    /// another.
+    /// Each node of a cluster has its own connection, so an answer of one says nothing about another.
     fn is_one_connection(&self) -> bool {
         !self.origin.is_cluster()
     }
 }
 
-/// Answers have no time limit of their own here: operations have one.
+/// The driver gets no time limit for answers, because operations have one.
 fn manager_config(timeout: Duration) -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_connection_timeout(Some(timeout))
@@ -147,52 +133,6 @@ fn cluster_config(timeout: Duration) -> ClusterConfig {
     ClusterConfig::new()
         .set_connection_timeout(timeout)
         .set_response_timeout(timeout)
-}
-
-impl ConnectionLike for RedisClient {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match &mut self.0 {
-            DriverConnection::Single(connection) => connection.req_packed_command(cmd),
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(connection) => connection.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match &mut self.0 {
-            DriverConnection::Single(connection) => {
-                connection.req_packed_commands(pipeline, offset, count)
-            }
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(connection) => {
-                connection.req_packed_commands(pipeline, offset, count)
-            }
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match &self.0 {
-            DriverConnection::Single(connection) => connection.get_db(),
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(connection) => connection.get_db(),
-        }
-    }
-}
-
-/// Says which kind it is only: the driver's connection may know a password.
-impl fmt::Debug for RedisClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
-            DriverConnection::Single(_) => "Single",
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(_) => "Cluster",
-        })
-    }
 }
 
 impl fmt::Debug for RedisConnector {

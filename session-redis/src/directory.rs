@@ -1,4 +1,4 @@
-//! Listing, owners and clearing: by scanning the keys of this store, and by owners' indexes.
+//! The directory: listing, counting, owners and clearing.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -9,16 +9,15 @@ use session_core::{Cursor, Ended, ErrorKind, Owner, Page, Result, SessionId, Ses
 
 use crate::command::send;
 use crate::owner_index::IndexPosition;
-use crate::scan::{self, STEP};
+use crate::scan::{self, SCAN_COUNT};
 use crate::{RedisBackend, RedisClient};
 
-/// How many commands are in flight at once when many sessions are looked at.
-const AT_ONCE: usize = 64;
-/// How many sessions one call of a script ends: for so many it keeps the server busy for half a
-/// millisecond.
-const ENDED_AT_ONCE: usize = 128;
+/// How many commands on single sessions may be in flight.
+const MAX_IN_FLIGHT: usize = 64;
+/// How many sessions one call of a script destroys; the server is busy for 0.5 ms with so many.
+const DESTROY_BATCH: usize = 128;
 
-/// The directory of a store, for one operation.
+/// One operation of the directory.
 #[derive(Clone, Copy)]
 pub(crate) struct Directory<'a> {
     backend: &'a RedisBackend,
@@ -39,7 +38,7 @@ impl Directory<'_> {
         let keys = &self.backend.keys;
         let pattern = keys.pattern();
         let mut seen = HashSet::new();
-        let mut found = pin!(scan::walk(self.call, &pattern));
+        let mut found = pin!(scan::scan_all(self.call, &pattern));
         while let Some(found) = found.try_next().await? {
             seen.extend(
                 found
@@ -54,7 +53,7 @@ impl Directory<'_> {
         let keys = &self.backend.keys;
         let (found, next) = scan::page(self.call, &keys.pattern(), cursor, limit).await?;
         let ids = found.iter().filter_map(|key| keys.session_in(key));
-        let sessions = self.look_at(ids.collect()).await?;
+        let sessions = self.infos_of(ids.collect()).await?;
         Ok(Page::new(sessions, next))
     }
 
@@ -65,11 +64,11 @@ impl Directory<'_> {
         limit: usize,
     ) -> Result<Page> {
         let position = cursor.map_or(Ok(IndexPosition::default()), IndexPosition::read)?;
-        let index = self
+        let page = self
             .backend
             .index_page(self.call, owner, &position, limit, false);
-        let (ids, next) = index.await?;
-        let mut sessions = self.look_at(ids).await?;
+        let (ids, next) = page.await?;
+        let mut sessions = self.infos_of(ids).await?;
         sessions.retain(|session| session.owner.as_ref() == Some(owner));
         let next = next.as_ref().map(IndexPosition::cursor);
         Ok(Page::new(sessions, next))
@@ -82,7 +81,7 @@ impl Directory<'_> {
         limit: usize,
     ) -> Result<Vec<Ended>> {
         let mut ended = Vec::new();
-        match self.end_owned(owner, except, limit, &mut ended).await {
+        match self.destroy_owned(owner, except, limit, &mut ended).await {
             Err(error) if ended.is_empty() => Err(error),
             _ => Ok(ended),
         }
@@ -91,12 +90,12 @@ impl Directory<'_> {
     pub(crate) async fn clear(self) -> Result<u64> {
         let keys = &self.backend.keys;
         if !self.backend.is_cluster {
-            // What the primary lacks, and not another server, is cleared.
-            send(self.call, &keys.harmless_write()).await?;
+            // Only the primary executes it, so no other server is scanned.
+            send(self.call, &keys.no_op_write()).await?;
         }
         let pattern = keys.pattern();
         let mut cleared = HashSet::new();
-        let mut found = pin!(scan::walk(self.call, &pattern));
+        let mut found = pin!(scan::scan_all(self.call, &pattern));
         while let Some(mut found) = found.try_next().await? {
             found.retain(|key| keys.kind(key).is_some());
             self.unlink(&found).await?;
@@ -109,8 +108,8 @@ impl Directory<'_> {
         Ok(cleared.len() as u64)
     }
 
-    /// Ends sessions of `owner` until `limit` are `ended` or the whole index has been walked over.
-    async fn end_owned(
+    /// Destroys sessions of `owner` until `limit` are in `ended` or the index has no more.
+    async fn destroy_owned(
         self,
         owner: &Owner,
         except: Option<&SessionId>,
@@ -120,15 +119,17 @@ impl Directory<'_> {
         let limit = limit.max(1);
         let mut position = Some(IndexPosition::default());
         while let Some(at) = position {
-            let index = self.backend.index_page(self.call, owner, &at, STEP, true);
-            let (mut ids, next) = index.await?;
+            let page = self
+                .backend
+                .index_page(self.call, owner, &at, SCAN_COUNT, true);
+            let (mut ids, next) = page.await?;
             ids.retain(|id| Some(id) != except);
             let mut ids = &ids[..];
             while !ids.is_empty() {
-                let most = limit - ended.len();
-                let (ends, done) = self.end_some(ids, owner, most).await;
-                ended.extend(ends);
-                ids = &ids[done?..];
+                let remaining = limit - ended.len();
+                let (destroyed, examined) = self.destroy_some(ids, owner, remaining).await;
+                ended.extend(destroyed);
+                ids = &ids[examined?..];
                 if ended.len() >= limit {
                     return Ok(());
                 }
@@ -138,73 +139,83 @@ impl Directory<'_> {
         Ok(())
     }
 
-    /// Ends up to `most` of the first of `ids`, those that are sessions of `owner`. Says which, and
-    /// how many of `ids` were looked at.
-    async fn end_some(
+    /// Destroys up to `limit` sessions of `owner` among the first of `ids`. Returns them, and how many of
+    /// `ids` were examined.
+    async fn destroy_some(
         self,
         ids: &[SessionId],
         owner: &Owner,
-        most: usize,
+        limit: usize,
     ) -> (Vec<Ended>, Result<usize>) {
-        // In a cluster they are on different nodes.
-        let (some, in_one) = if self.backend.is_cluster {
-            (most.min(AT_ONCE), 1)
+        // In a cluster the ids are on different nodes.
+        let (count, in_one) = if self.backend.is_cluster {
+            (limit.min(MAX_IN_FLIGHT), 1)
         } else {
-            (ENDED_AT_ONCE, ENDED_AT_ONCE)
+            (DESTROY_BATCH, DESTROY_BATCH)
         };
-        let ids = &ids[..some.min(ids.len())];
+        let ids = &ids[..count.min(ids.len())];
         let parts = ids.chunks(in_one);
-        let ends = parts.map(|ids| self.backend.end(self.call, ids, Some(owner), None, most));
-        let ends: Vec<_> = ends.collect();
-        let ends: Vec<_> = stream::iter(ends).buffer_unordered(AT_ONCE).collect().await;
-        let (mut ended, mut done) = (Vec::new(), Ok(0));
-        for end in ends {
-            match end {
-                Ok(end) => {
-                    ended.extend(end.ended);
-                    done = done.map(|done| done + end.looked_at);
+        let destroys = parts.map(|ids| {
+            self.backend
+                .destroy_ids(self.call, ids, Some(owner), None, limit)
+        });
+        let destroys: Vec<_> = destroys.collect();
+        let destroyed: Vec<_> = stream::iter(destroys)
+            .buffer_unordered(MAX_IN_FLIGHT)
+            .collect()
+            .await;
+        let (mut ended, mut examined) = (Vec::new(), Ok(0));
+        for part in destroyed {
+            match part {
+                Ok(part) => {
+                    ended.extend(part.ended);
+                    examined = examined.map(|count| count + part.examined);
                 }
-                Err(error) => done = Err(error),
+                Err(error) => examined = Err(error),
             }
         }
-        (ended, done)
+        (ended, examined)
     }
 
-    /// What there is to say of those of `ids` that live.
-    async fn look_at(self, ids: Vec<SessionId>) -> Result<Vec<SessionInfo>> {
+    /// Describes those of `ids` that are live.
+    async fn infos_of(self, ids: Vec<SessionId>) -> Result<Vec<SessionInfo>> {
         let infos = stream::iter(ids).map(|id| self.info(id));
-        let infos: Vec<_> = infos.buffer_unordered(AT_ONCE).try_collect().await?;
+        let infos: Vec<_> = infos.buffer_unordered(MAX_IN_FLIGHT).try_collect().await?;
         Ok(infos.into_iter().flatten().collect())
     }
 
     async fn info(self, id: SessionId) -> Result<Option<SessionInfo>> {
         match self.backend.inspect(self.call, &id).await {
-            Ok(Some((envelope, size, now))) => Ok(Some(
+            Ok(Some((session, size, now))) => Ok(Some(
                 SessionInfo::new(
                     id,
-                    envelope.lifetime,
-                    envelope.ttl(now),
-                    envelope.age(now),
+                    session.lifetime,
+                    session.ttl(now),
+                    session.age(now),
                     size,
                 )
-                .with_owner(envelope.owner),
+                .with_owner(session.owner),
             )),
             Ok(None) => Ok(None),
-            // A record that can't be read costs only its own reader.
+            // A corrupt session is left out.
             Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     async fn unlink(self, keys: &[Vec<u8>]) -> Result<()> {
-        // In a cluster one key a command, for they are in different slots.
-        let some = if self.backend.is_cluster { 1 } else { STEP };
-        let unlinks = keys.chunks(some).map(|keys| async move {
+        // In a cluster the keys are in different slots: one key for each command.
+        let count = if self.backend.is_cluster {
+            1
+        } else {
+            SCAN_COUNT
+        };
+        let unlinks = keys.chunks(count).map(|keys| async move {
             let mut command = redis::cmd("UNLINK");
             command.arg(keys);
             send(self.call, &command).await.map(drop)
         });
         let unlinks = stream::iter(unlinks.collect::<Vec<_>>());
-        unlinks.buffer_unordered(AT_ONCE).try_collect().await
+        unlinks.buffer_unordered(MAX_IN_FLIGHT).try_collect().await
     }
 }

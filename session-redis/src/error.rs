@@ -1,4 +1,4 @@
-//! From the driver's errors to ours.
+//! Maps the driver's errors to [`Error`] and [`Failure`].
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,9 +9,9 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use session_core::Error;
 use session_core::backend::Failure;
 
-/// Codes of refusals that pass: the server is full, busy, not in a state to serve, or forgets the
-/// scripts as fast as it is taught them.
-const PASSING: [&str; 11] = [
+/// Codes of temporary errors: the server is out of memory, busy, not ready, or loses the scripts as
+/// fast as they are loaded.
+const TEMPORARY: [&str; 11] = [
     "OOM",
     "BUSY",
     "LOADING",
@@ -24,11 +24,11 @@ const PASSING: [&str; 11] = [
     "UNBLOCKED",
     "NOSCRIPT",
 ];
-/// Codes that say that the connection leads to a server which is no primary, or none any more, or
-/// is not ready: perhaps its address leads to another by now.
-const ELSEWHERE: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED"];
+/// Codes of a server that is not (or no longer) the primary, or not ready: its address may lead to
+/// another server by now.
+const WRONG_SERVER: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED"];
 
-/// What failed at which server.
+/// An error and the server that it came from.
 #[derive(Debug)]
 struct PlacedError {
     place: String,
@@ -47,26 +47,26 @@ impl StdError for PlacedError {
     }
 }
 
-/// Why so many `commands` of an `operation`, sent in one go to the server at `place`, failed, and
-/// what may help.
+/// Maps the failure of a pipeline of `commands` commands of an `operation`, sent to the server at
+/// `place`.
 pub(crate) fn failure(
     place: &str,
     operation: &'static str,
     error: RedisError,
     commands: usize,
 ) -> Failure {
-    let why = Failure::from(from_redis(place, operation, error.clone()));
+    let cause = Failure::from(from_redis(place, operation, error.clone()));
     let (failure, may_be_done) = if error.is_timeout() {
-        return why.silence();
+        return cause.silence();
     } else if lacks_script(&error) {
-        (why.prepare(), !is_none_done(error, commands))
-    } else if leads_elsewhere(&error) || refuses_connection(&error) {
-        (why.replace(), !is_none_done(error, commands))
+        (cause.prepare(), !all_refused(error, commands))
+    } else if is_wrong_server(&error) || refuses_connection(&error) {
+        (cause.replace(), !all_refused(error, commands))
     } else if error.is_connection_dropped() {
         // Without a connection nothing was sent.
-        (why.repeat(), !error.is_connection_refusal())
+        (cause.repeat(), !error.is_connection_refusal())
     } else {
-        return why;
+        return cause;
     };
     if may_be_done {
         failure.maybe_done()
@@ -75,9 +75,9 @@ pub(crate) fn failure(
     }
 }
 
-/// What a driver's error during `operation` at `place` means to a caller.
+/// Maps a driver's error during `operation` at `place`.
 pub(crate) fn from_redis(place: &str, operation: &'static str, error: RedisError) -> Error {
-    let error = first_of(error);
+    let error = first_error(error);
     match error.kind() {
         ErrorKind::Io => from_io(place, operation, error),
         ErrorKind::ClusterConnectionNotFound
@@ -96,27 +96,27 @@ pub(crate) fn from_redis(place: &str, operation: &'static str, error: RedisError
     }
 }
 
-/// Whether a script is missing at the server that was asked.
+/// Whether the server lacks a script.
 fn lacks_script(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     let is_no_script = |error: &redis::ServerError| error.kind() == Some(ServerErrorKind::NoScript);
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| is_no_script(error)))
 }
 
-/// Whether none of so many `commands` was done, for each was refused.
-fn is_none_done(error: RedisError, commands: usize) -> bool {
+/// Whether the server refused each of `commands` commands, so that none was executed.
+fn all_refused(error: RedisError, commands: usize) -> bool {
     let errors = error.into_server_errors();
     errors.is_none_or(|errors| errors.len() == commands)
 }
 
-/// Whether the connection that gave `error` leads to the wrong server, or to none that serves.
-fn leads_elsewhere(error: &RedisError) -> bool {
-    any_code(&first_of(error.clone()), &ELSEWHERE)
+/// Whether the connection leads to a server that is not the primary, or not ready.
+fn is_wrong_server(error: &RedisError) -> bool {
+    any_code(&first_error(error.clone()), &WRONG_SERVER)
 }
 
-/// Whether the server has refused the connection, rather than a command.
+/// Whether the server refused the connection rather than a command.
 fn refuses_connection(error: &RedisError) -> bool {
-    let error = first_of(error.clone());
+    let error = first_error(error.clone());
     matches!(
         error.kind(),
         ErrorKind::AuthenticationFailed | ErrorKind::RESP3NotSupported
@@ -125,24 +125,23 @@ fn refuses_connection(error: &RedisError) -> bool {
         || refuses_database(&error)
 }
 
-/// Whether the server did not let the driver choose the database, with which it ends a connection
-/// that it has just opened. It is the one command then that a user may lack the right for.
+/// Whether the server refused to select the database while the driver opened a connection: the only
+/// command at that time which a user may lack the right for.
 fn refuses_database(error: &RedisError) -> bool {
     error
         .to_string()
         .starts_with("Redis server refused to switch database")
 }
 
-/// Whether the server has too many clients. Each that is refused hears so in place of its first
-/// answer.
+/// Whether the server has too many clients. It says so in place of its first answer.
 fn is_full(error: &RedisError) -> bool {
     error
         .detail()
         .is_some_and(|detail| detail.contains("max number of clients"))
 }
 
-/// Of several commands' errors, which the driver gives without what the server said, the first.
-fn first_of(error: RedisError) -> RedisError {
+/// The first error of a pipeline: the driver's own error lacks the server's message.
+fn first_error(error: RedisError) -> RedisError {
     let errors = error.clone().into_server_errors();
     match errors.as_deref() {
         Some([(_, first), ..]) => first.clone().into(),
@@ -163,15 +162,15 @@ fn from_io(place: &str, operation: &'static str, error: RedisError) -> Error {
     }
     match tls_refusal(&error) {
         Some(why) if why.contains("UnknownIssuer") => Error::misconfigured(format!(
-            "no TLS with {place}: {why}; the option ca_file names an authority of one's own"
+            "TLS with {place} failed: {why}; set ca_file to the certificate authority of the server"
         )),
-        Some(why) => Error::misconfigured(format!("no TLS with {place}: {why}")),
+        Some(why) => Error::misconfigured(format!("TLS with {place} failed: {why}")),
         None => Error::unavailable(operation, placed(place, error)),
     }
 }
 
-/// Why no TLS connection comes about, where trying again can't help: a certificate that is not to be
-/// trusted, a server that does not speak TLS.
+/// Why TLS failed, if another attempt can't help: the certificate is not trusted, or the server does
+/// not speak TLS.
 fn tls_refusal(error: &RedisError) -> Option<String> {
     let error = error.source()?;
     let io = error.downcast_ref::<io::Error>().or_else(|| {
@@ -188,13 +187,13 @@ fn refused_login(place: &str, error: &RedisError) -> Error {
     Error::misconfigured(format!("{place} refuses the user name or password: {said}"))
 }
 
-/// Of a code, which scripts may pass on as text.
+/// Maps an error by its code, which may be inside the text of a script's error.
 fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Error {
     let redirects = matches!(
         error.kind(),
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
     );
-    if redirects || is_full(error) || any_code(error, &PASSING) {
+    if redirects || is_full(error) || any_code(error, &TEMPORARY) {
         return Error::unavailable(operation, placed(place, said(error)));
     }
     if any_code(error, &["NOAUTH", "WRONGPASS"]) {
@@ -206,19 +205,19 @@ fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Erro
     }
     if is_forbidden(&said(error)) {
         return Error::misconfigured(format!(
-            "{place} refuses a right that sessions need \
+            "{place} refuses a command that sessions need \
              (docs/operations.md lists the commands): {}",
             said(error)
         ));
     }
     if any_code(error, &["WRONGTYPE"]) {
-        return Error::corrupt("the Redis key holds something else than a session");
+        return Error::corrupt("the Redis key holds a value of another type, not a session");
     }
     Error::refused(operation, placed(place, said(error)))
 }
 
-/// Whether a server says so that the user may not run a command, or not on this key. Within scripts
-/// it gives no code: Redis up to 7.0 and from 7.2 on, Valkey.
+/// Whether the server's message says that the user may not run a command, or not on this key. Inside
+/// scripts it has no code; Redis up to 7.0, Redis from 7.2 on and Valkey word it differently.
 pub(crate) fn is_forbidden(said: &str) -> bool {
     [
         "NOPERM",
@@ -236,10 +235,10 @@ fn any_code(error: &RedisError, codes: &[&str]) -> bool {
         .any(|code| error.code() == Some(code) || detail.contains(&format!("-{code} ")))
 }
 
-/// What the server said, without the arguments that it may quote; or the driver.
+/// The message of the server, without the arguments that it may quote, or of the driver.
 fn said(error: &RedisError) -> String {
     let Some(code) = error.code() else {
-        // "what went wrong - its kind", and perhaps ": more".
+        // "message - kind", and perhaps ": more".
         let text = error.to_string();
         let kind = format!(" - {:?}", error.kind());
         return text.replacen(&kind, "", 1);
@@ -248,6 +247,7 @@ fn said(error: &RedisError) -> String {
     let detail = detail.split(", with args").next().unwrap_or_default();
     format!("{code} {detail}").trim_end().to_owned()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +257,7 @@ mod tests {
 
     const SERVER: &str = "Redis at h:1";
 
-    /// The error that the driver makes of a line that a server sends.
+    /// The driver's error for a line that a server sends.
     fn server_says(line: &str) -> RedisError {
         match parse_redis_value(format!("-{line}\r\n").as_bytes()) {
             Ok(Value::ServerError(error)) => error.into(),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_say() {
+    fn server_errors_have_their_kind() {
         for (line, kind) in [
             ("MOVED 3999 127.0.0.1:6381", Kind::Unavailable),
             ("ASK 3999 127.0.0.1:6381", Kind::Unavailable),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_on_the_way() {
+    fn network_errors_have_their_kind() {
         for (io_kind, kind) in [
             (io::ErrorKind::ConnectionRefused, Kind::Unavailable),
             (io::ErrorKind::ConnectionReset, Kind::Unavailable),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_help_and_whether_it_may_be_done() {
+    fn failures_have_their_remedy_and_say_whether_the_command_may_be_executed() {
         let io = |kind: io::ErrorKind| RedisError::from(io::Error::from(kind));
         let no_script = || server_says("NOSCRIPT No matching script.");
         let read_only = || server_says("READONLY You can't write against a read only replica.");

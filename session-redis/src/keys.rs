@@ -1,4 +1,4 @@
-//! Which key holds what, and which keys are ours.
+//! The keys of a store, and how they are recognised.
 
 use std::fmt::Write;
 
@@ -13,10 +13,10 @@ const HASH_CHARS: usize = 43;
 
 /// The keys of the store with one prefix.
 ///
-/// A session's key is the prefix and the id in braces, where everything but URL-safe characters is
-/// percent-encoded. So the last `{` of a key is always the one after the prefix, and no two stores or
-/// ids can share a key, whatever they are made of. The braces make the id the hash tag of Redis
-/// Cluster, so that sessions spread over its slots and their keys can be told from owners'.
+/// A session's key is the prefix and the id in braces, with all but URL-safe characters
+/// percent-encoded. So the last `{` of a key is the one after the prefix, and two stores or ids never
+/// share a key. The braces make the id the hash tag of Redis Cluster, which spreads sessions over the
+/// slots, and distinguish the keys of sessions from those of owner indexes.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     prefix: String,
@@ -42,18 +42,18 @@ impl Keys {
         key
     }
 
-    /// Writes the key of the session `id` over what `key` holds.
+    /// Replaces the content of `key` by the key of the session `id`.
     pub(crate) fn write_session(&self, id: &SessionId, key: &mut String) {
         key.clear();
-        key.reserve(self.length(id));
+        key.reserve(self.session_length(id));
         key.push_str(&self.prefix);
         key.push('{');
         encode(id.as_str(), key);
         key.push('}');
     }
 
-    /// The length of a session's key, if nothing in its id is encoded.
-    pub(crate) fn length(&self, id: &SessionId) -> usize {
+    /// The length of a session's key if no character of its id is encoded.
+    pub(crate) fn session_length(&self, id: &SessionId) -> usize {
         self.prefix.len() + id.as_str().len() + 2
     }
 
@@ -62,23 +62,22 @@ impl Keys {
         format!("{}owner:{hash}", self.prefix)
     }
 
-    /// A key that begins as this store's do, is none of them, and is nobody else's.
+    /// A new key with this store's prefix that holds nothing.
     pub(crate) fn scratch(&self) -> String {
         let id = SessionToken::generate().id();
         format!("{}scratch:{}", self.prefix, id.as_str())
     }
 
-    /// A write that changes nothing, for what would be answered without one: a server that is no
-    /// primary any more refuses it, and nothing that it lacks passes for gone. Only of use on a single
-    /// server: in a cluster the nodes know whose keys they have.
-    pub(crate) fn harmless_write(&self) -> Cmd {
+    /// A write that changes nothing. It goes before a read whose answer must be the primary's: a demoted
+    /// server refuses it, so a session that this server lacks is not taken for ended. Not needed in a
+    /// cluster, whose nodes know which keys they serve.
+    pub(crate) fn no_op_write(&self) -> Cmd {
         let mut write = redis::cmd("UNLINK");
         write.arg(format!("{}scratch:", self.prefix));
         write
     }
 
-    /// A glob that matches all keys of this store, and perhaps others': see
-    /// [`kind`](Self::kind).
+    /// A glob that matches all keys of this store, and perhaps other keys: see [`kind`](Self::kind).
     pub(crate) fn pattern(&self) -> String {
         let mut pattern = String::with_capacity(self.prefix.len() + 2);
         for c in self.prefix.chars() {
@@ -91,7 +90,7 @@ impl Keys {
         pattern
     }
 
-    /// The session that `key` holds, if it is one of this store's.
+    /// The id of the session that `key` holds, if it is a session's key of this store.
     pub(crate) fn session_in(&self, key: &[u8]) -> Option<SessionId> {
         match self.kind(key)? {
             Kind::Session(id) => Some(id),
@@ -99,40 +98,41 @@ impl Keys {
         }
     }
 
-    /// What `key` holds, if it is this store's.
+    /// What `key` holds, if it is a key of this store.
     pub(crate) fn kind(&self, key: &[u8]) -> Option<Kind> {
         let rest = std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?;
         if let Some(hash) = rest.strip_prefix("owner:") {
-            return (hash.len() == HASH_CHARS && hash.bytes().all(is_plain)).then_some(Kind::Owner);
+            return (hash.len() == HASH_CHARS && hash.bytes().all(is_url_safe))
+                .then_some(Kind::Owner);
         }
         let id = decode(rest.strip_prefix('{')?.strip_suffix('}')?)?;
         let id = SessionId::from_stored(&id).ok()?;
-        // Only the one way to write an id is ours.
+        // An id has one encoding: other spellings are not keys of this store.
         (self.session(&id).as_bytes() == key).then_some(Kind::Session(id))
     }
 }
 
-/// Looked up, for every operation asks for each character of its id.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
+/// A table, because every operation checks each character of an id.
+const URL_SAFE: [bool; 256] = {
+    let mut url_safe = [false; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        url_safe[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         byte += 1;
     }
-    plain
+    url_safe
 };
 
-fn is_plain(byte: u8) -> bool {
-    PLAIN[usize::from(byte)]
+fn is_url_safe(byte: u8) -> bool {
+    URL_SAFE[usize::from(byte)]
 }
 
 fn encode(text: &str, into: &mut String) {
-    if text.bytes().all(is_plain) {
+    if text.bytes().all(is_url_safe) {
         return into.push_str(text);
     }
     for byte in text.bytes() {
-        if is_plain(byte) {
+        if is_url_safe(byte) {
             into.push(char::from(byte));
         } else {
             // Writing to a String can't fail.
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_back_and_others_are_not_ours() {
+    fn keys_are_parsed_and_other_stores_keys_are_not() {
         let ids = [
             SessionToken::generate().id(),
             id("a"),

@@ -1,8 +1,8 @@
-//! The owners' indexes: which ids may be sessions of an owner.
+//! The owner indexes: which ids may be sessions of an owner.
 //!
-//! An index may name too much, and never too little: an id is added before its session is written,
-//! and leaves when that has ended or when its time has passed by an hour, never because the session
-//! has another owner. Whoever reads an index checks each session.
+//! An index may name too many sessions, never too few: an id is added before its session is written,
+//! and removed when the session is destroyed or its deadline has passed by an hour, never because the
+//! owner changed. Readers of an index check the owner of each session.
 
 use std::time::Duration;
 
@@ -12,27 +12,28 @@ use session_core::backend::{Call, Sent};
 use session_core::{Cursor, Draft, Error, ErrorKind, Owner, Result, SessionId, Timeout, Ttl};
 
 use crate::command::{convert, eval, send, send_all, unexpected};
-use crate::envelope::millis;
-use crate::scan::{self, STEP};
+use crate::record::millis;
+use crate::scan::{self, SCAN_COUNT};
 use crate::{RedisBackend, RedisClient};
 
-/// What the cursors of walks over the whole store begin with.
-const STORE: &str = "*";
+/// The first character of a cursor over all sessions of the store.
+const WHOLE_STORE: &str = "*";
 
-/// Where a walk over an index is.
+/// The position of a listing in an index.
 ///
-/// It goes by `ZSCAN`, which gives every id that is there throughout at least once, in whatever way
-/// others come, go and get other scores. By rank or score it would not: where one goes the ranks of
-/// others change, and a session that is used gets a higher score, perhaps from before the walk's
-/// place to behind it.
+/// `ZSCAN` returns each id that is present throughout at least once, whatever is added, removed or
+/// rescored meanwhile. Ranks and scores would not do: a removal shifts ranks, and using a session
+/// raises its score, perhaps past the position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IndexPosition {
     Index {
+        /// The cursor of `ZSCAN`.
         at: u64,
-        /// A small index comes as a whole, so pages are cut from it: this one after this id.
+        /// The last id of the page before. `ZSCAN` returns a small index as a whole, which is split
+        /// into pages here.
         after: Option<SessionId>,
     },
-    /// Among all sessions of the store, since the key of the index holds something else.
+    /// In a scan of all sessions of the store, because the index's key holds a value of another type.
     Store(Option<Cursor>),
 }
 
@@ -52,17 +53,17 @@ impl IndexPosition {
             }
             Self::Store(at) => {
                 let at = at.as_ref().map_or("", Cursor::as_str);
-                Cursor::new(format!("{STORE}{at}"))
+                Cursor::new(format!("{WHOLE_STORE}{at}"))
             }
         }
     }
 
     pub(crate) fn read(cursor: &Cursor) -> Result<Self> {
-        if let Some(at) = cursor.as_str().strip_prefix(STORE) {
+        if let Some(at) = cursor.as_str().strip_prefix(WHOLE_STORE) {
             return Ok(Self::Store((!at.is_empty()).then(|| Cursor::new(at))));
         }
-        let place = cursor.as_str().split_once('>');
-        place
+        let position = cursor.as_str().split_once('>');
+        position
             .and_then(|(at, after)| {
                 let at = at.parse().ok()?;
                 let after = match after {
@@ -74,9 +75,9 @@ impl IndexPosition {
             .ok_or_else(|| Error::misconfigured("this cursor is not of an owner in a Redis store"))
     }
 
-    /// About `limit` of `ids`, which are what the index has from `at` to `next`, and where the next
-    /// page starts: this one is after the id `after`.
-    fn cut(
+    /// About `limit` of `ids` that follow the id `after`, and the position of the next page. `ids` is
+    /// what `ZSCAN` returned between its cursors `at` and `next`.
+    fn paginate(
         at: u64,
         after: Option<&SessionId>,
         mut ids: Vec<SessionId>,
@@ -86,7 +87,7 @@ impl IndexPosition {
         ids.sort();
         ids.dedup();
         if next != 0 {
-            // Large, or larger than it was at the last page: then from its start again.
+            // The index is large, or has grown since the last page: then all of `ids` is needed.
             let (at, after) = (next, None);
             return (ids, Some(Self::Index { at, after }));
         }
@@ -103,16 +104,16 @@ impl IndexPosition {
 }
 
 impl RedisBackend {
-    /// Has the owner's index name the session `id`, if `draft` has an owner, for as long as it may
-    /// live.
-    pub(crate) fn index(&self, id: &SessionId, draft: &Draft) -> Option<Cmd> {
+    /// The command that adds `id` to the index of the draft's owner, for as long as the session may
+    /// live. `None` without an owner.
+    pub(crate) fn owner_index_entry(&self, id: &SessionId, draft: &Draft) -> Option<Cmd> {
         let longest = draft.lifetime.left_after_use(Duration::ZERO);
         let owner = draft.owner.as_ref()?;
-        Some(self.index_for(owner, id, longest))
+        Some(self.index_entry(owner, id, longest))
     }
 
-    /// Has the index of `owner` name `id` for so long.
-    pub(crate) fn index_for(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
+    /// The command that adds `id` to the index of `owner` for the time `longest`.
+    pub(crate) fn index_entry(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
         let longest = Timeout::from_millis(longest.left().map(|left| {
             // At least 1, for 0 is never.
             u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
@@ -122,11 +123,10 @@ impl RedisBackend {
         command
     }
 
-    /// Sends `command`, which makes a session live for some time, after `index`, which has the
-    /// owner's index name it for as long.
+    /// Sends `index`, which adds an index entry, and then `command`, which writes or extends the session.
     ///
-    /// On one server that is one round trip. In a cluster the index is on another node, so its
-    /// answer is waited for: an index that lacks a session would hide it from "log out everywhere".
+    /// One round trip on one server. In a cluster the index is on another node, so `command` waits for
+    /// the answer to `index`: "log out everywhere" would miss a session that its index lacks.
     pub(crate) async fn send_indexed(
         &self,
         call: &Call<RedisClient>,
@@ -147,9 +147,9 @@ impl RedisBackend {
         Ok(sent.map(|_| answer))
     }
 
-    /// Takes `ids`, whose sessions have ended, out of the index of `owner`. The caller does not wait
-    /// for it: it is sent in front of whatever this connection sends from now on, and where it fails
-    /// the index names too much for a while.
+    /// Removes `ids`, whose sessions have ended, from the index of `owner`. The caller does not wait for
+    /// the answer: the command is sent before all later ones of this connection, and if it fails the
+    /// index names too many sessions until it is next written.
     pub(crate) fn remove_from_owner_index<'a>(
         &self,
         call: &Call<RedisClient>,
@@ -164,28 +164,29 @@ impl RedisBackend {
         let call = call.detached();
         let mut removal = Box::pin(async move {
             if let Err(error) = send(&call, &command).await {
-                tracing::debug!(%error, "ended sessions stay in their owner's index");
+                tracing::debug!(%error, "cannot remove ended sessions from their owner index");
             }
         });
-        // What the first poll does not send, a task does.
+        // If the first poll does not finish, a task does.
         if (&mut removal).now_or_never().is_none() {
             tokio::spawn(removal);
         }
     }
 
-    /// About `limit` ids of sessions that may be of `owner`, dead ones and others' among them, and
-    /// where the next are. From the index or, where its key holds something else, of all sessions.
+    /// About `limit` ids of sessions that may belong to `owner`, some of them ended or of other owners,
+    /// and the position of the next page. Reads the index or, if its key holds a value of another type,
+    /// all sessions.
     ///
-    /// If it `ends` them, the primary has to answer: an index that an old one has may lack some.
+    /// With `needs_primary`, no other server's answer is used: its index may lack sessions.
     pub(crate) async fn index_page(
         &self,
         call: &Call<RedisClient>,
         owner: &Owner,
         position: &IndexPosition,
         limit: usize,
-        ends: bool,
+        needs_primary: bool,
     ) -> Result<(Vec<SessionId>, Option<IndexPosition>)> {
-        let limit = limit.clamp(1, STEP);
+        let limit = limit.clamp(1, SCAN_COUNT);
         let (at, after) = match position {
             IndexPosition::Index { at, after } => (*at, after.as_ref()),
             IndexPosition::Store(at) => return self.store_page(call, at.as_ref(), limit).await,
@@ -193,43 +194,49 @@ impl RedisBackend {
         let key = self.keys.owner(owner);
         let mut command = redis::cmd("ZSCAN");
         command.arg(&key).arg(at).arg("COUNT").arg(limit);
-        let found = match self.ask(call, command, ends).await {
+        let found = match self.ask(call, command, needs_primary).await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(
                     key,
-                    "an owner's index holds something else: all sessions are read"
+                    "the key of an owner index holds a value of another type: reading all sessions"
                 );
                 return self.store_page(call, None, limit).await;
             }
             Err(error) => return Err(error),
         };
         let (next, entries): (u64, Vec<Vec<u8>>) = convert(found)?;
-        // Ids and scores in turns.
+        // Ids and scores alternate.
         let ids = entries.iter().step_by(2).filter_map(|id| {
             let id = std::str::from_utf8(id).ok()?;
             SessionId::from_stored(id).ok()
         });
-        Ok(IndexPosition::cut(at, after, ids.collect(), next, limit))
+        Ok(IndexPosition::paginate(
+            at,
+            after,
+            ids.collect(),
+            next,
+            limit,
+        ))
     }
 
-    /// The answer to `command`; if it has to be the primary's, with a write in front.
+    /// Sends `command`, with `needs_primary` after a write, which only the primary executes.
     async fn ask(
         &self,
         call: &Call<RedisClient>,
         command: Cmd,
-        has_to_be_primary: bool,
+        needs_primary: bool,
     ) -> Result<Option<Value>> {
-        if !has_to_be_primary || self.is_cluster {
+        if !needs_primary || self.is_cluster {
             return Ok(Some(send(call, &command).await?.answer));
         }
         let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(self.keys.harmless_write());
+        commands.add_command(self.keys.no_op_write());
         commands.add_command(command);
         Ok(send_all(call, &commands).await?.answer.pop())
     }
 
-    /// About `limit` ids of all sessions, and where the next are.
+    /// About `limit` ids of all sessions of the store, and the position of the next page.
     async fn store_page(
         &self,
         call: &Call<RedisClient>,
@@ -257,11 +264,11 @@ mod tests {
     fn a_cursor_is_read_back_and_others_are_refused() {
         let after = |text| SessionId::from_stored(text).ok();
         for (at, after) in [(0, after("a")), (0, after("0>b")), (u64::MAX, None)] {
-            let place = IndexPosition::Index { at, after };
-            assert_eq!(IndexPosition::read(&place.cursor()).ok(), Some(place));
+            let position = IndexPosition::Index { at, after };
+            assert_eq!(IndexPosition::read(&position.cursor()).ok(), Some(position));
         }
-        for place in [None, Some(Cursor::new("0:7"))].map(IndexPosition::Store) {
-            assert_eq!(IndexPosition::read(&place.cursor()).ok(), Some(place));
+        for position in [None, Some(Cursor::new("0:7"))].map(IndexPosition::Store) {
+            assert_eq!(IndexPosition::read(&position.cursor()).ok(), Some(position));
         }
         for text in ["", ">", "x>", "-1>", "0:0", "7", "99999999999999999999>"] {
             IndexPosition::read(&Cursor::new(text)).expect_err(text);
@@ -269,28 +276,28 @@ mod tests {
     }
 
     #[test]
-    fn a_small_index_is_cut_into_pages() {
+    fn a_small_index_is_split_into_pages() {
         let all = || ids(&["c", "a", "b", "a", "e", "d"]);
-        let (mut place, mut pages) = (Some(IndexPosition::default()), Vec::new());
-        while let Some(at) = place {
+        let (mut position, mut pages) = (Some(IndexPosition::default()), Vec::new());
+        while let Some(at) = position {
             let IndexPosition::Index { at, after } = at else {
                 panic!("{at:?}");
             };
-            let (page, next) = IndexPosition::cut(at, after.as_ref(), all(), 0, 2);
+            let (page, next) = IndexPosition::paginate(at, after.as_ref(), all(), 0, 2);
             pages.push(page);
-            place = next;
+            position = next;
         }
         assert_eq!(pages, [ids(&["a", "b"]), ids(&["c", "d"]), ids(&["e"])]);
     }
 
     #[test]
-    fn an_index_that_has_grown_is_walked_from_its_start() {
+    fn an_index_that_has_grown_is_read_from_its_start() {
         let after = ids(&["b"]).pop();
-        let (page, next) = IndexPosition::cut(0, after.as_ref(), ids(&["b", "a"]), 8, 1);
-        assert_eq!(page, ids(&["a", "b"]), "as much as comes at a time");
+        let (page, next) = IndexPosition::paginate(0, after.as_ref(), ids(&["b", "a"]), 8, 1);
+        assert_eq!(page, ids(&["a", "b"]), "all that was returned");
         let (at, after) = (8, None);
         assert_eq!(next, Some(IndexPosition::Index { at, after }));
-        let (page, next) = IndexPosition::cut(8, None, ids(&["d", "c"]), 0, 1);
+        let (page, next) = IndexPosition::paginate(8, None, ids(&["d", "c"]), 0, 1);
         assert_eq!((page, next), (ids(&["c", "d"]), None), "its end");
     }
 }

@@ -1,4 +1,4 @@
-//! Walks over the keys of a server, or of all nodes of a cluster, by `SCAN`.
+//! Scans the keys of a server, or of all nodes of a cluster.
 
 use futures_util::stream::{self, Stream};
 #[cfg(feature = "cluster")]
@@ -7,12 +7,11 @@ use redis::{Cmd, RedisResult, Value};
 use session_core::backend::Call;
 use session_core::{Cursor, Error, Result};
 
-use crate::RedisClient;
+use crate::client::{DriverConnection, RedisClient};
 use crate::command::{convert, send_by};
-use crate::connector::DriverConnection;
 
-/// How many keys a step of a walk looks at.
-pub(crate) const STEP: usize = 1_000;
+/// The `COUNT` of a `SCAN`: about how many keys it examines.
+pub(crate) const SCAN_COUNT: usize = 1_000;
 
 /// A node that holds keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +24,8 @@ pub(crate) enum Node {
     },
 }
 
-/// Some keys that match `pattern`, from `cursor` on, and where more are. A key may come twice, for
-/// Redis resizes its table meanwhile.
+/// Some keys that match `pattern`, from `cursor` on, and the cursor of the next page. A key may come
+/// twice, because Redis may resize its table meanwhile.
 pub(crate) async fn page(
     call: &Call<RedisClient>,
     pattern: &str,
@@ -35,17 +34,17 @@ pub(crate) async fn page(
 ) -> Result<(Vec<Vec<u8>>, Option<Cursor>)> {
     let position = cursor.map_or(Ok(ScanPosition::default()), ScanPosition::read)?;
     let nodes = nodes(call).await?;
-    let limit = limit.clamp(1, STEP);
+    let limit = limit.clamp(1, SCAN_COUNT);
     let (keys, next) = step(call, pattern, &nodes, position, limit).await?;
     Ok((keys, next.map(ScanPosition::cursor)))
 }
 
-/// All keys that match `pattern`, some at a time.
-pub(crate) fn walk<'a>(
+/// All keys that match `pattern`, a page at a time.
+pub(crate) fn scan_all<'a>(
     call: &'a Call<RedisClient>,
     pattern: &'a str,
 ) -> impl Stream<Item = Result<Vec<Vec<u8>>>> + Send + 'a {
-    // Where to go on, and the nodes, once they are known.
+    // The next position, and the nodes once they are known.
     let start = (Some(ScanPosition::default()), None);
     stream::try_unfold(start, move |(position, known)| async move {
         let Some(position) = position else {
@@ -55,7 +54,7 @@ pub(crate) fn walk<'a>(
             Some(nodes) => nodes,
             None => nodes(call).await?,
         };
-        let (keys, next) = step(call, pattern, &nodes, position, STEP).await?;
+        let (keys, next) = step(call, pattern, &nodes, position, SCAN_COUNT).await?;
         Ok(Some((keys, (next, Some(nodes)))))
     })
 }
@@ -88,7 +87,7 @@ async fn step(
     Ok((keys, next))
 }
 
-/// Where a walk is: at which node, and what that calls it.
+/// The position of a scan: the index of the node, and its cursor.
 #[derive(Clone, Copy, Debug, Default)]
 struct ScanPosition {
     node: usize,

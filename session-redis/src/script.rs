@@ -1,23 +1,23 @@
-//! The scripts. Each runs on one node, atomically, with the time of that node.
+//! The Lua scripts. Each runs on one node, atomically, with the time of that node.
 
 use redis::Script;
 
-/// What the scripts begin with, except for those that run most often: its functions are made anew
-/// each time.
+/// The functions that scripts begin with. The two busiest scripts do without, because the functions
+/// are compiled at each run.
 ///
-/// The answer of a script is a list: how it ended, and what else the caller needs.
+/// A script returns a list: a [`Code`], then what else the caller needs.
 ///
-/// `pcall` in place of `call`: what is no string can't be read as a session either. Any other error
-/// (a right that the user lacks) is no matter of the key, and is given by `call`.
+/// `pcall` instead of `call`, because a value of another type is a corrupt session. `call` then raises
+/// any other error (a missing right).
 const PRELUDE: &str = r"
-local GONE, DONE, CONFLICT, OWNED, CORRUPT = 0, 1, 2, 3, 4
+local GONE, DONE, CONFLICT, OTHER_OWNER, CORRUPT = 0, 1, 2, 3, 4
 
 local function time()
     local now = redis.call('TIME')
     return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
--- The header of a session; nil if there is none, false if it can't be read.
+-- The header of a session; nil if there is no session, false if it is corrupt.
 local function read(key)
     local raw = redis.pcall('GETRANGE', key, '0', '51')
     if raw == '' then return nil end
@@ -28,7 +28,7 @@ local function read(key)
     local h = {}
     h.born, h.deadline, h.stamp, h.owner, h.idle, h.absolute, h.credential =
         struct.unpack('>I8I8c16I2I8I8B', raw, 2)
-    -- Beyond it Lua does not count exactly, and Redis takes no time.
+    -- Beyond 2^53 Lua is not exact, and Redis refuses such a time.
     if h.born == 0 or math.max(h.born, h.deadline, h.idle, h.absolute) > 2^53 then return false end
     return h
 end
@@ -51,14 +51,14 @@ local function after(start, limit)
     return start + limit
 end
 
--- When Redis removes it: a key is there through the whole millisecond of its PXAT.
+-- The PXAT of a key: Redis keeps a key through the whole millisecond of its PXAT.
 local function last(deadline)
     return string.format('%.0f', deadline - 1)
 end
 
--- Writes what changes nothing: that key has no end, or this one already. A script that ends without
--- a write ends with this, for a replica refuses it, and its answer never passes for the primary's.
-local function keep(key, h)
+-- Sets the expiry that the key has already. A script that writes nothing ends with this write,
+-- because a replica refuses it: the answer of a replica is never taken for the primary's.
+local function no_op_write(key, h)
     if h and h.deadline ~= 0 then
         redis.call('PEXPIREAT', key, last(h.deadline))
     elseif h ~= false then
@@ -85,7 +85,7 @@ end
 const CREATE: &str = r"
 local h = read(KEYS[1])
 if h ~= nil then
-    keep(KEYS[1], h)
+    no_op_write(KEYS[1], h)
     return {h and h.stamp == ARGV[3]:sub(1, 16) and DONE or CONFLICT}
 end
 local now = time()
@@ -93,33 +93,33 @@ write(KEYS[1], now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {DONE}
 ";
 
-/// KEYS: sessions. ARGV: idle, absolute, restart, room; then for each: expected stamp, tail. With
-/// room, tails begin with as many bytes as the script has to put there.
-/// Answers for each with how it ended; with one `DONE` for all if each is.
+/// KEYS: sessions. ARGV: idle, absolute, restart, padded; then for each: expected stamp, tail. If
+/// padded, each tail begins with padding as long as what the script prepends.
+/// Returns a code for each session, or one `DONE` for all.
 ///
-/// The busiest script. What the sessions have in common is worked out once. Redis hashes every byte
-/// of every string that Lua gets: so no more of the old value is read than the stamp's end, and where
-/// there is room the new is not put together, but written over. It formats numbers slowly, so there
-/// are none in calls.
+/// The busiest script. It computes once what the sessions share. Redis hashes every byte of every
+/// string that Lua receives, so the script reads the old value only to the end of the stamp, and
+/// overwrites padding (`SETRANGE`) instead of concatenating a new value. Lua formats numbers slowly, so
+/// calls get text.
 ///
-/// A `PXAT` of this very millisecond removes the key at once on Valkey, and writing over it would
-/// make another without an end: then the new is put together. So it is where the user may not write
-/// over it, for what a script has written stays when it fails.
+/// The script concatenates in two cases nevertheless. A `PXAT` of the present millisecond removes the
+/// key at once on Valkey, and `SETRANGE` would create another key without expiry. And the user may lack
+/// the right to `SETRANGE`: what a script has written stays when it fails.
 ///
-/// If it has written nothing, it writes what changes nothing, as `keep` does for the others.
+/// If it has written nothing, it ends with a write that changes nothing, like `no_op_write`.
 const SAVE: &str = r"
 local GONE, DONE, CONFLICT, CORRUPT = 0, 1, 2, 4
 local call, pcall, unpack, byte, sub = redis.call, redis.pcall, struct.unpack, string.byte, string.sub
 local args = ARGV
 local idle, absolute, restart = tonumber(args[1]), tonumber(args[2]), args[3] == '1'
-local room = args[4] == '1' and 17 or 0
+local padding = args[4] == '1' and 17 or 0
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- Of the latest write: most have the same.
+-- From the last write: most writes have the same deadline.
 local deadline, packed, last = nil, nil, nil
 local answers, plain, wrote = {}, true, false
--- A key that is as it was, and its end (0 for none).
+-- A key that was not written, and its deadline (0 for none).
 local kept, kept_until = nil, 0
 for n, key in ipairs(KEYS) do
     local head, tail, answer = pcall('GETRANGE', key, '0', '32'), args[2 * n + 4], DONE
@@ -144,14 +144,14 @@ for n, key in ipairs(KEYS) do
             end
             if ends ~= deadline then
                 deadline, packed = ends, struct.pack('>I8', ends)
-                -- A key is there through the whole millisecond of its PXAT.
+                -- Redis keeps a key through the whole millisecond of its PXAT.
                 last = string.format('%.0f', ends - 1)
             end
-            local front, value, fill = start .. packed, tail, room ~= 0
+            local front, value, fill = start .. packed, tail, padding ~= 0
             if not fill then
                 value = front .. tail
             elseif ends == now + 1 then
-                value, fill = front .. sub(tail, room + 1), false
+                value, fill = front .. sub(tail, padding + 1), false
             end
             if ends == 0 then
                 call('SET', key, value)
@@ -163,7 +163,7 @@ for n, key in ipairs(KEYS) do
             end
             wrote = true
             if fill and type(pcall('SETRANGE', key, '0', front)) == 'table' then
-                value = front .. sub(tail, room + 1)
+                value = front .. sub(tail, padding + 1)
                 if ends == 0 then
                     call('SET', key, value)
                 else
@@ -172,7 +172,7 @@ for n, key in ipairs(KEYS) do
             end
         else
             kept, kept_until = key, old
-            if stamp ~= sub(tail, room + 1, room + 16) then answer = CONFLICT end
+            if stamp ~= sub(tail, padding + 1, padding + 16) then answer = CONFLICT end
         end
     end
     if answer ~= DONE then plain = false end
@@ -188,8 +188,9 @@ return answers
 ";
 
 /// KEYS: session. ARGV: idle, and the owner whose index names the session for that long.
-/// Answers with what is left (-1 for no end). If the session has another owner and would live
-/// longer, answers `OWNED`, what would be left, and the owner: the index has to know first.
+/// Returns the remaining milliseconds (-1 for never). If the session has another owner and would live
+/// longer, returns `OTHER_OWNER`, the milliseconds that would remain, and the owner: its index must be
+/// written first.
 const TOUCH: &str = r"
 local function left(deadline, now)
     return deadline == 0 and -1 or deadline - now
@@ -198,21 +199,21 @@ end
 local h = read(KEYS[1])
 if h == false then return {CORRUPT} end
 if h == nil then
-    keep(KEYS[1], h)
+    no_op_write(KEYS[1], h)
     return {GONE}
 end
 local now = time()
 local moved = earlier(after(now, tonumber(ARGV[1])), after(h.born, h.absolute))
 if h.deadline == 0 or (moved ~= 0 and moved <= h.deadline) then
-    keep(KEYS[1], h)
+    no_op_write(KEYS[1], h)
     return {DONE, left(h.deadline, now)}
 end
 local whose = owner(KEYS[1], h)
 if whose ~= ARGV[2] then
-    keep(KEYS[1], h)
-    return {OWNED, left(moved, now), whose}
+    no_op_write(KEYS[1], h)
+    return {OTHER_OWNER, left(moved, now), whose}
 end
--- A key that goes before its session's end would cost the session, one that stays costs nothing.
+-- The key's expiry first: a key that expires before its session's deadline would lose the session.
 if moved == 0 then
     redis.call('PERSIST', KEYS[1])
 else
@@ -220,16 +221,16 @@ else
 end
 local refused = redis.pcall('SETRANGE', KEYS[1], 9, struct.pack('>I8', moved))
 if type(refused) == 'table' then
-    keep(KEYS[1], h)
+    no_op_write(KEYS[1], h)
     return refused
 end
 return {DONE, left(moved, now)}
 ";
 
-/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), and how many to
-/// end at most. Answers for each in turn, until so many are ended: with how that went or, if it is
-/// ended, with its owner and age. What can't be read is ended too, unless a stamp is asked for; its
-/// owner is '' and its age -1.
+/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), and the limit.
+/// Destroys sessions in order until the limit is reached. Returns for each examined session a code or,
+/// if it was destroyed, its owner and age. A corrupt session is destroyed too, unless a stamp is
+/// given; its owner is '' and its age -1.
 const DESTROY: &str = r"
 local function destroy(key, now)
     local h = read(key)
@@ -245,18 +246,18 @@ local function destroy(key, now)
     return {whose, age}
 end
 
-local now, room, answers = time(), tonumber(ARGV[3]), {}
-local most = room
+local now, limit, answers = time(), tonumber(ARGV[3]), {}
+local remaining = limit
 for n, key in ipairs(KEYS) do
     answers[n] = destroy(key, now)
-    if type(answers[n]) == 'table' then most = most - 1 end
-    if most == 0 then break end
+    if type(answers[n]) == 'table' then remaining = remaining - 1 end
+    if remaining == 0 then break end
 end
-if most == room then keep(KEYS[1], read(KEYS[1])) end
+if remaining == limit then no_op_write(KEYS[1], read(KEYS[1])) end
 return answers
 ";
 
-/// KEYS: session. Answers with all but the data, the size of the whole, and the time.
+/// KEYS: session. Returns the value without the data, the size of the whole value, and the time.
 const INSPECT: &str = r"
 local h = read(KEYS[1])
 if h == nil then return {GONE} end
@@ -265,16 +266,16 @@ local front = redis.call('GETRANGE', KEYS[1], 0, 51 + h.owner + h.credential)
 return {DONE, front, redis.call('STRLEN', KEYS[1]), time()}
 ";
 
-/// KEYS: the index of an owner. ARGV: id, the most that its session may still live (0 for ever).
+/// KEYS: an owner index. ARGV: id, the longest time that its session may still live (0 for ever).
 ///
-/// Entries whose time has passed go, some at each write: a million at once would keep the server
-/// busy for a second. They stay an hour longer than that, for in a cluster the index's node has
-/// another clock than the session's.
+/// Each write removes up to 1,000 entries whose time has passed by an hour: removing a million at once
+/// would block the server for a second. The hour allows for the clock of the session's node, which is
+/// another one in a cluster.
 ///
-/// A key that holds something else is left as it is: an index made in its place would lack the
-/// sessions that are there already. Who reads it looks at all sessions then.
+/// A value of another type is not replaced: a new index would lack the existing sessions. Readers then
+/// read all sessions.
 const INDEX: &str = r"
-local DONE, SLACK, SOME = 1, 3600000, 1000
+local DONE, SLACK, BATCH = 1, 3600000, 1000
 local call, format, key = redis.call, string.format, KEYS[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -284,7 +285,7 @@ if type(passed) == 'table' then
     if passed.err:find('WRONGTYPE', 1, true) then return {DONE} end
     call('ZCOUNT', key, '-inf', before)
 end
-if passed > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(passed, SOME) - 1) end
+if passed > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(passed, BATCH) - 1) end
 local limit = tonumber(ARGV[2])
 call('ZADD', key, 'GT', limit == 0 and '+inf' or format('%.0f', now + limit), ARGV[1])
 local last = call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2]
@@ -296,7 +297,7 @@ end
 return {DONE}
 ";
 
-/// All scripts, each known to the server by the hash of its text.
+/// The scripts. The server identifies each by the hash of its text.
 #[derive(Debug)]
 pub(crate) struct Scripts {
     pub(crate) create: Script,
@@ -320,8 +321,8 @@ impl Scripts {
         }
     }
 
-    /// All of them. The owners' index comes first: a server that has the scripts which write
-    /// sessions, and half of the list, has that one too.
+    /// All scripts. `index` comes first: a server that has only some of them never has a script that
+    /// writes sessions without having `index`.
     pub(crate) fn all(&self) -> [&Script; 6] {
         let Self {
             create,
@@ -335,13 +336,13 @@ impl Scripts {
     }
 }
 
-/// How a script ended.
+/// The outcome of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Gone,
     Done,
     Conflict,
-    Owned,
+    OtherOwner,
     Corrupt,
 }
 
@@ -351,7 +352,7 @@ impl Code {
             0 => Self::Gone,
             1 => Self::Done,
             2 => Self::Conflict,
-            3 => Self::Owned,
+            3 => Self::OtherOwner,
             4 => Self::Corrupt,
             _ => return None,
         })

@@ -1,15 +1,16 @@
-//! A server's URL.
+//! The URL of a server.
 
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use session_core::{Error, Result};
 
-/// The options that a URL may have, by whether it names a socket's path.
+/// The options of a URL, by whether it names the path of a Unix socket.
 const OPTIONS: [(bool, &[&str]); 2] = [
     (false, &["protocol"]),
     (true, &["protocol", "db", "user", "pass"]),
 ];
 
-/// A client for the server at `url`: of RESP3, unless the URL names a protocol. `ca` is the certificate, in PEM, of the authority that signs the server's.
+/// A client for the server at `url`, with RESP3 unless the URL names a protocol. `ca` is the PEM
+/// certificate of the server's certificate authority.
 pub(crate) fn client(url: &str, ca: Option<Vec<u8>>) -> Result<Client> {
     let scheme = url.split(':').next().unwrap_or_default();
     check_question_mark(url)?;
@@ -17,7 +18,7 @@ pub(crate) fn client(url: &str, ca: Option<Vec<u8>>) -> Result<Client> {
     let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
     check_options(scheme, query)?;
     check_fragment(scheme, fragment)?;
-    let info = url.into_connection_info().map_err(wrong)?;
+    let info = url.into_connection_info().map_err(invalid_url)?;
     let mut settings = info.redis_settings().clone();
     if !options(query).any(|name| name == "protocol") {
         settings = settings.set_protocol(ProtocolVersion::RESP3);
@@ -27,7 +28,7 @@ pub(crate) fn client(url: &str, ca: Option<Vec<u8>>) -> Result<Client> {
 
 fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Client> {
     let Some(ca) = ca else {
-        return Client::open(info).map_err(wrong);
+        return Client::open(info).map_err(invalid_url);
     };
     if !is_tls(scheme) {
         return Err(Error::misconfigured(
@@ -40,7 +41,7 @@ fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Clien
             client_tls: None,
             root_cert: Some(ca),
         };
-        Client::build_with_tls(info, certificates).map_err(wrong)
+        Client::build_with_tls(info, certificates).map_err(invalid_url)
     }
     #[cfg(not(feature = "tls"))]
     {
@@ -60,12 +61,12 @@ fn options(query: &str) -> impl Iterator<Item = &str> {
     pairs.map(|pair| pair.split('=').next().unwrap_or_default())
 }
 
-/// What seems to be an option may be a part of a password, if an `@` follows.
+/// If an `@` follows the `?`, an apparent option may be part of a password.
 fn check_question_mark(url: &str) -> Result<()> {
     match url.split_once('?') {
         Some((_, rest)) if rest.contains('@') => Err(Error::misconfigured(
-            "the Redis URL has an @ after the first ?. What is there is not shown, for it may be a \
-             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+            "the Redis URL has an @ after the first ?, and its rest is not shown because it may be part of \
+             a password: write a ? in a password as %3F, and an @ in an option as %40",
         )),
         _ => Ok(()),
     }
@@ -84,7 +85,7 @@ fn check_options(scheme: &str, query: &str) -> Result<()> {
     }
 }
 
-/// The driver heeds only `#insecure`, and only with TLS.
+/// The driver uses only `#insecure`, and only with TLS.
 fn check_fragment(scheme: &str, fragment: &str) -> Result<()> {
     if fragment.is_empty() || (fragment == "insecure" && is_tls(scheme)) {
         return Ok(());
@@ -94,8 +95,8 @@ fn check_fragment(scheme: &str, fragment: &str) -> Result<()> {
     )))
 }
 
-/// What the driver says of a URL, which is never the URL.
-fn wrong(error: redis::RedisError) -> Error {
+/// The driver's message, which never quotes the URL.
+fn invalid_url(error: redis::RedisError) -> Error {
     let text = error.to_string();
     let why = text.replace(&format!(" - {:?}", error.kind()), "");
     Error::misconfigured(format!("invalid Redis URL: {why}"))
@@ -108,7 +109,7 @@ mod tests {
     use session_core::ErrorKind;
 
     use super::*;
-    use crate::socket::watched;
+    use crate::keepalive::with_keepalive;
 
     const LIMIT: Duration = Duration::from_secs(5);
 
@@ -143,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_found_out() {
-        let client = watched(client("redis://h", None).expect("a URL"), LIMIT);
+    fn a_silent_peer_is_detected() {
+        let client = with_keepalive(client("redis://h", None).expect("a URL"), LIMIT);
         let settings = client.get_connection_info().tcp_settings().clone();
         assert!(settings.keepalive().is_some());
         #[cfg(target_os = "linux")]
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_may_not_have_is_named() {
+    fn an_invalid_part_of_a_url_is_named() {
         for (url, named) in [
             ("redis://:hunter2@h/?tabel=x", "\"tabel\""),
             (
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_for_tls() {
+    fn a_certificate_authority_needs_tls() {
         let error = client("redis://h", Some(b"x".to_vec())).expect_err("no TLS");
         assert!(error.to_string().contains("rediss://"), "{error}");
     }

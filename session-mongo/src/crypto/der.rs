@@ -1,9 +1,9 @@
-//! A SEQUENCE of OCTET STRINGs in DER (X.690), which is all of it that kruptein uses.
+//! A SEQUENCE of OCTET STRINGs in DER (X.690); kruptein uses nothing else of DER.
 
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
-/// The sequence of these strings.
+/// Encodes a sequence of these strings.
 pub(super) fn encode(strings: &[&[u8]]) -> Vec<u8> {
     let mut content = Vec::new();
     for string in strings {
@@ -14,7 +14,7 @@ pub(super) fn encode(strings: &[&[u8]]) -> Vec<u8> {
     sequence
 }
 
-/// The strings of a sequence of exactly `N`; `None` for anything else.
+/// Decodes a sequence of exactly `N` strings; `None` for anything else.
 pub(super) fn decode<const N: usize>(bytes: &[u8]) -> Option<[&[u8]; N]> {
     let (mut content, rest) = take(bytes, SEQUENCE)?;
     let mut strings: [&[u8]; N] = [&[]; N];
@@ -40,13 +40,14 @@ fn push(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.extend(content);
 }
 
-/// The content of the element of this tag that `bytes` begin with, and what comes after it.
+/// The content of the element that `bytes` begin with, if it has the tag `expected`, and the bytes after
+/// it.
 fn take(bytes: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
     let (&tag, bytes) = bytes.split_first()?;
     let (&first, bytes) = bytes.split_first()?;
     let (length, bytes) = match first {
         0..=0x7f => (usize::from(first), bytes),
-        // 0x80 is no length in DER, and nothing is longer than four bytes tell.
+        // 0x80 is no length in DER. Lengths of more than four bytes are refused.
         0x81..=0x84 => {
             let (length, bytes) = bytes.split_at_checked(usize::from(first & 0x7f))?;
             let add = |sum: usize, byte: &u8| (sum << 8) | usize::from(*byte);

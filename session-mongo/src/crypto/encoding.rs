@@ -1,4 +1,4 @@
-//! How bytes are written as text.
+//! Text encodings of encrypted bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

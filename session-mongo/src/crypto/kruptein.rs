@@ -1,7 +1,7 @@
 //! The `crypto` option of connect-mongo, which is the package kruptein, 3.0.8.
 //!
-//! Stored is the text of a DER sequence of six strings. The key is PBKDF2-HMAC-SHA512 of the
-//! secret and the salt; what is encrypted is the JSON, as a string in JSON once more.
+//! The stored text encodes a DER sequence of six strings. The key is PBKDF2-HMAC-SHA512 of the secret and
+//! the salt. The plaintext is the session's JSON, written as a JSON string.
 
 use std::fmt;
 
@@ -24,12 +24,11 @@ const IV: usize = 12;
 const TAG: usize = 16;
 const AAD: usize = 64;
 
-/// What the `crypto` option of connect-mongo encrypts, with its defaults: AES-256-GCM and SHA-512.
-/// `key_size`, `iv_size` and `at_size` mean nothing, here as there.
+/// The encryption of connect-mongo's option `crypto`, with its defaults: AES-256-GCM and SHA-512. The
+/// options `key_size`, `iv_size` and `at_size` have no effect in kruptein either.
 ///
-/// Every record has a key of its own, which takes some ten milliseconds of computing to derive,
-/// each time it is read or written; this happens on tokio's threads for blocking work. The secret
-/// is zeroised on drop and redacted in `Debug`.
+/// Every record has its own key. Deriving it takes about 10 ms at each read and write, on tokio's
+/// threads for blocking work. The secret is zeroised on drop and redacted in `Debug`.
 #[derive(Clone)]
 #[must_use]
 pub struct Kruptein {
@@ -38,7 +37,7 @@ pub struct Kruptein {
 }
 
 impl Kruptein {
-    /// With this `crypto.secret`.
+    /// Takes connect-mongo's `crypto.secret`.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if it is empty.
@@ -49,7 +48,7 @@ impl Kruptein {
         })
     }
 
-    /// `crypto.encodeas`; default base64.
+    /// Sets the encoding of the text. connect-mongo: `crypto.encodeas`; default base64.
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
@@ -92,7 +91,7 @@ impl Kruptein {
         let tag: &[u8; TAG] = tag.try_into().ok()?;
         let encrypted = self.encoding.decode(ct)?;
         let (hmac, aad) = (self.encoding.decode(hmac)?, self.encoding.decode(aad)?);
-        // Only now what takes its time.
+        // Deriving the key is slow, so it comes after the cheap checks.
         let key = self.key(salt);
         mac(&key, ct).verify_slice(&hmac).ok()?;
         let payload = Payload {
@@ -116,7 +115,7 @@ fn mac(key: &Key, text: &[u8]) -> Hmac<Sha512> {
 #[async_trait]
 impl Crypto for Kruptein {
     async fn encrypt(&self, text: &str) -> Result<String> {
-        // kruptein writes whatever it is given as JSON, and it is given JSON.
+        // kruptein converts its argument to JSON, and the argument is JSON already.
         let quoted = Zeroizing::new(serde_json::Value::from(text).to_string());
         let (crypto, size) = (self.clone(), quoted.len());
         let sealed = compute(move || crypto.seal(quoted.as_bytes())).await?;
@@ -127,7 +126,7 @@ impl Crypto for Kruptein {
         let (crypto, text) = (self.clone(), text.to_owned());
         let opened = compute(move || crypto.open(&text)).await?;
         let opened = String::from_utf8(opened.ok_or_else(corrupt)?).map_err(|_| corrupt())?;
-        // Older versions gave it an object where `stringify` is false: that is in JSON once.
+        // With `stringify: false`, older versions passed an object, which is in JSON once.
         Ok(serde_json::from_str(&opened).unwrap_or(opened))
     }
 }

@@ -1,14 +1,13 @@
-//! The two encryptions of `connect-mongo`, so that sessions which an Express application has
-//! encrypted can be read here, and the other way round.
+//! The two encryptions of `connect-mongo`, for sessions that are shared with an Express app.
 //!
 //! | `connect-mongo` | here |
 //! |---|---|
 //! | `cryptoAdapter: createWebCryptoAdapter({…})` | [`WebCrypto`] |
 //! | `crypto: {…}`, `cryptoAdapter: createKrupteinAdapter({…})` | [`Kruptein`] |
 //!
-//! Use them for what is shared with Express, and only that. They bind no session to its id, so
-//! whoever can write to the database can put one session in the place of another, and neither
-//! knows more than one secret at a time; `session-sealed` does both, and is quicker.
+//! Use them only for sessions that are shared with Express. They do not bind a session to its id, so an
+//! attacker who can write to the database can replace one session by another, and they take only one
+//! secret at a time. `session-sealed` has neither weakness and is faster.
 
 mod der;
 mod encoding;
@@ -30,16 +29,16 @@ pub use webcrypto::{Algorithm, WebCrypto};
 /// Encrypts the JSON of sessions, and decrypts it.
 #[async_trait]
 pub trait Crypto: fmt::Debug + Send + Sync + 'static {
-    /// What to store for this text.
+    /// Encrypts `text`. The result is stored.
     ///
     /// # Errors
     /// [`ErrorKind::TooLarge`] for a text beyond the cipher's limit.
     async fn encrypt(&self, text: &str) -> Result<String>;
 
-    /// The text that was [encrypted](Self::encrypt), here or by Express.
+    /// Decrypts a text that was [encrypted](Self::encrypt) here or by Express.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it was not, or with another secret, or has been changed.
+    /// [`ErrorKind::Corrupt`] if it was not encrypted, has another secret, or was changed.
     async fn decrypt(&self, text: &str) -> Result<String>;
 }
 
@@ -52,11 +51,11 @@ impl Drop for Key {
     }
 }
 
-/// A secret as the npm packages take it: any text or bytes but none.
+/// A secret as the npm packages take it: any bytes, not empty.
 fn secret(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     if bytes.is_empty() {
         return Err(Error::misconfigured(
-            "the secret for encrypted sessions is empty: give the one of the Express application",
+            "the secret for encrypted sessions is empty: use the secret of the Express app",
         ));
     }
     Ok(Zeroizing::new(bytes.to_vec()))
@@ -64,23 +63,23 @@ fn secret(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // Without a working generator nothing about sessions is safe.
+    // Without random numbers no session is safe.
     getrandom::fill(&mut bytes).expect("the operating system's random generator works");
     bytes
 }
 
-/// Runs what takes milliseconds of computing where it keeps nobody waiting.
+/// Runs `work`, which computes for milliseconds, on a thread for blocking work.
 async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::unavailable("derive a key", error))
 }
 
 fn corrupt() -> Error {
-    Error::corrupt("it does not decrypt: it was changed, or encrypted in another way")
+    Error::corrupt("it does not decrypt: it was changed, or encrypted with other options")
 }
 
 fn too_large(size: usize) -> Error {
-    // What AES-GCM can take in one piece: 2^36 - 32 bytes.
+    // The limit of AES-GCM: 2^36 - 32 bytes.
     let limit = usize::try_from((1_u64 << 36) - 32).unwrap_or(usize::MAX);
     Error::too_large("record", size, limit)
 }

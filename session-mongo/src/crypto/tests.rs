@@ -1,4 +1,4 @@
-//! Both encryptions against what the npm packages have made, and against anything else.
+//! Both encryptions, against records of the npm packages and arbitrary input.
 
 use std::num::NonZeroU32;
 
@@ -48,8 +48,8 @@ fn of(options: &Value, secret: impl Fn(&str) -> String) -> Box<dyn Crypto> {
     Box::new(crypto)
 }
 
-/// A quick one of each algorithm and encoding.
-fn quick_ones() -> Vec<WebCrypto> {
+/// A cipher of each algorithm and encoding, with one iteration.
+fn quick_ciphers() -> Vec<WebCrypto> {
     let mut all = Vec::new();
     for algorithm in [Algorithm::AesGcm, Algorithm::AesGcm16, Algorithm::AesCbc] {
         for encoding in [Encoding::Base64, Encoding::Base64Url, Encoding::Hex] {
@@ -67,7 +67,7 @@ fn is_corrupt(decrypted: Result<String>) -> bool {
 }
 
 #[tokio::test]
-async fn what_npm_has_encrypted_is_decrypted() {
+async fn records_encrypted_by_npm_are_decrypted() {
     let golden = golden();
     assert!(golden.len() >= 6);
     for vector in &golden {
@@ -93,8 +93,8 @@ async fn an_object_that_kruptein_had_written_as_json_once_is_read() {
 }
 
 #[tokio::test]
-async fn altered_or_cut_is_corrupt() {
-    for crypto in quick_ones() {
+async fn an_altered_or_truncated_record_is_corrupt() {
+    for crypto in quick_ciphers() {
         let stored = crypto.encrypt(r#"{"a":"é"}"#).await.expect("encrypted");
         let bytes = crypto.encoding.decode(&stored).expect("encoded");
         for n in 0..bytes.len() {
@@ -165,7 +165,7 @@ proptest! {
     #[test]
     fn any_text_is_no_record(text: String, bytes: Vec<u8>) {
         block_on(async {
-            for crypto in quick_ones() {
+            for crypto in quick_ciphers() {
                 // In CBC a padding may happen to be right.
                 let may_decrypt = crypto.algorithm == Algorithm::AesCbc;
                 let encoded = crypto.encoding.encode(&bytes);
@@ -180,9 +180,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_comes_back(text: String) {
+    fn any_text_is_read_back(text: String) {
         block_on(async {
-            for crypto in quick_ones() {
+            for crypto in quick_ciphers() {
                 let stored = crypto.encrypt(&text).await.expect("encrypted");
                 prop_assert_eq!(crypto.decrypt(&stored).await.expect("decrypted"), text.as_str());
             }
@@ -196,7 +196,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn any_text_comes_back_from_kruptein(text: String) {
+    fn any_text_is_read_back_by_kruptein(text: String) {
         let crypto = Kruptein::new("squirrel").expect("a secret");
         let stored = block_on(crypto.encrypt(&text)).expect("encrypted");
         prop_assert_eq!(block_on(crypto.decrypt(&stored)).expect("decrypted"), text);

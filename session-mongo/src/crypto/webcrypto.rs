@@ -1,7 +1,6 @@
 //! `createWebCryptoAdapter` of connect-mongo 6.
 //!
-//! Stored is the text of: the initialisation vector, then what AES made of the JSON, its tag last
-//! with GCM.
+//! The stored text encodes the initialisation vector, then the encrypted JSON, and with GCM the tag.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -33,15 +32,15 @@ pub enum Algorithm {
     AesGcm,
     /// `AES-GCM` with an `ivLength` of 16.
     AesGcm16,
-    /// `AES-CBC`, of which the `ivLength` is 16. It is not authenticated: whoever can write to the
-    /// database can change what is decrypted.
+    /// `AES-CBC` with an `ivLength` of 16. It is not authenticated: an attacker who can write to the
+    /// database can change the decrypted session.
     AesCbc,
 }
 
-/// What `createWebCryptoAdapter` of connect-mongo 6 encrypts. The defaults are its own.
+/// The encryption of `createWebCryptoAdapter` of connect-mongo 6, with the same defaults.
 ///
-/// The key is derived when it is first used, which takes some tenths of a second of computing, and
-/// then kept. Key and secret are zeroised on drop and redacted in `Debug`.
+/// The key is derived at its first use, which takes some tenths of a second, and then kept. Key and secret
+/// are zeroised on drop and redacted in `Debug`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -66,7 +65,7 @@ pub struct WebCrypto {
 }
 
 impl WebCrypto {
-    /// With this `secret`, text or bytes.
+    /// Takes connect-mongo's `secret`, text or bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if it is empty.
@@ -81,26 +80,27 @@ impl WebCrypto {
         })
     }
 
-    /// `algorithm` and `ivLength`; default AES-GCM and 12.
+    /// Sets the cipher. connect-mongo: `algorithm` and `ivLength`; default AES-GCM and 12.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
         self
     }
 
-    /// `encoding`; default base64.
+    /// Sets the encoding of the text. connect-mongo: `encoding`; default base64.
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
     }
 
-    /// `salt`, text or bytes; default `connect-mongo:webcrypto-default-salt`.
+    /// Sets the salt, text or bytes. connect-mongo: `salt`; default
+    /// `connect-mongo:webcrypto-default-salt`.
     pub fn salt(mut self, salt: impl AsRef<[u8]>) -> Self {
         self.salt = salt.as_ref().to_vec();
         self.key = Arc::default();
         self
     }
 
-    /// `iterations` of PBKDF2; default 310,000.
+    /// Sets the iterations of PBKDF2. connect-mongo: `iterations`; default 310,000.
     pub fn iterations(mut self, iterations: NonZeroU32) -> Self {
         self.iterations = iterations;
         self.key = Arc::default();
@@ -122,7 +122,7 @@ impl WebCrypto {
 }
 
 impl Algorithm {
-    /// The initialisation vector, and what the cipher made of `text`.
+    /// Returns the initialisation vector and the encrypted `text`.
     fn encrypt(self, key: &Key, text: &[u8]) -> Option<Vec<u8>> {
         Some(match self {
             Self::AesGcm => {

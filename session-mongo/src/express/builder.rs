@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use session_core::backend::{Operation, Policy};
 use session_core::{Error, Result};
 
 use super::{ConnectMongo, Express, ExpressStore};
-use crate::connector::{MongoClient, MongoConnector};
+use crate::client::MongoClient;
+use crate::connector::MongoConnector;
 use crate::crypto::Crypto;
-use crate::{builder, options};
+use crate::{builder, url};
 
 type TransformId = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
-/// Sets an [`ExpressStore`] up.
+/// Sets up an [`ExpressStore`].
 #[derive(Clone)]
 #[must_use]
 pub struct ExpressStoreBuilder {
@@ -24,7 +25,7 @@ pub struct ExpressStoreBuilder {
     migrate: bool,
 }
 
-/// What a store is told.
+/// The options of a store.
 #[derive(Clone)]
 pub(super) struct Options {
     pub(super) collection: String,
@@ -57,62 +58,64 @@ impl From<Express> for ExpressStoreBuilder {
 }
 
 impl ExpressStoreBuilder {
-    /// The collection. connect-mongo: `collectionName`; default `sessions`. One that another
-    /// program has filled or indexed is refused.
+    /// Sets the collection. connect-mongo: `collectionName`; default `sessions`. A collection with
+    /// documents or indexes of another program is refused.
     pub fn collection(mut self, name: impl Into<String>) -> Self {
         self.options.collection = name.into();
         self
     }
 
-    /// The longest that one operation may take, [encryption](Self::crypto) included; default 5 s.
+    /// Sets the time limit of one operation, including repeats and [encryption](Self::crypto); default
+    /// 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// The most bytes of one record; default 1 MiB, at most 15 MiB, for a document has at most 16.
+    /// Sets the maximum size of one record in bytes; default 1 MiB, at most 15 MiB, because a document has
+    /// at most 16 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.options.max_data = bytes;
         self
     }
 
-    /// Leaves a touch out that comes sooner than this after the last write. connect-mongo:
-    /// `touchAfter`, in seconds; default 0. It must be shorter than sessions live.
+    /// Skips a touch that comes sooner than this after the last write. connect-mongo: `touchAfter`, in
+    /// seconds; default 0. It must be shorter than the lifetime of sessions.
     pub fn touch_after(mut self, after: Duration) -> Self {
         self.options.touch_after = after;
         self
     }
 
-    /// Whether sessions are written as strings, and not as documents. connect-mongo: `stringify`;
+    /// Sets whether sessions are written as strings instead of documents. connect-mongo: `stringify`;
     /// default `true`.
     pub fn stringify(mut self, stringify: bool) -> Self {
         self.options.stringify = stringify;
         self
     }
 
-    /// Whether documents say when they were created and changed. connect-mongo: `timestamps`;
+    /// Sets whether documents record when they were created and changed. connect-mongo: `timestamps`;
     /// default `false`.
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.options.timestamps = timestamps;
         self
     }
 
-    /// What a session's token is made into for its `_id`: a hash of it, say. connect-mongo:
-    /// `transformId`; default nothing.
+    /// Sets the function that turns a session's token into its `_id`, for example a hash. connect-mongo:
+    /// `transformId`; by default the `_id` is the token.
     pub fn transform_id(mut self, to: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         self.options.transform_id = Some(Arc::new(to));
         self
     }
 
-    /// Encrypts sessions, which are strings then. connect-mongo: `cryptoAdapter` or `crypto`;
-    /// default not.
+    /// Encrypts sessions, which must be strings. connect-mongo: `cryptoAdapter` or `crypto`; default
+    /// none.
     pub fn crypto(mut self, crypto: impl Crypto) -> Self {
         self.options.crypto = Some(Arc::new(crypto));
         self
     }
 
-    /// Whether to create the TTL index. connect-mongo: `autoRemove: 'native'`; default `true`.
-    /// The user's rights and the collection are checked anyhow.
+    /// Sets whether connecting creates the TTL index. connect-mongo: `autoRemove: 'native'`; default
+    /// `true`. The user's rights and the collection are checked in either case.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -123,27 +126,27 @@ impl ExpressStoreBuilder {
     /// database, it is `test`, as for Node's driver.
     ///
     /// # Errors
-    /// As that.
+    /// As [`MongoStoreBuilder::connect`](crate::MongoStoreBuilder::connect).
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
-        let client = options::parse(url, self.options.timeout).await?;
+        let client = url::parse(url, self.options.timeout).await?;
         let database = client.default_database.clone();
         let database = database.unwrap_or_else(|| "test".to_owned());
         self.check(&database)?;
         let namespace = Namespace::new(&database, &self.options.collection);
-        let clients = MongoConnector::own(client, database, self.options.collection.clone())?;
+        let clients = MongoConnector::new(client, database, self.options.collection.clone())?;
         self.open(namespace, clients).await
     }
 
-    /// Uses a database of the caller's, as
+    /// Uses a database of the caller, as
     /// [`MongoStoreBuilder::build`](crate::MongoStoreBuilder::build).
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, database: Database) -> Result<ExpressStore> {
         self.check(database.name())?;
-        options::check(database.write_concern(), database.read_concern())?;
+        url::check_concerns(database.write_concern(), database.read_concern())?;
         let namespace = Namespace::new(database.name(), &self.options.collection);
-        let clients = MongoConnector::of_caller(&database, &self.options.collection);
+        let clients = MongoConnector::for_database(&database, &self.options.collection);
         self.open(namespace, clients).await
     }
 
@@ -159,7 +162,7 @@ impl ExpressStoreBuilder {
         builder::check(database, collection, *timeout, *max_data)?;
         if crypto.is_some() && !stringify {
             return Err(Error::misconfigured(
-                "what is encrypted is a string: leave stringify(false) out",
+                "encrypted sessions are strings: remove stringify(false)",
             ));
         }
         Ok(())

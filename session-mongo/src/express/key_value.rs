@@ -1,4 +1,4 @@
-//! Values as connect-mongo keeps them.
+//! The records of connect-mongo.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,15 +15,16 @@ use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::builder::Options;
-use super::schema::{SHAPE, expired, expires, fields, found, live, ours, stored, value};
+use super::schema::{LAYOUT, expired, expires, fields, found, live, of_this_layout, stored, value};
 use super::subdocument::{from_json, to_json};
 use crate::backend::REPEATS;
 use crate::command::{send, send_idempotent};
-use crate::directory::LARGEST_PAGE;
+use crate::directory::MAX_PAGE;
 use crate::error::{DUPLICATE_KEY, code};
 use crate::{MongoBackend, MongoClient, check, directory};
 
-/// Values as connect-mongo keeps them.
+/// The records of connect-mongo: reads and writes them for an
+/// [`ExpressStore`](super::ExpressStore).
 #[derive(Clone)]
 pub struct ConnectMongo {
     pub(super) namespace: Namespace,
@@ -35,21 +36,21 @@ impl Configured for ConnectMongo {
 }
 
 impl ConnectMongo {
-    /// Checks the user, and the collection if it is not [migrated](Self::migrate) afterwards.
+    /// Checks the user's rights and, unless the store [migrates](Self::migrate) afterwards, the
+    /// collection.
     pub(super) async fn check(&self, call: &Call<MongoClient>, migrates: bool) -> Result<()> {
         if migrates {
-            let rights = [&check::USE[..], &check::SET_UP].concat();
+            let rights = [&check::USE_RIGHTS[..], &check::SETUP_RIGHTS].concat();
             return check::rights(call, &self.namespace, &rights).await;
         }
-        check::rights(call, &self.namespace, &check::USE).await?;
-        let checked = check::collection(call, &self.namespace, &SHAPE, false);
+        check::rights(call, &self.namespace, &check::USE_RIGHTS).await?;
+        let checked = check::collection(call, &self.namespace, &LAYOUT, false);
         checked.await.map(drop)
     }
 
-    /// Checks the collection, and creates the index by which the server removes expired sessions, as
-    /// connect-mongo does.
+    /// Checks the collection, and creates the TTL index as connect-mongo does.
     pub(super) async fn migrate(&self, call: &Call<MongoClient>) -> Result<()> {
-        check::collection(call, &self.namespace, &SHAPE, true).await?;
+        check::collection(call, &self.namespace, &LAYOUT, true).await?;
         let created = send(call, |to| async move {
             let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
             let index = IndexModel::builder().keys(doc! { "expires": 1 });
@@ -72,8 +73,8 @@ impl ConnectMongo {
         filter
     }
 
-    /// What every write sets beside the session.
-    fn stamps(&self, ttl: Ttl) -> Document {
+    /// The dates that every write sets.
+    fn dates(&self, ttl: Ttl) -> Document {
         let mut fields = doc! { "expires": expires(ttl) };
         if !self.options.touch_after.is_zero() {
             fields.insert("lastModified", "$$NOW");
@@ -110,11 +111,11 @@ impl ConnectMongo {
             "_id": { "$literal": &id },
             "session": { "$literal": stored(value)? },
         };
-        document.extend(self.stamps(ttl));
+        document.extend(self.dates(ttl));
         if self.options.timestamps {
             document.insert("createdAt", "$$NOW");
         }
-        // Matches nothing that is a session: one that is there makes the insert fail.
+        // Matches no session: if a session has this id, the insert fails.
         let filter = doc! { "_id": &id, "session": { "$exists": false } };
         for _ in 0..2 {
             let replace = vec![doc! { "$replaceWith": document.clone() }];
@@ -128,7 +129,7 @@ impl ConnectMongo {
             if check_written(call, added.await?)? {
                 return Ok(true);
             }
-            // An expired one may stand there.
+            // An expired session may have this id.
             let mut filter = expired();
             filter.insert("_id", &id);
             if !delete_one(call, filter).await?.answer {
@@ -157,7 +158,7 @@ impl ConnectMongo {
     }
 }
 
-/// Whether there was a document to remove.
+/// Deletes a document. Returns whether there was one.
 async fn delete_one(call: &Call<MongoClient>, filter: Document) -> Result<Sent<bool>> {
     let deleted = send(call, |to| async move {
         let deleted = to.collection.delete_one(filter).await?;
@@ -166,14 +167,14 @@ async fn delete_one(call: &Call<MongoClient>, filter: Document) -> Result<Sent<b
     deleted.await
 }
 
-/// Whether something was written.
+/// Returns whether something was written.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] if not, and an earlier attempt may have written it.
 fn check_written(call: &Call<MongoClient>, sent: Sent<bool>) -> Result<bool> {
     if sent.is_repeated && !sent.answer {
         let place = call.place();
-        let why = format!("{place}: the server changed, and the write may have been done");
+        let why = format!("{place}: the server changed, and the write may have been executed");
         return Err(Error::unavailable(call.name(), why));
     }
     Ok(sent.answer)
@@ -229,19 +230,19 @@ impl KeyValue for ConnectMongo {
         let mut filter = self.live(name);
         filter.insert("session", doc! { "$eq": stored(old)? });
         let mut fields = doc! { "session": { "$literal": stored(new)? } };
-        fields.extend(self.stamps(ttl));
+        fields.extend(self.dates(ttl));
         self.update(call, filter, fields).await
     }
 
     async fn extend(&self, call: &Call<MongoClient>, name: &str, ttl: Ttl) -> Result<bool> {
-        let mut fields = self.stamps(ttl);
+        let mut fields = self.dates(ttl);
         if ttl != Ttl::Never {
             fields.insert("expires", doc! { "$max": ["$expires", expires(ttl)] });
         }
         self.update(call, self.live(name), fields).await
     }
 
-    /// Two steps: the old document is removed, then the new one is added.
+    /// Renames in two steps: removes the old document, then adds the new one.
     async fn rename(
         &self,
         call: &Call<MongoClient>,
@@ -271,7 +272,7 @@ impl KeyValue for ConnectMongo {
         Ok(count.await?.answer)
     }
 
-    /// What can't be read is left out.
+    /// Corrupt documents are left out.
     async fn page(
         &self,
         call: &Call<MongoClient>,
@@ -289,7 +290,7 @@ impl KeyValue for ConnectMongo {
             }
         };
         filter.insert("_id", doc! { "$gt": after });
-        let limit = limit.clamp(1, LARGEST_PAGE);
+        let limit = limit.clamp(1, MAX_PAGE);
         let documents = send_idempotent(call, |to| {
             let filter = filter.clone();
             async move {
@@ -303,15 +304,15 @@ impl KeyValue for ConnectMongo {
         let documents = documents.await?.answer;
         let id = |document: &Document| Some(document.get_str("_id").ok()?.to_owned());
         let last = documents.last().filter(|_| documents.len() == limit);
-        let next = last.and_then(place);
-        let next = next.map(|place| Cursor::new(format!("after:{place}")));
+        let next = last.and_then(sort_key);
+        let next = next.map(|key| Cursor::new(format!("after:{key}")));
         let named = |document: &Document| Some((id(document)?, found(document).ok()?));
         let values = documents.iter().filter_map(named).collect();
         Ok(Listed { values, next })
     }
 
     async fn clear(&self, call: &Call<MongoClient>) -> Result<u64> {
-        directory::clear(call, ours).await
+        directory::clear(call, of_this_layout).await
     }
 
     async fn purge(&self, call: &Call<MongoClient>, limit: usize) -> Result<()> {
@@ -351,8 +352,8 @@ impl KeyValue for ConnectMongo {
     }
 }
 
-/// Where a document is in the order of ids. MongoDB's old symbols are among the texts.
-fn place(document: &Document) -> Option<&str> {
+/// The id as text or as MongoDB's old type symbol, which sorts with text.
+fn sort_key(document: &Document) -> Option<&str> {
     let id = document.get("_id")?;
     id.as_str().or_else(|| id.as_symbol())
 }

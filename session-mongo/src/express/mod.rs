@@ -13,14 +13,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One document a session: `_id` is the token (or what [`transform_id`] makes of it), `session`
-//! its JSON as a string, encrypted if the app does that, or a document, `expires` when it ends. What
-//! connect-mongo writes is read, and the other way round; strings and documents are read both,
-//! whatever is written.
+//! One document for each session: `_id` is the token (or what [`transform_id`] makes of it), `session`
+//! is its JSON as a string, encrypted if the app encrypts, or a document, and `expires` is its expiry.
+//! The store reads what connect-mongo writes, and connect-mongo reads what the store writes. The store
+//! reads both strings and documents, whichever it writes.
 //!
-//! One round trip for each operation; two for a touch and for a save after another in the same
-//! request. A session that gets a new token gets a new `_id`, which a document can't: the old
-//! document is removed and then a new one added. If the server is lost in between, the session is.
+//! One round trip for each operation; two for a touch, and for a second save in the same request. A
+//! session that gets a new token gets a new `_id`, which MongoDB can't change: the store removes the
+//! old document and then adds a new one. If the server is lost in between, the session is lost.
 //!
 //! [`transform_id`]: ExpressStoreBuilder::transform_id
 
@@ -33,5 +33,5 @@ pub use builder::ExpressStoreBuilder;
 pub use key_value::ConnectMongo;
 pub use session_express::{self, Express, ExpressLayout, MovingStore};
 
-/// Sessions in the layout of connect-mongo.
+/// A store of sessions in the layout of connect-mongo.
 pub type ExpressStore = session_express::ExpressStore<ConnectMongo>;

@@ -1,35 +1,35 @@
-//! The documents, and the expressions on them. Times are computed by the server.
+//! The layout: filters, expressions and projections. The server computes all times.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mongodb::bson::{Bson, Document, doc};
 use session_core::{Error, Result, Ttl};
 use session_express::Found;
 
-use crate::check::Shape;
-use crate::found::between;
+use crate::check::Layout;
+use crate::record::between;
 
-/// What a value begins with: whether a string or a document follows.
+/// The first byte of a value: whether a string or a document follows.
 const TEXT: u8 = b'T';
 const DOCUMENT: u8 = b'D';
 
-/// What connect-mongo's documents have, and the index it makes.
-pub(super) const SHAPE: Shape = Shape {
+/// The layout of connect-mongo.
+pub(super) const LAYOUT: Layout = Layout {
     fields: &["session"],
-    ours,
+    filter: of_this_layout,
     indexes: &["expires_1"],
 };
 
-/// All documents of this layout, damaged or not, and none of another program that keeps, say, an id
-/// in a field `session`: it is of one of connect-mongo's types, or damaged beside its end.
-pub(super) fn ours() -> Document {
+/// Matches all documents of this layout, corrupt or not, but none of another program with a field
+/// `session`: either it has one of connect-mongo's types, or `expires` exists.
+pub(super) fn of_this_layout() -> Document {
     let typed = doc! { "session": { "$type": ["string", "object"] } };
     let is_there = doc! { "$exists": true };
     let dated = doc! { "session": is_there.clone(), "expires": is_there };
     doc! { "_id": { "$type": "string" }, "$or": [typed, dated] }
 }
 
-/// Whether a document has not expired, by the server's clock. What is no date is over, as
-/// connect-mongo has it.
+/// Matches documents that have not expired by the server's clock. An `expires` that is not a date has
+/// expired, as in connect-mongo.
 pub(super) fn live() -> Document {
     let later = doc! { "$gt": ["$expires", "$$NOW"] };
     doc! { "$or": [
@@ -38,18 +38,18 @@ pub(super) fn live() -> Document {
     ] }
 }
 
-/// Whether a document has expired, by the server's clock.
+/// Matches documents that have expired by the server's clock.
 pub(super) fn expired() -> Document {
     let earlier = doc! { "$lte": ["$expires", "$$NOW"] };
     doc! { "$expr": { "$and": [is_date(), earlier] }, "expires": { "$type": "date" } }
 }
 
-/// In a query, a list with a date in it counts as one too.
+/// Needed in addition to `$type`, which also matches an array that contains a date.
 fn is_date() -> Document {
     doc! { "$eq": [{ "$type": "$expires" }, "date"] }
 }
 
-/// When a session ends that lives for `ttl` from now, by the server's clock.
+/// The expiry of a session that lives for `ttl` from now, by the server's clock.
 pub(super) fn expires(ttl: Ttl) -> Bson {
     match ttl.left() {
         Some(left) => {
@@ -60,7 +60,7 @@ pub(super) fn expires(ttl: Ttl) -> Bson {
     }
 }
 
-/// The field `session` for a value.
+/// The content of the field `session` for a value.
 pub(super) fn stored(value: &Bytes) -> Result<Bson> {
     let unreadable = || Error::corrupt("the field \"session\" can't be read");
     let rest = value.get(1..).ok_or_else(unreadable)?;
@@ -76,7 +76,7 @@ pub(super) fn stored(value: &Bytes) -> Result<Bson> {
     }
 }
 
-/// The value that is in a field `session`.
+/// The value for the content of a field `session`.
 pub(super) fn value(session: Option<&Bson>) -> Result<Bytes> {
     let unreadable = || Error::corrupt("the field \"session\" is neither text nor a document");
     let mut value = BytesMut::new();
@@ -95,8 +95,8 @@ pub(super) fn value(session: Option<&Bson>) -> Result<Bytes> {
     Ok(value.freeze())
 }
 
-/// What is read: the session, when it ends, when it was written, and what time it is at the server.
-/// The differences are worked out here: there, one that fails fails for all that are listed.
+/// A projection of the session, its dates and the server's time. The client computes the differences,
+/// because a failing expression in a projection would fail a whole listing.
 pub(super) fn fields() -> Document {
     doc! { "session": 1, "expires": 1, "lastModified": 1, "now": "$$NOW" }
 }

@@ -1,8 +1,8 @@
 //! Sessions as documents: what connect-mongo keeps with `stringify: false`.
 //!
-//! A document is read as JavaScript's `JSON.stringify` shows it. Written back, what did not change
-//! stays as it was, dates and all; what did is written as Node's driver would write it. A value that
-//! BSON has no room for is refused by the name of its variable, and not stored as another.
+//! A document is read as JavaScript's `JSON.stringify` shows it. A save keeps unchanged values exactly,
+//! including dates, and writes changed values as Node's driver would. It refuses a value that BSON can't
+//! represent; the error names the session key.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,31 +12,31 @@ use serde_json::{Map, Number, Value, json};
 use session_core::{Data, Error, Result};
 use session_express::check_parsed;
 
-/// The largest integer that a number in JavaScript counts to.
-const SAFE: i64 = 9_007_199_254_740_991;
+/// JavaScript's `Number.MAX_SAFE_INTEGER`.
+const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
 
 /// How deeply a value may be nested.
 const MAX_DEPTH: usize = 127;
 
-/// Why a name is refused: in BSON it ends there.
+/// Why a name is refused: a NUL ends it in BSON.
 const NUL: &str = "a name contains a NUL character";
 
 const COOKIE: &str = "cookie";
 const EXPIRES: &str = "expires";
 
-/// The JSON of a session that is kept as this document.
+/// Converts a document to the session's JSON.
 pub(super) fn to_json(session: &Document) -> Bytes {
     let mut json = Data::default();
     for (key, value) in session {
-        json.set(key, text(&shown(value)));
+        json.set(key, encode(&to_javascript(value)));
     }
     json.encode()
 }
 
-/// The document for a session of this JSON, which was `old` before.
+/// Converts a session's JSON to a document; `old` is the stored one.
 pub(super) fn from_json(json: &Bytes, old: Option<&Document>) -> Result<Document> {
     let mut session = variables(json, old)?;
-    // JavaScript keeps a date here, and not its text.
+    // JavaScript stores a date here, not its text.
     if let Ok(cookie) = session.get_document_mut(COOKIE)
         && let Some(Bson::String(expires)) = cookie.get(EXPIRES)
         && let Ok(date) = DateTime::parse_rfc3339_str(expires)
@@ -46,7 +46,7 @@ pub(super) fn from_json(json: &Bytes, old: Option<&Document>) -> Result<Document
     Ok(session)
 }
 
-/// The variables of `json`, each as it was in `old` if that shows the same.
+/// The values of `json`, each taken from `old` if it is unchanged.
 fn variables(json: &Bytes, old: Option<&Document>) -> Result<Document> {
     let json = Data::decode(json)?;
     if json.has_unnamed() {
@@ -54,44 +54,46 @@ fn variables(json: &Bytes, old: Option<&Document>) -> Result<Document> {
     }
     let mut document = Document::new();
     for (key, new) in json.iter() {
-        let was = old.and_then(|old| old.get(key));
-        let value = changed(key, new, was).map_err(|reason| refused(key, &reason))?;
+        let old_value = old.and_then(|old| old.get(key));
+        let value = changed(key, new, old_value).map_err(|reason| refused(key, &reason))?;
         document.insert(key, value);
     }
     Ok(document)
 }
 
-fn changed(key: &str, new: &Bytes, was: Option<&Bson>) -> std::result::Result<Bson, String> {
+fn changed(key: &str, new: &Bytes, old_value: Option<&Bson>) -> std::result::Result<Bson, String> {
     if key.contains('\0') {
         return Err(NUL.to_owned());
     }
-    match was {
-        Some(was) if text(&shown(was)) == new => Ok(was.clone()),
-        was => {
+    match old_value {
+        Some(old_value) if encode(&to_javascript(old_value)) == new => Ok(old_value.clone()),
+        old_value => {
             check_parsed(new, MAX_DEPTH, check_whole)?;
-            merged(new, was)
+            merged(new, old_value)
         }
     }
 }
 
-/// The value of `new`, with what is in `was` and shows the same as it was.
-fn merged(new: &Bytes, was: Option<&Bson>) -> std::result::Result<Bson, String> {
-    let was = match was {
-        Some(was) if text(&shown(was)) == new => return Ok(was.clone()),
-        Some(Bson::Document(was)) if new.starts_with(b"{") => was,
+/// Converts `new`, taking unchanged parts from `old_value`.
+fn merged(new: &Bytes, old_value: Option<&Bson>) -> std::result::Result<Bson, String> {
+    let old_value = match old_value {
+        Some(old_value) if encode(&to_javascript(old_value)) == new => {
+            return Ok(old_value.clone());
+        }
+        Some(Bson::Document(old_value)) if new.starts_with(b"{") => old_value,
         _ => return parsed(new),
     };
     let new = Data::decode(new).map_err(|error| error.to_string())?;
     let pairs = new.iter().map(|(key, new)| match key.contains('\0') {
         true => Err(NUL.to_owned()),
-        false => Ok((key.to_owned(), merged(new, was.get(key))?)),
+        false => Ok((key.to_owned(), merged(new, old_value.get(key))?)),
     });
     pairs
         .collect::<std::result::Result<_, _>>()
         .map(Bson::Document)
 }
 
-/// The error for a variable that has no BSON, for a reason that does not show its value.
+/// The error for a value that BSON can't represent. `reason` does not show the value.
 fn refused(key: &str, reason: &str) -> Error {
     Error::unwritable(key, "BSON value", reason)
 }
@@ -101,8 +103,7 @@ fn parsed(json: &[u8]) -> std::result::Result<Bson, String> {
     stored(value).map_err(str::to_owned)
 }
 
-/// Refuses a whole number that BSON's integers can't hold. As a `Value` it may already be another
-/// number.
+/// Refuses an integer that BSON can't hold. Checked in the text, because a `Value` may have rounded it.
 fn check_whole(text: &str) -> std::result::Result<(), String> {
     match text.parse::<i64>() {
         Ok(_) => Ok(()),
@@ -114,20 +115,20 @@ fn check_whole(text: &str) -> std::result::Result<(), String> {
     }
 }
 
-fn text(value: &Value) -> Bytes {
+fn encode(value: &Value) -> Bytes {
     serde_json::to_vec(value).map_or(Bytes::from_static(b"null"), Bytes::from)
 }
 
-/// What `JSON.stringify` makes of a value that Node's driver has read.
-fn shown(value: &Bson) -> Value {
+/// Converts a value as `JSON.stringify` does after Node's driver has read it.
+fn to_javascript(value: &Bson) -> Value {
     match value {
         Bson::Double(number) => double(*number),
         Bson::String(text) | Bson::Symbol(text) => text.as_str().into(),
-        Bson::Array(values) => values.iter().map(shown).collect(),
+        Bson::Array(values) => values.iter().map(to_javascript).collect(),
         Bson::Document(document) => {
             let pairs = document
                 .iter()
-                .map(|(key, value)| (key.clone(), shown(value)));
+                .map(|(key, value)| (key.clone(), to_javascript(value)));
             Value::Object(pairs.collect::<Map<_, _>>())
         }
         Bson::Boolean(is) => (*is).into(),
@@ -140,12 +141,12 @@ fn shown(value: &Bson) -> Value {
         Bson::Null | Bson::Undefined => Value::Null,
         Bson::Binary(binary) => STANDARD.encode(&binary.bytes).into(),
         Bson::Decimal128(number) => json!({ "$numberDecimal": number.to_string() }),
-        // Objects without properties that JSON would show.
+        // Objects whose properties `JSON.stringify` does not show.
         _ => json!({}),
     }
 }
 
-/// A date as JavaScript shows it: with milliseconds, always.
+/// A date as JavaScript shows it, always with milliseconds.
 fn iso(date: DateTime) -> Value {
     let text = date.try_to_rfc3339_string().unwrap_or_default();
     let millis = date.timestamp_millis().rem_euclid(1_000);
@@ -153,19 +154,19 @@ fn iso(date: DateTime) -> Value {
     format!("{seconds}.{millis:03}Z").into()
 }
 
-/// JavaScript has one kind of number, and writes whole ones without a point; Node's driver stores
-/// those beyond 32 bits as doubles. One within 32 bits it stores as an integer, so a double there was
-/// written as one, and is shown as one: the same number to JavaScript, and what was inserted to a
-/// program in Rust. (So is the zero with a sign, which would be another number without a point.)
+/// Converts a double. JavaScript has one type of number, and writes integers without a point; Node's
+/// driver stores integers beyond 32 bits as doubles. Within 32 bits it stores integers as such, so a
+/// double there was inserted as one, and is shown with a point: the same number to JavaScript, and the
+/// inserted type to a Rust program. The same holds for negative zero.
 fn double(number: f64) -> Value {
     let is_written_as_double = number as i32 as f64 == number;
-    if number.fract() == 0.0 && number.abs() <= SAFE as f64 && !is_written_as_double {
+    if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER as f64 && !is_written_as_double {
         return (number as i64).into();
     }
     Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
-/// What Node's driver writes for a value; whole numbers beyond its own are kept whole.
+/// Converts a value as Node's driver does, except that integers beyond JavaScript's stay integers.
 fn stored(value: Value) -> std::result::Result<Bson, &'static str> {
     Ok(match value {
         Value::Null => Bson::Null,
@@ -187,7 +188,9 @@ fn stored(value: Value) -> std::result::Result<Bson, &'static str> {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => match i32::try_from(whole) {
                 Ok(whole) => Bson::Int32(whole),
-                Err(_) if whole.unsigned_abs() > SAFE.unsigned_abs() => Bson::Int64(whole),
+                Err(_) if whole.unsigned_abs() > MAX_SAFE_INTEGER.unsigned_abs() => {
+                    Bson::Int64(whole)
+                }
                 Err(_) => Bson::Double(whole as f64),
             },
             (None, Some(double)) if !number.is_u64() => Bson::Double(double),
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_change_stays_as_it_was() {
+    fn unchanged_values_are_kept_exactly() {
         let session = doc! {
             "cookie": { "originalMaxAge": 60_000.0, "expires": date(0), "x": date(1) },
             "at": date(0), "id": ObjectId::from_bytes([7; 12]), "n": 1.0,
@@ -278,7 +281,7 @@ mod tests {
         );
     }
 
-    /// What is read after `json` was written.
+    /// Writes `json` and reads it back.
     fn again(json: &str) -> String {
         let bytes = written(json, None).to_vec().expect("bytes");
         let session = Document::from_reader(&bytes[..]).expect("a document");
@@ -286,8 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_are_kept_to_the_last_one() {
-        let safe = [SAFE - 1, SAFE, SAFE + 1, SAFE + 2];
+    fn integers_are_kept_exactly() {
+        let safe = [
+            MAX_SAFE_INTEGER - 1,
+            MAX_SAFE_INTEGER,
+            MAX_SAFE_INTEGER + 1,
+            MAX_SAFE_INTEGER + 2,
+        ];
         for number in [0, 1, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::MAX]
             .into_iter()
             .chain(safe)
@@ -300,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bson_has_no_room_for_is_refused_by_name() {
+    fn a_value_that_bson_cannot_represent_is_refused_by_name() {
         for (value, reason) in [
             ("9223372036854775808", "beyond"),
             ("18446744073709551615", "beyond"),
@@ -341,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_is_shown_as_it_was_inserted_and_stays() {
+    fn a_double_is_shown_as_inserted_and_kept() {
         for number in [
             "3.0",
             "-3.0",
@@ -372,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_at_their_ends_are_shown_and_stay() {
+    fn extreme_dates_are_shown_and_kept() {
         for date in [DateTime::MIN, DateTime::MAX] {
             let session = doc! { "at": date, "cookie": { "expires": date } };
             let json = to_json(&session);
@@ -384,7 +392,7 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::test_runner::Config::with_cases(20_000))]
         #[test]
-        fn every_double_comes_back(bits in proptest::prelude::any::<u64>()) {
+        fn every_double_is_read_back(bits in proptest::prelude::any::<u64>()) {
             let number = f64::from_bits(bits);
             if number.is_finite() {
                 let json = serde_json::to_string(&number).expect("finite");
@@ -396,7 +404,7 @@ mod tests {
         }
 
         #[test]
-        fn every_double_between_0_and_1_comes_back(number in 0.0..1.0_f64) {
+        fn every_double_between_0_and_1_is_read_back(number in 0.0..1.0_f64) {
             let json = format!(r#"{{"n":{}}}"#, serde_json::to_string(&number).expect("finite"));
             let read: Value = serde_json::from_str(&again(&json)).expect("JSON");
             proptest::prop_assert_eq!(read["n"].as_f64(), Some(number));
@@ -404,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_at_their_ends_come_back() {
+    fn extreme_doubles_are_read_back() {
         for number in [
             0.0,
             -0.0,

@@ -1,4 +1,4 @@
-//! Whether the ways to write a session write the same.
+//! A create, a save and a batch of saves write the same.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn names(fields: &Document) -> Vec<&str> {
 fn a_save_writes_what_a_create_does() {
     for draft in drafts() {
         let pipeline = create(&draft);
-        assert_eq!(pipeline[1], document(&FOLLOW));
+        assert_eq!(pipeline[1], document(&UPDATE_DUE));
         let mut created = pipeline[0].get_document("$set").expect("it sets").clone();
         created.remove("v").expect("as it stays");
         let saved = saved(&draft.with_anchor(Anchor::Restart));
@@ -102,18 +102,18 @@ fn a_save_of_many_writes_what_a_save_of_one_does() {
 }
 
 #[test]
-fn saves_are_one_statement_but_for_those_whose_limits_begin_anew() {
+fn saves_are_one_statement_except_those_that_restart_the_limits() {
     let save = |anchor| {
         let draft = Draft::new("data", Lifetime::default()).with_anchor(anchor);
         let id = SessionToken::generate().id();
         Save::new(id, draft, Stamp::generate().into())
     };
-    let (goes_on, anew) = (Anchor::Keep, Anchor::Restart);
+    let (keep, restart) = (Anchor::Keep, Anchor::Restart);
     for (anchors, statements) in [
-        (vec![goes_on], 1),
-        (vec![goes_on; 9], 1),
-        (vec![goes_on, anew, goes_on, anew], 3),
-        (vec![goes_on, anew], 2),
+        (vec![keep], 1),
+        (vec![keep; 9], 1),
+        (vec![keep, restart, keep, restart], 3),
+        (vec![keep, restart], 2),
     ] {
         let items: Vec<Save> = anchors.into_iter().map(save).collect();
         assert_eq!(saves(&items).len(), statements);

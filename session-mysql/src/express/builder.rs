@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::schema::Names;
 use super::{Express, ExpressMysqlSession, ExpressStore};
 use crate::backend::REPEATS;
 use crate::connector::MysqlConnector;
-use crate::{builder, location};
+use crate::{builder, url};
 
-/// Sets an [`ExpressStore`] up.
+/// Sets up an [`ExpressStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ExpressStoreBuilder {
     express: Express,
     names: Names,
-    connections: u32,
     timeout: Duration,
     max_data: usize,
+    connections: u32,
     migrate: bool,
 }
 
@@ -34,23 +34,23 @@ impl From<Express> for ExpressStoreBuilder {
                 expires: "expires".to_owned(),
                 data: "data".to_owned(),
             },
-            connections: 16,
             timeout: Policy::TIMEOUT,
             max_data: Policy::MAX_DATA,
+            connections: 16,
             migrate: true,
         }
     }
 }
 
 impl ExpressStoreBuilder {
-    /// The table. express-mysql-session: `schema.tableName`; default `sessions`.
+    /// Sets the table. express-mysql-session: `schema.tableName`; default `sessions`.
     pub fn table(mut self, name: impl Into<String>) -> Self {
         self.names.table = name.into();
         self
     }
 
-    /// The columns. express-mysql-session: `schema.columnNames`; default `session_id`, `expires`
-    /// and `data`.
+    /// Sets the names of the columns. express-mysql-session: `schema.columnNames`; default
+    /// `session_id`, `expires` and `data`.
     pub fn columns(
         mut self,
         session_id: impl Into<String>,
@@ -63,27 +63,28 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// The most connections; default 16. Where the server allows fewer, operations wait for those
-    /// there are.
-    pub fn connections(mut self, connections: u32) -> Self {
-        self.connections = connections;
-        self
-    }
-
-    /// The longest that one operation may take; default 5 s.
+    /// Sets the time limit of one operation, including repeats and the wait for a connection; default
+    /// 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The most bytes of one record; default 1 MiB, and at most what the column of the data holds:
-    /// 16 MiB, or 64 KiB if it is `TEXT`.
+    /// Sets the maximum size of one record in bytes; default 1 MiB. The limit is at most what the data
+    /// column holds: 16 MiB, or 64 KiB if it is `TEXT`.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// Whether to create the table if it is not there. express-mysql-session:
+    /// Sets the maximum number of connections; default 16. If the server allows fewer, operations wait
+    /// for the existing ones.
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Sets whether connecting creates the table if it does not exist. express-mysql-session:
     /// `createDatabaseTable`; default `true`.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
@@ -93,17 +94,17 @@ impl ExpressStoreBuilder {
     /// Connects to the server at `url`, as
     /// [`MysqlStoreBuilder::connect`](crate::MysqlStoreBuilder::connect).
     ///
-    /// A table that is there is checked: it must have the three columns, of types that hold a
-    /// session, a key that is the session's id alone, and no other column that must be given a value.
+    /// If the table exists, it must have the three columns, of types that hold a session, a unique key on
+    /// the session id alone, and no other column that must be given a value.
     ///
     /// # Errors
-    /// As that.
+    /// As [`MysqlStoreBuilder::connect`](crate::MysqlStoreBuilder::connect).
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
         self.check()?;
-        self.connect_with(location::parse(url)?).await
+        self.connect_with(url::parse(url)?).await
     }
 
-    /// As [`connect`](Self::connect), with options that no URL has.
+    /// Connects with the driver's options, as [`connect`](Self::connect).
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -138,7 +139,7 @@ impl ExpressStoreBuilder {
             let length = name.chars().count();
             if !(1..=64).contains(&length) || name.contains('\0') || name.ends_with(' ') {
                 return Err(Error::misconfigured(format!(
-                    "MySQL has no {what} named {name:?}: it has not 1 to 64 characters, a NUL, or a space at its end"
+                    "invalid {what} name {name:?}: it must have 1 to 64 characters, no NUL, and no space at its end"
                 )));
             }
         }

@@ -1,16 +1,16 @@
-//! What a column of MySQL's type `JSON` keeps as it was given.
+//! Checks values before they are stored in a column of MySQL's type `JSON`.
 //!
-//! The server parses what it is given, and stores what it has understood. Every double and every
-//! whole number of 64 bits comes back as it was. (MariaDB's `JSON` is text.)
+//! The server stores the parsed value, not the text. Every double and every 64-bit integer is kept
+//! exactly. (MariaDB's `JSON` is text.)
 
 use bytes::Bytes;
 use session_core::{Data, Error, Result};
 use session_express::check_parsed;
 
-/// How many levels of objects and lists a document has at most. The record is the first.
+/// The most levels of objects and lists of a document. The record is the first.
 const MAX_DEPTH: usize = 100;
 
-/// Refuses a record with a value that the column would change, by the name of its variable.
+/// Refuses a record with a value that the column would change. The error names the session key.
 pub(super) fn check(record: &Bytes) -> Result<()> {
     let record = Data::decode(record)?;
     for (key, value) in record.iter() {
@@ -26,7 +26,7 @@ pub(super) fn check(record: &Bytes) -> Result<()> {
     }
 }
 
-/// A larger number would become a double, and the sign of a zero would go.
+/// A larger integer would become a double, and a negative zero would lose its sign.
 fn check_whole(text: &str) -> std::result::Result<(), String> {
     match text {
         "-0" => Err("-0 would become 0: write -0.0".to_owned()),
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_column_would_change_is_refused_by_name() {
+    fn a_value_that_the_column_would_change_is_refused_by_name() {
         let levels = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         for (value, is_kept) in [
             (i64::MIN.to_string(), true),

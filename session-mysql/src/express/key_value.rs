@@ -1,4 +1,4 @@
-//! Values as express-mysql-session keeps them.
+//! The records of express-mysql-session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,20 +11,21 @@ use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 use sqlx::mysql::MySqlRow;
 
 use super::ExpressStoreBuilder;
+use super::format::Format;
 use super::schema::{Names, Statements, query};
-use super::table::Shape;
+use crate::client::MysqlClient;
 use crate::command::Commands;
-use crate::connector::MysqlClient;
 use crate::directory::{clear, count, page};
-use crate::row::column;
-use crate::statement::Bound;
+use crate::prepared::Bound;
+use crate::record::column;
 
-/// Values as express-mysql-session keeps them.
+/// The records of express-mysql-session: reads and writes them for an
+/// [`ExpressStore`](super::ExpressStore).
 #[derive(Clone)]
 pub struct ExpressMysqlSession {
     names: Arc<Names>,
     sql: Arc<Statements>,
-    shape: Shape,
+    format: Format,
     policy: Policy,
 }
 
@@ -33,27 +34,27 @@ impl Configured for ExpressMysqlSession {
 }
 
 impl ExpressMysqlSession {
-    /// In a table that this crate or express-mysql-session has made, or will.
+    /// For a table as this crate and express-mysql-session create it.
     pub(super) fn new(names: Names, policy: Policy) -> Self {
-        let shape = Shape::default();
+        let format = Format::default();
         Self {
-            sql: Arc::new(Statements::new(&names, shape.is_bytes)),
+            sql: Arc::new(Statements::new(&names, format.is_bytes)),
             names: Arc::new(names),
-            shape,
+            format,
             policy,
         }
     }
 
-    /// The same in a table of this shape.
-    fn with_shape(mut self, shape: Shape) -> Self {
-        self.policy.max_data = self.policy.max_data.min(shape.most);
-        self.sql = Arc::new(Statements::new(&self.names, shape.is_bytes));
-        self.shape = shape;
+    /// The same for a table of another format.
+    fn with_format(mut self, format: Format) -> Self {
+        self.policy.max_data = self.policy.max_data.min(format.max_bytes);
+        self.sql = Arc::new(Statements::new(&self.names, format.is_bytes));
+        self.format = format;
         self
     }
 
-    /// Makes the table if it is not there and may be made, and looks whether it can be worked with:
-    /// the same, with what that takes; `None` if there is no table.
+    /// Creates the table if it does not exist and `migrate` is set, and checks it. Returns the same with
+    /// the table's format; `None` if there is no table.
     pub(super) async fn prepare(
         self,
         call: &Call<MysqlClient>,
@@ -68,21 +69,20 @@ impl ExpressMysqlSession {
         let Some(table) = table else {
             return Ok(None);
         };
-        let shape = commands.require(Shape::of(&table, &self.names))?;
+        let format = commands.require(Format::of(&table, &self.names))?;
         let Names {
             sid, expires, data, ..
         } = &*self.names;
         let columns = [sid.as_str(), expires, data];
         commands.check_rights(&columns).await?;
-        Ok(Some(self.with_shape(shape)))
+        Ok(Some(self.with_format(format)))
     }
 
     fn commands<'c>(&'c self, call: &'c Call<MysqlClient>) -> Commands<'c> {
         Commands::new(call, &self.names.table)
     }
 
-    /// Puts `new` in the place of `old`, under another id if `to` is one: after an expired row has
-    /// made room, if there was one.
+    /// Replaces `old` by `new` and the id `from` by `to`. Removes an expired row that has the id `to`.
     async fn update(
         &self,
         call: &Call<MysqlClient>,
@@ -106,12 +106,12 @@ impl ExpressMysqlSession {
         }
     }
 
-    /// How many rows `statement` wrote, which puts a value under `name`; `None` if there is a live
-    /// one.
+    /// Runs `statement`, which writes a value under `name`. Returns how many rows it wrote; `None` if
+    /// there is a live one with that name.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if it wrote nothing, and was sent before on a connection that was
-    /// lost: that sending may have been done.
+    /// [`ErrorKind::Unavailable`] if it wrote nothing and an earlier attempt, whose answer was lost, may
+    /// have written.
     async fn write(
         &self,
         call: &Call<MysqlClient>,
@@ -122,7 +122,7 @@ impl ExpressMysqlSession {
         let first = commands.write(&statement).await?;
         let (mut written, mut is_repeated) = (first.answer, first.is_repeated);
         if written.is_none() {
-            self.make_room(call, name.as_bytes()).await?;
+            self.remove_expired(call, name.as_bytes()).await?;
             let again = commands.write(&statement).await?;
             written = again.answer;
             is_repeated |= again.is_repeated;
@@ -130,14 +130,14 @@ impl ExpressMysqlSession {
         if is_repeated && written.unwrap_or(0) == 0 {
             return Err(Error::unavailable(
                 call.name(),
-                "the connection was lost, and the write may have been done",
+                "the connection was lost, and the write may have been executed",
             ));
         }
         Ok(written)
     }
 
-    /// Removes the row `name` if it has expired: it is in the way of a new one.
-    async fn make_room(&self, call: &Call<MysqlClient>, name: &[u8]) -> Result<()> {
+    /// Removes the row `name` if it has expired.
+    async fn remove_expired(&self, call: &Call<MysqlClient>, name: &[u8]) -> Result<()> {
         let remove = || bind_name(query(&self.sql.remove_expired), name);
         self.commands(call).execute(remove).await?;
         Ok(())
@@ -155,8 +155,8 @@ impl KeyValue for ExpressMysqlSession {
 
     async fn get(&self, call: &Call<MysqlClient>, name: &str) -> Result<Option<Found>> {
         let get = || query(&self.sql.get).bind(name);
-        // That a session has gone, or is another version than is to end, is the word of a server
-        // that takes writes; a load is answered by any.
+        // Only a server that takes writes may say that a session is gone, or has the version to destroy.
+        // Any server may answer a load.
         let wanted = match call.operation() {
             Operation::Load => 0,
             Operation::Destroy => usize::MAX,
@@ -213,7 +213,7 @@ impl KeyValue for ExpressMysqlSession {
     async fn remove(&self, call: &Call<MysqlClient>, name: &str) -> Result<bool> {
         let remove = || query(&self.sql.remove).bind(name);
         let sent = self.commands(call).execute(remove).await?;
-        // An earlier sending may have removed it.
+        // An earlier attempt may have removed it.
         Ok(sent.answer > 0 || sent.is_repeated)
     }
 
@@ -228,44 +228,44 @@ impl KeyValue for ExpressMysqlSession {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Listed> {
-        let list = |after: &[u8], most: u64| bind_name(query(&self.sql.page), after).bind(most);
+        let list = |after: &[u8], limit: u64| bind_name(query(&self.sql.page), after).bind(limit);
         let (rows, next) = page(self.commands(call), cursor, limit, list).await?;
-        // A row that can't be read costs only its own reader.
+        // Corrupt rows are left out.
         let named = |row| Some((name(row)?, found(row, 1).ok()?));
         let values = rows.iter().filter_map(named).collect();
         Ok(Listed { values, next })
     }
 
-    /// Looks first whether the table is still one that can be worked with.
+    /// Checks first that the table can still be used.
     async fn clear(&self, call: &Call<MysqlClient>) -> Result<u64> {
         let commands = self.commands(call);
         let table = commands.table().await?;
         let table = table.ok_or_else(|| commands.target().no_table())?;
-        commands.require(Shape::of(&table, &self.names))?;
-        clear(commands, |most| query(&self.sql.clear).bind(most)).await
+        commands.require(Format::of(&table, &self.names))?;
+        clear(commands, |limit| query(&self.sql.clear).bind(limit)).await
     }
 
     async fn purge(&self, call: &Call<MysqlClient>, limit: usize) -> Result<()> {
         let expired = || query(&self.sql.expired).bind(limit as u64);
         let rows = self.commands(call).fetch_from_writable(1, expired).await?;
         for row in &rows {
-            self.make_room(call, column(row, 0)?).await?;
+            self.remove_expired(call, column(row, 0)?).await?;
         }
         Ok(())
     }
 
     async fn open(&self, value: &Bytes) -> Result<Bytes> {
-        Ok(self.shape.open(value))
+        Ok(self.format.open(value))
     }
 
     async fn seal(&self, json: Bytes, _: Option<&Bytes>) -> Result<Bytes> {
-        let value = self.shape.seal(json)?;
+        let value = self.format.seal(json)?;
         Error::check_size("record", value.len(), self.policy.max_data)?;
         Ok(value)
     }
 }
 
-/// The value in the column `at`, and what is left of its time in the next.
+/// The value in the column `at`, and its remaining time in the next column.
 fn found(row: &MySqlRow, at: usize) -> Result<Found> {
     let left: i64 = column(row, at + 1)?;
     Ok(Found {
@@ -279,8 +279,8 @@ fn name(row: &MySqlRow) -> Option<String> {
     String::from_utf8(column(row, 0).ok()?).ok()
 }
 
-/// An id as text, with which a column of characters is looked up by its index; one that is no text
-/// is in a column of bytes.
+/// Binds an id as text, so that the index of a text column is used. An id that is not UTF-8 comes from
+/// a column of bytes.
 fn bind_name(query: Bound, name: &[u8]) -> Bound {
     match std::str::from_utf8(name) {
         Ok(text) => query.bind(text),
@@ -288,12 +288,12 @@ fn bind_name(query: Bound, name: &[u8]) -> Bound {
     }
 }
 
-/// A value as text, which a column of type `JSON` needs.
+/// A value as text, as a column of type `JSON` requires.
 fn text(value: &Bytes) -> Result<&str> {
     std::str::from_utf8(value).map_err(|_| Error::corrupt("the session is no text"))
 }
 
-/// Until 2106, which is the end of the column, for ever.
+/// For ever is until 2106, the end of the column's range.
 fn millis(ttl: Ttl) -> i64 {
     let left = ttl.left().map_or(i64::MAX, |left| {
         i64::try_from(left.as_millis()).unwrap_or(i64::MAX)

@@ -13,32 +13,32 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One row a session: its token, when it ends in Unix seconds (rounded to the nearest, as that
-//! package does), and the session's JSON, as text or in a column of type `JSON`. What
-//! express-mysql-session writes is read, and the other way round.
+//! One row for each session: its token, its expiry in Unix seconds (rounded to the nearest, as that
+//! package does), and the session's JSON, as text or in a column of type `JSON`. The store reads what
+//! express-mysql-session writes, and express-mysql-session reads what the store writes.
 //!
-//! Where the column of the data has not every character (`latin1`, `utf8mb3`), JSON is written in
-//! ASCII, with `\u00e9` for `é`. A record that is larger than the column holds is
+//! If the character set of the data column does not have all characters (`latin1`, `utf8mb3`), JSON is
+//! written in ASCII, with `\u00e9` for `é`. Saving a record that is larger than the column fails with
 //! [`TooLarge`](session_core::ErrorKind::TooLarge).
 //!
-//! A column of MySQL's type `JSON` keeps what the server has understood and no text. A value that it
-//! would change is refused when it is saved, by the name of its variable
-//! ([`ErrorKind::Value`](session_core::ErrorKind::Value)): whole numbers beyond 64 bits, numbers beyond a
-//! double, half surrogate pairs, a key twice in an object, and more than 99 levels.
+//! A column of MySQL's type `JSON` stores the parsed value, not the text. Saving a value that the column
+//! would change fails with an error that names the session key
+//! ([`ErrorKind::Value`](session_core::ErrorKind::Value)): integers beyond 64 bits, numbers beyond a double,
+//! half surrogate pairs, a duplicate key in an object, more than 99 levels.
 //!
-//! One round trip for each operation, and two for a touch; [`session_express::ExpressStore`] names
-//! the exceptions. `reap` removes expired rows a few at a time, by primary key, and reports none; so
-//! does an Express app.
+//! One round trip for each operation, and two for a touch; [`session_express::ExpressStore`] lists the
+//! exceptions. `reap` removes expired rows by primary key and reports none; an Express app also
+//! removes them.
 
 mod builder;
+mod format;
 mod json;
 mod key_value;
 mod schema;
-mod table;
 
 pub use builder::ExpressStoreBuilder;
 pub use key_value::ExpressMysqlSession;
 pub use session_express::{self, Express, ExpressLayout, MovingStore};
 
-/// Sessions in the layout of express-mysql-session.
+/// A store of sessions in the layout of express-mysql-session.
 pub type ExpressStore = session_express::ExpressStore<ExpressMysqlSession>;

@@ -1,13 +1,13 @@
 //! The table, and every statement on it.
 //!
-//! Names are quoted and everything else is bound. Times are computed by the server.
+//! Names are quoted and all values are bound. The server computes all times.
 
 use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
+use crate::prepared::Bound;
 use crate::schema::quoted;
-use crate::statement::Bound;
 
 const CREATE_TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS {table} (
@@ -51,8 +51,8 @@ const CLEAR: &str = "DELETE FROM {table} ORDER BY {sid} LIMIT ?";
 /// Binds: the most rows. Takes no lock.
 const EXPIRED: &str = "SELECT {name} FROM {table} WHERE {over} LIMIT ?";
 
-/// The clock that express-mysql-session has from the app, to the millisecond: here it is the
-/// server's. A row is dead there once `expires` is under the clock's nearest second, or null.
+/// The clock is the server's, where express-mysql-session uses the app's. There a row has expired if
+/// `expires` is null or less than the clock rounded to the nearest second.
 const FRAGMENTS: [(&str, &str); 5] = [
     ("{over}", "NOT IFNULL({live}, FALSE)"),
     (
@@ -70,13 +70,13 @@ const FRAGMENTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// An id, as UTF-8: from a column of characters, and from one of bytes.
+/// An id as UTF-8, from a text column and from a column of bytes.
 const NAME: [&str; 2] = [
     "CAST(CAST({sid} AS CHAR CHARACTER SET utf8mb4) AS BINARY)",
     "CAST({sid} AS BINARY)",
 ];
 
-/// What the table and its columns are called.
+/// The names of the table and its columns.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) table: String,
@@ -108,7 +108,7 @@ impl Statements {
             for (name, fragment) in FRAGMENTS {
                 text = text.replace(name, fragment);
             }
-            // One pass, for a table may be named like a fragment.
+            // One pass, because a table may be named like a fragment.
             let mut filled = String::with_capacity(text.len());
             let mut rest = text.as_str();
             while let Some((before, after)) = rest.split_once('{') {
@@ -141,7 +141,7 @@ impl Statements {
     }
 }
 
-/// A statement, for its binds. Its only parts that come from outside are quoted names.
+/// The statement, without binds. The only user input in it is quoted names.
 pub(super) fn query(statement: &Arc<str>) -> Bound {
     sqlx::query(AssertSqlSafe(Arc::clone(statement)))
 }

@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The builder of a store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use super::{ConnectRedis, Express, ExpressStore};
 use crate::backend::REPEATS;
 use crate::connector::RedisConnector;
 use crate::keys::Keys;
-use crate::{Connection, RedisClient, builder, probe};
+use crate::{Connection, RedisClient, builder, check};
 
-/// Sets an [`ExpressStore`] up.
+/// Sets up an [`ExpressStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ExpressStoreBuilder {
@@ -40,32 +40,32 @@ impl From<Express> for ExpressStoreBuilder {
 }
 
 impl ExpressStoreBuilder {
-    /// What the keys begin with. connect-redis: `prefix`; default `sess:`.
+    /// Sets the prefix of the keys. connect-redis: `prefix`; default `sess:`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// The longest that one operation may take; default 5 s.
+    /// Sets the time limit of one operation, including repeats; default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The most bytes of one record; default 1 MiB.
+    /// Sets the maximum size of one record in bytes; default 1 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// Whether keys get no time to live, so that nothing ends by itself. connect-redis:
+    /// Sets whether keys get no time to live, so that sessions never expire. connect-redis:
     /// `disableTTL`; default `false`.
     pub fn disable_ttl(mut self, disable: bool) -> Self {
         self.disable_ttl = disable;
         self
     }
 
-    /// A file with the certificate of the authority that signs the server's, as
+    /// Sets a PEM file with the certificate authority of the server, as
     /// [`RedisStoreBuilder::ca_file`](crate::RedisStoreBuilder::ca_file).
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
@@ -73,18 +73,18 @@ impl ExpressStoreBuilder {
     }
 
     /// Connects to the Redis server at `url`, as
-    /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect), and tries each command that
-    /// the layout needs on a key that nothing else has.
+    /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect), and checks the user's rights:
+    /// it tries each command that the layout needs on an unused key.
     ///
     /// # Errors
-    /// As that.
+    /// As [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect).
     pub async fn connect(self, url: &str) -> Result<ExpressStore> {
         self.check()?;
         let client = builder::client(url, self.ca_file.as_deref())?;
         self.build(client).await
     }
 
-    /// Uses a client or connection of the caller's, as
+    /// Uses a client or connection of the caller, as
     /// [`RedisStoreBuilder::build`](crate::RedisStoreBuilder::build).
     ///
     /// # Errors
@@ -104,7 +104,7 @@ impl ExpressStoreBuilder {
         let first = connector.open().await?;
         let store = ExpressStore::new(kv, self.express, connector, first)?;
         let probe = |call: Call<RedisClient>| async move {
-            probe::commands(&call, &scratch, probe::EXPRESS).await
+            check::rights(&call, &scratch, check::EXPRESS_COMMANDS).await
         };
         store.by_command(Operation::Migrate, probe).await?;
         Ok(store)

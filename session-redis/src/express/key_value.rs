@@ -1,4 +1,4 @@
-//! Values as connect-redis keeps them.
+//! The records of connect-redis.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,10 +19,11 @@ use crate::command::{eval, send_by};
 use crate::keys::Keys;
 use crate::{RedisClient, scan};
 
-/// How many commands are in flight at once when many keys are looked at.
-const AT_ONCE: usize = 64;
+/// How many commands on single keys may be in flight.
+const MAX_IN_FLIGHT: usize = 64;
 
-/// Values as connect-redis keeps them.
+/// The records of connect-redis: reads and writes them for an
+/// [`ExpressStore`](super::ExpressStore).
 #[derive(Clone)]
 pub struct ConnectRedis {
     pub(super) scripts: Arc<Scripts>,
@@ -41,7 +42,7 @@ impl ConnectRedis {
         format!("{}{name}", self.prefix)
     }
 
-    /// Whole seconds, rounded up as connect-redis does; 0 is for ever.
+    /// Whole seconds, rounded up as connect-redis does; 0 for ever.
     fn seconds(&self, ttl: Ttl) -> u64 {
         match ttl.left() {
             Some(left) if !self.disable_ttl => u64::try_from(left.as_millis().div_ceil(1_000))
@@ -51,7 +52,7 @@ impl ConnectRedis {
         }
     }
 
-    /// Runs a script, which answers with a number: 0 or less if nothing was written.
+    /// Runs a script that returns a number: 0 or less if it has written nothing.
     async fn run(
         &self,
         call: &Call<RedisClient>,
@@ -66,7 +67,7 @@ impl ConnectRedis {
         Ok(sent.answer)
     }
 
-    /// The name that this key has here.
+    /// The name of the record that `key` holds.
     fn name(&self, key: Vec<u8>) -> Option<String> {
         let key = String::from_utf8(key).ok()?;
         key.strip_prefix(&self.prefix).map(str::to_owned)
@@ -76,11 +77,11 @@ impl ConnectRedis {
         Keys::new(&self.prefix).pattern()
     }
 
-    /// All names, each once.
+    /// The names of all records, each once.
     async fn names(&self, call: &Call<RedisClient>) -> Result<HashSet<String>> {
         let pattern = self.pattern();
         let mut names = HashSet::new();
-        let mut keys = pin!(scan::walk(call, &pattern));
+        let mut keys = pin!(scan::scan_all(call, &pattern));
         while let Some(keys) = keys.try_next().await? {
             names.extend(keys.into_iter().filter_map(|key| self.name(key)));
         }
@@ -107,7 +108,7 @@ impl ConnectRedis {
         Ok(sent.answer.is_some())
     }
 
-    /// A rename in two steps.
+    /// Renames in two steps.
     async fn move_value(
         &self,
         call: &Call<RedisClient>,
@@ -126,20 +127,19 @@ impl ConnectRedis {
     }
 }
 
-/// Sends `command`, which may be repeated.
+/// Sends `command`, again after a failure that passes.
 async fn send<T: FromRedisValue>(call: &Call<RedisClient>, command: &Cmd) -> Result<Sent<T>> {
     let ask = |mut client| async move { command.query_async(&mut client).await };
     send_by(call, 1, ask).await
 }
 
-/// Fails if nothing was `written` by a command that was sent before, over a connection that was
-/// lost: that attempt may have done it.
+/// Fails if a repeated command has written nothing: the first attempt may have written.
 fn check_written(call: &Call<RedisClient>, is_repeated: bool, written: bool) -> Result<()> {
     if !is_repeated || written {
         return Ok(());
     }
     let place = call.place();
-    let why = format!("{place}: the connection was lost, and with it what became of the change");
+    let why = format!("{place}: the connection was lost, and the write may have been executed");
     Err(Error::unavailable(call.name(), why))
 }
 
@@ -156,9 +156,9 @@ impl KeyValue for ConnectRedis {
     async fn get(&self, call: &Call<RedisClient>, name: &str) -> Result<Option<Found>> {
         let key = self.key(name);
         let mut commands = Pipeline::with_capacity(3);
-        // For a change the primary has to say what there is.
+        // A change must know what the primary has.
         if !matches!(call.operation(), Operation::Load | Operation::List) && !self.is_cluster {
-            let write = Keys::new(&self.prefix).harmless_write();
+            let write = Keys::new(&self.prefix).no_op_write();
             commands.add_command(write).ignore();
         }
         commands.get(&key).pttl(&key);
@@ -167,7 +167,7 @@ impl KeyValue for ConnectRedis {
         let (value, left): (Option<Vec<u8>>, i64) = send_by(call, count, ask).await?.answer;
         let left = match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
-            // It went between the two commands.
+            // The key expired between the two commands.
             Err(_) if left == -2 => return Ok(None),
             Err(_) => Ttl::Never,
         };
@@ -209,7 +209,7 @@ impl KeyValue for ConnectRedis {
         Ok(self.run(call, script, &keys, &arguments).await? > 0)
     }
 
-    /// One step, except in a cluster, where the two keys are on different nodes.
+    /// Renames atomically, except in a cluster, where the two keys are on different nodes.
     async fn rename(
         &self,
         call: &Call<RedisClient>,
@@ -241,11 +241,11 @@ impl KeyValue for ConnectRedis {
         let mut command = redis::cmd("UNLINK");
         command.arg(self.key(name));
         let sent: Sent<u64> = send(call, &command).await?;
-        // By the attempt before, perhaps.
+        // An earlier attempt may have removed it.
         Ok(sent.answer > 0 || sent.is_repeated)
     }
 
-    /// Scans all keys of the database: its time grows with them.
+    /// Scans all keys of the database, so the time grows with their number.
     async fn count(&self, call: &Call<RedisClient>) -> Result<u64> {
         Ok(self.names(call).await?.len() as u64)
     }
@@ -262,12 +262,12 @@ impl KeyValue for ConnectRedis {
             .map(|name| async move {
                 match self.get(call, &name).await {
                     Ok(found) => Ok(found.map(|found| (name, found))),
-                    // A key that holds something else costs only itself.
+                    // A key with a value of another type is left out.
                     Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
                     Err(error) => Err(error),
                 }
             })
-            .buffered(AT_ONCE)
+            .buffered(MAX_IN_FLIGHT)
             .try_filter_map(|found| async move { Ok::<_, Error>(found) })
             .try_collect()
             .await?;
@@ -276,14 +276,14 @@ impl KeyValue for ConnectRedis {
 
     async fn clear(&self, call: &Call<RedisClient>) -> Result<u64> {
         if !self.is_cluster {
-            // What the primary lacks, and not another server, is cleared.
-            let write = Keys::new(&self.prefix).harmless_write();
+            // Only the primary executes it, so no other server is scanned.
+            let write = Keys::new(&self.prefix).no_op_write();
             send::<u64>(call, &write).await?;
         }
         let names = self.names(call).await?;
         let removed: Vec<bool> = stream::iter(names)
             .map(|name| async move { self.remove(call, &name).await })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_IN_FLIGHT)
             .try_collect()
             .await?;
         Ok(removed.into_iter().filter(|removed| *removed).count() as u64)

@@ -10,11 +10,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The key is the prefix and the token, the value the session's JSON, with a time to live in whole
-//! seconds, rounded up. What connect-redis writes is read, and the other way round.
+//! The key is the prefix and the token, the value is the session's JSON, with a time to live in whole
+//! seconds, rounded up. The store reads what connect-redis writes, and connect-redis reads what the
+//! store writes.
 //!
-//! One round trip for each operation, two for a touch and for a save after another in the same
-//! request.
+//! One round trip for each operation; two for a touch, and for a second save in the same request.
 
 mod builder;
 mod key_value;
@@ -24,5 +24,5 @@ pub use builder::ExpressStoreBuilder;
 pub use key_value::ConnectRedis;
 pub use session_express::{self, Express, ExpressLayout, MovingStore};
 
-/// Sessions in the layout of connect-redis.
+/// A store of sessions in the layout of connect-redis.
 pub type ExpressStore = session_express::ExpressStore<ConnectRedis>;

@@ -1,8 +1,8 @@
-//! The scripts. Each is one atomic step.
+//! The Lua scripts, each atomic.
 //!
-//! One that finds no record writes what changes nothing all the same: a replica refuses that, and so
-//! its answer never passes for the primary's. Where one leaves a record as it is, the store reads it
-//! next, with such a write.
+//! A script that finds no record ends with a write that changes nothing: a replica refuses it, so its
+//! answer is never taken for the primary's. After a script that leaves a record unchanged, the store
+//! reads the record, with such a write.
 
 use redis::Script;
 
@@ -34,11 +34,11 @@ end
 return 1
 ";
 
-/// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever). Answers
-/// with -1 if there is something under the new name.
+/// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever). Returns -1
+/// if the new name is taken.
 ///
-/// What a script has written stays when it fails. So each command that the user may not run fails
-/// before the record is gone: the first `DEL` finds nothing.
+/// What a script has written stays when it fails. So a command that the user may not run must fail
+/// before the record is removed: the first `DEL` is there to fail.
 const RENAME: &str = r"
 local found = redis.call('GET', KEYS[1])
 if not found then redis.call('DEL', KEYS[1]) end
@@ -62,7 +62,7 @@ if found ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 ";
 
-/// All scripts, each known to the server by the hash of its text.
+/// The scripts. The server identifies each by the hash of its text.
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) swap: Script,

@@ -356,7 +356,7 @@ async fn a_failure_to_connect_names_the_server_and_the_cause() {
     let at = format!("Redis at 127.0.0.1:{plain} refuses the user name or password");
     check_told(&url, wrong, &[&at, "WRONGPASS"]).await;
     let url = format!("rediss://:hunter2@127.0.0.1:{tls}/");
-    let at = format!("no TLS with Redis at 127.0.0.1:{tls}: ");
+    let at = format!("TLS with Redis at 127.0.0.1:{tls} failed: ");
     check_told(&url, wrong, &[&at, "certificate", "ca_file"]).await;
     // It waits for the rest of what it takes for a command.
     let url = format!("rediss://127.0.0.1:{plain}/");

@@ -1,4 +1,4 @@
-//! The bytes around a session's data; see the crate's documentation for the layout.
+//! A session as it is stored: how it is written and read. The crate's documentation shows the layout.
 
 use std::io::Write;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use session_core::{
     Credential, Draft, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl, Version,
 };
 
-use crate::clock::AHEAD;
+use crate::clock::MAX_LEAD;
 use crate::command::corrupt;
 
 const VERSION: u8 = 3;
-const HEADER: usize = 52;
-/// The largest time or limit in milliseconds: up to it Lua counts exactly.
-const MOST: u64 = 1 << 53;
+const HEADER_BYTES: usize = 52;
+/// The largest time or limit in milliseconds: Lua's numbers are exact up to it.
+const MAX_MILLIS: u64 = 1 << 53;
 
-/// What a stored value says, with the times as the server wrote them.
+/// A stored session, with the times that the server wrote.
 #[derive(Debug)]
-pub(crate) struct Envelope {
+pub(crate) struct StoredSession {
     pub(crate) born: u64,
     pub(crate) lifetime: Lifetime,
     /// The deadline, unless the session has none.
@@ -30,14 +30,14 @@ pub(crate) struct Envelope {
     pub(crate) data: Bytes,
 }
 
-impl Envelope {
+impl StoredSession {
     pub(crate) fn decode(mut value: Bytes) -> Result<Self> {
         let mut rest = &value[..];
-        if rest.len() < HEADER || rest.get_u8() != VERSION {
+        if rest.len() < HEADER_BYTES || rest.get_u8() != VERSION {
             return Err(corrupt());
         }
         let mut millis = || match rest.get_u64() {
-            millis if millis > MOST => Err(corrupt()),
+            millis if millis > MAX_MILLIS => Err(corrupt()),
             millis => Ok((millis > 0).then_some(millis)),
         };
         let born = millis()?.ok_or_else(corrupt)?;
@@ -46,7 +46,7 @@ impl Envelope {
         rest.copy_to_slice(&mut stamp);
         let owner = usize::from(rest.get_u16());
         let mut limit = || match rest.get_u64() {
-            millis if millis > MOST => Err(corrupt()),
+            millis if millis > MAX_MILLIS => Err(corrupt()),
             millis => Ok(Timeout::from_millis((millis > 0).then_some(millis))),
         };
         let lifetime = Lifetime::new(limit()?, limit()?);
@@ -74,13 +74,14 @@ impl Envelope {
             .with_owner(self.owner)
     }
 
-    /// The record that a server had as a live one, by a clock that may be ahead.
+    /// The record, if the session is live at `now`, which may be [ahead](MAX_LEAD) of the server that
+    /// returned it.
     pub(crate) fn into_live_record(self, now: u64) -> Option<Record> {
         let Some(deadline) = self.deadline else {
             return Some(self.into_record(now));
         };
-        // The server removes a key at its deadline by itself, unless its end was taken away.
-        let ended = now.saturating_sub(AHEAD.as_millis() as u64) >= deadline;
+        // The server removes a key at its deadline, unless the key's expiry was removed.
+        let ended = now.saturating_sub(MAX_LEAD.as_millis() as u64) >= deadline;
         (!ended).then(|| self.into_record(now.min(deadline.saturating_sub(1))))
     }
 
@@ -95,7 +96,7 @@ impl Envelope {
     }
 }
 
-/// An owner as it is stored; no bytes are none.
+/// Parses a stored owner; empty for none.
 pub(crate) fn read_owner(stored: &[u8]) -> Result<Option<Owner>> {
     if stored.is_empty() {
         return Ok(None);
@@ -104,18 +105,18 @@ pub(crate) fn read_owner(stored: &[u8]) -> Result<Option<Owner>> {
     Owner::new(owner).map(Some).map_err(|_| corrupt())
 }
 
-/// The part of the envelope that the client writes: stamp, limits, owner, credential, data. The
-/// script puts the version and times in front.
+/// The part that the client writes: stamp, limits, owner, credential, data. The script prepends the
+/// version and the times.
 pub(crate) struct Tail<'a> {
     pub(crate) draft: &'a Draft,
-    /// Whether to leave room for what the script puts there.
-    pub(crate) room: bool,
+    /// Whether [`PADDING`] comes first, which the script overwrites.
+    pub(crate) is_padded: bool,
 }
 
-/// What the script puts in front: version, begin, deadline.
-const ROOM: [u8; 17] = [0; 17];
-/// What a tail has besides that, the owner, the credential and the data.
-const TAIL_HEADER: usize = HEADER - ROOM.len();
+/// As long as what the script writes: version, begin, deadline.
+const PADDING: [u8; 17] = [0; 17];
+/// The size of stamp, limits and the two lengths.
+const TAIL_HEADER_BYTES: usize = HEADER_BYTES - PADDING.len();
 
 impl Tail<'_> {
     fn owner(&self) -> &[u8] {
@@ -130,23 +131,23 @@ impl Tail<'_> {
         Credential::stored(self.draft.credential.as_ref())
     }
 
-    fn room(&self) -> &'static [u8] {
-        if self.room { &ROOM } else { &[] }
+    fn padding(&self) -> &'static [u8] {
+        if self.is_padded { &PADDING } else { &[] }
     }
 
     pub(crate) fn len(&self) -> usize {
         let parts = self.owner().len() + self.credential().len() + self.draft.data.len();
-        self.room().len() + TAIL_HEADER + parts
+        self.padding().len() + TAIL_HEADER_BYTES + parts
     }
 
-    fn header(&self) -> [u8; TAIL_HEADER] {
-        let mut header = [0; TAIL_HEADER];
+    fn header(&self) -> [u8; TAIL_HEADER_BYTES] {
+        let mut header = [0; TAIL_HEADER_BYTES];
         let mut rest = header.as_mut_slice();
         rest.put_slice(self.draft.stamp.as_bytes());
         // An owner has at most 1,024 bytes.
         rest.put_u16(u16::try_from(self.owner().len()).unwrap_or(u16::MAX));
         for limit in [self.draft.lifetime.idle, self.draft.lifetime.absolute] {
-            // What is over already is never stored.
+            // A limit that is over (negative) is never stored.
             rest.put_u64(u64::try_from(millis(limit)).unwrap_or(0));
         }
         // A credential has at most 192.
@@ -155,14 +156,14 @@ impl Tail<'_> {
     }
 }
 
-/// Written straight into the command: the data is copied there and nowhere else.
+/// Written directly into the command, so the data is copied once.
 impl ToRedisArgs for Tail<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         let mut writer = out.writer_for_next_arg();
         let header = self.header();
-        let parts = [self.room(), &header, self.owner(), self.credential()];
+        let parts = [self.padding(), &header, self.owner(), self.credential()];
         for part in parts.into_iter().chain([&self.draft.data[..]]) {
-            // Memory does not fail.
+            // Writing to memory can't fail.
             let _ = writer.write_all(part);
         }
     }
@@ -170,12 +171,12 @@ impl ToRedisArgs for Tail<'_> {
 
 impl ToSingleRedisArg for Tail<'_> {}
 
-/// Whole milliseconds; 0 is never, and less is over already.
+/// Whole milliseconds; 0 for never, negative for a limit that is over.
 pub(crate) fn millis(timeout: Timeout) -> i64 {
     match timeout.millis() {
         None => 0,
         Some(0) => -1,
-        // Lua counts exactly up to 2^53; 2^52 ms are 140,000 years.
+        // Lua's numbers are exact up to 2^53; 2^52 ms are 140,000 years.
         Some(millis) => millis.min(1 << 52) as i64,
     }
 }
@@ -192,8 +193,8 @@ mod tests {
         Credential::from_stored(bytes).expect("it fits")
     }
 
-    /// A session as it is stored: version, times, stamp, the owner's length, limits, the
-    /// credential's length, owner, credential, data.
+    /// Version, times, stamp, length of the owner, limits, length of the credential, owner,
+    /// credential, data.
     const GOLDEN: &str = "\
         03 0000018f00000001 0000018f001b7741 000102030405060708090a0b0c0d0e0f 0002 \
         00000000001b7740 0000000002932e00 03 c3bc aabbcc 7b7d";
@@ -213,24 +214,24 @@ mod tests {
         draft
     }
 
-    /// Bytes that are stored by one version and read by another: they change with [`VERSION`] only.
+    /// Another version of the program reads these bytes: they change only with [`VERSION`].
     #[test]
-    fn the_layout_is_what_it_was() {
+    fn the_layout_is_unchanged() {
         let draft = golden_draft();
-        for room in [false, true] {
+        for is_padded in [false, true] {
             let tail = Tail {
                 draft: &draft,
-                room,
+                is_padded,
             };
             let written = tail.to_redis_args().remove(0);
             assert_eq!(written.len(), tail.len());
-            let front = if room { &ROOM[..] } else { &[] };
+            let front = if is_padded { &PADDING[..] } else { &[] };
             assert_eq!(written, [front, &golden()[17..]].concat());
         }
-        let envelope = Envelope::decode(golden().into()).expect("whole");
-        assert_eq!(envelope.born, 0x18f_0000_0001);
-        assert_eq!(envelope.deadline, Some(0x18f_001b_7741));
-        let record = envelope.into_record(0x18f_0000_0005);
+        let session = StoredSession::decode(golden().into()).expect("whole");
+        assert_eq!(session.born, 0x18f_0000_0001);
+        assert_eq!(session.deadline, Some(0x18f_001b_7741));
+        let record = session.into_record(0x18f_0000_0005);
         assert_eq!(record.data, draft.data);
         assert_eq!(record.version, Version::new(draft.stamp));
         assert_eq!(record.credential, draft.credential);
@@ -243,20 +244,20 @@ mod tests {
     #[test]
     fn every_owner_and_credential_is_read_back() {
         let long = "o".repeat(Owner::MAX_BYTES);
-        for whose in [None, Some("u"), Some(&*long)] {
+        for name in [None, Some("u"), Some(&*long)] {
             for size in [0, 1, 57, 192] {
                 let draft = Draft::new("data", Lifetime::default())
-                    .with_owner(whose.map(owner))
+                    .with_owner(name.map(owner))
                     .with_credential(credential(&vec![7; size]));
                 let tail = Tail {
                     draft: &draft,
-                    room: true,
+                    is_padded: true,
                 };
                 let mut value = tail.to_redis_args().remove(0);
                 value[0] = VERSION;
                 value[8] = 1;
-                let envelope = Envelope::decode(value.into()).expect("whole");
-                let record = envelope.into_record(1);
+                let session = StoredSession::decode(value.into()).expect("whole");
+                let record = session.into_record(1);
                 assert_eq!(
                     (&record.owner, &record.credential, &record.data),
                     (&draft.owner, &draft.credential, &draft.data)
@@ -266,31 +267,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_of_another_version_is_corrupt() {
+    fn a_truncated_value_or_another_version_is_corrupt() {
         let whole = golden();
         // Header, owner and credential; the data may have any length.
-        for length in 0..HEADER + 5 {
-            Envelope::decode(whole[..length].to_vec().into()).expect_err("cut short");
+        for length in 0..HEADER_BYTES + 5 {
+            StoredSession::decode(whole[..length].to_vec().into()).expect_err("truncated");
         }
         let with = |at: usize, byte| {
             let mut value = whole.clone();
             value[at] = byte;
-            Envelope::decode(value.into())
+            StoredSession::decode(value.into())
         };
         for version in [0, 2, 4, b'{'] {
             with(0, version).expect_err("another version");
         }
-        with(52, 0xff).expect_err("the owner is no text");
+        with(52, 0xff).expect_err("the owner is not UTF-8");
         let mut value = whole.clone();
         value[51] = 193;
         value.extend([0; 200]);
-        Envelope::decode(value.into()).expect_err("the credential is too long");
+        StoredSession::decode(value.into()).expect_err("the credential is too long");
     }
 
     #[test]
-    fn what_the_server_still_has_is_live_unless_its_end_was_taken_away() {
+    fn a_session_that_the_server_returns_is_live_unless_its_expiry_was_removed() {
         let ttl = |deadline, now| {
-            let envelope = Envelope {
+            let session = StoredSession {
                 born: 10,
                 lifetime: Lifetime::default(),
                 deadline,
@@ -299,13 +300,13 @@ mod tests {
                 credential: None,
                 data: Bytes::new(),
             };
-            envelope.into_live_record(now).map(|record| record.ttl)
+            session.into_live_record(now).map(|record| record.ttl)
         };
         let left = |millis| Some(Ttl::Left(Duration::from_millis(millis)));
         assert_eq!(ttl(Some(100), 40), left(60));
         assert_eq!(ttl(Some(100), 99), left(1));
         assert_eq!(ttl(Some(100), 100), left(1), "the clock is ahead");
-        assert_eq!(ttl(Some(100), 101), None, "the key has no end of its own");
+        assert_eq!(ttl(Some(100), 101), None, "the key does not expire");
         assert_eq!(ttl(None, 101), Some(Ttl::Never));
     }
 }

@@ -1,36 +1,35 @@
-//! What a table is made of, by the server's own account, and whether the user may work with it.
+//! Checks when a store is made: the columns and indexes of the table, and the user's rights.
 //!
-//! Before it is used, a store looks whether the table is one of its own: others have tables of the
-//! same name.
+//! Another program may have a table of the same name, which must not be used.
 
 use session_core::{Error, Result};
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::command::Commands;
+use crate::prepared::Bound;
 use crate::schema::quoted;
-use crate::statement::Bound;
 
-/// Binds: the table's name, twice. On some servers names are stored in lower case.
-const NAMED: &str = "\
+/// Binds: the table's name, twice. Some servers store names in lower case.
+const OF_THIS_NAME: &str = "\
 TABLE_SCHEMA = DATABASE() AND TABLE_NAME = IF(@@lower_case_table_names = 1, LOWER(?), ?)";
-/// Servers differ in the types of these columns, so all are read as bytes.
-const TABLE: &str = "\
+/// The types of these columns differ between servers, so all are read as bytes.
+const SELECT_TABLE: &str = "\
 SELECT CAST(TABLE_TYPE AS BINARY), CAST(IFNULL(ENGINE, '') AS BINARY)
 FROM information_schema.TABLES WHERE {named}";
-const COLUMNS: &str = "\
+const SELECT_COLUMNS: &str = "\
 SELECT CAST(COLUMN_NAME AS BINARY), CAST(COLUMN_TYPE AS BINARY), CAST(IS_NULLABLE AS BINARY),
     CAST(IFNULL(EXTRA, '') AS BINARY), CAST(IFNULL(CHARACTER_SET_NAME, '') AS BINARY),
     CAST(IFNULL(CHARACTER_MAXIMUM_LENGTH, '') AS BINARY),
     CAST(IFNULL(CHARACTER_OCTET_LENGTH, '') AS BINARY),
     CAST(IF(COLUMN_DEFAULT IS NULL, '', '1') AS BINARY)
 FROM information_schema.COLUMNS WHERE {named} ORDER BY ORDINAL_POSITION";
-const INDEXES: &str = "\
+const SELECT_INDEXES: &str = "\
 SELECT CAST(INDEX_NAME AS BINARY), CAST(NON_UNIQUE AS BINARY), CAST(COLUMN_NAME AS BINARY)
 FROM information_schema.STATISTICS WHERE {named} ORDER BY INDEX_NAME, SEQ_IN_INDEX";
 
 /// Name, type, and whether it may be null.
-const OURS: [(&str, &str, bool); 11] = [
+const EXPECTED_COLUMNS: [(&str, &str, bool); 11] = [
     ("id", "varbinary(255)", false),
     ("version", "tinyint unsigned", false),
     ("stamp", "binary(16)", false),
@@ -44,6 +43,7 @@ const OURS: [(&str, &str, bool); 11] = [
     ("data", "longblob", false),
 ];
 
+/// A table, as the server describes it.
 #[derive(Debug)]
 pub(crate) struct Table {
     is_view: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Table {
 pub(crate) struct Column {
     pub(crate) name: String,
     /// In lower case, without a display width.
-    pub(crate) kind: String,
+    pub(crate) sql_type: String,
     pub(crate) is_nullable: bool,
     is_generated: bool,
     has_default: bool,
@@ -73,13 +73,13 @@ struct Index {
     columns: Vec<String>,
 }
 
-/// What is not as it must be, in words that follow "the table".
+/// What is wrong with a table: a predicate that follows "the table".
 pub(crate) type Difference = String;
 
 impl Table {
     /// # Errors
     /// If it is a view.
-    pub(crate) fn check_kind(&self) -> Result<(), Difference> {
+    pub(crate) fn check_not_view(&self) -> Result<(), Difference> {
         match self.is_view {
             true => Err("is a view".to_owned()),
             false => Ok(()),
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// # Errors
-    /// If another column than `known` must be given a value.
+    /// If a column other than `known` has no default and can't be null.
     pub(crate) fn check_others(&self, known: &[&str]) -> Result<(), Difference> {
         let known: Vec<String> = known.iter().map(|name| name.to_lowercase()).collect();
         let needed = |column: &&Column| {
@@ -120,20 +120,20 @@ impl Table {
         }
     }
 
-    /// Whether `column` alone names one row.
-    pub(crate) fn is_key(&self, column: &str) -> bool {
+    /// Whether `column` alone is a unique key.
+    pub(crate) fn is_unique_key(&self, column: &str) -> bool {
         let is_key = |index: &Index| index.is_unique && index.is_of(&[column]);
         self.indexes.iter().any(is_key)
     }
 
     /// # Errors
-    /// If `column` is not the primary key, one of `indexed` begins no index, or another index keeps
-    /// rows out.
+    /// If `column` is not the primary key, no index begins with one of `indexed`, or another index is
+    /// unique.
     fn check_indexes(&self, column: &str, indexed: &[&str]) -> Result<(), Difference> {
         let is_primary = |index: &&Index| index.name == "PRIMARY";
         let primary = self.indexes.iter().find(is_primary);
         if !primary.is_some_and(|index| index.is_of(&[column])) {
-            return Err(format!("has not the primary key {}", quoted(column)));
+            return Err(format!("does not have the primary key {}", quoted(column)));
         }
         for column in indexed {
             let begins = |index: &Index| index.columns.first().is_some_and(|first| first == column);
@@ -154,17 +154,17 @@ impl Table {
 impl Column {
     /// # Errors
     /// If it is of another type.
-    fn check(&self, kind: &str, nullable: bool, generated: bool) -> Result<(), Difference> {
+    fn check(&self, sql_type: &str, nullable: bool, generated: bool) -> Result<(), Difference> {
         let name = quoted(&self.name);
-        if self.kind != kind {
+        if self.sql_type != sql_type {
             return Err(format!(
-                "has a column {name} of type {}, not {kind}",
-                self.kind
+                "has a column {name} of type {}, not {sql_type}",
+                self.sql_type
             ));
         }
         if self.is_nullable != nullable {
-            let is = if nullable { "never" } else { "sometimes" };
-            return Err(format!("has a column {name} that is {is} NULL"));
+            let must = if nullable { "must" } else { "must not" };
+            return Err(format!("has a column {name} that {must} allow NULL"));
         }
         if self.is_generated != generated {
             let is = if generated { "not " } else { "" };
@@ -182,71 +182,73 @@ impl Index {
     }
 }
 
-/// What differs from the table that [`schema`](crate::schema) makes, and would matter.
+/// Finds a difference from the table that [`schema`](crate::schema) creates which a store can't accept.
 pub(crate) fn difference(table: &Table) -> Result<(), Difference> {
-    table.check_kind()?;
+    table.check_not_view()?;
     table.column("id")?;
     table.check_engine()?;
-    for (name, kind, nullable) in OURS {
-        table.column(name)?.check(kind, nullable, name == "due")?;
+    for (name, sql_type, nullable) in EXPECTED_COLUMNS {
+        table
+            .column(name)?
+            .check(sql_type, nullable, name == "due")?;
     }
-    table.check_others(&OURS.map(|(name, ..)| name))?;
+    table.check_others(&EXPECTED_COLUMNS.map(|(name, ..)| name))?;
     table.check_indexes("id", &["owner", "due"])
 }
 
 impl Commands<'_> {
-    /// Looks whether the user has the rights that the statements of a store need.
+    /// Checks the user's rights to the columns of a store's table.
     pub(crate) async fn check_own_rights(self) -> Result<()> {
-        let written = OURS.map(|(name, ..)| name);
+        let written = EXPECTED_COLUMNS.map(|(name, ..)| name);
         let written: Vec<&str> = written.into_iter().filter(|name| *name != "due").collect();
         self.check_rights(&written).await
     }
 
-    /// Refuses a table that is not there or not one of a store's.
+    /// Fails if the table does not exist or is not a store's.
     pub(crate) async fn check_table(self) -> Result<()> {
         let table = self.table().await?;
         let table = table.ok_or_else(|| self.target().no_table())?;
         self.require(difference(&table))
     }
 
-    /// What the table is; `None` if there is none.
+    /// Asks the server for the description of the table; `None` if there is none.
     pub(crate) async fn table(self) -> Result<Option<Table>> {
         let name = self.target().table;
         let ask = async |text: &str| {
-            let text = text.replace("{named}", NAMED);
+            let text = text.replace("{named}", OF_THIS_NAME);
             let ask = || {
                 let query = sqlx::query(AssertSqlSafe(text.clone())).persistent(false);
                 query.bind(name).bind(name)
             };
             self.fetch(ask).await
         };
-        let found = ask(TABLE).await?;
+        let found = ask(SELECT_TABLE).await?;
         let Some(table) = found.first() else {
             return Ok(None);
         };
-        let columns = ask(COLUMNS).await?;
-        let indexes = ask(INDEXES).await?;
+        let columns = ask(SELECT_COLUMNS).await?;
+        let indexes = ask(SELECT_INDEXES).await?;
         Ok(Some(Table {
             is_view: !text(table, 0).eq_ignore_ascii_case("BASE TABLE"),
             engine: text(table, 1),
             columns: columns.iter().map(column).collect(),
-            indexes: collect(&indexes),
+            indexes: self::indexes(&indexes),
         }))
     }
 
-    /// Refuses `table` if something differs.
+    /// Makes an error of a difference.
     pub(crate) fn require<T>(self, checked: Result<T, Difference>) -> Result<T> {
         checked.map_err(|difference| {
             let target = self.target();
             target.misconfigured(format!(
-                "the table {} is not of this kind of store: it {difference}. Name another one with \
-                 the option `table`",
+                "the table {} is not a table of this kind of store: it {difference}; choose another \
+                 with the option `table`",
                 quoted(target.table)
             ))
         })
     }
 
-    /// The table, made by `create` if it is not there.
+    /// The description of the table, which `create` creates if it does not exist.
     pub(crate) async fn table_or_create(self, create: impl Fn() -> Bound) -> Result<Table> {
         if let Some(table) = self.table().await? {
             return Ok(table);
@@ -254,16 +256,16 @@ impl Commands<'_> {
         if !self.is_allowed(create).await? {
             let target = self.target();
             return Err(target.misconfigured(format!(
-                "there is no table {}, and the user lacks the right CREATE to make it",
+                "the table {} does not exist, and the user lacks the right CREATE to create it",
                 quoted(target.table)
             )));
         }
         let table = self.table().await?;
-        table.ok_or_else(|| self.lacks("SELECT"))
+        table.ok_or_else(|| self.missing_right("SELECT"))
     }
 
-    /// Looks whether the user has the rights to work on `columns` of the table, the first of which is
-    /// its key. Nothing is written, nor anything that a read-only server would refuse.
+    /// Checks the user's rights to `columns` of the table, the first of which is its key. Sends nothing
+    /// that writes or that a read-only server would refuse.
     pub(crate) async fn check_rights(self, columns: &[&str]) -> Result<()> {
         let table = quoted(self.target().table);
         let columns: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
@@ -287,17 +289,17 @@ impl Commands<'_> {
         ] {
             let ask = || sqlx::query(AssertSqlSafe(statement.clone())).persistent(false);
             if !self.is_allowed(ask).await? {
-                return Err(self.lacks(right));
+                return Err(self.missing_right(right));
             }
         }
         Ok(())
     }
 
-    fn lacks(self, right: &str) -> Error {
+    fn missing_right(self, right: &str) -> Error {
         let target = self.target();
         target.misconfigured(format!(
-            "the user lacks the right {right} on the table {}: a store needs SELECT, INSERT, UPDATE \
-             and DELETE on it",
+            "the user lacks the right {right} on the table {}: grant SELECT, INSERT, UPDATE and DELETE \
+             on it",
             quoted(target.table)
         ))
     }
@@ -312,7 +314,7 @@ fn column(row: &MySqlRow) -> Column {
     let extra = text(row, 3).to_lowercase();
     Column {
         name: text(row, 0),
-        kind: without_width(&text(row, 1).to_lowercase()),
+        sql_type: without_width(&text(row, 1).to_lowercase()),
         is_nullable: text(row, 2).eq_ignore_ascii_case("YES"),
         is_generated: extra.contains("stored") || extra.contains("virtual"),
         has_default: text(row, 7) == "1" || extra.contains("auto_increment"),
@@ -322,15 +324,15 @@ fn column(row: &MySqlRow) -> Column {
     }
 }
 
-/// A type without the width that some servers show of an integer.
-fn without_width(kind: &str) -> String {
-    match (kind.split_once('('), kind.split_once(')')) {
+/// Removes the display width, which some servers show for integers.
+fn without_width(sql_type: &str) -> String {
+    match (sql_type.split_once('('), sql_type.split_once(')')) {
         (Some((name, _)), Some((_, rest))) if name.ends_with("int") => format!("{name}{rest}"),
-        _ => kind.to_owned(),
+        _ => sql_type.to_owned(),
     }
 }
 
-fn collect(rows: &[MySqlRow]) -> Vec<Index> {
+fn indexes(rows: &[MySqlRow]) -> Vec<Index> {
     let mut indexes: Vec<Index> = Vec::new();
     for row in rows {
         let (name, column) = (text(row, 0), text(row, 2));
@@ -351,15 +353,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn widths_of_integers_say_nothing() {
-        for (shown, kind) in [
+    fn display_widths_of_integers_are_ignored() {
+        for (shown, sql_type) in [
             ("int(10) unsigned", "int unsigned"),
             ("bigint(20)", "bigint"),
             ("bigint", "bigint"),
             ("varbinary(255)", "varbinary(255)"),
             ("datetime(6)", "datetime(6)"),
         ] {
-            assert_eq!(without_width(shown), kind);
+            assert_eq!(without_width(shown), sql_type);
         }
     }
 }

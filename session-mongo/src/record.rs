@@ -1,4 +1,4 @@
-//! A session as it is read, whole or damaged.
+//! A session as it is stored: how documents are read, valid or corrupt.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use session_core::{
     Timeout, Ttl, Version,
 };
 
-use crate::schema::LAYOUT;
+use crate::schema::VERSION;
 
-/// Less than is left until a deadline that is none: no limit is 6,000 years.
-const FAR: Duration = Duration::from_secs(6_000 * 366 * 86_400);
+/// A deadline that is at least so far away means never: no limit reaches 6,000 years.
+const NEVER_FROM: Duration = Duration::from_secs(6_000 * 366 * 86_400);
 
-/// A session as it was read.
+/// A stored session, and the server's time when it was read.
 #[derive(Clone, Copy)]
-pub(crate) struct Found<'d> {
+pub(crate) struct StoredSession<'d> {
     session: &'d RawDocument,
     now: DateTime,
 }
 
-impl<'d> Found<'d> {
+impl<'d> StoredSession<'d> {
     pub(crate) fn new(document: &'d RawDocument) -> Result<Self> {
         let session = document.get_document("session");
         Ok(Self {
@@ -29,19 +29,21 @@ impl<'d> Found<'d> {
         })
     }
 
-    /// The text of its id.
+    /// The id, if it is text.
     pub(crate) fn id(&self) -> Option<&'d str> {
         self.session.get_str("_id").ok()
     }
 
-    /// Where it is in the order of ids. MongoDB's old symbols are among the texts.
-    pub(crate) fn place(&self) -> Option<&'d str> {
+    /// The id as text or as MongoDB's old type symbol, which sorts with text.
+    pub(crate) fn sort_key(&self) -> Option<&'d str> {
         let id = self.session.get("_id").ok()??;
         id.as_str().or_else(|| id.as_symbol())
     }
 
-    /// Whether it is live, as [`is_live`](crate::schema::is_live) says it to the server; an error if so, but of another
-    /// layout.
+    /// Whether the session is live, by the same rule as [`is_live`](crate::schema::is_live).
+    ///
+    /// # Errors
+    /// If it is live and has another layout.
     pub(crate) fn is_live(&self) -> Result<bool> {
         let is_live = date(self.session, "deadline")? > self.now;
         if is_live {
@@ -52,7 +54,7 @@ impl<'d> Found<'d> {
 
     pub(crate) fn check_layout(&self) -> Result<()> {
         match self.session.get_i32("v") {
-            Ok(LAYOUT) => Ok(()),
+            Ok(VERSION) => Ok(()),
             _ => Err(corrupt("v")),
         }
     }
@@ -92,7 +94,7 @@ impl<'d> Found<'d> {
 
     pub(crate) fn ttl(&self) -> Result<Ttl> {
         let left = between(self.now, date(self.session, "deadline")?);
-        Ok(match left < FAR {
+        Ok(match left < NEVER_FROM {
             true => Ttl::Left(left),
             false => Ttl::Never,
         })
@@ -103,18 +105,18 @@ impl<'d> Found<'d> {
         Ok(between(date(self.session, "born")?, self.now))
     }
 
-    /// The session's end, with what can be read of it.
+    /// The end of the session, without its corrupt fields.
     pub(crate) fn ended(&self) -> Result<Ended> {
         Ok(self.end_of(&id(self.session)?))
     }
 
-    /// The same, of the session that is known to be `id`.
+    /// The same for a session whose id is known.
     pub(crate) fn end_of(&self, id: &SessionId) -> Ended {
         ended(id.clone(), self.session, Some(self.now))
     }
 }
 
-/// The end of the session `id` at the time `now`, if that is known, with what can be read of it.
+/// The end of the session `id` at the time `now`, if that is known, without corrupt fields.
 pub(crate) fn ended(id: SessionId, session: &RawDocument, now: Option<DateTime>) -> Ended {
     let born = date(session, "born").ok();
     Ended::new(
@@ -124,7 +126,7 @@ pub(crate) fn ended(id: SessionId, session: &RawDocument, now: Option<DateTime>)
     )
 }
 
-/// From `one` to `other`; 0 if that is earlier. The driver's own difference overflows.
+/// The time from `one` to `other`; 0 if `other` is earlier. The driver's difference may overflow.
 pub(crate) fn between(one: DateTime, other: DateTime) -> Duration {
     let millis = i128::from(other.timestamp_millis()) - i128::from(one.timestamp_millis());
     Duration::from_millis(u64::try_from(millis).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! From rows to sessions, and from sessions to what is bound.
+//! A session as it is stored: how rows are read, and what is bound.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use sqlx::{MySql, Row};
 use crate::error::from_column;
 use crate::schema::VERSION;
 
-/// A century. Dates beyond the year 9999 would be null, which stands for never.
+/// A century: a date after the year 9999 would be null, which means never.
 const LONGEST_MICROS: i64 = 100 * 366 * 86_400 * 1_000_000;
 
 /// The record in a row of `LOAD_MANY`.
@@ -31,7 +31,7 @@ pub(crate) fn record(row: &MySqlRow) -> Result<Record> {
 }
 
 /// The record in a row of `LOAD`.
-pub(crate) fn headed_record(row: &MySqlRow) -> Result<Record> {
+pub(crate) fn record_with_head(row: &MySqlRow) -> Result<Record> {
     let head = Head::parse(column(row, 0)?);
     let head = head.ok_or_else(|| Error::corrupt("the row has no usable head"))?;
     head.record(column(row, 1)?)
@@ -46,9 +46,9 @@ fn check_version(version: i64) -> Result<()> {
     )))
 }
 
-/// The first column of `LOAD`: the stamp; then numbers, each with a comma behind it, and empty for
-/// null: the version of the layout, limits in milliseconds, what is left and the age in
-/// microseconds, the size of the credential; then the credential; then the owner.
+/// The first column of `LOAD`: the stamp; then numbers, each followed by a comma, empty for null: the
+/// version of the layout, the limits in milliseconds, the remaining time and the age in microseconds,
+/// the size of the credential; then the credential; then the owner.
 #[derive(Debug, PartialEq, Eq)]
 struct Head<'r> {
     stamp: Stamp,
@@ -92,7 +92,7 @@ impl<'r> Head<'r> {
         let [idle, absolute] = self.limits;
         let owner = match self.owner {
             [] => None,
-            owner => Some(readable(owner)?),
+            owner => Some(parse_owner(owner)?),
         };
         Ok(Record::new(
             Bytes::copy_from_slice(data),
@@ -119,7 +119,8 @@ pub(crate) fn info(row: &MySqlRow) -> Result<SessionInfo> {
     .with_owner(owner(row, 1)?))
 }
 
-/// The end of the session `id`, whose row `{end}` is gone. What can't be read of it is left out.
+/// The end of the session `id`, whose deleted row had the columns `{end}`. Corrupt columns are left
+/// out.
 pub(crate) fn ended(id: SessionId, row: &MySqlRow) -> Ended {
     let Ok(age) = age(row, 2) else {
         return Ended::unknown(id);
@@ -129,16 +130,16 @@ pub(crate) fn ended(id: SessionId, row: &MySqlRow) -> Ended {
 
 /// The id in the first column.
 pub(crate) fn id(row: &MySqlRow) -> Result<SessionId> {
-    parsed_id(column(row, 0)?)
+    parse_id(column(row, 0)?)
 }
 
-pub(crate) fn parsed_id(bytes: &[u8]) -> Result<SessionId> {
+pub(crate) fn parse_id(bytes: &[u8]) -> Result<SessionId> {
     let id = std::str::from_utf8(bytes).ok();
     let id = id.and_then(|id| SessionId::from_stored(id).ok());
     id.ok_or_else(|| Error::corrupt("the row has no usable id"))
 }
 
-fn readable(owner: &[u8]) -> Result<Owner> {
+fn parse_owner(owner: &[u8]) -> Result<Owner> {
     let text = std::str::from_utf8(owner).ok();
     let owner = text.and_then(|owner| Owner::new(owner).ok());
     owner.ok_or_else(|| Error::corrupt("the row has no usable owner"))
@@ -167,7 +168,7 @@ pub(crate) fn stamp(row: &MySqlRow, index: usize) -> Result<Stamp> {
 
 pub(crate) fn owner(row: &MySqlRow, index: usize) -> Result<Option<Owner>> {
     let owner = column::<Option<&[u8]>>(row, index)?;
-    owner.map(readable).transpose()
+    owner.map(parse_owner).transpose()
 }
 
 /// The limits in this column and the next.
@@ -188,12 +189,12 @@ pub(crate) fn age(row: &MySqlRow, index: usize) -> Result<Duration> {
     Ok(from_micros(column(row, index)?))
 }
 
-/// A clock that was set back gives 0.
+/// 0 for a negative number, after the server's clock was set back.
 fn from_micros(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// An id, as it is bound.
+/// An id as it is bound.
 pub(crate) fn id_bytes(id: &SessionId) -> &[u8] {
     id.as_str().as_bytes()
 }
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_is_not_whole_or_of_another_version_is_corrupt() {
+    fn a_truncated_head_or_one_of_another_version_is_corrupt() {
         for head in [
             &b""[..],
             b"0123456789abcde",

@@ -1,4 +1,4 @@
-//! From a URL to the driver's options.
+//! The URL of a server.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use session_core::{Error, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
-/// The options that a URL takes, by all their names. The driver's others (`charset`, `collation`,
-/// `timezone`) are the store's own to set.
+/// The options of a URL, by all their names. The store sets the driver's other options (`charset`,
+/// `collation`, `timezone`) itself.
 const OPTIONS: [&[&str]; 6] = [
     &["ssl-mode", "sslmode"],
     &["ssl-ca", "sslca"],
@@ -17,11 +17,11 @@ const OPTIONS: [&[&str]; 6] = [
     &["statement-cache-capacity"],
 ];
 
-/// The options in `url`. The parser of the driver ignores what it does not know.
+/// Parses `url`. The driver's parser ignores unknown options, so they are checked here.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`], which quotes no more of the URL than the name of an option: there may be
-/// a password in it.
+/// [`ErrorKind::Misconfigured`], which quotes only the name of an option, because the URL may contain a
+/// password.
 pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
         return Err(Error::misconfigured(
@@ -31,20 +31,20 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     if query.contains('@') {
         return Err(Error::misconfigured(
-            "the MySQL URL has an @ after the first ?. What is there is not shown, for it may be a \
-             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+            "the MySQL URL has an @ after the first ?, and its rest is not shown because it may be part of \
+             a password: write a ? in a password as %3F, and an @ in an option as %40",
         ));
     }
     if url.contains('#') {
         return Err(Error::misconfigured(
-            "a MySQL URL has no part after a #: in a user name, password or path it is written %23",
+            "invalid MySQL URL: it takes no #fragment; write a # in a name or password as %23",
         ));
     }
     let mut seen = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let Some(known) = OPTIONS.iter().find(|names| names.contains(&&*name)) else {
             return Err(Error::misconfigured(format!(
-                "a MySQL URL takes no option {name:?}: it takes {}. What is not the driver's is set \
+                "invalid option {name:?} in the MySQL URL: it takes {}. The store's own options are set \
                  on the builder, or in a URL for the crate `session`",
                 known_options()
             )));
@@ -59,25 +59,25 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     }
     let options: MySqlConnectOptions = url.parse().map_err(|_| {
         Error::misconfigured(
-            "the MySQL URL can't be read: mysql://user:password@host:port/database",
+            "invalid MySQL URL: the form is mysql://user:password@host:port/database",
         )
     })?;
     Ok(options)
 }
 
-/// Refuses a value that the driver can't read, and a file that is not there: the driver would say no
-/// more than that.
+/// Refuses values that the driver can't parse and files that do not exist: the driver's message would
+/// not name the option.
 fn check(name: &str, value: &str) -> Result<()> {
     let wrong = |why: &str| {
-        let message = format!("the MySQL URL's option {name} {why}");
+        let message = format!("invalid option {name} in the MySQL URL: it {why}");
         Err(Error::misconfigured(message))
     };
     match name {
         "ssl-mode" if value.parse::<MySqlSslMode>().is_err() => {
-            wrong("is none of DISABLED, PREFERRED, REQUIRED, VERIFY_CA and VERIFY_IDENTITY")
+            wrong("must be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
         }
         "statement-cache-capacity" if value.parse::<usize>().is_err() => {
-            wrong("is not a number of statements")
+            wrong("must be a number of statements")
         }
         "ssl-ca" | "ssl-cert" | "ssl-key" if !value.starts_with("-----BEGIN") => {
             match std::fs::metadata(value) {
@@ -93,7 +93,7 @@ fn known_options() -> String {
     OPTIONS.map(|names| names[0]).join(", ")
 }
 
-/// Where the server is, for messages: product and address.
+/// The product and its address, for errors.
 pub(crate) fn place(options: &MySqlConnectOptions) -> Arc<str> {
     let mut place = "MySQL at ".to_owned();
     // Writing to a string can't fail.

@@ -1,4 +1,4 @@
-//! Whether the server lets its user run what a store needs.
+//! Checks when a store is made: the server's version and the user's rights.
 
 use redis::{Script, Value};
 use session_core::backend::Call;
@@ -8,9 +8,9 @@ use crate::command::{convert, eval, send_by};
 use crate::error::is_forbidden;
 use crate::{RedisClient, scan};
 
-/// The commands of a store, in an order in which each finds a key of its type: `$` is the key, `@` a
-/// time ten seconds on.
-pub(crate) const NATIVE: &[&str] = &[
+/// The commands of a store, ordered so that each finds a key of its type. `$` is the key, `@` a time
+/// ten seconds from now.
+pub(crate) const NATIVE_COMMANDS: &[&str] = &[
     "TIME",
     "SCAN 0 COUNT 1",
     "ZADD $ GT 1 x",
@@ -32,9 +32,9 @@ pub(crate) const NATIVE: &[&str] = &[
     "DEL $",
 ];
 
-/// Those of the layout of connect-redis.
+/// The commands of the layout of connect-redis.
 #[cfg(feature = "express")]
-pub(crate) const EXPRESS: &[&str] = &[
+pub(crate) const EXPRESS_COMMANDS: &[&str] = &[
     "SCAN 0 COUNT 1",
     "SET $ x NX EX 10",
     "GET $",
@@ -46,9 +46,10 @@ pub(crate) const EXPRESS: &[&str] = &[
     "DEL $",
 ];
 
-/// KEYS: a key of nobody's. ARGV: commands to try. Answers with those that fail and why, in turns.
+/// KEYS: an unused key. ARGV: commands to try. Returns the commands that fail, each followed by its
+/// error.
 ///
-/// One script, so that nothing is left behind if the connection breaks.
+/// One script, so that no key remains if the connection breaks.
 const PROBE: &str = r"
 local clock = redis.pcall('TIME')
 local soon = clock.err and '4102444800000' or string.format('%.0f', clock[1] * 1000 + 10000)
@@ -67,8 +68,8 @@ end
 return failed
 ";
 
-/// Tries `commands` on the key `scratch`.
-pub(crate) async fn commands(
+/// Tries `commands` on the unused key `scratch`.
+pub(crate) async fn rights(
     call: &Call<RedisClient>,
     scratch: &str,
     commands: &[&str],
@@ -78,7 +79,7 @@ pub(crate) async fn commands(
     command.arg(commands);
     let command = &command;
     let probe = |mut client: RedisClient| async move {
-        // The server may know it already, from a user who might teach it.
+        // `EVALSHA` alone would not show whether this user may load scripts.
         script.load_async(&mut client).await?;
         command.query_async::<Value>(&mut client).await
     };
@@ -95,10 +96,10 @@ pub(crate) async fn commands(
                 call.place()
             )));
         }
-        // Whatever else is wrong (no memory, no replica) the operations will tell, and it may pass.
+        // Any other error (no memory, no replica) may pass, or the operations report it.
     }
     if refused.is_empty() {
-        // The cluster's map, which listings need too.
+        // Listings also need the cluster's map.
         return scan::nodes(call).await.map(drop);
     }
     refused.reverse();

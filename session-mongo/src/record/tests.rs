@@ -1,4 +1,4 @@
-//! What is read of a document, whole or damaged.
+//! Reading valid and corrupt documents.
 
 use mongodb::bson::{Bson, Document};
 use session_core::ErrorKind;
@@ -30,10 +30,10 @@ fn golden() -> Document {
     Document::from_reader(&bytes[..]).expect("a document")
 }
 
-fn read<T>(document: &Document, read: impl Fn(Found<'_>) -> Result<T>) -> Result<T> {
+fn read<T>(document: &Document, read: impl Fn(StoredSession<'_>) -> Result<T>) -> Result<T> {
     let session = document.to_vec().expect("bytes");
     let session = RawDocument::from_bytes(&session).expect("a document");
-    read(Found { session, now: NOW })
+    read(StoredSession { session, now: NOW })
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn an_empty_credential_is_none() {
 }
 
 #[test]
-fn dates_at_their_ends_are_read() {
+fn extreme_dates_are_read() {
     for (born, age) in [(DateTime::MIN, true), (DateTime::MAX, false)] {
         let mut document = golden();
         document.insert("born", born);
@@ -98,7 +98,7 @@ fn a_document_of_another_layout_is_corrupt() {
 }
 
 #[test]
-fn a_document_without_one_of_its_fields_is_corrupt_and_can_still_end() {
+fn a_document_that_lacks_a_field_is_corrupt_and_can_be_ended() {
     for field in ["stamp", "data", "credential", "born", "deadline"] {
         let mut document = golden();
         document.remove(field);

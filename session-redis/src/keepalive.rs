@@ -1,25 +1,25 @@
-//! How sockets find out that their peer is gone.
+//! TCP keep-alive and user time-out: how a connection notices that its peer is gone.
 
 use std::time::Duration;
 
 use redis::Client;
 use redis::io::tcp::{TcpSettings, socket2};
 
-/// How often a connection over which nothing comes is asked for a sign of life before it is given up.
+/// How many keep-alive probes may go unanswered.
 const PROBES: u32 = 3;
 
-/// The client, with settings by which a peer that is gone without a word is found out, where it has
-/// none of its own: by probes when nothing is sent, and by what the peer does not acknowledge.
-pub(crate) fn watched(client: Client, timeout: Duration) -> Client {
+/// The client with keep-alive (for idle connections) and user time-out (for unacknowledged data), where
+/// its own settings have none.
+pub(crate) fn with_keepalive(client: Client, timeout: Duration) -> Client {
     let info = client.get_connection_info();
-    let settings = filled(info.tcp_settings().clone(), timeout);
+    let settings = with_defaults(info.tcp_settings().clone(), timeout);
     let info = info.clone().set_tcp_settings(settings);
-    // It has connected by this information before.
+    // Opening succeeds: the client was made from the same information.
     Client::open(info).unwrap_or(client)
 }
 
-fn filled(mut settings: TcpSettings, timeout: Duration) -> TcpSettings {
-    // Whole seconds are what systems count in.
+fn with_defaults(mut settings: TcpSettings, timeout: Duration) -> TcpSettings {
+    // Operating systems count whole seconds.
     let after = timeout.max(Duration::from_secs(1));
     if settings.keepalive().is_none() {
         let keepalive = socket2::TcpKeepalive::new()
@@ -50,9 +50,9 @@ mod tests {
     }
 
     #[test]
-    fn a_given_client_finds_a_silent_peer_out() {
-        let watched = watched(client(TcpSettings::default()), LIMIT);
-        let info = watched.get_connection_info();
+    fn a_clients_connections_detect_a_silent_peer() {
+        let with_keepalive = with_keepalive(client(TcpSettings::default()), LIMIT);
+        let info = with_keepalive.get_connection_info();
         assert!(info.tcp_settings().keepalive().is_some());
         #[cfg(target_os = "linux")]
         assert_eq!(info.tcp_settings().user_timeout(), Some(LIMIT));
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn what_the_caller_has_set_stays() {
+    fn the_callers_settings_are_kept() {
         let own = TcpSettings::default().set_user_timeout(Duration::from_secs(77));
-        let watched = watched(client(own.set_nodelay(false)), LIMIT);
-        let settings = watched.get_connection_info().tcp_settings();
+        let with_keepalive = with_keepalive(client(own.set_nodelay(false)), LIMIT);
+        let settings = with_keepalive.get_connection_info().tcp_settings();
         assert_eq!(settings.user_timeout(), Some(Duration::from_secs(77)));
         assert!(settings.keepalive().is_some() && !settings.nodelay());
     }

@@ -1,4 +1,4 @@
-//! The options of a URL or database, as far as they bear on what a store promises.
+//! The URL of a deployment, and the concerns that a store accepts.
 
 use std::time::Duration;
 
@@ -9,43 +9,46 @@ use session_core::{Error, Result};
 
 use crate::error;
 
-/// The options of the client for the deployment at `url`.
+/// Parses `url`.
 pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions> {
     check_question_mark(url)?;
     let parsed = ClientOptions::parse(url).await;
     let mut options = parsed.map_err(|error| error::from_mongo("connect", "MongoDB", &error))?;
-    check(
+    check_concerns(
         options.write_concern.as_ref(),
         options.read_concern.as_ref(),
     )?;
-    // A little less than the store's own limit, so that it is the driver that says why; and it
-    // knows why a server can't be selected once connecting has failed.
+    // Less than the store's time limit, so that the error has the driver's reason. The time to connect
+    // is shorter still, because the driver knows the reason only after it.
     let (selection, connect) = (timeout.mul_f64(0.8), timeout.mul_f64(0.6));
     options.server_selection_timeout.get_or_insert(selection);
     options.connect_timeout.get_or_insert(connect);
     Ok(options)
 }
 
-/// What seems to be an option may be a part of a password, if an `@` follows.
+/// If an `@` follows the `?`, an apparent option may be part of a password.
 fn check_question_mark(url: &str) -> Result<()> {
     match url.split_once('?') {
         Some((_, rest)) if rest.contains('@') => Err(Error::misconfigured(
-            "the MongoDB URL has an @ after the first ?. What is there is not shown, for it may be a \
-             part of a password: in that, a ? is written %3F, and in an option an @ is %40",
+            "the MongoDB URL has an @ after the first ?, and its rest is not shown because it may be part of \
+             a password: write a ? in a password as %3F, and an @ in an option as %40",
         )),
         _ => Ok(()),
     }
 }
 
-/// Refuses concerns by which a write that was answered is not there to be read. (Which server is
-/// read from is not the URL's to say: [`MongoConnector`](crate::connector::MongoConnector).)
-pub(crate) fn check(write: Option<&WriteConcern>, read: Option<&ReadConcern>) -> Result<()> {
+/// Refuses concerns with which a load may miss an acknowledged write. (The read preference does not
+/// matter: [`MongoConnector`](crate::connector::MongoConnector) replaces it.)
+pub(crate) fn check_concerns(
+    write: Option<&WriteConcern>,
+    read: Option<&ReadConcern>,
+) -> Result<()> {
     let acknowledged = write.and_then(|write| write.w.as_ref());
     if acknowledged == Some(&Acknowledgment::Nodes(0)) {
-        return refused("w=0", "no write would be answered", "w=majority or w=1");
+        return refused("w=0", "no write would be acknowledged", "w=majority or w=1");
     }
     if write.and_then(|write| write.journal) == Some(false) {
-        let why = "a power failure would undo writes that have been answered";
+        let why = "a power failure would undo acknowledged writes";
         return refused("journal=false", why, "journal=true, or leave it out");
     }
     match read.map(|read| &read.level) {
@@ -72,7 +75,7 @@ pub(crate) fn check(write: Option<&WriteConcern>, read: Option<&ReadConcern>) ->
 
 fn refused(option: &str, why: &str, instead: &str) -> Result<()> {
     Err(Error::misconfigured(format!(
-        "the MongoDB option {option} does not suit sessions, because {why}: use {instead}"
+        "the MongoDB option {option} is not safe for sessions: {why}; use {instead}"
     )))
 }
 
@@ -82,7 +85,7 @@ mod tests {
     use session_core::ErrorKind;
 
     #[tokio::test]
-    async fn what_may_be_a_part_of_a_password_is_not_shown() {
+    async fn a_part_of_a_password_is_not_shown() {
         for url in [
             "mongodb://u:ab?hunter2=x@h/d",
             "mongodb://u:ab?w=hunter2@h/d",

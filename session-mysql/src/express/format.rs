@@ -1,4 +1,4 @@
-//! What of a table of Express' must be as it is, and what a value must be made like to fit.
+//! What a table must be like to hold Express' records, and how records are converted to fit it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -7,35 +7,34 @@ use bytes::Bytes;
 
 use super::json;
 use super::schema::Names;
+use crate::check::{Column, Difference, Table};
 use crate::schema::quoted;
-use crate::table::{Column, Difference, Table};
 
-/// An id of express-session has as many characters.
-const ID: u64 = 32;
-/// A column of fewer bytes is not meant for sessions.
-const LEAST: u64 = 4_096;
-/// A `MEDIUMTEXT`, in bytes.
-pub(super) const MEDIUM: usize = (1 << 24) - 1;
+/// The length of an id of express-session.
+const ID_CHARACTERS: u64 = 32;
+/// A smaller column is not meant for sessions.
+const MIN_DATA_BYTES: u64 = 4_096;
+/// The size of a `MEDIUMTEXT`, in bytes.
+pub(super) const MEDIUMTEXT_BYTES: usize = (1 << 24) - 1;
 
-/// How values must be made to fit their column.
+/// How records are stored in the columns of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    /// The most bytes that the column holds.
-    pub(super) most: usize,
-    /// Whether the column's character set has not every character, so that JSON is written in
-    /// ASCII.
+pub(super) struct Format {
+    /// The most bytes that the data column holds.
+    pub(super) max_bytes: usize,
+    /// Whether JSON is written in ASCII, because the character set does not have all characters.
     pub(super) is_ascii: bool,
     /// Whether ids are in a column of bytes.
     pub(super) is_bytes: bool,
-    /// Whether the server parses values, and keeps what it has understood.
+    /// Whether the server stores parsed values, in a column of type `JSON`.
     pub(super) is_parsed: bool,
 }
 
-/// The shape of the table that this crate and express-mysql-session make.
-impl Default for Shape {
+/// The format of a table as this crate and express-mysql-session create it.
+impl Default for Format {
     fn default() -> Self {
         Self {
-            most: MEDIUM,
+            max_bytes: MEDIUMTEXT_BYTES,
             is_ascii: false,
             is_bytes: false,
             is_parsed: false,
@@ -43,32 +42,32 @@ impl Default for Shape {
     }
 }
 
-impl Shape {
+impl Format {
     /// # Errors
-    /// What of the table can't be worked with.
+    /// The difference that makes the table unusable.
     pub(super) fn of(table: &Table, names: &Names) -> Result<Self, Difference> {
-        table.check_kind()?;
+        table.check_not_view()?;
         let sid = table.column(&names.sid)?;
-        let is_text = ["char", "varchar", "varbinary"].contains(&kind(sid));
-        if !is_text || sid.characters < Some(ID) {
+        let is_text = ["char", "varchar", "varbinary"].contains(&base_type(sid));
+        if !is_text || sid.characters < Some(ID_CHARACTERS) {
             return Err(format!("{}, which can't hold a session id", typed(sid)));
         }
-        if !table.is_key(&names.sid) {
+        if !table.is_unique_key(&names.sid) {
             let sid = quoted(&names.sid);
             return Err(format!("has no primary key or unique index on {sid} alone"));
         }
         let expires = table.column(&names.expires)?;
-        if !["int unsigned", "bigint", "bigint unsigned"].contains(&&*expires.kind) {
+        if !["int unsigned", "bigint", "bigint unsigned"].contains(&&*expires.sql_type) {
             return Err(format!("{}, not INT UNSIGNED", typed(expires)));
         }
-        let mut shape = Self::of_data(table.column(&names.data)?)?;
-        shape.is_bytes = sid.charset.is_empty();
+        let mut format = Self::of_data(table.column(&names.data)?)?;
+        format.is_bytes = sid.charset.is_empty();
         table.check_others(&[&names.sid, &names.expires, &names.data])?;
-        Ok(shape)
+        Ok(format)
     }
 
     fn of_data(data: &Column) -> Result<Self, Difference> {
-        let holds = match kind(data) {
+        let holds = match base_type(data) {
             "json" => Some(u64::MAX),
             "varchar" | "varbinary" => data.characters,
             "text" | "mediumtext" | "longtext" | "blob" | "mediumblob" | "longblob" => {
@@ -81,21 +80,21 @@ impl Shape {
             }
             _ => None,
         };
-        match holds.filter(|bytes| *bytes >= LEAST) {
+        match holds.filter(|bytes| *bytes >= MIN_DATA_BYTES) {
             None => Err(format!(
                 "{}, which can't hold a session's data: make it MEDIUMTEXT",
                 typed(data)
             )),
             Some(bytes) => Ok(Self {
-                most: usize::try_from(bytes).unwrap_or(usize::MAX),
+                max_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
                 is_ascii: !["", "utf8mb4", "binary"].contains(&&*data.charset),
                 is_bytes: false,
-                is_parsed: kind(data) == "json",
+                is_parsed: base_type(data) == "json",
             }),
         }
     }
 
-    /// `json`, as it is to be stored.
+    /// Converts `json` to what is stored.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that the column would change.
@@ -109,7 +108,7 @@ impl Shape {
         })
     }
 
-    /// The JSON that is stored as `value`, as it was before it was written in ASCII.
+    /// Converts a stored value back to JSON.
     pub(super) fn open(self, value: &Bytes) -> Bytes {
         match std::str::from_utf8(value) {
             Ok(text) if self.is_ascii => match unescaped(text) {
@@ -121,17 +120,17 @@ impl Shape {
     }
 }
 
-fn kind(column: &Column) -> &str {
-    let kind = column.kind.split('(').next();
+fn base_type(column: &Column) -> &str {
+    let kind = column.sql_type.split('(').next();
     kind.unwrap_or_default()
 }
 
 fn typed(column: &Column) -> String {
     let name = quoted(&column.name);
-    format!("has a column {name} of type {}", column.kind)
+    format!("has a column {name} of type {}", column.sql_type)
 }
 
-/// JSON in ASCII: outside of its texts there is nothing else.
+/// Writes JSON in ASCII. Other characters occur only inside strings, where they can be escaped.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len() * 2);
     for c in json.chars() {
@@ -147,7 +146,7 @@ fn escaped(json: &str) -> String {
     text
 }
 
-/// JSON with every character that [`escaped`] would escape as itself.
+/// Undoes [`escaped`].
 fn unescaped(json: &str) -> Cow<'_, str> {
     if !json.contains("\\u") {
         return Cow::Borrowed(json);
@@ -160,7 +159,7 @@ fn unescaped(json: &str) -> Cow<'_, str> {
         let (c, length) = match character(escape) {
             Some(found) => found,
             None => {
-                // Another escape: the backslash, and what it is of.
+                // Another escape: the backslash and the character after it.
                 let length = 1 + escape.chars().nth(1).map_or(0, char::len_utf8);
                 text.push_str(&escape[..length]);
                 rest = &escape[length..];
@@ -174,8 +173,7 @@ fn unescaped(json: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The character that `escape` begins with an escape of, if it is not of ASCII, and how long that
-/// is.
+/// The character whose escape `escape` begins with, unless it is ASCII, and the length of that escape.
 fn character(escape: &str) -> Option<(char, usize)> {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -195,15 +193,15 @@ fn character(escape: &str) -> Option<(char, usize)> {
 mod tests {
     use super::*;
 
-    const ASCII: Shape = Shape {
-        most: MEDIUM,
+    const ASCII: Format = Format {
+        max_bytes: MEDIUMTEXT_BYTES,
         is_ascii: true,
         is_bytes: false,
         is_parsed: false,
     };
 
     #[test]
-    fn json_in_ascii_is_read_as_it_was() {
+    fn json_in_ascii_is_read_back_unchanged() {
         for json in [
             "{}",
             r#"{"a":"\\u00e9 \"\u0000\n\\"}"#,
@@ -213,13 +211,13 @@ mod tests {
             let sealed = ASCII.seal(Bytes::from(json)).expect("no JSON column");
             assert!(sealed.is_ascii(), "{sealed:?}");
             assert_eq!(ASCII.open(&sealed), json);
-            let as_it_is = Shape::default().seal(Bytes::from(json));
+            let as_it_is = Format::default().seal(Bytes::from(json));
             assert_eq!(as_it_is.expect("no JSON column"), json);
         }
     }
 
     #[test]
-    fn lone_surrogates_and_odd_escapes_stay_as_they_are() {
+    fn lone_surrogates_and_odd_escapes_are_unchanged() {
         for json in [
             r#""\ud83d""#,
             r#""\ud83dx""#,
