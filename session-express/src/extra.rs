@@ -4,7 +4,7 @@
 //! visitors name variables, they must not be able to set their owner. The code covers a hash of the
 //! session's id, so that a value copied to another session is ignored there. The hash is stored too:
 //! an app that regenerates a session and copies its variables (passport's `keepSessionInfo`) copies
-//! this one, which must be told from a value whose secret was removed.
+//! this one, which must be distinguished from a value whose secret was removed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -332,7 +332,7 @@ proptest! {
         let expected = model.live(|_, _| true).into_iter().map(id);
         prop_assert_eq!((listed, rest), (expected.collect(), None));
         for n in 1..4 {
-            let whose = owner(n).expect("not nobody");
+            let whose = owner(n).expect("named");
             let infos = owned(&shard, &whose).into_iter().filter_map(|slot| shard.info(slot, now));
             let ids = infos.map(|info| info.id);
             let expected = model.live(|_, owner| owner == n).into_iter().map(id);
