@@ -185,7 +185,7 @@ async fn a_save_of_an_ended_session_is_gone() {
 }
 
 #[tokio::test]
-async fn a_sign_out_holds_against_a_request_that_has_read_the_session() {
+async fn a_request_that_has_read_the_session_does_not_undo_a_sign_out() {
     let setup = setup();
     setup.stored_by_express();
     let slow = setup.sessions.open(Some(&token())).await.expect("read");
