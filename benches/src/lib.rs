@@ -1,5 +1,5 @@
-//! Shared parts of the benchmarks: latencies, medians of rounds, a credential, and the format, tables
-//! and charts of published results.
+//! Shared parts of the benchmarks: latencies, medians of rounds, a credential, and the format,
+//! tables and charts of published results.
 #![forbid(unsafe_code)]
 
 pub mod results;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use session_core::{Credential, SessionToken};
 
-/// Returns a credential of 57 bytes, as a new native session has. It is always the same, because drafts
-/// are created while stores are measured.
+/// Returns a credential of 57 bytes, as a new native session has. It is always the same, because
+/// drafts are created while stores are measured.
 #[must_use]
 pub fn credential() -> Credential {
     static CREDENTIAL: LazyLock<Credential> =

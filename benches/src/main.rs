@@ -1,5 +1,5 @@
-//! `compare` measures this project's stores, the raw drivers and other libraries; `charts` makes the
-//! tables and charts in `benches/results` from the figures.
+//! `compare` measures this project's stores, the raw drivers and other libraries; `charts` makes
+//! the tables and charts in `benches/results` from the figures.
 //!
 //! ```text
 //! cargo run --release -p benches -- compare --write benches/results/compare.jsonl

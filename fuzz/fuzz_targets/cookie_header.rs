@@ -1,5 +1,5 @@
-//! Any Cookie header gets a response and opens no session of another client. A client's own cookie opens
-//! its session, whatever other cookies are sent with it.
+//! Any Cookie header gets a response and opens no session of another client. A client's own cookie
+//! opens its session, whatever other cookies are sent with it.
 
 #![no_main]
 

@@ -77,7 +77,8 @@ async fn keep_changing(
         match random.below(4) {
             0 => drop(store.must_touch(&id, hours(2).idle).await),
             1 => tokio::time::sleep(Duration::from_micros(random.below(300))).await,
-            // Calls of an in-memory store never suspend, so other tasks of the thread would not run.
+            // Calls of an in-memory store never suspend, so other tasks of the thread would not
+            // run.
             _ => tokio::task::yield_now().await,
         }
     }

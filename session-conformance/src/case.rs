@@ -26,8 +26,9 @@ pub struct Case {
 }
 
 impl Case {
-    /// Creates a case of a store's author, for behaviour that the store promises beyond the suite. Pass
-    /// it to [`run_case`](crate::run_case); `conformance_tests!(…, own_cases = […])` calls this itself.
+    /// Creates a case of a store's author, for behaviour that the store promises beyond the suite.
+    /// Pass it to [`run_case`](crate::run_case); `conformance_tests!(…, own_cases = […])` calls
+    /// this itself.
     #[must_use]
     pub const fn own(name: &'static str, run: fn(Fixture) -> Running) -> Self {
         Self {

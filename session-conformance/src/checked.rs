@@ -17,8 +17,8 @@ const MAX_PAGES: usize = 100_000;
 /// The limit of a page or call in cases that need no other.
 const DEFAULT_LIMIT: usize = 100;
 
-/// The store under test. It dereferences to a `SessionStore`. The methods `must_…` panic if the store
-/// returns an error.
+/// The store under test. It dereferences to a `SessionStore`. The methods `must_…` panic if the
+/// store returns an error.
 #[derive(Clone, Debug)]
 pub struct CheckedStore(Arc<dyn SessionStore>);
 
@@ -181,8 +181,8 @@ impl CheckedStore {
         ended.expect("destroy_owned_by failed")
     }
 
-    /// Destroys the sessions of an owner, about `limit` in each call, until none is left. Returns all
-    /// reports.
+    /// Destroys the sessions of an owner, about `limit` in each call, until none is left. Returns
+    /// all reports.
     pub async fn must_destroy_owned_by_steps(
         &self,
         owner: &Owner,

@@ -9,8 +9,8 @@ use tokio::sync::Barrier;
 /// How many calls of [`together`] are in flight.
 const MAX_IN_FLIGHT: usize = 16;
 
-/// Runs `task` with the numbers below `count`, a few at a time, and returns the results in order. All
-/// run in the caller's task, so they may borrow; use [`in_parallel`] for real races.
+/// Runs `task` with the numbers below `count`, a few at a time, and returns the results in order.
+/// All run in the caller's task, so they may borrow; use [`in_parallel`] for real races.
 pub(super) async fn together<T, R>(count: usize, task: impl Fn(usize) -> R) -> Vec<T>
 where
     R: Future<Output = T>,
@@ -19,8 +19,8 @@ where
     running.buffered(MAX_IN_FLIGHT).collect().await
 }
 
-/// Runs `count` tasks on the runtime's threads, starting them at the same time, and returns the results
-/// in order.
+/// Runs `count` tasks on the runtime's threads, starting them at the same time, and returns the
+/// results in order.
 ///
 /// # Panics
 /// If a task panics; the others are then aborted.

@@ -21,8 +21,8 @@ pub trait StoreFactory: Send + Sync + 'static {
     ///
     /// Opening a namespace again returns another instance on the same sessions, with its own
     /// connections, like another app server. Another namespace shares the database but no sessions.
-    /// Use the namespace unchanged as the part that separates sessions in your store: a key prefix, a
-    /// collection, a table.
+    /// Use the namespace unchanged as the part that separates sessions in your store: a key prefix,
+    /// a collection, a table.
     ///
     /// # Errors
     /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for a namespace that is invalid in
@@ -66,8 +66,8 @@ where
     }
 }
 
-/// Returns a factory of stores that keep their sessions in this process: it calls `new` once for each
-/// namespace, and every instance on a namespace is that store.
+/// Returns a factory of stores that keep their sessions in this process: it calls `new` once for
+/// each namespace, and every instance on a namespace is that store.
 ///
 /// ```
 /// use session_conformance::reference::ReferenceStore as MyStore; // your store
@@ -97,8 +97,8 @@ pub struct TestStore {
 }
 
 impl TestStore {
-    /// Creates an instance of a store that leaves nothing but sessions, which the suite clears after
-    /// each case if the store has a directory.
+    /// Creates an instance of a store that leaves nothing but sessions, which the suite clears
+    /// after each case if the store has a directory.
     pub fn new(store: impl SessionStore) -> Self {
         Self {
             store: Arc::new(store),

@@ -123,8 +123,8 @@ macro_rules! __conformance_needs {
     ([$($need:ident)*]) => { &[$($crate::Need::$need),*] };
 }
 
-/// One test: its name, its needs, and two copies of the needs that are not met. The first copy holds
-/// those that are still to be compared with the test's first need.
+/// One test: its name, its needs, and two copies of the needs that are not met. The first copy
+/// holds those that are still to be compared with the test's first need.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_test {

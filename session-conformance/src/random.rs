@@ -24,8 +24,8 @@ impl Random {
         Self(seed)
     }
 
-    /// The numbers for one concurrent part of the case, which do not depend on how many numbers other
-    /// parts have drawn.
+    /// The numbers for one concurrent part of the case, which do not depend on how many numbers
+    /// other parts have drawn.
     pub(super) fn part(&self, n: usize) -> Self {
         Self(mixed(self.0 ^ mixed(n as u64 + 1)))
     }

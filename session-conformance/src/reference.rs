@@ -1,7 +1,7 @@
 //! A small and correct store in one map.
 //!
-//! Use it as an example for a store of your own, or as the store below a wrapper in tests. The suite's
-//! own tests add faults to it.
+//! Use it as an example for a store of your own, or as the store below a wrapper in tests. The
+//! suite's own tests add faults to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

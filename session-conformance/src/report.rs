@@ -62,8 +62,8 @@ impl Report {
         })
     }
 
-    /// Panics with the whole report if a case failed. Otherwise prints the cases that were not run to
-    /// standard error, where the test harness does not capture it.
+    /// Panics with the whole report if a case failed. Otherwise prints the cases that were not run
+    /// to standard error, where the test harness does not capture it.
     ///
     /// # Panics
     /// If a case failed.

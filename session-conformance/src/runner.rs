@@ -17,7 +17,8 @@ pub const CASE_LIMIT: Duration = Duration::from_secs(120);
 /// How long a test waits for clean-up after [`CASE_LIMIT`] before it fails.
 const CLEANING_GRACE: Duration = Duration::from_secs(60);
 
-/// How many cases [`run_all`] runs concurrently; they spend most of their time waiting for deadlines.
+/// How many cases [`run_all`] runs concurrently; they spend most of their time waiting for
+/// deadlines.
 const MAX_CONCURRENT: usize = 4;
 
 /// Runs every case on stores of this factory, a few at a time. Needs a Tokio runtime with time

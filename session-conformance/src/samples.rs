@@ -46,8 +46,8 @@ pub(super) fn draft_living(data: &str, lifetime: Lifetime) -> Draft {
     Draft::new(data.to_owned(), lifetime)
 }
 
-/// An idle limit of `hours` and an absolute limit of twelve times that, so that nothing expires while
-/// a case runs.
+/// An idle limit of `hours` and an absolute limit of twelve times that, so that nothing expires
+/// while a case runs.
 pub(super) fn hours(hours: u64) -> Lifetime {
     let hour = Duration::from_secs(3600);
     Lifetime::new(hour * hours as u32, hour * 12 * hours as u32)

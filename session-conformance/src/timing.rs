@@ -1,11 +1,11 @@
 //! Measuring the start and end of calls, so that cases about time are right on slow machines too.
 //!
 //! The store has its own clock, but the moment of a call lies between its start and its end by this
-//! process' clock, and both clocks run at the same speed. So a session that was written by a call that
-//! ended at `e`, with a limit of `l`, must be invisible to every call that starts at `e + l` or later;
-//! that holds on any machine. A session that was written by a call that began at `b` must be visible
-//! to every call that ends before `b + l`. If the machine is too slow to make such a call, the attempt
-//! proves nothing and is repeated with longer limits.
+//! process' clock, and both clocks run at the same speed. So a session that was written by a call
+//! that ended at `e`, with a limit of `l`, must be invisible to every call that starts at `e + l`
+//! or later; that holds on any machine. A session that was written by a call that began at `b` must
+//! be visible to every call that ends before `b + l`. If the machine is too slow to make such a
+//! call, the attempt proves nothing and is repeated with longer limits.
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The suite's list of cases, and a store that declares nothing. The reference store runs the suite in
-//! `readme`, as the README shows.
+//! The suite's list of cases, and a store that declares nothing. The reference store runs the suite
+//! in `readme`, as the README shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! Times in records: Unix milliseconds and ISO texts, by this server's clock, as Express writes them.
+//! Times in records: Unix milliseconds and ISO texts, by this server's clock, as Express writes
+//! them.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,10 +1,11 @@
-//! The fields that Express' format lacks: the owner, the absolute limit, and when the session began.
+//! The fields that Express' format lacks: the owner, the absolute limit, and when the session
+//! began.
 //!
 //! They are stored as one more variable, authenticated with Express' secret: if an app lets its
 //! visitors name variables, they must not be able to set their owner. The code covers a hash of the
-//! session's id, so that a value copied to another session is ignored there. The hash is stored too:
-//! an app that regenerates a session and copies its variables (passport's `keepSessionInfo`) copies
-//! this one, which must be distinguished from a value whose secret was removed.
+//! session's id, so that a value copied to another session is ignored there. The hash is stored
+//! too: an app that regenerates a session and copies its variables (passport's `keepSessionInfo`)
+//! copies this one, which must be distinguished from a value whose secret was removed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,13 +18,13 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secrets;
 
-/// The key of the variable that holds the fields that Express' format lacks: `{"owner": text, "began":
-/// Unix milliseconds, "absolute": milliseconds, "for": text, "mac": text}`. The first three are
-/// optional. `for` is a hash of the session's id, `mac` authenticates the others.
+/// The key of the variable that holds the fields that Express' format lacks: `{"owner": text,
+/// "began": Unix milliseconds, "absolute": milliseconds, "for": text, "mac": text}`. The first
+/// three are optional. `for` is a hash of the session's id, `mac` authenticates the others.
 pub const EXTRA_KEY: &str = "_session-express";
 
-/// The authenticated bytes begin with it. The hash differs from that of Express' cookies, so that no
-/// signed cookie is a valid code.
+/// The authenticated bytes begin with it. The hash differs from that of Express' cookies, so that
+/// no signed cookie is a valid code.
 const LABEL: &[u8] = b"session-express extra v2\0";
 const MAC_BYTES: usize = 24;
 const NAME_BYTES: usize = 16;

@@ -75,15 +75,17 @@ pub enum Renamed {
 /// [`SessionStore`](session_core::SessionStore), and a future may be dropped at any point.
 ///
 /// # Repeats
-/// A write that is repeated after a lost connection can find the effect of its own first sending, and
-/// a value does not name its writer. So if an answer [`is_repeated`] and reports that nothing was
-/// written, [`add`](Self::add), [`swap`](Self::swap) and [`rename`](Self::rename) return the error of
-/// the lost connection, and a [`remove`](Self::remove) that finds nothing returns `true`. After a
-/// failure that proves that nothing was written, such as a deadlock, a repeat is an ordinary write.
+/// A write that is repeated after a lost connection can find the effect of its own first sending,
+/// and a value does not name its writer. So if an answer [`is_repeated`] and reports that nothing
+/// was written, [`add`](Self::add), [`swap`](Self::swap) and [`rename`](Self::rename) return the
+/// error of the lost connection, and a [`remove`](Self::remove) that finds nothing returns `true`.
+/// After a failure that proves that nothing was written, such as a deadlock, a repeat is an
+/// ordinary write.
 ///
 /// [`is_repeated`]: session_core::backend::Sent::is_repeated
 pub trait KeyValue: Debug + Send + Sync + 'static {
-    /// The client that sends commands, as [`Backend::Client`](session_core::backend::Backend::Client).
+    /// The client that sends commands, as
+    /// [`Backend::Client`](session_core::backend::Backend::Client).
     type Client: Client;
 
     /// The product's name, as [`Backend::NAME`](session_core::backend::Backend::NAME).
@@ -101,8 +103,8 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         Duration::ZERO
     }
 
-    /// Returns the name under which [`page`](Self::page) lists the value of `name`, which differs if
-    /// the layout transforms names.
+    /// Returns the name under which [`page`](Self::page) lists the value of `name`, which differs
+    /// if the layout transforms names.
     fn listed_as<'n>(&self, name: &'n str) -> Cow<'n, str> {
         Cow::Borrowed(name)
     }
@@ -142,9 +144,9 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         ttl: Ttl,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Stores `new` under the name `to` and frees the name `from`, if `from` has the value `old` and
-    /// `to` has none. If the database can't do that in one step, the implementation frees `from`
-    /// first, so that a reader never sees both.
+    /// Stores `new` under the name `to` and frees the name `from`, if `from` has the value `old`
+    /// and `to` has none. If the database can't do that in one step, the implementation frees
+    /// `from` first, so that a reader never sees both.
     fn rename(
         &self,
         call: &Call<Self::Client>,

@@ -192,8 +192,8 @@ impl<K: KeyValue> Layout<K> {
         Ok((!is_over(found.left)).then_some((found, session)))
     }
 
-    /// Looks `id` up. Makes no round trip if `known` is the stored value of the expected version: the
-    /// write then compares that.
+    /// Looks `id` up. Makes no round trip if `known` is the stored value of the expected version:
+    /// the write then compares that.
     async fn look_up(
         &self,
         call: &Call<K::Client>,
@@ -253,8 +253,8 @@ impl<K: KeyValue> Layout<K> {
         Saved::Done(session.version(value))
     }
 
-    /// The outcome of a write that has found `value` in place of the expected one: done if an earlier
-    /// sending has stored it, otherwise a conflict.
+    /// The outcome of a write that has found `value` in place of the expected one: done if an
+    /// earlier sending has stored it, otherwise a conflict.
     fn done_or_conflict(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
         match self.sent.has_stored(stamp, &value) {
             true => self.done(stamp, session, value),

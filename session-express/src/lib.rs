@@ -7,16 +7,16 @@
 //! let express = Express::new("keyboard cat").max_age(std::time::Duration::from_secs(3_600));
 //! ```
 //!
-//! The modules `session_redis::express`, `session_mongo::express` and `session_mysql::express` (Cargo
-//! feature `express`) read and write the records of connect-redis, connect-mongo and
+//! The modules `session_redis::express`, `session_mongo::express` and `session_mysql::express`
+//! (Cargo feature `express`) read and write the records of connect-redis, connect-mongo and
 //! express-mysql-session. `SessionLayer::express_compatible` of `session-web` reads and writes the
 //! cookie. `docs/express.md` is the guide.
 //!
 //! # What is in a record
 //!
-//! A record is one JSON object: `cookie`, as express-session stores it, and the session's variables.
-//! A write keeps unknown members as they were. A [`Session`](session_core::Session) shows the
-//! variables only.
+//! A record is one JSON object: `cookie`, as express-session stores it, and the session's
+//! variables. A write keeps unknown members as they were. A [`Session`](session_core::Session)
+//! shows the variables only.
 //!
 //! The owner, the absolute limit and the time when the session began have no field in Express. They
 //! are stored under one more key, [`EXTRA_KEY`], if they are used. Express treats that key as a
@@ -32,8 +32,8 @@
 //!
 //! # Plain ids
 //!
-//! The client's token is the id of the record, and the format has no field for a credential. So a new
-//! token is a new id: in these layouts, and only here, a session's id changes. [`ExpressStore`]
+//! The client's token is the id of the record, and the format has no field for a credential. So a
+//! new token is a new id: in these layouts, and only here, a session's id changes. [`ExpressStore`]
 //! documents the consequences. [`MovingStore`] moves sessions to a native store, where ids never
 //! change.
 #![forbid(unsafe_code)]

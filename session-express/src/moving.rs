@@ -19,9 +19,9 @@ const ATTEMPTS_BEFORE_REMOVAL: u32 = 16;
 
 /// A store that moves sessions from an Express layout to a native store, each with its first write.
 ///
-/// Use it after the last Express app has stopped, until the longest-lived of its sessions has ended.
-/// From then on the native store alone has all sessions. The cookie keeps its name and signature; a
-/// session that moves gets a native token in it.
+/// Use it after the last Express app has stopped, until the longest-lived of its sessions has
+/// ended. From then on the native store alone has all sessions. The cookie keeps its name and
+/// signature; a session that moves gets a native token in it.
 ///
 /// # Ids
 /// Ids are native. A session id of Express arrives as
@@ -32,18 +32,18 @@ const ATTEMPTS_BEFORE_REMOVAL: u32 = 16;
 /// created there.
 ///
 /// # When a session moves
-/// A load reads the native store and, if the session is not there, the Express layout: 2 round trips,
-/// 3 if neither has it. The first save creates the session in the native store and then removes
-/// Express' record: 4 round trips. Between the two steps both stores have the session, and the native
-/// one takes precedence. So a reader always finds it, and if several requests move it at once, one
-/// succeeds and the others get [`Saved::Conflict`]. If the process dies between the steps, Express'
-/// record remains until it expires, or until a request that presents Express' id saves or destroys
-/// the session.
+/// A load reads the native store and, if the session is not there, the Express layout: 2 round
+/// trips, 3 if neither has it. The first save creates the session in the native store and then
+/// removes Express' record: 4 round trips. Between the two steps both stores have the session, and
+/// the native one takes precedence. So a reader always finds it, and if several requests move it at
+/// once, one succeeds and the others get [`Saved::Conflict`]. If the process dies between the
+/// steps, Express' record remains until it expires, or until a request that presents Express' id
+/// saves or destroys the session.
 ///
 /// A session that has not moved is loaded with a new credential that the presented id opens. The
 /// manager then issues a native token with the first write. A native store counts a session's age
-/// from its creation there, so a session that has not moved has the age zero, and its absolute limit
-/// is the time that it has left.
+/// from its creation there, so a session that has not moved has the age zero, and its absolute
+/// limit is the time that it has left.
 ///
 /// # Destroyed sessions
 /// A destroy replaces the session in the native store with a tombstone, in one step. Requests that
@@ -200,8 +200,8 @@ impl<S: ExpressLayout> MovingStore<S> {
         Ok(pending.outcome(&created))
     }
 
-    /// Removes the session, so that writers that are faster than every attempt find nothing to write.
-    /// A request that is moving it may create it again, but only once.
+    /// Removes the session, so that writers that are faster than every attempt find nothing to
+    /// write. A request that is moving it may create it again, but only once.
     async fn remove(&self, pending: &mut PendingDestroy<'_>) -> Result<()> {
         let unmoved = self.remove_unmoved(pending).await?;
         let removed = self.native.destroy(pending.id, None).await?;
@@ -255,7 +255,8 @@ fn left(limit: Timeout, age: Duration) -> Timeout {
     }
 }
 
-/// The record to return for a session that has not moved and that the client has presented as `sid`.
+/// The record to return for a session that has not moved and that the client has presented as
+/// `sid`.
 fn unmoved(sid: &SessionId, mut record: Record) -> Record {
     let token = SessionToken::foreign(sid.as_str());
     record.credential = token.map(|token| Credential::opened_by(&token, None));
@@ -361,7 +362,8 @@ impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
     /// Owner and age are those of the native record, or those that the Express layout returns.
     ///
     /// # Errors
-    /// Those of the stores; [`Error::Contention`] if other requests were faster at each of 32 attempts.
+    /// Those of the stores; [`Error::Contention`] if other requests were faster at each of 32
+    /// attempts.
     async fn destroy(
         this: &Self,
         id: &SessionId,

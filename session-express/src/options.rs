@@ -131,8 +131,8 @@ impl Express {
         self
     }
 
-    /// Sets how long a session lives unused. Express: `cookie.maxAge`; default none: the cookie ends
-    /// with the browser, and the record after [`ttl`](Self::ttl).
+    /// Sets how long a session lives unused. Express: `cookie.maxAge`; default none: the cookie
+    /// ends with the browser, and the record after [`ttl`](Self::ttl).
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.cookie.max_age = Some(max_age);
         self
@@ -163,7 +163,8 @@ impl Express {
         self
     }
 
-    /// Sets which requests of other sites carry the cookie. Express: `cookie.sameSite`; default none.
+    /// Sets which requests of other sites carry the cookie. Express: `cookie.sameSite`; default
+    /// none.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.cookie.same_site = Some(same_site);
         self
@@ -182,9 +183,9 @@ impl Express {
         self
     }
 
-    /// Sets how long a record lives if its cookie ends with the browser. connect-redis: `ttl`, default
-    /// one day; connect-mongo: `ttl`, default 14 days; express-mysql-session: `expiration`, default
-    /// one day.
+    /// Sets how long a record lives if its cookie ends with the browser. connect-redis: `ttl`,
+    /// default one day; connect-mongo: `ttl`, default 14 days; express-mysql-session: `expiration`,
+    /// default one day.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

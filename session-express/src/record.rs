@@ -18,8 +18,8 @@ const ORIGINAL_MAX_AGE: &str = "originalMaxAge";
 const EXPIRES: &str = "expires";
 const NULL: Bytes = Bytes::from_static(b"null");
 
-/// Keys that Express drops when it makes a session of a record (`session/session.js`: `if (!(prop in
-/// this))`): the members of its `Session` object and of every JavaScript object.
+/// Keys that Express drops when it makes a session of a record (`session/session.js`: `if (!(prop
+/// in this))`): the members of its `Session` object and of every JavaScript object.
 const DROPPED_KEYS: [&str; 20] = [
     "id",
     "req",
@@ -52,8 +52,8 @@ pub(crate) struct SessionJson {
 }
 
 impl SessionJson {
-    /// Decodes a record. It omits the keys that Express drops, and a value of [`EXTRA_KEY`] that was
-    /// copied from another session; the next write removes them.
+    /// Decodes a record. It omits the keys that Express drops, and a value of [`EXTRA_KEY`] that
+    /// was copied from another session; the next write removes them.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if Express would not read it as a session either, or if the value of
@@ -104,8 +104,8 @@ impl SessionJson {
         all.encode()
     }
 
-    /// A hash of the contents. It omits the id, `cookie.expires`, which a touch changes, and `began`,
-    /// in which two writers of the same new session differ.
+    /// A hash of the contents. It omits the id, `cookie.expires`, which a touch changes, and
+    /// `began`, in which two writers of the same new session differ.
     pub(crate) fn stamp(&self) -> Stamp {
         let mut hashed = self.clone();
         hashed.cookie.remove(EXPIRES);
@@ -120,8 +120,8 @@ impl SessionJson {
         Version::new(self.stamp()).with_stored(stored)
     }
 
-    /// The record of this session, stored as `stored`, with `left` of its time left. `ttl` is its idle
-    /// limit if its cookie ends with the browser.
+    /// The record of this session, stored as `stored`, with `left` of its time left. `ttl` is its
+    /// idle limit if its cookie ends with the browser.
     pub(crate) fn record(&self, stored: Bytes, ttl: Timeout, left: Ttl, now: u64) -> Record {
         Record {
             data: self.variables.encode(),
@@ -200,8 +200,8 @@ impl SessionJson {
         (new, left)
     }
 
-    /// Sets `cookie.originalMaxAge` to the earlier limit, or to null if that is `ttl`, which Express'
-    /// stores use for null. Express has no session without a limit.
+    /// Sets `cookie.originalMaxAge` to the earlier limit, or to null if that is `ttl`, which
+    /// Express' stores use for null. Express has no session without a limit.
     fn set_max_age(&mut self, lifetime: Lifetime, ttl: Timeout) {
         let limit = lifetime.idle.min(lifetime.absolute);
         let text = limit.millis().filter(|_| limit != ttl);
@@ -209,8 +209,8 @@ impl SessionJson {
         self.cookie.set(ORIGINAL_MAX_AGE, text);
     }
 
-    /// Updates `cookie.expires`, because Express would end a live session whose `expires` has passed.
-    /// Returns the time to live.
+    /// Updates `cookie.expires`, because Express would end a live session whose `expires` has
+    /// passed. Returns the time to live.
     fn refresh(&mut self, idle: Timeout, ttl: Timeout, now: u64) -> Ttl {
         let idle = match idle {
             Timeout::Never => ttl,

@@ -2,7 +2,8 @@
 //!
 //! Express' records have no field for a stamp, so a record does not name the write that made it.
 //! Instead, the process remembers its latest [`MAX_REMEMBERED`] writes of each kind, as hashes and
-//! ids. Repeating a forgotten write gives a conflict, which the manager treats as an unknown outcome.
+//! ids. Repeating a forgotten write gives a conflict, which the manager treats as an unknown
+//! outcome.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -90,8 +91,8 @@ impl SentWrites {
         latest.unanswered.retain(|write| write.stamp != stamp);
     }
 
-    /// Records that the write `stamp` is about to move the session `from`. Returns the new id, which
-    /// is the same each time the write is sent.
+    /// Records that the write `stamp` is about to move the session `from`. Returns the new id,
+    /// which is the same each time the write is sent.
     pub(crate) fn begin_move(&self, stamp: Stamp, from: &SessionId) -> SessionId {
         let mut latest = self.latest();
         let Latest { moving, moved, .. } = &mut *latest;
@@ -112,8 +113,8 @@ impl SentWrites {
         to
     }
 
-    /// Records that the write `stamp` has moved its session. Returns whether the session was destroyed
-    /// since the write was sent.
+    /// Records that the write `stamp` has moved its session. Returns whether the session was
+    /// destroyed since the write was sent.
     pub(crate) fn end_move(&self, stamp: Stamp) -> bool {
         let mut latest = self.latest();
         if let Some(done) = latest.take_move(|one| one.stamp == stamp) {
@@ -123,15 +124,15 @@ impl SentWrites {
         moved.any(|one| one.stamp == stamp && one.is_ended)
     }
 
-    /// Forgets the write `stamp`, which has found nothing to move, if it was sent only once. Returns
-    /// whether it was, so that it has certainly moved nothing.
+    /// Forgets the write `stamp`, which has found nothing to move, if it was sent only once.
+    /// Returns whether it was, so that it has certainly moved nothing.
     pub(crate) fn cancel_move(&self, stamp: Stamp) -> bool {
         let is_only = |one: &Move| one.stamp == stamp && one.sent == 1;
         self.latest().take_move(is_only).is_some()
     }
 
-    /// Returns the ids to which this process has or may have moved the session `from`, which is being
-    /// destroyed. Moves in flight learn of that when they [end](Self::end_move).
+    /// Returns the ids to which this process has or may have moved the session `from`, which is
+    /// being destroyed. Moves in flight learn of that when they [end](Self::end_move).
     ///
     /// Call this after `from` was removed: all moves that preceded the removal are then recorded.
     pub(crate) fn destroy_moves(&self, from: &SessionId) -> Vec<SessionId> {

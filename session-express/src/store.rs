@@ -23,33 +23,35 @@ pub trait ExpressLayout: SessionStore {
 /// A session store in the layout of one of Express' stores. Clones share its connections and state.
 ///
 /// Ids are the tokens, and records have no credential
-/// ([`Capabilities::plain_ids`](session_core::Capabilities::plain_ids)). Servers that use this library
-/// lose no updates and bring no ended session back, as with any other store. Express overwrites
-/// records without comparing them: `docs/express.md` describes what that can lose.
+/// ([`Capabilities::plain_ids`](session_core::Capabilities::plain_ids)). Servers that use this
+/// library lose no updates and bring no ended session back, as with any other store. Express
+/// overwrites records without comparing them: `docs/express.md` describes what that can lose.
 ///
 /// # Versions
-/// The format has no field for a stamp, so [`Version::stamp`] is a hash of the record's contents, and
-/// a write compares the whole stored value. A save with a version that has [`Version::stored`] takes
-/// one round trip, otherwise two. If another request has touched the session since, it takes two more.
+/// The format has no field for a stamp, so [`Version::stamp`] is a hash of the record's contents,
+/// and a write compares the whole stored value. A save with a version that has [`Version::stored`]
+/// takes one round trip, otherwise two. If another request has touched the session since, it takes
+/// two more.
 ///
 /// # New tokens
 /// A save with [`TokenChange::New`] stores the session under a new id and returns it in
 /// [`Version::moved_to`]: one round trip, two on MongoDB and Redis Cluster. In this layout, and only
-/// here, a session's id changes. A request that still has the old id finds no session. A `destroy` by
-/// the old id ends the session only if this process has moved it: a process remembers its latest 256
-/// moves, and separately up to 256 moves that are in flight or have no answer.
+/// here, a session's id changes. A request that still has the old id finds no session. A `destroy`
+/// by the old id ends the session only if this process has moved it: a process remembers its latest
+/// 256 moves, and separately up to 256 moves that are in flight or have no answer.
 ///
 /// # Lost answers
 /// A repeated draft is [`Saved::Done`] if the stored value is the one that was sent before, and an
 /// ordinary write if the expected version is still stored. Otherwise the outcome is
 /// [`Saved::Unknown`], because the record has no trail that shows whether the first sending was
-/// stored and then replaced. A process remembers its latest 256 unanswered writes; repeating an older
-/// one is a [`Saved::Conflict`], which the manager treats as unknown if it has sent the draft before.
+/// stored and then replaced. A process remembers its latest 256 unanswered writes; repeating an
+/// older one is a [`Saved::Conflict`], which the manager treats as unknown if it has sent the draft
+/// before.
 ///
 /// # Destroyed sessions
 /// A destroy takes one round trip, and one more for each id to which this process has moved the
-/// session: those records are removed too. Owner and age are unknown. A destroy of an expected version
-/// takes two round trips, or three if the version has no stored value, and returns both.
+/// session: those records are removed too. Owner and age are unknown. A destroy of an expected
+/// version takes two round trips, or three if the version has no stored value, and returns both.
 ///
 /// # Listings
 /// The directory lists all sessions. Records that are not sessions are counted but not listed. It
@@ -80,8 +82,8 @@ impl<K: Configured> ExpressStore<K> {
 }
 
 impl<K: KeyValue> ExpressStore<K> {
-    /// Creates a store of the sessions of `express` in `kv`. It uses the client `first`, and replaces
-    /// a broken client with a new one of `connector`.
+    /// Creates a store of the sessions of `express` in `kv`. It uses the client `first`, and
+    /// replaces a broken client with a new one of `connector`.
     ///
     /// # Errors
     /// [`Error::Misconfigured`](session_core::Error::Misconfigured) for invalid options.
@@ -116,8 +118,8 @@ impl<K: KeyValue> ExpressStore<K> {
         self.store.counts()
     }
 
-    /// Runs `work`, which may send many commands, each within the time limit. A layout uses this for
-    /// operations beyond the contract, such as its set-up.
+    /// Runs `work`, which may send many commands, each within the time limit. A layout uses this
+    /// for operations beyond the contract, such as its set-up.
     ///
     /// # Errors
     /// Those of `work`.

@@ -14,8 +14,8 @@ pub(crate) fn is_tombstone(record: &Record) -> bool {
     record.data == DATA
 }
 
-/// The tombstone that the write `stamp` leaves in place of the native record `replaced`. It lives as
-/// long as an Express record of the lifetime `express` can, or of the lifetime of `replaced`.
+/// The tombstone that the write `stamp` leaves in place of the native record `replaced`. It lives
+/// as long as an Express record of the lifetime `express` can, or of the lifetime of `replaced`.
 pub(crate) fn tombstone(stamp: Stamp, express: Lifetime, replaced: Option<&Record>) -> Draft {
     let limits = replaced.map(|record| record.lifetime);
     let limits = [Some(express), limits].into_iter().flatten();

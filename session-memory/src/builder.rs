@@ -46,22 +46,22 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// Sets how long after its deadline `reap` can report an expired session; default 60 s. The store
-    /// keeps only its id, owner and age. With zero it keeps nothing and reports nothing.
+    /// Sets how long after its deadline `reap` can report an expired session; default 60 s. The
+    /// store keeps only its id, owner and age. With zero it keeps nothing and reports nothing.
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
         self.expiry_grace = grace;
         self
     }
 
-    /// Sets the file that [`MemoryStore::save_snapshot`] writes. If the file exists when the store is
-    /// built, the store restores its sessions and deducts the time since the snapshot.
+    /// Sets the file that [`MemoryStore::save_snapshot`] writes. If the file exists when the store
+    /// is built, the store restores its sessions and deducts the time since the snapshot.
     ///
-    /// The file holds session data, and a user who can write it can create sessions. The store writes
-    /// it with mode 0600. On Unix it restores the file only if it is a regular file, not a symbolic
-    /// link, that belongs to the effective user of this process and grants other users no rights. The
-    /// folder must belong to that user or to root, and must not be world-writable unless it is
-    /// sticky: otherwise another user could replace the file with an older snapshot and bring ended
-    /// sessions back.
+    /// The file holds session data, and a user who can write it can create sessions. The store
+    /// writes it with mode 0600. On Unix it restores the file only if it is a regular file, not a
+    /// symbolic link, that belongs to the effective user of this process and grants other users no
+    /// rights. The folder must belong to that user or to root, and must not be world-writable
+    /// unless it is sticky: otherwise another user could replace the file with an older snapshot
+    /// and bring ended sessions back.
     ///
     /// If the system clock was set back since the snapshot, a session gets at most the time that it
     /// had left then.

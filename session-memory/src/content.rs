@@ -5,13 +5,15 @@ use session_core::{Credential, Draft};
 
 /// Data up to this size, in bytes, is copied in and out. Larger data is shared.
 ///
-/// Copying takes no longer than sharing, which allocates a reference count. glibc consolidates small
-/// freed chunks all at once, and with a million of them a thread that allocates waits for that.
+/// Copying takes no longer than sharing, which allocates a reference count. glibc consolidates
+/// small freed chunks all at once, and with a million of them a thread that allocates waits for
+/// that.
 const MAX_COPIED: usize = 512;
 
 /// A session's credential and data.
 pub(crate) enum Content {
-    /// The length of the credential in one byte, the credential, the data. Empty if there is neither.
+    /// The length of the credential in one byte, the credential, the data. Empty if there is
+    /// neither.
     Small(Box<[u8]>),
     Large(Box<Large>),
 }

@@ -9,8 +9,8 @@ pub(crate) enum Listing<'a> {
     Of(&'a Owner),
 }
 
-/// The first slot that a listing has not yet shown. A session keeps its slot as long as it lives, so
-/// a listing misses no session that lives throughout it.
+/// The first slot that a listing has not yet shown. A session keeps its slot as long as it lives,
+/// so a listing misses no session that lives throughout it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) shard: usize,

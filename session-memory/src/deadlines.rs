@@ -17,9 +17,9 @@ struct Due {
     slot: u32,
 }
 
-/// Slots by time. An item stays until its time has come: the caller knows the current time of a slot
-/// and skips items with another one. So destroying a session or moving its deadline later costs
-/// nothing here.
+/// Slots by time. An item stays until its time has come: the caller knows the current time of a
+/// slot and skips items with another one. So destroying a session or moving its deadline later
+/// costs nothing here.
 #[derive(Default)]
 pub(crate) struct Deadlines(BinaryHeap<Reverse<Due>>);
 

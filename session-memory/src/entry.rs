@@ -19,8 +19,8 @@ pub(crate) const NEVER: Micros = Micros::MAX;
 /// [`Owners`]: crate::owners::Owners
 #[repr(C)]
 pub(crate) struct Entry {
-    /// The hash of the id, next to the id so that the index finds both in one cache line. In an ended
-    /// session, the slot of the next one in [`Unreported`].
+    /// The hash of the id, next to the id so that the index finds both in one cache line. In an
+    /// ended session, the slot of the next one in [`Unreported`].
     ///
     /// [`Unreported`]: crate::unreported::Unreported
     pub(crate) hash: u32,

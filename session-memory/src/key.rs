@@ -7,7 +7,8 @@ const MAX_INLINE: usize = 22;
 
 /// The id that a session is stored under, in 24 bytes.
 ///
-/// The variants are chosen so that their tag, and that of an empty slot, fit into the `bool`'s niche.
+/// The variants are chosen so that their tag, and that of an empty slot, fit into the `bool`'s
+/// niche.
 pub(crate) enum Key {
     Short {
         is_secret: bool,

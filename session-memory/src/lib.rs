@@ -21,10 +21,10 @@
 //! across an `await`. The store measures time with the monotonic clock of Tokio, which tests can
 //! pause, to the microsecond.
 //!
-//! Expired sessions are invisible at once and freed a few at a time: each operation frees up to four
-//! of its shard, and a background task frees the rest every second where a Tokio runtime is running.
-//! No operation waits for a sweep of all sessions. A shard rehashes its index when the index is full:
-//! with a million sessions on two cores, one `create` per shard takes 1.5 to 2.6 ms.
+//! Expired sessions are invisible at once and freed a few at a time: each operation frees up to
+//! four of its shard, and a background task frees the rest every second where a Tokio runtime is
+//! running. No operation waits for a sweep of all sessions. A shard rehashes its index when the
+//! index is full: with a million sessions on two cores, one `create` per shard takes 1.5 to 2.6 ms.
 //!
 //! # Memory
 //! A session takes 130 to 150 bytes (55 more with an owner that has no other session), plus its

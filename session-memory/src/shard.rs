@@ -1,15 +1,15 @@
 //! One shard: some of the sessions, with indexes of their ids, owners and deadlines.
 //!
-//! One lock covers all of it, so the indexes never disagree. Work on many sessions is done in steps,
-//! between which the caller unlocks the shard. Entries never move. Two steps take longer than others:
-//! growing the [`Index`], and dropping the stale items of [`Deadlines`].
+//! One lock covers all of it, so the indexes never disagree. Work on many sessions is done in
+//! steps, between which the caller unlocks the shard. Entries never move. Two steps take longer
+//! than others: growing the [`Index`], and dropping the stale items of [`Deadlines`].
 //!
 //! # Why a hash table and a heap
-//! A linear hash table that grew by one bucket at a time, a timing wheel and intrusive lists took 480
-//! lines more than `hashbrown::HashTable` and `BinaryHeap`. Both were measured in alternating rounds,
-//! in 32 shards, with sessions of 300 bytes of data and a credential of 57 bytes. Figures in
-//! parentheses are for sessions that each have an owner. Times are CPU time, best and median of 5
-//! rounds on two cores shared with other work; instructions are counted by callgrind.
+//! A linear hash table that grew by one bucket at a time, a timing wheel and intrusive lists took
+//! 480 lines more than `hashbrown::HashTable` and `BinaryHeap`. Both were measured in alternating
+//! rounds, in 32 shards, with sessions of 300 bytes of data and a credential of 57 bytes. Figures
+//! in parentheses are for sessions that each have an owner. Times are CPU time, best and median of
+//! 5 rounds on two cores shared with other work; instructions are counted by callgrind.
 //!
 //! | | linear hashing, wheel | hash table, heap |
 //! |---|---|---|
@@ -27,8 +27,8 @@
 //! | slowest load while all expire, ms | 0.09, 0.13 | 0.09, 0.12 |
 //!
 //! Rejected: a table of slots without hashes takes 8 bytes less for each of a million sessions, but
-//! reads all of them when it grows (slowest create 2.2 ms, against 0.7 ms here in the same round). A
-//! `BTreeSet` of deadlines takes 14 bytes more; with both, a create and a destroy took 7,843
+//! reads all of them when it grows (slowest create 2.2 ms, against 0.7 ms here in the same round).
+//! A `BTreeSet` of deadlines takes 14 bytes more; with both, a create and a destroy took 7,843
 //! instructions.
 
 use std::hash::RandomState;
@@ -297,8 +297,8 @@ impl Shard {
         }
     }
 
-    /// Ends the session in `slot` if it has expired, and returns whether it had. Does nothing if the
-    /// item that was scheduled for `due` is stale.
+    /// Ends the session in `slot` if it has expired, and returns whether it had. Does nothing if
+    /// the item that was scheduled for `due` is stale.
     fn check_deadline(
         &mut self,
         slot: u32,

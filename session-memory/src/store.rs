@@ -24,8 +24,8 @@ use crate::shard::{Garbage, HashedId, Shard};
 const FREED_PER_OPERATION: usize = 4;
 /// How many steps of work on many sessions are made before the shard is unlocked for others.
 pub(crate) const STEPS_PER_LOCK: usize = 32;
-/// How many sessions the background task frees before it sleeps: the scheduler interrupts a task that
-/// never does, possibly while it holds a lock.
+/// How many sessions the background task frees before it sleeps: the scheduler interrupts a task
+/// that never does, possibly while it holds a lock.
 const FREED_BEFORE_SLEEP: usize = 256;
 /// The clock's reading when the store is created, because restored sessions are older.
 const EPOCH: Micros = 1 << 60;
@@ -36,8 +36,8 @@ pub struct MemoryStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     shards: Box<[Mutex<Shard>]>,
-    /// Hashes ids. Faster than SipHash and keyed too, but weaker, which is enough because clients do
-    /// not choose the ids of existing sessions.
+    /// Hashes ids. Faster than SipHash and keyed too, but weaker, which is enough because clients
+    /// do not choose the ids of existing sessions.
     id_hasher: foldhash::quality::RandomState,
     /// Hashes owners, whose names clients may choose.
     owner_hasher: RandomState,

@@ -1,7 +1,7 @@
 //! The cipher's associated data: the fields of a record that its sealed data is bound to.
 //!
-//! Integers are big-endian. A field of varying length follows its length, so no two records give the
-//! same bytes.
+//! Integers are big-endian. A field of varying length follows its length, so no two records give
+//! the same bytes.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -68,7 +68,8 @@ fn put_field(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend(field);
 }
 
-/// Limits are encoded as every store returns them: whole milliseconds, in some databases of 63 bits.
+/// Limits are encoded as every store returns them: whole milliseconds, in some databases of 63
+/// bits.
 fn put_limit(bytes: &mut Vec<u8>, limit: Timeout) {
     let millis = limit
         .millis()

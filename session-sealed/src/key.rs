@@ -35,8 +35,8 @@ impl Secret {
         Ok(Self(bytes.to_vec()))
     }
 
-    /// Creates a secret with the operating system's random generator. It is not stored: what it seals
-    /// or signs can't be opened or verified after the process has ended.
+    /// Creates a secret with the operating system's random generator. It is not stored: what it
+    /// seals or signs can't be opened or verified after the process has ended.
     #[must_use]
     pub fn generate() -> Self {
         let mut bytes = vec![0; Self::MIN_BYTES];
@@ -106,8 +106,8 @@ impl KeyRing {
         self
     }
 
-    /// Derives the keys for `purpose`, for code that seals or signs its own data. Keys for different
-    /// purposes are independent.
+    /// Derives the keys for `purpose`, for code that seals or signs its own data. Keys for
+    /// different purposes are independent.
     #[must_use]
     pub fn keys(&self, purpose: &[u8]) -> Keys {
         let keys = self.secrets.iter().map(|secret| {

@@ -1,5 +1,5 @@
-//! Encryption of session data at rest: a [`SealedStore`] around any store, and the secrets from which
-//! it and `session-web` derive their keys.
+//! Encryption of session data at rest: a [`SealedStore`] around any store, and the secrets from
+//! which it and `session-web` derive their keys.
 //!
 //! The cipher is XChaCha20-Poly1305; keys are derived with HKDF-SHA256. Secrets can be rotated: the
 //! first secret of a [`KeyRing`] seals, all of them open.

@@ -56,8 +56,8 @@ impl Sealer {
         sealed
     }
 
-    /// Returns whether `sealed` names one of the keys. If not, it was sealed with another secret or is
-    /// not sealed data.
+    /// Returns whether `sealed` names one of the keys. If not, it was sealed with another secret or
+    /// is not sealed data.
     #[must_use]
     pub fn has_key_of(&self, sealed: &[u8]) -> bool {
         let Some((&[VERSION, id @ ..], _)) = sealed.split_first_chunk::<HEAD>() else {
@@ -66,8 +66,8 @@ impl Sealer {
         self.keys.named(id).next().is_some()
     }
 
-    /// Opens `sealed` and returns its content; `None` if it was changed, or not sealed with one of the
-    /// keys and with `associated_data`.
+    /// Opens `sealed` and returns its content; `None` if it was changed, or not sealed with one of
+    /// the keys and with `associated_data`.
     #[must_use]
     pub fn open(&self, associated_data: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (head, rest) = sealed.split_at_checked(HEAD)?;

@@ -1,4 +1,5 @@
-//! Forged and swapped fields: an attacker who writes to the database without the secret opens nothing.
+//! Forged and swapped fields: an attacker who writes to the database without the secret opens
+//! nothing.
 
 use std::time::Duration;
 

@@ -4,8 +4,8 @@
 //! cargo run --release -p benches --bin mongo_saves
 //! ```
 //!
-//! Each form has its own collection, with the same sessions and indexes. Each round sends one batch of
-//! each form.
+//! Each form has its own collection, with the same sessions and indexes. Each round sends one batch
+//! of each form.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::time::{Duration, Instant};

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! First, deadlocks: six writers and two purgers on 400 rows that expire all the time. Second,
-//! stalls: four writers on 20,000 live rows while 200,000 expired rows are removed. Every round measures
-//! every way.
+//! stalls: four writers on 20,000 live rows while 200,000 expired rows are removed. Every round
+//! measures every way.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::sync::Arc;

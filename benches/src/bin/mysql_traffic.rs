@@ -1,11 +1,12 @@
-//! The latencies of a site's requests while a million expired sessions are reaped from MySQL or MariaDB.
+//! The latencies of a site's requests while a million expired sessions are reaped from MySQL or
+//! MariaDB.
 //!
 //! ```text
 //! cargo run --release -p benches --bin mysql_traffic [expired=SESSIONS]
 //! ```
 //!
-//! 64 callers load and save 20,000 live sessions without a pause: before, during and after the reaping.
-//! The reaper is the same as in a site.
+//! 64 callers load and save 20,000 live sessions without a pause: before, during and after the
+//! reaping. The reaper is the same as in a site.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::sync::Arc;

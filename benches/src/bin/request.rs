@@ -1,8 +1,8 @@
 //! The cost of a whole request without its store: cookie, session, handler, response.
 //!
-//! `request CASE TIMES` serves `TIMES` requests of one kind, with a store that answers at once. To count
-//! instructions, run it under `valgrind --tool=callgrind` with two numbers of requests. The difference,
-//! less that of the case `bare`, is the cost of the requests.
+//! `request CASE TIMES` serves `TIMES` requests of one kind, with a store that answers at once. To
+//! count instructions, run it under `valgrind --tool=callgrind` with two numbers of requests. The
+//! difference, less that of the case `bare`, is the cost of the requests.
 
 use std::convert::Infallible;
 use std::pin::pin;

@@ -5,8 +5,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Starts a relay to `server` with a delay each way and returns its port. It uses threads, because Tokio's
-/// timers count whole milliseconds.
+/// Starts a relay to `server` with a delay each way and returns its port. It uses threads, because
+/// Tokio's timers count whole milliseconds.
 pub(crate) fn relay(server: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();

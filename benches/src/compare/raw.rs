@@ -1,5 +1,5 @@
-//! The raw drivers with their best settings, one query for each operation. A save is an unconditional
-//! upsert, as in a simple program; a load checks the expiry.
+//! The raw drivers with their best settings, one query for each operation. A save is an
+//! unconditional upsert, as in a simple program; a load checks the expiry.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -58,7 +58,8 @@ pub(crate) struct Entry<C> {
     /// The number of the last write of each session.
     writes: Arc<Vec<AtomicU64>>,
     payload: usize,
-    /// One of this many operations is timed, because reading the clock takes as long as a memory store.
+    /// One of this many operations is timed, because reading the clock takes as long as a memory
+    /// store.
     timed: usize,
 }
 
@@ -163,7 +164,8 @@ struct Caller<C> {
 }
 
 impl<C: Contender> Caller<C> {
-    /// Calls until the time is over. Returns the number of calls and the latencies of the timed ones.
+    /// Calls until the time is over. Returns the number of calls and the latencies of the timed
+    /// ones.
     async fn call(self, operation: Operation, until: Instant) -> (usize, Vec<Duration>) {
         let own = (self.writes.len() - self.first).div_ceil(self.step);
         let mut latencies = Vec::with_capacity(1 << 16);

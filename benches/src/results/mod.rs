@@ -1,7 +1,7 @@
 //! Published measurements: the format of `benches/results`, and the tables and charts made from it.
 //!
-//! A file `NAME.jsonl` is one run of `compare`. Its first line is a [`Run`], which describes what was
-//! measured and how; each further line is a [`Line`], as `compare --json` prints it.
+//! A file `NAME.jsonl` is one run of `compare`. Its first line is a [`Run`], which describes what
+//! was measured and how; each further line is a [`Line`], as `compare --json` prints it.
 //! [`files::generate`] makes `NAME.md` from each file, and the charts from all of them.
 
 pub mod chart;
@@ -52,8 +52,8 @@ pub struct Run {
     pub lines: Vec<Line>,
 }
 
-/// One contender's medians. A ratio is the median of the ratios within each round. Figures that were
-/// not recorded are `None`.
+/// One contender's medians. A ratio is the median of the ratios within each round. Figures that
+/// were not recorded are `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// `memory`, `redis`, `mysql` or `mongo`.

@@ -97,8 +97,8 @@ pub fn row(line: &Line) -> String {
     )
 }
 
-/// A table with a row for each backend and operation and a column for each number of callers; `None` if
-/// no line has this ratio.
+/// A table with a row for each backend and operation and a column for each number of callers;
+/// `None` if no line has this ratio.
 fn by_callers(run: &Run, (ratio, heading): Ratio) -> Option<String> {
     let lines = || run.lines.iter().filter(|line| ratio(line).is_some());
     let callers: BTreeSet<usize> = lines().map(|line| line.callers).collect();

@@ -12,7 +12,8 @@ use super::{Kind, on_own_runtime, version};
 /// How long a server may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A server of one test, which may stop it, kill it or count its commands. It ends when it is dropped.
+/// A server of one test, which may stop it, kill it or count its commands. It ends when it is
+/// dropped.
 #[derive(Debug)]
 pub struct Private {
     /// The URL to connect by. A restart keeps it.
@@ -64,8 +65,8 @@ fn share(server: Private) -> Result<Found, String> {
 }
 
 impl Private {
-    /// Starts a server from a binary on `PATH` with additional `arguments`. MongoDB becomes a replica
-    /// set of one node.
+    /// Starts a server from a binary on `PATH` with additional `arguments`. MongoDB becomes a
+    /// replica set of one node.
     ///
     /// # Panics
     /// If there is no binary or the server does not start.
@@ -75,8 +76,8 @@ impl Private {
         started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
     }
 
-    /// Starts a server like [`start`](Self::start), but does not make MongoDB a replica set: with the
-    /// argument `--replSet rs0`, it waits to become a member of one.
+    /// Starts a server like [`start`](Self::start), but does not make MongoDB a replica set: with
+    /// the argument `--replSet rs0`, it waits to become a member of one.
     ///
     /// # Panics
     /// As [`start`](Self::start).

@@ -13,8 +13,8 @@ use super::jar::Jar;
 /// The time limit of a response.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A browser that visits a server on this machine. Its clones, and those [at](Self::at) other ports,
-/// share its cookies.
+/// A browser that visits a server on this machine. Its clones, and those [at](Self::at) other
+/// ports, share its cookies.
 #[derive(Clone, Debug)]
 pub struct Client {
     port: u16,
@@ -44,7 +44,8 @@ impl Client {
         }
     }
 
-    /// Returns the same browser for another port of the same host, to which it sends the same cookies.
+    /// Returns the same browser for another port of the same host, to which it sends the same
+    /// cookies.
     #[must_use]
     pub fn at(&self, port: u16) -> Self {
         Self {

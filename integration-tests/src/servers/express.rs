@@ -11,15 +11,15 @@ use super::lookup::{is_test_skipped, report};
 /// How long a program may take to start and connect its store.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Returns whether `SESSION_TEST_SKIP` names `express`, so that a test must return at once. Prints that
-/// to standard error.
+/// Returns whether `SESSION_TEST_SKIP` names `express`, so that a test must return at once. Prints
+/// that to standard error.
 #[must_use]
 pub fn is_express_skipped() -> bool {
     is_test_skipped("express")
 }
 
-/// A running Express program, `integration-tests/express/app.js`. It ends when it is dropped or when
-/// this process ends.
+/// A running Express program, `integration-tests/express/app.js`. It ends when it is dropped or
+/// when this process ends.
 ///
 /// | path | what it does with the session |
 /// |---|---|
@@ -42,7 +42,8 @@ pub struct ExpressApp {
 }
 
 impl ExpressApp {
-    /// Starts a program with the options `config`, which `integration-tests/express/README.md` lists.
+    /// Starts a program with the options `config`, which `integration-tests/express/README.md`
+    /// lists.
     ///
     /// # Panics
     /// If Node or the packages are missing, or the program does not start; the message says why.
@@ -85,8 +86,8 @@ impl Drop for ExpressApp {
     }
 }
 
-/// Runs the script `crypto.js` or `golden.js` with this argument and standard input, and returns its
-/// output.
+/// Runs the script `crypto.js` or `golden.js` with this argument and standard input, and returns
+/// its output.
 ///
 /// # Panics
 /// If Node or the packages are missing, or the script fails.

@@ -4,8 +4,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-/// Runs `script` with `arguments` in a shell whose standard input is a pipe of this process: `cat` in
-/// the script returns when this process has ended, however it ends.
+/// Runs `script` with `arguments` in a shell whose standard input is a pipe of this process: `cat`
+/// in the script returns when this process has ended, however it ends.
 ///
 /// The shell has its own process group, so that an interrupt of the tests does not reach it.
 pub(super) fn guarded(script: &str, arguments: &[&str]) -> io::Result<Child> {

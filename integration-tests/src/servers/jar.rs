@@ -11,8 +11,8 @@ struct Cookie {
     expires: Option<SystemTime>,
 }
 
-/// The cookies of one host. As in browsers, all ports of the host share them. `Secure` and `Domain` are
-/// ignored.
+/// The cookies of one host. As in browsers, all ports of the host share them. `Secure` and `Domain`
+/// are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Jar {
     cookies: Vec<Cookie>,

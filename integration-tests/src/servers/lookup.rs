@@ -30,8 +30,8 @@ pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
     describe(name, kind, found).map(Some)
 }
 
-/// Searches for Valkey, which tests use besides Redis: by its URL or a binary, whatever the source of
-/// the other servers.
+/// Searches for Valkey, which tests use besides Redis: by its URL or a binary, whatever the source
+/// of the other servers.
 pub(super) fn find_valkey() -> Result<Option<Server>, String> {
     let name = "valkey";
     if is_skipped(name) || is_skipped(Kind::Redis.name()) {
@@ -109,7 +109,8 @@ fn is_skipped(name: &str) -> bool {
     skip.split(',').any(|skipped| skipped.trim() == name)
 }
 
-/// Returns whether a test that needs the server of this name must return at once. Prints that it does.
+/// Returns whether a test that needs the server of this name must return at once. Prints that it
+/// does.
 pub(super) fn is_test_skipped(name: &str) -> bool {
     let skipped = is_skipped(name);
     if skipped {
@@ -142,7 +143,8 @@ fn advice(name: &str, variable: &str, tried: &[String]) -> String {
     )
 }
 
-/// Prints a line past the test harness's capture, and appends it to the file that collects such lines.
+/// Prints a line past the test harness's capture, and appends it to the file that collects such
+/// lines.
 pub(super) fn report(line: &str) {
     say(line);
     let line = format!("{line}\n");

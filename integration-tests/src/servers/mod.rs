@@ -1,10 +1,10 @@
-//! The database servers that tests run against: existing ones, or ones that are started and end with the
-//! process.
+//! The database servers that tests run against: existing ones, or ones that are started and end
+//! with the process.
 //!
 //! [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] search once in a process: for a URL in the
-//! environment, a Docker engine, a server binary on `PATH`. `integration-tests/servers/README.md` lists
-//! the variables that control this. [`ExpressApp`] is an Express app for tests that share sessions with
-//! Express, and [`Client`] is a browser that visits both.
+//! environment, a Docker engine, a server binary on `PATH`. `integration-tests/servers/README.md`
+//! lists the variables that control this. [`ExpressApp`] is an Express app for tests that share
+//! sessions with Express, and [`Client`] is a browser that visits both.
 
 mod binary;
 mod client;
@@ -61,8 +61,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Returns whether `SESSION_TEST_SKIP` names this kind, so that a test must return at once. Prints that
-/// to standard error.
+/// Returns whether `SESSION_TEST_SKIP` names this kind, so that a test must return at once. Prints
+/// that to standard error.
 #[must_use]
 pub fn is_skipped(kind: Kind) -> bool {
     lookup::is_test_skipped(kind.name())
@@ -115,8 +115,8 @@ pub fn mysql() -> Option<&'static Server> {
     found(SERVER.get_or_init(|| lookup::find(Kind::Mysql)))
 }
 
-/// Runs `work` on its own thread and runtime, so that it can be called from any test's runtime and its
-/// tasks do not depend on that runtime.
+/// Runs `work` on its own thread and runtime, so that it can be called from any test's runtime and
+/// its tasks do not depend on that runtime.
 fn on_own_runtime<T: Send>(work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
         let run = || {

@@ -1,7 +1,7 @@
 //! Futures that are dropped before they finish (I9), as after a disconnect, a timeout or a panic.
 //!
-//! Every operation is dropped at each of its await points: after one poll, two polls, and so on until
-//! it finishes.
+//! Every operation is dropped at each of its await points: after one poll, two polls, and so on
+//! until it finishes.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -9,9 +9,9 @@ use crate::checked::{CheckedStore, ids_of};
 use crate::concurrent::together;
 use crate::samples::{draft, ended_ids, id, id_of, owner};
 
-/// Texts that a store may confuse with each other or interpret: they differ in case, trailing space,
-/// accents or Unicode normalization, or are patterns, quotes, separators, control characters, operators
-/// or paths of some database.
+/// Texts that a store may confuse with each other or interpret: they differ in case, trailing
+/// space, accents or Unicode normalization, or are patterns, quotes, separators, control
+/// characters, operators or paths of some database.
 const ODD: &[&str] = &[
     "a",
     "A",
@@ -179,8 +179,8 @@ pub(super) async fn odd_ids_work_in_every_operation(fixture: Fixture) {
         );
         store.must_create(id, &first).await;
         let again = store.create(id, &draft("again")).await;
-        // A driver may fail to decode a server's answer that quotes the id. The store then repeats the
-        // create and does not know whether the first was done.
+        // A driver may fail to decode a server's answer that quotes the id. The store then repeats
+        // the create and does not know whether the first was done.
         assert!(
             matches!(again, Ok(Saved::Conflict | Saved::Unknown)),
             "create of {id:?} again is not done, was {again:?}"

@@ -1,5 +1,5 @@
-//! Many concurrent operations, each with its own outcome (I8): a store that batches them must not mix
-//! them up, and an error of one must not affect the others.
+//! Many concurrent operations, each with its own outcome (I8): a store that batches them must not
+//! mix them up, and an error of one must not affect the others.
 
 use std::sync::Arc;
 

@@ -25,8 +25,8 @@ mod updates;
 
 use crate::{Case, Invariant, Need};
 
-/// Passes the list to another macro, after that macro's own arguments. An entry is: name, invariant,
-/// needs.
+/// Passes the list to another macro, after that macro's own arguments. An entry is: name,
+/// invariant, needs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {

@@ -1,5 +1,5 @@
-//! Two concurrent operations on one session: the result is that of one order or the other, and an ended
-//! session does not come back (I4).
+//! Two concurrent operations on one session: the result is that of one order or the other, and an
+//! ended session does not come back (I4).
 
 use std::time::{Duration, Instant};
 

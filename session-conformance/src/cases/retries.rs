@@ -39,8 +39,8 @@ pub(super) async fn a_repeated_create_does_not_undo_a_save(fixture: Fixture) {
         .await;
 }
 
-/// Checks the outcome of a repeated write that was done and then replaced by another. `Done` would mean
-/// that it is still stored. A store may know that it was done, but need not.
+/// Checks the outcome of a repeated write that was done and then replaced by another. `Done` would
+/// mean that it is still stored. A store may know that it was done, but need not.
 fn check_overtaken(saved: &Saved, what: &str) {
     assert!(
         matches!(saved, Saved::Conflict | Saved::Unknown),
@@ -92,8 +92,8 @@ pub(super) async fn a_save_repeated_after_destroy_is_gone(fixture: Fixture) {
     store.must_lack(&id, "it was destroyed").await;
 }
 
-/// Creates and saves a session, touches it after each write, repeats the write, and calls `check` with
-/// the record, which must show only the touch.
+/// Creates and saves a session, touches it after each write, repeats the write, and calls `check`
+/// with the record, which must show only the touch.
 async fn repeat_after_a_touch(fixture: Fixture, check: impl Fn(&Record, Touched)) {
     let (store, id) = (fixture.store(), id());
     let anew = |data| draft(data).with_anchor(Anchor::Restart);

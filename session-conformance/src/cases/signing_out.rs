@@ -20,8 +20,8 @@ const ROUNDS: usize = 20;
 /// Requests that are sent together with a sign-out.
 const PAGES: usize = 3;
 
-/// Signs out while other requests of the same client are in flight, and checks that no token that any
-/// of them received opens the session.
+/// Signs out while other requests of the same client are in flight, and checks that no token that
+/// any of them received opens the session.
 async fn sign_out_beside<R>(
     fixture: Fixture,
     wait: Duration,

@@ -1,4 +1,5 @@
-//! Outputs of the real packages for fixed inputs, recorded by `integration-tests/express/golden.js`.
+//! Outputs of the real packages for fixed inputs, recorded by
+//! `integration-tests/express/golden.js`.
 
 use std::time::Duration;
 
@@ -101,7 +102,8 @@ fn cookies_of_connect_2() {
     }
 }
 
-/// Every record that express-session writes is read, and written back unchanged except for its expiry.
+/// Every record that express-session writes is read, and written back unchanged except for its
+/// expiry.
 #[tokio::test]
 async fn records_of_express_session() {
     for vector in golden("express_sessions") {

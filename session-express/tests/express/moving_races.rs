@@ -24,7 +24,8 @@ struct Race {
 }
 
 impl Race {
-    /// A session stored by an Express app, on stores that lose the answers of `lost` of 1,000 writes.
+    /// A session stored by an Express app, on stores that lose the answers of `lost` of 1,000
+    /// writes.
     fn begin(seed: u64, lost: u64) -> Self {
         let (memory, native) = (Memory::default(), MemoryStore::new());
         memory.put(SID, r#"{"cookie":{},"n":0}"#, HOUR);
@@ -248,7 +249,8 @@ async fn of_a_save_and_a_destroy_of_one_version_one_is_done() {
     }
 }
 
-/// An attacker who has copied a cookie and writes the session without a pause does not keep it alive.
+/// An attacker who has copied a cookie and writes the session without a pause does not keep it
+/// alive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_out_is_final_beside_writers_without_a_pause() {
     for seed in 0..20 {

@@ -1,4 +1,5 @@
-//! Concurrent writers whose answers are lost or whose futures are dropped: each gets the right outcome.
+//! Concurrent writers whose answers are lost or whose futures are dropped: each gets the right
+//! outcome.
 
 use session_core::{Draft, Error, Saved, SessionId, SessionStore, Version};
 use session_express::ExpressLayout;

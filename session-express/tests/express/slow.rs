@@ -1,5 +1,5 @@
-//! Slow stores: every operation waits before and after its effect, so that others run in between, and
-//! its answer may be lost.
+//! Slow stores: every operation waits before and after its effect, so that others run in between,
+//! and its answer may be lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

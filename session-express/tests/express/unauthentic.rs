@@ -1,5 +1,5 @@
-//! Records whose owner and absolute limit no secret authenticates are corrupt, and affect only their
-//! own client.
+//! Records whose owner and absolute limit no secret authenticates are corrupt, and affect only
+//! their own client.
 
 use std::sync::{Arc, Mutex};
 

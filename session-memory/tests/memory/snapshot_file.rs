@@ -1,4 +1,5 @@
-//! A snapshot is restored only if no other user can have written it: its writer can create sessions.
+//! A snapshot is restored only if no other user can have written it: its writer can create
+//! sessions.
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};

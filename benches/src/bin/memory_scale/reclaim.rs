@@ -30,8 +30,8 @@ fn draft(limit: Duration) -> Draft {
     Draft::new(vec![7; PAYLOAD], Lifetime::fixed(limit)).with_credential(credential())
 }
 
-/// Creates the sessions, and uses others while they expire, or, with `longer`, during the same time while
-/// they do not.
+/// Creates the sessions, and uses others while they expire, or, with `longer`, during the same time
+/// while they do not.
 pub(crate) async fn run(what: &str, longer: Duration) {
     let builder = MemoryStore::builder().max_sessions(2 * SESSIONS);
     let store = builder.expiry_grace(GRACE).build().expect("good settings");

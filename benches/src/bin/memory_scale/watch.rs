@@ -1,5 +1,5 @@
-//! Latencies, with the time spent waiting for a CPU reported separately: the caller's own, or that of
-//! another thread of this process for which the caller was waiting.
+//! Latencies, with the time spent waiting for a CPU reported separately: the caller's own, or that
+//! of another thread of this process for which the caller was waiting.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

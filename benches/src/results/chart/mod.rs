@@ -1,7 +1,7 @@
 //! The charts of `docs/performance.md`, as SVG.
 //!
-//! They are written without a charting library, so that the same figures give the same bytes, which a
-//! test compares with the committed files.
+//! They are written without a charting library, so that the same figures give the same bytes, which
+//! a test compares with the committed files.
 
 mod axis;
 mod latency;

@@ -8,7 +8,8 @@ use super::svg::{Anchor, Mark, Svg};
 use super::{BACKENDS, PAYLOAD};
 use crate::results::{Line, Role, Run};
 
-/// The runs with points, by precedence. Points of the first run are filled, those of the others hollow.
+/// The runs with points, by precedence. Points of the first run are filled, those of the others
+/// hollow.
 const RUNS: [&str; 3] = ["compare", "few-callers", "few-callers-redis"];
 const WIDTH: u32 = 800;
 const HEIGHT: u32 = 472;
