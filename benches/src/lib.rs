@@ -1,5 +1,5 @@
-//! What the measurements share: latencies, medians of rounds, a credential, and the format, tables
-//! and charts of published results.
+//! Shared parts of the benchmarks: latencies, medians of rounds, a credential, and the format,
+//! tables and charts of published results.
 #![forbid(unsafe_code)]
 
 pub mod results;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use session_core::{Credential, SessionToken};
 
-/// A credential as every native session has one: 57 bytes. The same one each time, for drafts are
-/// made while stores are measured.
+/// Returns a credential of 57 bytes, as a new native session has. It is always the same, because
+/// drafts are created while stores are measured.
 #[must_use]
 pub fn credential() -> Credential {
     static CREDENTIAL: LazyLock<Credential> =
@@ -19,7 +19,7 @@ pub fn credential() -> Credential {
     CREDENTIAL.clone()
 }
 
-/// The value in the middle; NaN if there is none.
+/// Returns the median; NaN if there are no values.
 #[must_use]
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
@@ -27,7 +27,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How long calls took.
+/// The latencies of calls.
 #[derive(Clone, Debug, Default)]
 pub struct Latencies(Vec<Duration>);
 
@@ -37,7 +37,7 @@ impl Latencies {
         self.0.push(took);
     }
 
-    /// Adds what `work` takes, and gives what it gives.
+    /// Awaits `work`, adds its latency and returns its result.
     pub async fn time<T>(&mut self, work: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let done = work.await;
@@ -45,18 +45,18 @@ impl Latencies {
         done
     }
 
-    /// Adds the calls of another.
+    /// Adds the latencies of `other`.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// What so many of a thousand calls did not exceed; zero if there were none.
+    /// Returns the latency that `share` of 1,000 calls did not exceed; zero if there were no calls.
     #[must_use]
     pub fn per_mille(&self, share: usize) -> Duration {
         let mut sorted = self.0.clone();

@@ -1,5 +1,5 @@
-//! `compare` measures our stores beside the raw drivers and the peers; `charts` makes the tables and
-//! charts in `benches/results` from its figures.
+//! `compare` measures this project's stores, the raw drivers and other libraries; `charts` makes
+//! the tables and charts in `benches/results` from the figures.
 //!
 //! ```text
 //! cargo run --release -p benches -- compare --write benches/results/compare.jsonl
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Makes the tables and charts anew.
+/// Generates the tables and charts.
 fn charts() -> ExitCode {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
     let written = files::read(&folder).and_then(|runs| {

@@ -1,5 +1,5 @@
-//! Whatever a client sends as its cookies, it gets an answer, and never somebody's session; and
-//! whatever other cookies it sends along with its own, it gets its own session.
+//! Any Cookie header gets a response and opens no session of another client. A client's own cookie
+//! opens its session, whatever other cookies are sent with it.
 
 #![no_main]
 
@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 struct World {
     runtime: Runtime,
-    /// Each with the cookie of a session.
+    /// Each app with the cookie of one session.
     apps: [(Router, Vec<u8>); 4],
 }
 
@@ -39,7 +39,7 @@ async fn answer(app: &Router, path: &str, cookies: HeaderValue) -> Response<Body
     app.clone().oneshot(request).await.expect("infallible")
 }
 
-/// Whether these cookies open no session; a response never sets one.
+/// Returns whether these cookies open no session. Checks that the response sets no cookie.
 async fn finds_nothing(app: &Router, cookies: HeaderValue) -> bool {
     let response = answer(app, "/", cookies).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -52,7 +52,7 @@ async fn finds_nothing(app: &Router, cookies: HeaderValue) -> bool {
 fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
-        // One secret for all runs, so that what was learnt about cookies stays true.
+        // One secret for all runs, so that the corpus stays valid.
         let ring = KeyRing::new(Secret::new([7; 32]).expect("32 bytes"));
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -92,7 +92,7 @@ fuzz_target!(|data: &[u8]| {
     let World { runtime, apps } = world();
     let (app, own) = &apps[usize::from(*which) % apps.len()];
     runtime.block_on(async {
-        assert!(finds_nothing(app, header).await, "nobody has a session");
+        assert!(finds_nothing(app, header).await, "it opens a session");
         if cookies.windows(2).any(|name| name == b"id") {
             return;
         }
@@ -103,7 +103,7 @@ fuzz_target!(|data: &[u8]| {
             let beside = HeaderValue::from_bytes(&beside).expect("both are good");
             assert!(
                 !finds_nothing(app, beside).await,
-                "its own session is found"
+                "the client's own session is not found"
             );
         }
     });

@@ -1,5 +1,5 @@
-//! Whatever a store holds as a session's data, opening it does not panic; and what can be opened
-//! is written back as it was.
+//! Opening a session does not panic for any stored data, and a session that opens is written back
+//! unchanged.
 
 #![no_main]
 
@@ -34,7 +34,7 @@ fn world() -> &'static World {
 
 fn contents(session: &Session) -> BTreeMap<String, Option<String>> {
     let keys = session.keys().into_iter();
-    // What is no text, or no number that fits, is an error and no panic.
+    // A value of another type must give an error, not a panic.
     keys.map(|key| {
         let _ = session.get::<u64>(&key);
         let text = session.get::<String>(&key).ok().flatten();

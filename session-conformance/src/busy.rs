@@ -11,12 +11,12 @@ use crate::checked::CheckedStore;
 use crate::random::Random;
 use crate::samples::{credential, draft, hours};
 
-/// How many requests change each session at the same time.
-const A_SESSION: usize = 2;
-/// How often a request that finds its session ended still tries to save it.
+/// How many tasks change each session.
+const TASKS_PER_SESSION: usize = 2;
+/// How often a task still tries to save a session that it has found ended.
 const LATE_SAVES: usize = 3;
 
-/// Tasks that save sessions over and over until they are stopped.
+/// Tasks that save sessions repeatedly until they are stopped.
 pub(super) struct Busy {
     tasks: JoinSet<()>,
     is_over: Arc<AtomicBool>,
@@ -27,9 +27,9 @@ impl Busy {
     pub(super) fn begin(stores: &[CheckedStore], ids: &[SessionId], random: &Random) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        for n in 0..ids.len() * A_SESSION {
+        for n in 0..ids.len() * TASKS_PER_SESSION {
             let store = stores[n % stores.len()].clone();
-            let id = ids[n / A_SESSION].clone();
+            let id = ids[n / TASKS_PER_SESSION].clone();
             let (random, is_over) = (random.part(n), Arc::clone(&is_over));
             tasks.spawn(keep_changing(store, id, random, is_over));
         }
@@ -47,7 +47,7 @@ impl Busy {
     }
 }
 
-/// Saves the session again and again, keeping its owner. Once it has ended, no save is done.
+/// Saves the session repeatedly, keeping its owner. Once it has ended, no save is done.
 async fn keep_changing(
     store: CheckedStore,
     id: SessionId,
@@ -77,7 +77,8 @@ async fn keep_changing(
         match random.below(4) {
             0 => drop(store.must_touch(&id, hours(2).idle).await),
             1 => tokio::time::sleep(Duration::from_micros(random.below(300))).await,
-            // An in-memory store never waits, and would keep its thread from the other tasks.
+            // Calls of an in-memory store never suspend, so other tasks of the thread would not
+            // run.
             _ => tokio::task::yield_now().await,
         }
     }

@@ -1,4 +1,4 @@
-//! One case of the suite, and what it is for.
+//! One case of the suite, its rule and its needs.
 
 use std::fmt;
 use std::future::Future;
@@ -6,28 +6,29 @@ use std::pin::Pin;
 
 use crate::Fixture;
 
-/// What a case does, begun.
+/// The future of a running case.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One thing that every store must do.
+/// A test of one behaviour that every store must have.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Case {
-    /// The module it is in, such as `expiry`.
+    /// The module that contains the case, such as `expiry`.
     pub group: &'static str,
-    /// A sentence in snake_case, unique in the suite: what the store does if the case passes.
+    /// A sentence in snake_case, unique in the suite, that describes the behaviour.
     pub name: &'static str,
     /// The rule that it proves.
     pub invariant: Invariant,
-    /// What a store must declare, or its factory be able to do, for the case to run.
+    /// What the store must declare or its factory must support for the case to run.
     pub needs: &'static [Need],
     /// The case itself. It panics if the store is wrong.
     pub run: fn(Fixture) -> Running,
 }
 
 impl Case {
-    /// A case of a store's author, which proves what that store promises beyond the suite. For
-    /// [`run_case`](crate::run_case); `conformance_tests!(…, own_cases = […])` makes it by itself.
+    /// Creates a case of a store's author, for behaviour that the store promises beyond the suite.
+    /// Pass it to [`run_case`](crate::run_case); `conformance_tests!(…, own_cases = […])` calls
+    /// this itself.
     #[must_use]
     pub const fn own(name: &'static str, run: fn(Fixture) -> Running) -> Self {
         Self {
@@ -50,11 +51,11 @@ impl fmt::Debug for Case {
     }
 }
 
-/// What a case asks of a store beyond the contract of `SessionStore`.
+/// What a case needs from a store or its factory beyond the contract of `SessionStore`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {
-    /// `directory()` is there.
+    /// `directory()` is `Some`.
     Directory,
     /// `Capabilities::expiry_reports` is declared.
     ExpiryReports,
@@ -65,20 +66,20 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why a case is not run where this is missing.
+    /// Returns the reason that is reported for cases that are not run because this is missing.
     #[must_use]
     pub const fn missing(self) -> &'static str {
         match self {
             Self::Directory => "the store has no directory",
             Self::ExpiryReports => "the store does not report expiry",
-            Self::MaxData => "the store declares no limit of data",
+            Self::MaxData => "the store declares no data limit",
             Self::Corruption => "the factory can't corrupt a session",
         }
     }
 }
 
-/// The rule that a case proves: `I1` to `I12` are the project's invariants, `Contract` is what the
-/// documentation of the traits says beside them, and `Own` what a store's author promises.
+/// The rule that a case proves: `I1` to `I12` are the project's invariants, `Contract` is the
+/// documentation of the traits beyond these, and `Own` a promise of the store's author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "`rule` says what each is")]
@@ -100,7 +101,7 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    /// The rule in a few words.
+    /// Returns the rule in a few words.
     #[must_use]
     pub const fn rule(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! A listing that is read while sessions begin, end and change.
+//! Sessions that are created, destroyed and changed while a listing is read.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,10 @@ use crate::checked::{CheckedStore, ids_of};
 use crate::concurrent::together;
 use crate::samples::{draft, id, owner};
 
-/// How many sessions live throughout the listing. As many end or change their owner.
+/// How many sessions live throughout the listing. As many others end or change their owner.
 const STAYING: usize = 60;
 
-/// Creates so many sessions and gives their ids.
+/// Creates `count` sessions and returns their ids.
 pub(super) async fn create_many(
     store: &CheckedStore,
     count: usize,
@@ -28,8 +28,8 @@ pub(super) async fn create_many(
     created.await.into_iter().collect()
 }
 
-/// Sessions of which some live throughout a listing and others end, begin or are written between
-/// its pages.
+/// Sessions that live throughout a listing, and others that end or change their owner between its
+/// pages.
 pub(super) struct Changing {
     owner: Option<Owner>,
     staying: BTreeSet<SessionId>,
@@ -37,7 +37,7 @@ pub(super) struct Changing {
 }
 
 impl Changing {
-    /// Creates them, for this owner or for none.
+    /// Creates the sessions, with this owner or none.
     pub(super) async fn begin(store: &CheckedStore, owner: Option<&Owner>) -> Self {
         let staying = create_many(store, STAYING, owner).await;
         let going = create_many(store, STAYING, owner).await;
@@ -56,7 +56,7 @@ impl Changing {
             going.drain(..count).collect()
         };
         if leaving.is_empty() {
-            // If sessions kept beginning, the listing need not end.
+            // If sessions were created forever, the listing might not end.
             return;
         }
         for (n, id) in leaving.iter().enumerate() {
@@ -82,7 +82,7 @@ impl Changing {
         let missed: Vec<_> = self.staying.difference(&listed).collect();
         assert!(
             missed.is_empty(),
-            "lived all the time and was not listed: {missed:?}"
+            "lived throughout the listing and was not listed: {missed:?}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The store under test, with calls that must succeed.
+//! The store under test, with methods that must succeed.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -11,14 +11,14 @@ use session_core::{
 
 use crate::compare::check_same;
 
-/// The most pages of a listing, or calls to end an owner's sessions. More count as endless.
-const MOST_PAGES: usize = 100_000;
+/// The maximum number of pages of a listing, or of calls to end an owner's sessions.
+const MAX_PAGES: usize = 100_000;
 
-/// The limit of a page or call where a case needs no other.
-const USUAL_LIMIT: usize = 100;
+/// The limit of a page or call in cases that need no other.
+const DEFAULT_LIMIT: usize = 100;
 
-/// The store under test. It is a `SessionStore`; its methods of its own (`must_…`) panic where the
-/// store answers with an error, which is never right where a case uses them.
+/// The store under test. It dereferences to a `SessionStore`. The methods `must_…` panic if the
+/// store returns an error.
 #[derive(Clone, Debug)]
 pub struct CheckedStore(Arc<dyn SessionStore>);
 
@@ -35,30 +35,30 @@ impl CheckedStore {
         Self(store)
     }
 
-    /// The store, for the manager.
+    /// Returns the store, to build a manager.
     #[must_use]
     pub fn shared(&self) -> Arc<dyn SessionStore> {
         Arc::clone(&self.0)
     }
 
-    /// Creates it, and checks that this was done and which version is given back.
+    /// Creates a session. Checks that this is done and that the version is the draft's.
     pub async fn must_create(&self, id: &SessionId, draft: &Draft) -> Version {
         let created = self.create(id, draft).await.expect("create failed");
         done(created, draft, "a create of an id that no session has")
     }
 
-    /// Loads it.
+    /// Loads a session.
     pub async fn must_load(&self, id: &SessionId) -> Option<Record> {
         self.load(id).await.expect("load failed")
     }
 
-    /// Loads it, and checks that it is there.
+    /// Loads a session, which must exist.
     pub async fn must_find(&self, id: &SessionId) -> Record {
         let found = self.must_load(id).await;
         found.unwrap_or_else(|| panic!("expected a live session {id:?}, found none"))
     }
 
-    /// Checks that there is no such session; `why` says why there should be none.
+    /// Checks that there is no such session; `why` is the reason in the message.
     pub async fn must_lack(&self, id: &SessionId, why: &str) {
         let found = self.must_load(id).await;
         assert!(
@@ -67,13 +67,13 @@ impl CheckedStore {
         );
     }
 
-    /// Checks that the session is as `draft` made it, but for what is left of its time.
+    /// Checks that the session matches `draft`, except for its age and the time left.
     pub async fn must_be(&self, id: &SessionId, draft: &Draft, what: &str) {
         let found = self.must_find(id).await;
         check_same(&found, draft, what);
     }
 
-    /// Saves it, and checks the version that is given back if it is done.
+    /// Saves a session. If this is done, checks that the version is the draft's.
     pub async fn must_save(
         &self,
         id: &SessionId,
@@ -88,7 +88,7 @@ impl CheckedStore {
         saved
     }
 
-    /// Saves it, and checks that this was done.
+    /// Saves a session, which must be done.
     pub async fn must_replace(
         &self,
         id: &SessionId,
@@ -99,17 +99,17 @@ impl CheckedStore {
         done(saved, draft, "a save of the version in place")
     }
 
-    /// Touches it.
+    /// Touches a session.
     pub async fn must_touch(&self, id: &SessionId, idle: impl Into<Timeout>) -> Option<Ttl> {
         self.touch(id, idle.into()).await.expect("touch failed")
     }
 
-    /// Destroys it, whatever its version, and checks the id that is given back.
+    /// Destroys a session of any version. Checks the returned id.
     pub async fn must_destroy(&self, id: &SessionId) -> Option<Ended> {
         own_end(self.destroy(id, None).await, id)
     }
 
-    /// Destroys this version of it, and checks the id that is given back.
+    /// Destroys a session if it is still this version. Checks the returned id.
     pub async fn must_destroy_version(
         &self,
         id: &SessionId,
@@ -118,13 +118,13 @@ impl CheckedStore {
         own_end(self.destroy(id, Some(&expected.into())).await, id)
     }
 
-    /// Destroys it, and checks that it was there.
+    /// Destroys a session, which must exist.
     pub async fn must_end(&self, id: &SessionId) -> Ended {
         let ended = self.must_destroy(id).await;
         ended.unwrap_or_else(|| panic!("destroy of the live session {id:?} found none"))
     }
 
-    /// The directory, which the case says it needs.
+    /// Returns the directory, which the case must list in its needs.
     #[must_use]
     pub fn dir(&self) -> &dyn SessionDirectory {
         self.0
@@ -137,7 +137,7 @@ impl CheckedStore {
         self.dir().count().await.expect("count failed")
     }
 
-    /// Lists all live sessions by pages of `limit`.
+    /// Lists all live sessions in pages of `limit`.
     pub async fn must_list(&self, limit: usize) -> Vec<SessionInfo> {
         all_pages(async |cursor| {
             let page = self.dir().list(cursor.as_ref(), limit).await;
@@ -146,12 +146,12 @@ impl CheckedStore {
         .await
     }
 
-    /// The ids that a listing gives; a store may give one twice.
+    /// Lists all live sessions and returns their ids; a store may list one twice.
     pub async fn must_list_ids(&self, limit: usize) -> BTreeSet<SessionId> {
         ids_of(&self.must_list(limit).await)
     }
 
-    /// Lists the sessions of an owner by pages of `limit`.
+    /// Lists the sessions of an owner in pages of `limit`.
     pub async fn must_own_by(&self, owner: &Owner, limit: usize) -> Vec<SessionInfo> {
         all_pages(async |cursor| {
             let page = self.dir().owned_by(owner, cursor.as_ref(), limit).await;
@@ -162,15 +162,15 @@ impl CheckedStore {
 
     /// Lists the sessions of an owner.
     pub async fn must_own(&self, owner: &Owner) -> Vec<SessionInfo> {
-        self.must_own_by(owner, USUAL_LIMIT).await
+        self.must_own_by(owner, DEFAULT_LIMIT).await
     }
 
-    /// The ids of an owner's sessions.
+    /// Lists the sessions of an owner and returns their ids.
     pub async fn must_own_ids(&self, owner: &Owner) -> BTreeSet<SessionId> {
         ids_of(&self.must_own(owner).await)
     }
 
-    /// Ends sessions of an owner, about `limit` of them.
+    /// Destroys about `limit` sessions of an owner in one call.
     pub async fn must_destroy_some_owned_by(
         &self,
         owner: &Owner,
@@ -181,8 +181,8 @@ impl CheckedStore {
         ended.expect("destroy_owned_by failed")
     }
 
-    /// Ends the sessions of an owner, about `limit` a call, until none is left. Gives all that was
-    /// reported.
+    /// Destroys the sessions of an owner, about `limit` in each call, until none is left. Returns
+    /// all reports.
     pub async fn must_destroy_owned_by_steps(
         &self,
         owner: &Owner,
@@ -190,45 +190,45 @@ impl CheckedStore {
         limit: usize,
     ) -> Vec<Ended> {
         let mut all = Vec::new();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let ended = self.must_destroy_some_owned_by(owner, except, limit).await;
             if ended.is_empty() {
                 return all;
             }
             all.extend(ended);
         }
-        panic!("an owner's sessions do not come to an end: {MOST_PAGES} calls so far");
+        panic!("destroying an owner's sessions does not end: {MAX_PAGES} calls so far");
     }
 
-    /// Ends the sessions of an owner. Gives all that was reported.
+    /// Destroys the sessions of an owner. Returns all reports.
     pub async fn must_destroy_owned_by(
         &self,
         owner: &Owner,
         except: Option<&SessionId>,
     ) -> Vec<Ended> {
-        self.must_destroy_owned_by_steps(owner, except, USUAL_LIMIT)
+        self.must_destroy_owned_by_steps(owner, except, DEFAULT_LIMIT)
             .await
     }
 
-    /// Ends all sessions.
+    /// Destroys all sessions and returns their number.
     pub async fn must_clear(&self) -> u64 {
         self.dir().clear().await.expect("clear failed")
     }
 
-    /// Reaps.
+    /// Reaps up to `limit` expired sessions.
     pub async fn must_reap(&self, limit: usize) -> Vec<Ended> {
         self.dir().reap(limit).await.expect("reap failed")
     }
 }
 
-/// What all pages show, from the first to the last. `page` is told where the next one starts.
+/// The sessions of all pages, in order. `page` gets the cursor of the page to list.
 pub(super) async fn all_pages<R>(page: impl Fn(Option<Cursor>) -> R) -> Vec<SessionInfo>
 where
     R: Future<Output = Page>,
 {
     let mut sessions = Vec::new();
     let mut cursor: Option<Cursor> = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let shown = page(cursor).await;
         sessions.extend(shown.sessions);
         match shown.next {
@@ -236,15 +236,15 @@ where
             None => return sessions,
         }
     }
-    panic!("the listing does not end: {MOST_PAGES} pages so far");
+    panic!("the listing does not end: {MAX_PAGES} pages so far");
 }
 
-/// The ids of what a listing shows.
+/// The ids of listed sessions.
 pub(super) fn ids_of(sessions: &[SessionInfo]) -> BTreeSet<SessionId> {
     sessions.iter().map(|one| one.id.clone()).collect()
 }
 
-/// The version that a write has made, which must be the draft's.
+/// The version of a write that must be done with the draft's stamp.
 fn done(saved: Saved, draft: &Draft, what: &str) -> Version {
     let Saved::Done(version) = saved else {
         panic!("{what} must be Done, was {saved:?}");
@@ -252,7 +252,7 @@ fn done(saved: Saved, draft: &Draft, what: &str) -> Version {
     assert_eq!(
         version.stamp(),
         draft.stamp,
-        "{what} gives back the draft's stamp"
+        "{what} returns the draft's stamp"
     );
     version
 }
@@ -260,7 +260,10 @@ fn done(saved: Saved, draft: &Draft, what: &str) -> Version {
 fn own_end(ended: Result<Option<Ended>>, id: &SessionId) -> Option<Ended> {
     let ended = ended.expect("destroy failed");
     if let Some(one) = &ended {
-        assert_eq!(one.id, *id, "destroy gives back the id of what it ended");
+        assert_eq!(
+            one.id, *id,
+            "destroy returns the id of the session it ended"
+        );
     }
     ended
 }

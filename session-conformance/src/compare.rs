@@ -1,11 +1,11 @@
-//! Comparing what was read with what was written.
+//! Comparisons of records with the drafts that were written.
 
 use session_core::{Bytes, Credential, Draft, Record};
 
 /// Data up to this size is printed where it differs.
 const PRINTED: usize = 200;
 
-/// Checks that a session is as `draft` made it, but for what is left of its time and its age.
+/// Checks that a record matches `draft`, except for its age and the time left.
 pub(super) fn check_same(found: &Record, draft: &Draft, what: &str) {
     check_data(&draft.data, &found.data, what);
     assert_eq!(found.version.stamp(), draft.stamp, "{what}: its stamp");
@@ -18,7 +18,7 @@ pub(super) fn check_same(found: &Record, draft: &Draft, what: &str) {
     assert_eq!(found.lifetime, draft.lifetime, "{what}: its limits");
 }
 
-/// Compares data without printing a mebibyte of it.
+/// Compares data, and prints it only if it is short.
 pub(super) fn check_data(expected: &Bytes, found: &Bytes, what: &str) {
     if expected.len().max(found.len()) <= PRINTED {
         assert_eq!(found, expected, "{what}: its data");

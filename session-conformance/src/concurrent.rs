@@ -1,4 +1,4 @@
-//! Many callers at the same time.
+//! Concurrent callers.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,24 +6,24 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Barrier;
 
-/// How many of [`together`]'s calls wait for the store at the same time.
-const AT_ONCE: usize = 16;
+/// How many calls of [`together`] are in flight.
+const MAX_IN_FLIGHT: usize = 16;
 
-/// Runs `task` so many times, each told its number, a few at a time, and gives what they gave, in
-/// order. One task polls them, so they may borrow; see [`in_parallel`] for real races.
+/// Runs `task` with the numbers below `count`, a few at a time, and returns the results in order.
+/// All run in the caller's task, so they may borrow; use [`in_parallel`] for real races.
 pub(super) async fn together<T, R>(count: usize, task: impl Fn(usize) -> R) -> Vec<T>
 where
     R: Future<Output = T>,
 {
     let running = stream::iter(0..count).map(task);
-    running.buffered(AT_ONCE).collect().await
+    running.buffered(MAX_IN_FLIGHT).collect().await
 }
 
-/// Runs so many tasks on the runtime's threads, begun together, and gives what they gave, in
-/// order.
+/// Runs `count` tasks on the runtime's threads, starting them at the same time, and returns the
+/// results in order.
 ///
 /// # Panics
-/// With the first of their panics; the others are aborted then.
+/// If a task panics; the others are then aborted.
 pub(super) async fn in_parallel<T, F, R>(count: usize, task: F) -> Vec<T>
 where
     F: Fn(usize) -> R + Send + Sync + 'static,

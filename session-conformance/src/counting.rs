@@ -1,4 +1,4 @@
-//! A store around a store that counts the calls.
+//! A store wrapper that counts the calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -8,7 +8,7 @@ use session_core::{
     Timeout, Ttl, Version, async_trait,
 };
 
-/// The store under test, and how often it was called. Clones count together.
+/// The store under test, and the number of calls. Clones share the count.
 #[derive(Clone, Debug)]
 pub(super) struct Counting {
     store: Arc<dyn SessionStore>,
@@ -21,8 +21,8 @@ impl Counting {
         Self { store, calls }
     }
 
-    /// The calls since the last time this was asked.
-    pub(super) fn taken(&self) -> usize {
+    /// Returns the number of calls since the last call of this.
+    pub(super) fn take_count(&self) -> usize {
         self.calls.swap(0, SeqCst)
     }
 

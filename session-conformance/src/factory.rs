@@ -1,4 +1,4 @@
-//! What a store's author provides: a way to open stores.
+//! The factory that a store's author provides to open stores.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -11,44 +11,43 @@ use session_core::{Result, SessionId, SessionStore, async_trait};
 /// Opens the stores that the cases run on.
 ///
 /// An `async fn open(namespace: String) -> Result<MyStore>` is a factory, and so is
-/// [`in_memory`]`(MyStore::new)`. Implement the trait to corrupt sessions on purpose, to name
-/// secrets, or to skip the tests where there is no database.
+/// [`in_memory`]`(MyStore::new)`. Implement the trait to corrupt sessions on purpose, to list secrets,
+/// or to skip the tests if there is no database.
 ///
-/// Every case runs on a namespace of its own, so one database serves all cases, and cases run at
-/// the same time.
+/// Every case runs on its own namespace, so cases can run concurrently on one database.
 #[async_trait]
 pub trait StoreFactory: Send + Sync + 'static {
     /// Opens a store on `namespace`. A new namespace has no sessions.
     ///
-    /// The same namespace gives another instance, with connections of its own as another app
-    /// server would have, on the same sessions. Another namespace shares the database but no
-    /// sessions. Use it unchanged for what separates sessions in your store: a key prefix, a
-    /// collection, a table.
+    /// Opening a namespace again returns another instance on the same sessions, with its own
+    /// connections, like another app server. Another namespace shares the database but no sessions.
+    /// Use the namespace unchanged as the part that separates sessions in your store: a key prefix,
+    /// a collection, a table.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a namespace that the store
-    /// can't have. Most cases use namespaces of 20 lower-case letters and digits, which no store
-    /// may refuse. Any other error fails the case.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a namespace that is invalid in
+    /// the store. Most cases use namespaces of 20 lower-case letters and digits, which every store
+    /// must accept. Any other error fails the case.
     async fn open(&self, namespace: &str) -> Result<TestStore>;
 
-    /// Why there is no store to test, if there is none, such as a variable that skips it. Every
-    /// case is then reported as not run.
+    /// Returns why there is no store to test, such as a variable that skips it; `None` if there is
+    /// one. With a reason, every case is reported as not run.
     fn absent(&self) -> Option<&'static str> {
         None
     }
 
-    /// Overwrites what is stored for `id` with something that can't be read as a session.
-    /// `Ok(false)` says that this factory can't, and the cases that need it are not run.
+    /// Overwrites the stored session `id` with a value that is not a session. The default returns
+    /// `Ok(false)`: this factory can't do that, and the cases that need it are not run.
     ///
     /// # Errors
-    /// Whatever keeps it from writing; it fails the case.
+    /// The database's. An error fails the case.
     async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
         let _ = (namespace, id);
         Ok(false)
     }
 
-    /// Texts that must never show in a store's `Debug` or in an error, such as the password in
-    /// the URL it connects by.
+    /// Returns texts that a store's `Debug` and errors must never show, such as the password in its
+    /// URL.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
     }
@@ -67,8 +66,8 @@ where
     }
 }
 
-/// A factory of stores that keep their sessions in this process: `new` makes one store for each
-/// namespace, and every instance on a namespace is that store.
+/// Returns a factory of stores that keep their sessions in this process: it calls `new` once for
+/// each namespace, and every instance on a namespace is that store.
 ///
 /// ```
 /// use session_conformance::reference::ReferenceStore as MyStore; // your store
@@ -93,13 +92,13 @@ pub fn in_memory<S: SessionStore>(
 pub struct TestStore {
     /// The store.
     pub store: Arc<dyn SessionStore>,
-    /// Dropped when the case is over and its sessions are cleared.
+    /// A value that is dropped after the case, once its sessions are cleared.
     pub guard: Box<dyn Any + Send + Sync>,
 }
 
 impl TestStore {
-    /// A store that leaves nothing behind but sessions, which the suite clears after each case if
-    /// the store has a directory.
+    /// Creates an instance of a store that leaves nothing but sessions, which the suite clears
+    /// after each case if the store has a directory.
     pub fn new(store: impl SessionStore) -> Self {
         Self {
             store: Arc::new(store),
@@ -107,8 +106,8 @@ impl TestStore {
         }
     }
 
-    /// The same store, with something to drop when the case is over and its sessions are cleared: a
-    /// temporary directory, a table, a connection that must outlive the store.
+    /// Adds a value to drop after the case, once its sessions are cleared: a temporary directory, a
+    /// table, a connection that must outlive the store.
     #[must_use]
     pub fn with_guard(mut self, guard: impl Any + Send + Sync) -> Self {
         self.guard = Box::new(guard);

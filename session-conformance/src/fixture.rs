@@ -1,4 +1,4 @@
-//! What one case runs on: a namespace of its own, and the stores opened for it.
+//! The namespace of one case, and the stores opened for it.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -11,10 +11,10 @@ use crate::checked::CheckedStore;
 use crate::random::{self, Random};
 use crate::{Need, StoreFactory, TestStore};
 
-/// How long removing what a case left may take.
+/// How long clearing a case's namespaces may take.
 const CLEANING_LIMIT: Duration = Duration::from_secs(30);
 
-/// What one case runs on: a namespace without sessions, and stores on it. Clones are the same fixture.
+/// The namespace of one case, without sessions, and the stores on it. Clones are the same fixture.
 #[derive(Clone)]
 pub struct Fixture(Arc<Inner>);
 
@@ -24,11 +24,11 @@ struct Inner {
     first: CheckedStore,
     opened: Mutex<Vec<Opened>>,
     seed: u64,
-    /// Whether the case has asked for the seed.
+    /// Whether the case has used the seed.
     is_random: AtomicBool,
 }
 
-/// One store, and what must be dropped after it.
+/// One store, and the guard that must be dropped after it.
 struct Opened {
     namespace: String,
     store: Arc<dyn SessionStore>,
@@ -36,7 +36,7 @@ struct Opened {
 }
 
 impl Fixture {
-    /// A fixture on a namespace of its own.
+    /// Creates a fixture on a new namespace.
     pub(super) async fn new(factory: Arc<dyn StoreFactory>) -> Result<Self> {
         let namespace = fresh_namespace();
         let TestStore { store, guard } = factory.open(&namespace).await?;
@@ -55,13 +55,13 @@ impl Fixture {
         })))
     }
 
-    /// The case's store.
+    /// Returns the case's store.
     #[must_use]
     pub fn store(&self) -> CheckedStore {
         self.0.first.clone()
     }
 
-    /// Another instance on the same sessions, as another app server has.
+    /// Opens another instance on the same sessions, as another app server would.
     ///
     /// # Panics
     /// If the factory can't open it.
@@ -71,8 +71,8 @@ impl Fixture {
             .expect("another instance of the same store must open")
     }
 
-    /// A store on the namespace of this name. Make the name from [`namespace`](Self::namespace), so
-    /// that no other case has it.
+    /// Opens a store on the namespace of this name. Derive the name from
+    /// [`namespace`](Self::namespace), so that no other case uses it.
     ///
     /// # Errors
     /// The factory's.
@@ -86,46 +86,46 @@ impl Fixture {
         Ok(CheckedStore::new(store))
     }
 
-    /// The case's namespace: 20 lower-case letters and digits.
+    /// Returns the case's namespace: 20 lower-case letters and digits.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.0.namespace
     }
 
-    /// Overwrites what is stored for `id` with something that can't be read as a session.
+    /// Overwrites the stored session `id` with a value that is not a session.
     ///
     /// # Panics
-    /// If the factory can't, which a case must name in its [`needs`](crate::Case::needs).
+    /// If the factory can't do that, which the case must list in its [`needs`](crate::Case::needs).
     pub async fn corrupt(&self, id: &SessionId) {
         let done = self.0.factory.corrupt(self.namespace(), id).await;
         assert!(
             done.expect("corrupting a session failed"),
-            "the factory could corrupt a session before, and now says it can't"
+            "the factory corrupted a session before, and now returns false"
         );
     }
 
-    /// The seed of what the case draws at random: `CONFORMANCE_SEED`, or a new one. Once a case has
-    /// asked for it, the message of its failure ends with it.
+    /// Returns the seed of the case's random numbers: `CONFORMANCE_SEED`, or a new one. If the case
+    /// fails after calling this, the message ends with the seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.0.is_random.store(true, SeqCst);
         self.0.seed
     }
 
-    /// Random numbers of that seed.
+    /// Random numbers from the case's seed.
     pub(super) fn random(&self) -> Random {
         Random::of(self.seed())
     }
 
-    /// The text of a failure, with the seed if the case has used it.
+    /// The message of a failure, with the seed if the case has used it.
     pub(super) fn failure(&self, text: String) -> String {
         match self.0.is_random.load(SeqCst) {
-            true => format!("{text} [{}]", random::again(self.0.seed)),
+            true => format!("{text} [{}]", random::how_to_repeat(self.0.seed)),
             false => text,
         }
     }
 
-    /// The texts that must not show.
+    /// Returns the texts that `Debug` and errors must not show.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         self.0.factory.secrets()
@@ -148,7 +148,7 @@ impl Fixture {
         Ok(None)
     }
 
-    /// Tries it on a session in a namespace of its own.
+    /// Tries to corrupt a session in a separate namespace.
     async fn can_corrupt(&self) -> Result<bool> {
         let probe = fresh_namespace();
         let store = self.open(&probe).await?;
@@ -159,7 +159,7 @@ impl Fixture {
         self.0.factory.corrupt(&probe, &id).await
     }
 
-    /// Removes the sessions that the case left, as far as that works, and drops the guards.
+    /// Clears the case's namespaces, if the stores can, and drops the guards.
     pub(super) async fn clean_up(&self) {
         let opened = std::mem::take(&mut *self.opened());
         let mut cleared: Vec<&str> = Vec::new();
@@ -169,7 +169,7 @@ impl Fixture {
             }
             cleared.push(&one.namespace);
             if let Some(directory) = one.store.directory() {
-                // A store that is broken or hangs has failed its case already.
+                // A store that fails or hangs here has already failed its case.
                 let _ = tokio::time::timeout(CLEANING_LIMIT, directory.clear()).await;
             }
         }
@@ -180,7 +180,7 @@ impl Fixture {
     }
 }
 
-/// 20 random lower-case letters and digits, the first a letter: a name that every database takes.
+/// 20 random lower-case letters and digits, the first a letter: valid as a name in every database.
 fn fresh_namespace() -> String {
     let random = u128::from_be_bytes(*Stamp::generate().as_bytes());
     format!("conf{:016x}", random as u64)

@@ -4,23 +4,23 @@
 ///
 /// The factory is an expression: the name of an `async fn open(namespace: String) ->
 /// Result<MyStore>`, a call of [`in_memory`](crate::in_memory), or a value of your own type that is
-/// a [`StoreFactory`](crate::StoreFactory). Each test evaluates it for itself, in its own
-/// multi-threaded Tokio runtime, and it may `.await`.
+/// a [`StoreFactory`](crate::StoreFactory). Each test evaluates the expression in its own
+/// multi-threaded Tokio runtime; it may `.await`.
 ///
-/// The tests are in a module for each group of cases, in a module `conformance`, so `cargo test
+/// The module `conformance` contains a module for each group of cases, so `cargo test
 /// conformance::expiry` runs one group.
 ///
 /// Options, in any order after the factory:
 ///
-/// * `without = [ExpiryReports, Corruption]` declares what the store or its factory does not have,
-///   as named by [`Need`](crate::Need). The cases that need it are `#[ignore]`d with the reason. A
-///   case that turns out to need something undeclared fails, and so does the test
-///   `what_is_left_out_is_missing` if something declared is there.
+/// * `without = [ExpiryReports, Corruption]` declares the [needs](crate::Need) that the store or its
+///   factory does not meet. The cases with these needs are `#[ignore]`d with the reason. A case whose
+///   need is neither met nor declared fails, and the test `needs_declared_as_missing_are_missing`
+///   fails if a declared need is met.
 /// * `own_cases = [a_copy_is_independent]` adds cases of your own: functions in scope, `async fn
-///   a_copy_is_independent(fixture: Fixture)`, that panic if the store is wrong. Each runs as the
-///   suite's do: on a namespace of its own, within [`CASE_LIMIT`](crate::CASE_LIMIT). They are in
-///   the module `conformance::own`.
-/// * `module = valkey` names the module, for another store in the same file.
+///   a_copy_is_independent(fixture: Fixture)`, that panic if the store is wrong. Like the suite's
+///   cases, each runs on its own namespace within [`CASE_LIMIT`](crate::CASE_LIMIT). They are in the
+///   module `conformance::own`.
+/// * `module = valkey` sets the module's name, for a second store in the same file.
 ///
 /// ```
 /// use session_conformance::reference::ReferenceStore; // your store
@@ -28,7 +28,7 @@
 ///
 /// conformance_tests!(in_memory(ReferenceStore::new), without = [Corruption]);
 ///
-/// // Another store, or another set-up of one, in the same file:
+/// // Another store, or the same store with other options, in the same file:
 /// conformance_tests!(
 ///     session_conformance::reference::ReferenceFactory::default(),
 ///     module = in_another_module,
@@ -49,8 +49,8 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Reads the options, one after the other, into: the module's name, what the store is without, its
-/// author's cases, the factory.
+/// Reads the options into: the module's name, the needs that are not met, the author's cases, the
+/// factory.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_options {
@@ -71,8 +71,8 @@ macro_rules! __conformance_options {
     ($module:tt $without:tt $own:tt $factory:tt $option:ident $value:tt $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
             "conformance_tests!: `", ::core::stringify!($option), " = ", ::core::stringify!($value),
-            "` is no option; there are `without = [Need, …]`, `own_cases = [function, …]` and \
-             `module = name`"
+            "` is not an option; the options are `without = [Need, …]`, `own_cases = [function, …]` \
+             and `module = name`"
         ));
     };
 }
@@ -95,7 +95,7 @@ macro_rules! __conformance_tests {
             const WITHOUT: &[$crate::Need] = $crate::__conformance_needs!($without);
 
             #[test]
-            fn what_is_left_out_is_missing() {
+            fn needs_declared_as_missing_are_missing() {
                 $crate::check_left_out(WITHOUT, __factory());
             }
 
@@ -123,8 +123,8 @@ macro_rules! __conformance_needs {
     ([$($need:ident)*]) => { &[$($crate::Need::$need),*] };
 }
 
-/// One test: its name, what it needs, and twice what the store is without. The first copy is what
-/// is still to be compared with the first need.
+/// One test: its name, its needs, and two copies of the needs that are not met. The first copy
+/// holds those that are still to be compared with the test's first need.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_test {
@@ -141,7 +141,7 @@ macro_rules! __conformance_test {
         $crate::__conformance_ignored! { $name "the store does not report expiry" }
     };
     ($name:ident [MaxData $($n:tt)*] [MaxData $($w:tt)*] $without:tt) => {
-        $crate::__conformance_ignored! { $name "the store declares no limit of data" }
+        $crate::__conformance_ignored! { $name "the store declares no data limit" }
     };
     ($name:ident [Corruption $($n:tt)*] [Corruption $($w:tt)*] $without:tt) => {
         $crate::__conformance_ignored! { $name "the factory can't corrupt a session" }

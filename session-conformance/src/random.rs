@@ -1,14 +1,13 @@
-//! Random numbers from a seed, which the message of a failing case ends with.
+//! Random numbers from a seed, which is printed if a case fails.
 
 use std::any::Any;
 
 use session_core::Stamp;
 
-/// The environment variable that gives the seed of the cases that draw from [`Random`].
+/// The environment variable with the seed of [`Random`].
 const SEED: &str = "CONFORMANCE_SEED";
 
-/// The environment variable that gives the number of rounds of the cases that race sessions
-/// against busy requests.
+/// The environment variable with the number of rounds of the races.
 const ROUNDS: &str = "CONFORMANCE_ROUNDS";
 
 /// Random numbers: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
@@ -17,7 +16,7 @@ const ROUNDS: &str = "CONFORMANCE_ROUNDS";
 pub(super) struct Random(u64);
 
 impl Random {
-    /// How far a sequence goes on from one number to the next.
+    /// The increment of SplitMix64.
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
     /// The numbers of this seed.
@@ -25,7 +24,7 @@ impl Random {
         Self(seed)
     }
 
-    /// The numbers of one concurrent part of the case. They do not depend on how many numbers
+    /// The numbers for one concurrent part of the case, which do not depend on how many numbers
     /// other parts have drawn.
     pub(super) fn part(&self, n: usize) -> Self {
         Self(mixed(self.0 ^ mixed(n as u64 + 1)))
@@ -59,11 +58,11 @@ pub(super) fn seed() -> u64 {
     from_environment(SEED).unwrap_or_else(random_seed)
 }
 
-/// How to run a case with this seed again.
+/// How to repeat a case with this seed.
 ///
-/// The seed decides what is tried and in which order. It does not decide how threads are scheduled.
-pub(super) fn again(seed: u64) -> String {
-    format!("{SEED}={seed} tries the same again")
+/// The seed determines the operations and their order, but not how threads are scheduled.
+pub(super) fn how_to_repeat(seed: u64) -> String {
+    format!("{SEED}={seed} repeats these operations")
 }
 
 /// How many rounds to run: `usual`, unless the environment says otherwise.

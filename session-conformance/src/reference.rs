@@ -1,7 +1,7 @@
-//! A store in one map: small enough to be read in one go, and correct.
+//! A small and correct store in one map.
 //!
-//! It is an example to start a store from, a store to put below a wrapper in tests, and what the
-//! suite's own tests break on purpose.
+//! Use it as an example for a store of your own, or as the store below a wrapper in tests. The
+//! suite's own tests add faults to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -17,42 +17,42 @@ use session_core::{
 
 use crate::{StoreFactory, TestStore};
 
-/// The most bytes of data that the reference store takes.
+/// The maximum size of a session's data in the reference store, in bytes.
 pub const MAX_DATA: usize = 8 * 1024 * 1024;
 
-/// What cursors of this store begin with, to tell them from others.
+/// The prefix of this store's cursors.
 const CURSOR: &str = "after:";
 
-/// A store in one map under one lock. Clones are instances on the same sessions.
+/// A store in one map under one lock. Clones share the sessions.
 #[derive(Clone, Default)]
 pub struct ReferenceStore {
     rows: Arc<Mutex<Rows>>,
 }
 
-/// All sessions of a store, expired ones too until they are reaped.
+/// All sessions of a store, including expired ones that are not yet reaped.
 pub type Rows = BTreeMap<SessionId, Row>;
 
-/// One session as it is stored. Without `Debug`, for it holds the session's data.
+/// One stored session. It has no `Debug`, because it contains the session's data.
 #[derive(Clone)]
 pub struct Row {
-    /// The session's data; `None` stands for something that can't be read.
+    /// The session's data; `None` if the record is corrupt.
     pub data: Option<Bytes>,
-    /// The last write.
+    /// The stamp of the last write.
     pub stamp: Stamp,
-    /// What its token is verified with.
+    /// The credential that verifies its token.
     pub credential: Option<Credential>,
-    /// The principal it belongs to.
+    /// The principal that the session belongs to.
     pub owner: Option<Owner>,
     /// Its limits, in whole milliseconds.
     pub lifetime: Lifetime,
-    /// What age and the absolute limit count from.
+    /// The moment from which the age and the absolute limit count.
     pub began: Instant,
-    /// When it ends; `None` is never.
+    /// When the session ends; `None` means never.
     pub deadline: Option<Instant>,
 }
 
 impl Row {
-    /// The session that `draft` makes now, of one that began at `began`.
+    /// Creates the row that `draft` stores now, for a session that began at `began`.
     #[must_use]
     pub fn new(draft: &Draft, began: Instant, now: Instant) -> Self {
         let began = match draft.anchor {
@@ -76,7 +76,7 @@ impl Row {
         row
     }
 
-    /// When it ends if it is used now and then left for `idle`.
+    /// Returns the deadline of the session if it is used now with the idle limit `idle`.
     #[must_use]
     pub fn deadline_after(&self, idle: Timeout, now: Instant) -> Option<Instant> {
         let idle = idle.duration().map(|limit| now + limit);
@@ -85,13 +85,13 @@ impl Row {
         earlier(idle, absolute)
     }
 
-    /// Whether it is visible: at its deadline it no longer is.
+    /// Returns whether the session is visible; at its deadline it no longer is.
     #[must_use]
     pub fn is_live(&self, now: Instant) -> bool {
         self.deadline.is_none_or(|deadline| now < deadline)
     }
 
-    /// Whether it is live and belongs to `owner`.
+    /// Returns whether the session is live and belongs to `owner`.
     #[must_use]
     pub fn is_owned_by(&self, owner: &Owner, now: Instant) -> bool {
         self.is_live(now) && self.owner.as_ref() == Some(owner)
@@ -131,14 +131,14 @@ impl Row {
         .with_owner(self.owner.clone())
     }
 
-    /// What a store reports when it has removed it.
+    /// Returns what a store reports when it has removed the session.
     #[must_use]
     pub fn ended(&self, id: &SessionId, now: Instant) -> Ended {
         Ended::new(id.clone(), self.owner.clone(), Some(self.age(now)))
     }
 }
 
-/// The earlier of two deadlines, where `None` is never.
+/// The earlier of two deadlines; `None` means never.
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -147,14 +147,14 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 }
 
 impl ReferenceStore {
-    /// A store without sessions.
+    /// Creates a store without sessions.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The stored sessions, expired ones too: for tests, and for stores made wrong on purpose.
-    /// All operations wait until the guard is dropped.
+    /// Locks and returns the stored sessions, including expired ones, for tests and for stores with
+    /// faults. All operations block until the guard is dropped.
     pub fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,7 +200,7 @@ impl SessionStore for ReferenceStore {
         let Some(row) = rows.get_mut(id).filter(|row| row.is_live(now)) else {
             return Ok(Saved::Gone);
         };
-        // Of the draft itself in place, nothing is written: not even the deadline moves.
+        // If the draft is already stored, nothing is written, and the deadline does not move.
         if row.stamp == draft.stamp || row.stamp != expected.stamp() {
             return Ok(Saved::by_stamp(Some(row.stamp), draft));
         }
@@ -285,7 +285,7 @@ fn check_size(draft: &Draft) -> Result<()> {
     Error::check_size("record", draft.data.len(), MAX_DATA)
 }
 
-/// Up to `limit` of the rows that are `listed`, in the order of their ids, from `cursor` on.
+/// Lists up to `limit` rows for which `listed` holds, in the order of their ids, from `cursor` on.
 fn page(
     rows: &Rows,
     cursor: Option<&Cursor>,
@@ -309,24 +309,24 @@ fn page(
 fn parse_cursor(cursor: &Cursor) -> Result<SessionId> {
     let id = cursor.as_str().strip_prefix(CURSOR);
     id.and_then(|id| SessionId::from_stored(id).ok())
-        .ok_or_else(|| Error::misconfigured("this cursor is not one of this store's"))
+        .ok_or_else(|| Error::misconfigured("invalid cursor: it is not from this store"))
 }
 
-/// Opens reference stores, which share their sessions by namespace, and corrupts them.
+/// Opens reference stores that share their sessions by namespace, and corrupts sessions.
 #[derive(Clone, Debug, Default)]
 pub struct ReferenceFactory {
     stores: Arc<Mutex<HashMap<String, ReferenceStore>>>,
 }
 
 impl ReferenceFactory {
-    /// The store of this namespace.
+    /// Returns the store of this namespace.
     #[must_use]
     pub fn store(&self, namespace: &str) -> ReferenceStore {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.entry(namespace.to_owned()).or_default().clone()
     }
 
-    /// The namespaces that have a store.
+    /// Returns the namespaces that have a store.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);

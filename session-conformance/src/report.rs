@@ -1,4 +1,4 @@
-//! How the cases went.
+//! The results of the cases.
 
 use std::fmt;
 use std::io::Write as _;
@@ -6,47 +6,47 @@ use std::time::Duration;
 
 use crate::Case;
 
-/// How one case ended.
+/// The result of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The store does what the case says.
+    /// The store behaves as the case requires.
     Passed,
-    /// The case needs something that the store does not declare; this says what.
+    /// The store or its factory does not meet a need of the case; contains the reason.
     NotRun(&'static str),
-    /// The store does not; this says what was expected and what came.
+    /// The store behaves differently; contains the expected and the actual behaviour.
     Failed(String),
 }
 
-/// How one case ended, and after how long.
+/// The result of one case, and its duration.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CaseReport {
     /// The case.
     pub case: &'static Case,
-    /// How it ended.
+    /// The result.
     pub outcome: Outcome,
-    /// How long it took.
+    /// How long the case took.
     pub took: Duration,
 }
 
-/// How all cases ended, in the order of [`CASES`](crate::CASES).
+/// The results of all cases, in the order of [`CASES`](crate::CASES).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[must_use = "a report that is not read is no test: call `assert_passed`"]
 pub struct Report {
-    /// One entry a case.
+    /// One entry for each case.
     pub cases: Vec<CaseReport>,
 }
 
 impl Report {
-    /// Whether no case failed. Cases that were not run don't count as failed; see
+    /// Returns whether no case failed. Cases that were not run don't count as failed; see
     /// [`not_run`](Self::not_run).
     #[must_use]
     pub fn passed(&self) -> bool {
         self.failed().next().is_none()
     }
 
-    /// The cases that failed, and why.
+    /// Returns the cases that failed, with their messages.
     pub fn failed(&self) -> impl Iterator<Item = (&'static Case, &str)> {
         self.cases.iter().filter_map(|one| match &one.outcome {
             Outcome::Failed(message) => Some((one.case, message.as_str())),
@@ -54,7 +54,7 @@ impl Report {
         })
     }
 
-    /// The cases that were not run, and why.
+    /// Returns the cases that were not run, with the reasons.
     pub fn not_run(&self) -> impl Iterator<Item = (&'static Case, &'static str)> {
         self.cases.iter().filter_map(|one| match one.outcome {
             Outcome::NotRun(reason) => Some((one.case, reason)),
@@ -62,8 +62,8 @@ impl Report {
         })
     }
 
-    /// Panics with the whole report if a case failed. Otherwise says on standard error which
-    /// cases were not run, where the test harness does not hide it.
+    /// Panics with the whole report if a case failed. Otherwise prints the cases that were not run
+    /// to standard error, where the test harness does not capture it.
     ///
     /// # Panics
     /// If a case failed.
@@ -100,9 +100,9 @@ impl fmt::Display for Report {
     }
 }
 
-/// Says on standard error, past the test harness's capturing, that a case was not run.
+/// Prints to standard error, past the test harness's capture, that a case was not run.
 pub(super) fn announce_not_run(path: &str, case: &Case, reason: &str) {
     let line = format!("conformance: NOT RUN {path}::{}: {reason}\n", case.name);
-    // Nowhere else to say it if standard error is closed.
+    // If standard error is closed, there is nowhere to print it.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! Runs cases: on a namespace of their own, within a time limit, cleaning up after them.
+//! Runs cases on their own namespaces, within a time limit, and cleans up after them.
 
 use std::future::Future;
 use std::sync::{Arc, mpsc};
@@ -11,34 +11,35 @@ use crate::random::panic_text;
 use crate::report::announce_not_run;
 use crate::{CASES, Case, CaseReport, Fixture, Need, Outcome, Report, StoreFactory};
 
-/// How long one case may take before it counts as hanging. Most take well under a second.
+/// The time limit of one case. Most take well under a second.
 pub const CASE_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a test waits beyond [`CASE_LIMIT`] for cleaning up, before it gives the case up.
+/// How long a test waits for clean-up after [`CASE_LIMIT`] before it fails.
 const CLEANING_GRACE: Duration = Duration::from_secs(60);
 
-/// How many cases [`run_all`] runs at the same time; much of their time is waiting for deadlines.
-const AT_ONCE: usize = 4;
+/// How many cases [`run_all`] runs concurrently; they spend most of their time waiting for
+/// deadlines.
+const MAX_CONCURRENT: usize = 4;
 
 /// Runs every case on stores of this factory, a few at a time. Needs a Tokio runtime with time
-/// enabled, best a multi-threaded one.
+/// enabled, preferably multi-threaded.
 pub async fn run_all(factory: impl StoreFactory) -> Report {
     let factory: Arc<dyn StoreFactory> = Arc::new(factory);
     let cases = stream::iter(CASES)
         .map(|case| run_case(Arc::clone(&factory), case))
-        .buffered(AT_ONCE)
+        .buffered(MAX_CONCURRENT)
         .collect()
         .await;
     Report { cases }
 }
 
-/// Runs one case of [`CASES`](crate::CASES), or one's own, on a namespace of its own. Needs a
+/// Runs one case of [`CASES`](crate::CASES), or a case of your own, on its own namespace. Needs a
 /// multi-threaded Tokio runtime with time enabled.
 pub async fn run_case(factory: Arc<dyn StoreFactory>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
     let outcome = match factory.absent() {
         Some(reason) => Outcome::NotRun(reason),
-        None => set_and_run(factory, case).await,
+        None => open_and_run(factory, case).await,
     };
     CaseReport {
         case,
@@ -47,7 +48,7 @@ pub async fn run_case(factory: Arc<dyn StoreFactory>, case: &'static Case) -> Ca
     }
 }
 
-async fn set_and_run(factory: Arc<dyn StoreFactory>, case: &'static Case) -> Outcome {
+async fn open_and_run(factory: Arc<dyn StoreFactory>, case: &'static Case) -> Outcome {
     match Fixture::new(factory).await {
         Ok(fixture) => {
             let outcome = run_on(&fixture, case).await;
@@ -62,7 +63,7 @@ async fn run_on(fixture: &Fixture, case: &'static Case) -> Outcome {
     match fixture.lacks(case.needs).await {
         Ok(None) => {}
         Ok(Some(need)) => return Outcome::NotRun(need.missing()),
-        Err(error) => return Outcome::Failed(format!("preparing it failed: {error:?}")),
+        Err(error) => return Outcome::Failed(format!("checking its needs failed: {error:?}")),
     }
     let mut running = tokio::spawn((case.run)(fixture.clone()));
     let failed = match tokio::time::timeout(CASE_LIMIT, &mut running).await {
@@ -79,25 +80,24 @@ async fn run_on(fixture: &Fixture, case: &'static Case) -> Outcome {
     Outcome::Failed(fixture.failure(failed))
 }
 
-/// The case of the suite that has this name.
+/// Returns the case of the suite with this name.
 ///
 /// # Panics
-/// If there is none.
+/// If there is no such case.
 #[must_use]
 pub fn case_of(name: &str) -> &'static Case {
     let case = CASES.iter().find(|case| case.name == name);
     case.unwrap_or_else(|| panic!("there is no case {name}"))
 }
 
-/// Runs a case as the body of a `#[test]`: what
+/// Runs a case as the body of a `#[test]` that
 /// [`conformance_tests!`](crate::conformance_tests) expands to.
 ///
-/// `factory` is awaited in the multi-threaded runtime that the case runs in. That runtime lives in
-/// a thread of its own, so that even a store that blocks its threads for good fails its case.
+/// `factory` is awaited in the multi-threaded runtime of the case. The runtime runs on its own
+/// threads, so that a store that blocks them forever still fails its case.
 ///
 /// # Panics
-/// If the case fails, or if it needs something that the store does not have and `without` does not
-/// declare as missing.
+/// If the case fails, or if a need of the case is not met and not declared in `without`.
 pub fn run_test<F, M>(path: &str, case: &'static Case, without: &[Need], factory: M)
 where
     F: StoreFactory,
@@ -120,8 +120,8 @@ where
             let missing = case.needs.iter().find(|need| need.missing() == reason);
             let missing = missing.expect("a case is not run for one of its needs");
             panic!(
-                "{name} can't be run: {reason}. If that is meant, declare it, and the cases that \
-                 need it are ignored: conformance_tests!(…, without = [{missing:?}])"
+                "{name} can't be run: {reason}. If that is intended, declare it to ignore the cases \
+                 that need it: conformance_tests!(…, without = [{missing:?}])"
             )
         }
         Outcome::Failed(message) => {
@@ -131,17 +131,17 @@ where
     }
 }
 
-/// Checks that everything in `without` is missing: the body of a `#[test]` of
+/// Checks that no need in `without` is met, as the body of a `#[test]` of
 /// [`conformance_tests!`](crate::conformance_tests).
 ///
 /// # Panics
-/// If some of it is there, so that cases are left out that could run.
+/// If one is met, because cases that could run are then ignored.
 pub fn check_left_out<F, M>(without: &'static [Need], factory: M)
 where
     F: StoreFactory,
     M: Future<Output = F> + Send + 'static,
 {
-    let there = on_own_threads("what_is_left_out_is_missing", async move {
+    let there = on_own_threads("needs_declared_as_missing_are_missing", async move {
         let factory = factory.await;
         if factory.absent().is_some() || without.is_empty() {
             return Vec::new();
@@ -160,12 +160,12 @@ where
     });
     assert!(
         there.is_empty(),
-        "{there:?} is declared as missing and is there: leave it out of `without`, so that the \
-         cases that need it are run"
+        "{there:?} is declared as missing but is there: remove it from `without`, so that the cases \
+         that need it are run"
     );
 }
 
-/// Awaits `work` in a runtime on threads of its own.
+/// Awaits `work` in a runtime on its own threads.
 fn on_own_threads<T: Send + 'static>(
     name: &str,
     work: impl Future<Output = T> + Send + 'static,
@@ -178,7 +178,7 @@ fn on_own_threads<T: Send + 'static>(
             .build()
             .expect("a runtime for the case");
         let done = runtime.block_on(work);
-        // The receiver has gone only if this case was given up.
+        // The receiver is gone only if the test has stopped waiting.
         let _ = sender.send(done);
         runtime.shutdown_background();
     });

@@ -1,4 +1,4 @@
-//! What cases write: ids, owners, credentials, drafts and data.
+//! Ids, owners, credentials, drafts and data for the cases.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(super) fn id() -> SessionId {
     SessionToken::generate().id()
 }
 
-/// So many new ids.
+/// `N` new ids.
 pub(super) fn ids<const N: usize>() -> [SessionId; N] {
     std::array::from_fn(|_| id())
 }
@@ -24,7 +24,7 @@ pub(super) fn owner(name: &str) -> Owner {
     Owner::new(name).expect("the suite's owners have 1 to 1,024 bytes")
 }
 
-/// The credential of these bytes; none of no bytes.
+/// The credential of these bytes; `None` if there are none.
 pub(super) fn credential(bytes: &[u8]) -> Option<Credential> {
     Credential::from_stored(bytes).expect("the suite's credentials have at most 192 bytes")
 }
@@ -46,28 +46,29 @@ pub(super) fn draft_living(data: &str, lifetime: Lifetime) -> Draft {
     Draft::new(data.to_owned(), lifetime)
 }
 
-/// So many hours idle, twelve times that in all: nothing expires while a case runs.
+/// An idle limit of `hours` and an absolute limit of twelve times that, so that nothing expires
+/// while a case runs.
 pub(super) fn hours(hours: u64) -> Lifetime {
     let hour = Duration::from_secs(3600);
     Lifetime::new(hour * hours as u32, hour * 12 * hours as u32)
 }
 
-/// A lifetime that use does not extend.
+/// A lifetime with the same idle and absolute limit.
 pub(super) fn fixed(limit: Duration) -> Lifetime {
     Lifetime::fixed(limit)
 }
 
-/// So many milliseconds.
+/// A duration in milliseconds.
 pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// So many seconds.
+/// A duration in seconds.
 pub(super) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// `size` bytes in which every value occurs and that don't compress well; the same for each size.
+/// `size` bytes that contain every value and compress badly; always the same for one size.
 pub(super) fn noise(size: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
     (0..size)

@@ -1,11 +1,11 @@
-//! Measuring around calls, so that cases about time tell the truth on slow machines too.
+//! Measuring the start and end of calls, so that cases about time are right on slow machines too.
 //!
-//! The store's clock is not ours, but a call's moment on it lies between the start and the end of
-//! the call on ours, and both run equally fast. So a session written by a call that ended at `e`
-//! and may live for `l` must be invisible to every call that starts at `e + l` or later: that is
-//! exact, and no slowness can break it. A session written by a call that began at `b` must be
-//! visible to every call that ends before `b + l`: a machine that is too slow for that proves
-//! nothing, and the attempt is made again with longer limits.
+//! The store has its own clock, but the moment of a call lies between its start and its end by this
+//! process' clock, and both clocks run at the same speed. So a session that was written by a call
+//! that ended at `e`, with a limit of `l`, must be invisible to every call that starts at `e + l`
+//! or later; that holds on any machine. A session that was written by a call that began at `b` must
+//! be visible to every call that ends before `b + l`. If the machine is too slow to make such a
+//! call, the attempt proves nothing and is repeated with longer limits.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use session_core::{Record, SessionId, Ttl};
 
 use crate::checked::CheckedStore;
 
-/// What counting in whole milliseconds, at both ends of a measurement, may take or add.
+/// The error of counting in whole milliseconds at both ends of a measurement.
 const GRAIN: Duration = Duration::from_millis(2);
 
-/// The units that attempts are made with, from the shortest.
+/// The units of time of the attempts, from the shortest.
 const UNITS: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
@@ -25,7 +25,7 @@ const UNITS: [Duration; 4] = [
     Duration::from_millis(6_400),
 ];
 
-/// When a call began and ended, by our clock.
+/// When a call began and ended, by this process' clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) began: Instant,
@@ -33,18 +33,18 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// From this moment on, what this call gave `limit` to live has ended.
+    /// The moment from which a session that this call wrote with `limit` has ended.
     pub(super) fn dead_from(&self, limit: Duration) -> Instant {
         self.ended + limit
     }
 
-    /// Before this moment, what this call gave `limit` to live is alive.
+    /// The moment before which a session that this call wrote with `limit` is alive.
     pub(super) fn alive_until(&self, limit: Duration) -> Instant {
         self.began + limit.saturating_sub(GRAIN)
     }
 }
 
-/// Awaits `work` and measures when it was under way.
+/// Awaits `work` and measures when it began and ended.
 pub(super) async fn timed<T>(work: impl Future<Output = T>) -> (T, Span) {
     let began = Instant::now();
     let done = work.await;
@@ -52,20 +52,20 @@ pub(super) async fn timed<T>(work: impl Future<Output = T>) -> (T, Span) {
     (done, Span { began, ended })
 }
 
-/// Returns at `moment` or as soon after it as the machine can, never before.
+/// Waits until `moment`; never returns earlier.
 pub(super) async fn wait_until(moment: Instant) {
     while Instant::now() < moment {
         tokio::time::sleep_until(moment.into()).await;
     }
 }
 
-/// The machine was too slow for an attempt to prove anything.
+/// The machine was too slow for the attempt to prove anything.
 #[derive(Debug)]
 pub(super) struct TooSlow;
 
-/// Makes an attempt with a short unit of time, and again with a longer one while the machine is
-/// too slow for it.
-pub(super) async fn with_patience<R>(attempt: impl Fn(Duration) -> R)
+/// Makes an attempt with a short unit of time, and repeats it with longer ones while the machine is
+/// too slow.
+pub(super) async fn with_longer_units<R>(attempt: impl Fn(Duration) -> R)
 where
     R: Future<Output = Result<(), TooSlow>>,
 {
@@ -75,10 +75,10 @@ where
         }
     }
     let longest = UNITS[UNITS.len() - 1];
-    panic!("the store or the machine is too slow to tell: calls take longer than {longest:?}");
+    panic!("the store or the machine is too slow for this case: calls take over {longest:?}");
 }
 
-/// The session, which must be visible if `until` has not come when it has been read.
+/// Loads the session, which must be visible if the load ends before `until`.
 pub(super) async fn visible(
     store: &CheckedStore,
     id: &SessionId,
@@ -104,10 +104,10 @@ pub(super) async fn invisible(store: &CheckedStore, id: &SessionId, from: Instan
     );
 }
 
-/// Checks what is left of `limit` that counts from the call `written`, as `read` found it.
+/// Checks the time left at the call `read` of a `limit` that counts from the call `written`.
 pub(super) fn check_ttl(ttl: Ttl, limit: Duration, written: Span, read: Span, what: &str) {
     let Ttl::Left(left) = ttl else {
-        panic!("{what}: expected at most {limit:?} left, was told it never ends");
+        panic!("{what}: expected at most {limit:?} left, got no deadline");
     };
     let least = limit.saturating_sub(read.ended - written.began + GRAIN);
     let most = (limit + GRAIN)
@@ -115,16 +115,16 @@ pub(super) fn check_ttl(ttl: Ttl, limit: Duration, written: Span, read: Span, wh
         .min(limit);
     assert!(
         (least..=most).contains(&left),
-        "{what}: expected {least:?} to {most:?} left, was told {left:?}"
+        "{what}: expected {least:?} to {most:?} left, got {left:?}"
     );
 }
 
-/// Checks the age of what began with the call `began`, as `read` found it.
+/// Checks the age at the call `read` of a session that began with the call `began`.
 pub(super) fn check_age(age: Duration, began: Span, read: Span, what: &str) {
     let least = read.began.saturating_duration_since(began.ended + GRAIN);
     let most = read.ended - began.began + GRAIN;
     assert!(
         (least..=most).contains(&age),
-        "{what}: expected an age of {least:?} to {most:?}, was told {age:?}"
+        "{what}: expected an age of {least:?} to {most:?}, got {age:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! Managers and sessions of people who sign in, for the cases about tokens.
+//! Managers and signed-in sessions for the cases about tokens.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::Fixture;
 use crate::checked::CheckedStore;
 use crate::samples::{ms, owner};
 
-/// How long a token is used before it is renewed, in these cases.
+/// The age at which the managers renew a token.
 pub(super) const RENEWED_AFTER: Duration = ms(1_200);
-/// How long the one before it opens the session once the new one has been seen.
+/// How long the previous token opens the session after the new one has been confirmed.
 pub(super) const GRACE: Duration = ms(300);
 
-/// A manager that renews tokens quickly, and never gives up on a busy session.
+/// A manager that renews tokens after a short time and retries conflicts many times.
 pub(super) fn renewing(store: &CheckedStore) -> Sessions {
     let builder = Sessions::builder(store.shared()).attempts(400);
     let builder = builder.renew_after(RENEWED_AFTER).grace(GRACE);
@@ -30,7 +30,7 @@ pub(super) fn user(fixture: &Fixture, n: usize) -> Owner {
     owner(&format!("user {n} of {}", fixture.namespace()))
 }
 
-/// A guest's session with a cart, and its token.
+/// Creates a guest's session with a cart and returns its token.
 pub(super) async fn guest(sessions: &Sessions) -> SessionToken {
     let session = sessions.start();
     session.insert("cart", 1).expect("a number is JSON");
@@ -38,7 +38,7 @@ pub(super) async fn guest(sessions: &Sessions) -> SessionToken {
     session.token().expect("a stored session has a token")
 }
 
-/// A session of a user who has just signed in.
+/// Signs a user in and returns the session's token.
 pub(super) async fn signed_in(sessions: &Sessions, user: &Owner) -> SessionToken {
     let session = sessions.start();
     session.insert("cart", 1).expect("a number is JSON");
@@ -50,10 +50,10 @@ pub(super) async fn opened(sessions: &Sessions, token: &SessionToken) -> Session
     sessions.open(Some(token)).await.expect("open failed")
 }
 
-/// A page load, as a web layer does it. Gives the token that the client is told, if any.
+/// Handles a request as a web layer does. Returns the token that the response sets, if any.
 pub(super) async fn load_page(sessions: &Sessions, token: &SessionToken) -> Option<SessionToken> {
     let session = opened(sessions, token).await;
-    // The session may end under it, which is not the page's mistake.
+    // Another request may end the session at the same time, which is not an error here.
     let renewed = session.renew_if_due().await.unwrap_or(false);
     if !renewed {
         let _ = session.touch().await;

@@ -1,5 +1,5 @@
-//! The suite's list of cases, and a store that can do little. The reference store itself runs the
-//! suite in `readme`, as the README shows it.
+//! The suite's list of cases, and a store that declares nothing. The reference store runs the suite
+//! in `readme`, as the README shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use session_core::{
     Capabilities, Draft, Lifetime, Result, SessionStore, SessionToken, StoreWrapper, async_trait,
 };
 
-/// The table of groups in the README is the list of cases, and its rules are theirs.
+/// The README's table of groups matches the list of cases and their rules.
 #[test]
 fn the_readme_lists_every_group_and_its_rules() {
     let readme = include_str!("../README.md");
@@ -63,7 +63,7 @@ fn every_rule_has_a_case_and_every_name_is_used_once() {
     assert_eq!(names.len(), CASES.len(), "names are unique");
 }
 
-/// A store without a directory that reports no expiry, of a factory that corrupts nothing.
+/// A factory that can't corrupt sessions, of stores without a directory or expiry reports.
 struct Bare(ReferenceFactory);
 
 #[derive(Debug)]
@@ -109,12 +109,12 @@ fn panic_of(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
 }
 
 #[test]
-fn a_case_that_needs_what_is_not_declared_as_missing_fails() {
+fn a_case_whose_need_is_missing_and_undeclared_fails() {
     let bare = async || Bare(ReferenceFactory::default());
     for (name, reason) in [
-        ("counts_follow_beginnings_and_ends", "no directory"),
-        ("reap_takes_its_limit", "no directory"),
-        ("data_of_the_declared_limit_is_kept", "no limit of data"),
+        ("counts_follow_creates_and_ends", "no directory"),
+        ("reap_keeps_to_its_limit", "no directory"),
+        ("data_of_the_declared_limit_is_kept", "no data limit"),
         ("a_corrupt_session_can_be_destroyed", "can't corrupt"),
     ] {
         let text = panic_of(|| run_test("", case_of(name), &[], bare()));
@@ -125,7 +125,7 @@ fn a_case_that_needs_what_is_not_declared_as_missing_fails() {
     run_test("", case, &declared, bare());
 }
 
-/// A case of a store's author, which finds what it looks for in this store and not in that.
+/// A case of a store's author, which passes on a store with a directory only.
 static COUNTS: Case = Case::own("a_new_store_is_empty", |fixture| {
     Box::pin(async move {
         let store = fixture.store();
@@ -136,7 +136,7 @@ static COUNTS: Case = Case::own("a_new_store_is_empty", |fixture| {
 });
 
 #[test]
-fn a_case_of_the_stores_author_runs_as_those_of_the_suite() {
+fn a_case_of_the_stores_author_runs_like_those_of_the_suite() {
     run_test("own", &COUNTS, &[], async { ReferenceFactory::default() });
     let bare = async { Bare(ReferenceFactory::default()) };
     let text = panic_of(|| run_test("own", &COUNTS, &[], bare));
@@ -149,9 +149,9 @@ fn a_case_of_the_stores_author_runs_as_those_of_the_suite() {
     );
 }
 
-/// The seed is in the message if the case has asked for it, so that its author can try it again.
+/// The message contains the seed if the case has used it, so that its author can repeat it.
 #[test]
-fn a_random_case_of_the_stores_author_tells_its_seed() {
+fn a_random_case_of_the_stores_author_prints_its_seed() {
     static FAILS: Case = Case::own("drawing_fails", |fixture| {
         Box::pin(async move { panic!("with {}", fixture.seed()) })
     });
@@ -174,7 +174,7 @@ async fn a_store_in_memory_is_one_for_each_namespace() {
 }
 
 #[test]
-fn what_is_declared_as_missing_and_is_there_fails() {
+fn a_need_declared_as_missing_that_is_met_fails() {
     const WITHOUT: &[Need] = &[Need::MaxData, Need::Corruption];
     let reference = async { ReferenceFactory::default() };
     let text = panic_of(|| check_left_out(WITHOUT, reference));

@@ -1,4 +1,4 @@
-//! A layout as a backend: sessions in its records, one at a time.
+//! The layout as a backend, without batching.
 
 use session_core::backend::{Backend, Call, Create, Destroy, Policy, Save, Touch, one_by_one};
 use session_core::{
@@ -8,7 +8,7 @@ use session_core::{
 use crate::key_value::KeyValue;
 use crate::layout::Layout;
 
-/// Nothing is batched, so each slice has one item.
+/// The policy allows no batching, so each slice has one item.
 impl<K: KeyValue> Backend for Layout<K> {
     type Client = K::Client;
 
@@ -104,6 +104,6 @@ impl<K: KeyValue> Backend for Layout<K> {
 }
 
 fn no_owners<T>() -> Result<T> {
-    let what = "looking up owners in the layout of an Express store";
+    let what = "looking up sessions by owner in an Express layout, which has no owner index";
     Err(Error::unsupported(what))
 }

@@ -7,12 +7,12 @@ use crate::cookie_text;
 use crate::secret::Secrets;
 use crate::signature;
 
-/// What JSON in a cookie begins with.
+/// The prefix of JSON in a cookie.
 const JSON: &str = "j:";
 
 /// Reads and writes the cookie of Connect 2: `connect.sess`, the session itself as signed JSON.
 ///
-/// Whoever holds the cookie can read it, and nothing in it says when it ends.
+/// The client can read the cookie, and the cookie contains no expiry time.
 #[derive(Clone, Debug)]
 pub struct ConnectSess {
     name: String,
@@ -20,7 +20,7 @@ pub struct ConnectSess {
 }
 
 impl ConnectSess {
-    /// The cookie named `connect.sess`, signed with `secret`.
+    /// Creates the format of a cookie named `connect.sess` that is signed with `secret`.
     #[must_use]
     pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self {
@@ -29,47 +29,47 @@ impl ConnectSess {
         }
     }
 
-    /// The same with an older secret, which only verifies. Connect 2 knew one secret only.
+    /// Adds an older secret, which only verifies. Connect 2 itself has one secret only.
     #[must_use]
     pub fn with_previous(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// The cookie's name. Express: `key`.
+    /// Sets the cookie's name. Express: `key`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The cookie's name.
+    /// Returns the cookie's name.
     #[must_use]
     pub fn cookie_name(&self) -> &str {
         &self.name
     }
 
-    /// Refuses secrets with which anybody could sign, and names that no cookie can have.
+    /// Checks the options: refuses an empty secret and a name that is invalid in a cookie.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
         if self.secrets.any_empty() {
             return Err(Error::misconfigured(
-                "an empty secret signs nothing: remove it",
+                "a secret is empty, so every client could sign: remove it",
             ));
         }
         cookie_text::check_name(&self.name)
     }
 
-    /// The value of the cookie for a session of this JSON, which is UTF-8.
+    /// Returns the cookie's value for a session of this JSON, which must be UTF-8.
     #[must_use]
     pub fn write(&self, json: &[u8]) -> String {
         let json = std::str::from_utf8(json).unwrap_or("{}");
         signature::write(&self.secrets, &format!("{JSON}{json}"))
     }
 
-    /// The JSON of the session in a cookie, if one of the secrets has signed it.
+    /// Returns the JSON of the session in a cookie, if one of the secrets has signed it.
     #[must_use]
     pub fn read(&self, value: &str) -> Option<Bytes> {
         let signed = signature::read(&self.secrets, value)?;

@@ -1,4 +1,4 @@
-//! The cookies of the package cookie-session: the session itself, and its signature beside it.
+//! The cookies of the package cookie-session: one with the session itself, one with its signature.
 
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::cookie_text;
 use crate::secret::Secrets;
 
-/// Node reads both alphabets, with padding or without.
+/// Node accepts both alphabets, with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -24,7 +24,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// The hash that Keygrip signs with. Express: the second argument of `new Keygrip(keys, …)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeygripHash {
-    /// What cookie-session uses unless it is given a Keygrip of its own.
+    /// The default of cookie-session.
     #[default]
     Sha1,
     /// `'sha256'`.
@@ -33,7 +33,7 @@ pub enum KeygripHash {
 
 /// Reads and writes the cookies of cookie-session: `session`, base64 of JSON, and `session.sig`.
 ///
-/// Whoever holds the cookie can read it, and nothing in it says when it ends.
+/// The client can read the cookies, and they contain no expiry time.
 #[derive(Clone, Debug)]
 pub struct CookieSession {
     name: String,
@@ -42,8 +42,8 @@ pub struct CookieSession {
 }
 
 impl CookieSession {
-    /// The cookies named `session` and `session.sig`, signed with `key`. Express: `keys` with one
-    /// element, or `secret`.
+    /// Creates the format of the cookies `session` and `session.sig` that are signed with `key`.
+    /// Express: `keys` with one element, or `secret`.
     #[must_use]
     pub fn new(key: impl AsRef<[u8]>) -> Self {
         Self {
@@ -53,53 +53,53 @@ impl CookieSession {
         }
     }
 
-    /// The same with an older key, which only verifies. Express: a further element of `keys`.
+    /// Adds an older key, which only verifies. Express: a further element of `keys`.
     #[must_use]
     pub fn with_previous(mut self, key: impl AsRef<[u8]>) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// The cookie's name. Express: `name`.
+    /// Sets the cookie's name. Express: `name`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// What Keygrip signs with.
+    /// Sets the hash that Keygrip signs with.
     #[must_use]
     pub fn hash(mut self, hash: KeygripHash) -> Self {
         self.hash = hash;
         self
     }
 
-    /// The name of the cookie that holds the session.
+    /// Returns the name of the cookie with the session.
     #[must_use]
     pub fn cookie_name(&self) -> &str {
         &self.name
     }
 
-    /// The name of the cookie that holds the signature.
+    /// Returns the name of the cookie with the signature.
     #[must_use]
     pub fn signature_name(&self) -> String {
         format!("{}.sig", self.name)
     }
 
-    /// Refuses keys with which anybody could sign, and names that no cookie can have.
+    /// Checks the options: refuses an empty key and a name that is invalid in a cookie.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
         if self.keys.any_empty() {
             return Err(Error::misconfigured(
-                "an empty key signs nothing: remove it",
+                "a key is empty, so every client could sign: remove it",
             ));
         }
         cookie_text::check_name(&self.name)
     }
 
-    /// The value of the cookie for a session of this JSON, and its signature.
+    /// Returns the cookie's value for a session of this JSON, and the signature.
     #[must_use]
     pub fn write(&self, json: &[u8]) -> (String, String) {
         let value = STANDARD.encode(json);
@@ -107,7 +107,7 @@ impl CookieSession {
         (value, signature)
     }
 
-    /// The JSON of the session in a cookie, if one of the keys has signed it.
+    /// Returns the JSON of the session in a cookie, if one of the keys has signed it.
     #[must_use]
     pub fn read(&self, value: &str, signature: &str) -> Option<Bytes> {
         let signs = |key| self.sign(key, value).as_bytes().ct_eq(signature.as_bytes());
@@ -125,7 +125,7 @@ impl CookieSession {
         LENIENT.decode(standard).ok().map(Bytes::from)
     }
 
-    /// The whole pair is signed, so that one cookie's value is none of another's.
+    /// The signature covers the name too, so that it is not valid for another cookie.
     fn sign(&self, key: &[u8], value: &str) -> String {
         let pair = format!("{}={value}", self.name);
         match self.hash {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_signed_under_this_name_is_refused() {
+    fn a_value_not_signed_under_this_name_is_refused() {
         let cookies = CookieSession::new("a");
         let (value, signature) = cookies.write(JSON);
         assert_eq!(cookies.clone().name("other").read(&value, &signature), None);

@@ -1,13 +1,13 @@
-//! The texts that an Express app puts into `Set-Cookie`: what the package cookie refuses there, or
-//! browsers drop, is refused here before it gets into a header or a record.
+//! Checks of the cookie's name, path and domain: values that the package cookie refuses or browsers
+//! ignore are refused before they get into a header or a record.
 
 use session_core::{Error, Result};
 
-/// The most bytes of a name, so that there is room for the value.
+/// Leaves room for the value.
 const MAX_NAME_BYTES: usize = 256;
-/// The most bytes of an attribute: browsers ignore longer ones (RFC 6265bis §5.6).
+/// Browsers ignore longer attributes (RFC 6265bis §5.6).
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
-/// The most bytes of a host name.
+/// The longest host name (RFC 1035 §2.3.4).
 const MAX_DOMAIN_BYTES: usize = 253;
 
 pub(crate) fn check_name(name: &str) -> Result<()> {
@@ -16,8 +16,8 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
         !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(is_token),
         || {
             format!(
-                "Express' cookie name {name:?} must be 1 to {MAX_NAME_BYTES} of the characters of an RFC 9110 \
-                 token: letters, digits and !#$%&'*+-.^_`|~"
+                "Express' cookie name {name:?} is invalid: use 1 to {MAX_NAME_BYTES} characters of an RFC 9110 \
+                 token, which are letters, digits and !#$%&'*+-.^_`|~"
             )
         },
     )
@@ -32,8 +32,8 @@ pub(crate) fn check_path(path: &str) -> Result<()> {
             && path.bytes().all(is_attribute),
         || {
             format!(
-                "Express' cookie path {path:?} must begin with '/', hold ASCII without ';' and control \
-                 characters, not end with a space, and have at most {MAX_ATTRIBUTE_BYTES} bytes"
+                "Express' cookie path {path:?} is invalid: it must begin with '/', contain ASCII without ';' and \
+                 control characters, not end with a space, and have at most {MAX_ATTRIBUTE_BYTES} bytes"
             )
         },
     )
@@ -55,7 +55,7 @@ pub(crate) fn check_domain(domain: &str) -> Result<()> {
             && name.parse::<std::net::IpAddr>().is_err(),
         || {
             format!(
-                "Express' cookie domain {domain:?} is no host name: give it without a port, in ASCII \
+                "Express' cookie domain {domain:?} is not a host name: give it without a port, in ASCII \
                  (Punycode), with at most {MAX_DOMAIN_BYTES} bytes"
             )
         },

@@ -1,4 +1,4 @@
-//! Listing the sessions of an Express layout.
+//! The listing of an Express layout.
 
 use session_core::backend::Call;
 use session_core::{Cursor, Page, Result, SessionId, SessionInfo};
@@ -23,7 +23,7 @@ impl<K: KeyValue> Layout<K> {
         Ok(Page::new(sessions, next))
     }
 
-    /// The live session that is listed under this name; `None` if that can't be read as one.
+    /// The live session that is listed under this name; `None` if the value is not a session.
     async fn info(&self, name: &str, found: &Found) -> Option<SessionInfo> {
         let session = self.decode_listed(name, &found.value).await.ok()?;
         let id = SessionId::plain(name).ok()?;

@@ -1,11 +1,11 @@
-//! Times in records: Unix milliseconds and their ISO texts, by this server's clock, as Express
-//! has them from its own.
+//! Times in records: Unix milliseconds and ISO texts, by this server's clock, as Express writes
+//! them.
 
 use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
 
-/// This server's clock: Unix time in milliseconds.
+/// The Unix time in milliseconds, by this server's clock.
 pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, millis)
@@ -16,10 +16,10 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The instant as JavaScript's `toISOString` writes it. What is beyond the year 9999 is its end.
+/// The instant as JavaScript's `toISOString` writes it, at most the end of the year 9999.
 pub(crate) fn iso(unix_millis: u64) -> String {
-    const END: i64 = 253_402_300_799_999;
-    let millis = i64::try_from(unix_millis).unwrap_or(END).min(END);
+    const MAX: i64 = 253_402_300_799_999;
+    let millis = i64::try_from(unix_millis).unwrap_or(MAX).min(MAX);
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH);
     format!(

@@ -1,10 +1,11 @@
-//! What Express has no room for: the owner, the absolute limit, and when the session began.
+//! The fields that Express' format lacks: the owner, the absolute limit, and when the session
+//! began.
 //!
-//! It is kept as one more variable, authenticated by Express' secret: an app that lets its visitors
-//! name variables must not let them name their owner. The code covers a hash of the session's id, so
-//! that what one session has is nothing in another. The hash is kept too: an app that regenerates a
-//! session and copies its variables (passport's `keepSessionInfo`) copies this one, which must not
-//! be taken for one whose secret is gone.
+//! They are stored as one more variable, authenticated with Express' secret: if an app lets its
+//! visitors name variables, they must not be able to set their owner. The code covers a hash of the
+//! session's id, so that a value copied to another session is ignored there. The hash is stored
+//! too: an app that regenerates a session and copies its variables (passport's `keepSessionInfo`)
+//! copies this one, which must be distinguished from a value whose secret was removed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,21 +18,21 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secrets;
 
-/// The key under which is kept what Express has no room for: `{"owner": text, "began": Unix
-/// milliseconds, "absolute": milliseconds, "for": text, "mac": text}`, each but the last two only if
-/// there is one. `for` is a hash of the session's id.
+/// The key of the variable that holds the fields that Express' format lacks: `{"owner": text,
+/// "began": Unix milliseconds, "absolute": milliseconds, "for": text, "mac": text}`. The first
+/// three are optional. `for` is a hash of the session's id, `mac` authenticates the others.
 pub const EXTRA_KEY: &str = "_session-express";
 
-/// What is authenticated begins with it. The hash is another than that of Express' cookies, so no
-/// cookie that an app signs for a visitor is a code.
+/// The authenticated bytes begin with it. The hash differs from that of Express' cookies, so that
+/// no signed cookie is a valid code.
 const LABEL: &[u8] = b"session-express extra v2\0";
 const MAC_BYTES: usize = 24;
 const NAME_BYTES: usize = 16;
 
-const UNAUTHENTIC: &str = "its \"_session-express\" (owner, absolute limit) is authentic by no secret of \
-    Express: a secret may be wrong or have been retired too early (Express::with_previous)";
+const UNAUTHENTIC: &str = "no Express secret authenticates its \"_session-express\" (owner, absolute limit): \
+    a secret is wrong or was retired too early (keep it with Express::with_previous)";
 
-/// What Express has no room for.
+/// The fields that Express' format lacks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Extra {
     pub(crate) owner: Option<String>,
@@ -48,21 +49,21 @@ struct Stored {
     began: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     absolute: Option<u64>,
-    /// A hash of the name of the session that it was written for.
+    /// A hash of the name of the session that the value was written for.
     r#for: String,
     mac: String,
 }
 
 impl Stored {
-    fn new(extra: &Extra, seal: Seal<'_>) -> Self {
+    fn new(extra: &Extra, authenticator: Authenticator<'_>) -> Self {
         let mut stored = Self {
             owner: extra.owner.clone(),
             began: extra.began,
             absolute: extra.absolute,
-            r#for: seal.hashed_name(),
+            r#for: authenticator.hashed_name(),
             mac: String::new(),
         };
-        stored.mac = stored.mac_by(seal.secrets.first());
+        stored.mac = stored.mac_by(authenticator.secrets.first());
         stored
     }
 
@@ -93,15 +94,15 @@ impl Stored {
     }
 }
 
-/// Makes and checks the codes of one session.
+/// Makes and checks the authentication codes of one session.
 #[derive(Clone, Copy)]
-pub(crate) struct Seal<'a> {
+pub(crate) struct Authenticator<'a> {
     secrets: &'a Secrets,
-    /// The name that the session is filed under.
+    /// The name that the session is stored under.
     name: &'a str,
 }
 
-impl<'a> Seal<'a> {
+impl<'a> Authenticator<'a> {
     pub(crate) const fn new(secrets: &'a Secrets, name: &'a str) -> Self {
         Self { secrets, name }
     }
@@ -113,17 +114,17 @@ impl<'a> Seal<'a> {
 }
 
 impl Extra {
-    /// What is in this value of [`EXTRA_KEY`]: nothing, if this library has put it there for another
-    /// session.
+    /// Reads a value of [`EXTRA_KEY`]. A value that this library wrote for another session reads as
+    /// empty.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it is authentic by none of the secrets. To read it as nothing would end an
-    /// absolute limit and an owner without a word.
-    pub(crate) fn read(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
+    /// [`ErrorKind::Corrupt`] if no secret authenticates it. Reading it as empty would silently drop an
+    /// absolute limit and an owner.
+    pub(crate) fn read(json: &Bytes, authenticator: Authenticator<'_>) -> Result<Self> {
         let stored = serde_json::from_slice(json).ok();
-        let stored = stored.filter(|stored: &Stored| stored.is_authentic(seal.secrets));
+        let stored = stored.filter(|stored: &Stored| stored.is_authentic(authenticator.secrets));
         let stored = stored.ok_or_else(|| Error::corrupt(UNAUTHENTIC))?;
-        if stored.r#for != seal.hashed_name() {
+        if stored.r#for != authenticator.hashed_name() {
             return Ok(Self::default());
         }
         Ok(Self {
@@ -133,14 +134,13 @@ impl Extra {
         })
     }
 
-    /// The value of [`EXTRA_KEY`] for it.
-    pub(crate) fn write(&self, seal: Seal<'_>) -> Option<Bytes> {
-        let stored = serde_json::to_vec(&Stored::new(self, seal));
+    /// Encodes the value of [`EXTRA_KEY`].
+    pub(crate) fn write(&self, authenticator: Authenticator<'_>) -> Option<Bytes> {
+        let stored = serde_json::to_vec(&Stored::new(self, authenticator));
         stored.ok().map(Bytes::from)
     }
 
-    /// When a session began matters to its absolute limit, and to the age that is shown with an
-    /// owner.
+    /// Whether there is anything to store: `began` matters only with an absolute limit or an owner.
     pub(crate) const fn is_needed(&self) -> bool {
         self.owner.is_some() || self.absolute.is_some()
     }
@@ -163,30 +163,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_for_another_session_is_nothing() {
+    fn a_value_written_for_another_session_reads_as_empty() {
         let secrets = Secrets::new("s");
-        let json = ours().write(Seal::new(&secrets, "sid")).expect("JSON");
-        let read = |name| Extra::read(&json, Seal::new(&secrets, name));
+        let json = ours()
+            .write(Authenticator::new(&secrets, "sid"))
+            .expect("JSON");
+        let read = |name| Extra::read(&json, Authenticator::new(&secrets, name));
         assert_eq!(read("sid").expect("authentic"), ours());
         assert_eq!(read("sie").expect("authentic"), Extra::default());
     }
 
     #[test]
-    fn what_no_secret_has_authenticated_is_refused() {
+    fn a_value_that_no_secret_authenticates_is_refused() {
         let secrets = Secrets::new("s");
-        let seal = Seal::new(&secrets, "sid");
-        let json = ours().write(seal).expect("JSON");
+        let authenticator = Authenticator::new(&secrets, "sid");
+        let json = ours().write(authenticator).expect("JSON");
         assert!(is_refused(Extra::read(
             &json,
-            Seal::new(&Secrets::new("t"), "sid")
+            Authenticator::new(&Secrets::new("t"), "sid")
         )));
         let mut rotated = Secrets::new("t");
         rotated.push("s");
-        let read = Extra::read(&json, Seal::new(&rotated, "sid"));
+        let read = Extra::read(&json, Authenticator::new(&rotated, "sid"));
         assert_eq!(read.expect("authentic"), ours());
 
         let text = String::from_utf8(json.to_vec()).expect("JSON");
-        let other = ours().write(Seal::new(&secrets, "sie")).expect("JSON");
+        let other = ours()
+            .write(Authenticator::new(&secrets, "sie"))
+            .expect("JSON");
         let other = String::from_utf8(other.to_vec()).expect("JSON");
         let (_, mac) = other.split_once("\"mac\"").expect("there");
         let (before, _) = text.split_once("\"mac\"").expect("there");
@@ -204,7 +208,7 @@ mod tests {
             "null".to_owned(),
         ] {
             assert_ne!(forged, text);
-            assert!(is_refused(Extra::read(&forged.into(), seal)));
+            assert!(is_refused(Extra::read(&forged.into(), authenticator)));
         }
     }
 }

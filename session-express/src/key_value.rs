@@ -1,4 +1,4 @@
-//! What a database must do to keep Express' records.
+//! The operations that an Express layout needs from a database.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug};
@@ -13,15 +13,15 @@ use crate::options::Express;
 /// A stored value.
 #[derive(Clone)]
 pub struct Found {
-    /// The value, as it is stored.
+    /// The value as it is stored.
     pub value: Bytes,
-    /// How long it will be there, by the database's clock.
+    /// Its remaining time to live, by the database's clock.
     pub left: Ttl,
-    /// How long ago it was written or touched, where that is kept.
+    /// How long ago it was written or touched, if the layout stores that.
     pub modified: Option<Duration>,
 }
 
-/// Shows the size of the value, which is the visitors' data.
+/// Shows only the size of the value, which is session data.
 impl fmt::Debug for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found")
@@ -35,13 +35,13 @@ impl fmt::Debug for Found {
 /// A page of a listing.
 #[derive(Default)]
 pub struct Listed {
-    /// Names and values. Where names are transformed, as they are stored.
+    /// Names and values. If the layout transforms names, these are the stored ones.
     pub values: Vec<(String, Found)>,
     /// Where the next page starts.
     pub next: Option<Cursor>,
 }
 
-/// Shows how many there are: names are the clients' secrets.
+/// Shows only the number of values: names are the clients' secrets.
 impl fmt::Debug for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listed")
@@ -51,71 +51,72 @@ impl fmt::Debug for Listed {
     }
 }
 
-/// How a [`rename`](KeyValue::rename) ended.
+/// The outcome of a [`rename`](KeyValue::rename).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a rename that did not happen must not pass for one that did"]
 pub enum Renamed {
-    /// The new value is in place, and the old name is free.
+    /// The new value is stored, and the old name is free.
     Done,
     /// Nothing was written: the old name has another value, or none.
     Changed,
-    /// The new name has a value already, which was left as it is. Where a rename takes two steps,
-    /// the old name may be free by now.
+    /// The new name already had a value, which is unchanged. If the rename takes two steps, the old
+    /// name may be free.
     Taken,
 }
 
-/// Values under names, each with a time to live, in the layout of one of Express' stores.
+/// Values by name, each with a time to live, in the layout of one of Express' stores.
 ///
 /// Write the methods as plain `async fn`s. Every operation is one atomic step, except
-/// [`rename`](Self::rename) where an implementation says so, and treats an expired value as absent.
-/// Times to live count from now by the database's clock, in steps as coarse as those of Express'
-/// store and rounded as it rounds them.
+/// [`rename`](Self::rename) if an implementation documents that, and treats an expired value as
+/// absent. A time to live counts from now by the database's clock, with the resolution and rounding
+/// of Express' store.
 ///
-/// Everything is sent through [`Call::send`]. Errors are those of
+/// Implementations send every command through [`Call::send`]. Errors are those of
 /// [`SessionStore`](session_core::SessionStore), and a future may be dropped at any point.
 ///
 /// # Repeats
-/// A write that is repeated after a lost connection can find what its own first sending has done,
-/// and a value does not say who wrote it. So where an answer [`is_repeated`], and says that
-/// nothing was written, an implementation of [`add`](Self::add), [`swap`](Self::swap) or
-/// [`rename`](Self::rename) answers with the error of the lost connection, and one of
-/// [`remove`](Self::remove) that finds nothing with `true`. After a failure that proves that nothing
-/// was written, such as a deadlock, a repeat is an ordinary write.
+/// A write that is repeated after a lost connection can find the effect of its own first sending,
+/// and a value does not name its writer. So if an answer [`is_repeated`] and reports that nothing
+/// was written, [`add`](Self::add), [`swap`](Self::swap) and [`rename`](Self::rename) return the
+/// error of the lost connection, and a [`remove`](Self::remove) that finds nothing returns `true`.
+/// After a failure that proves that nothing was written, such as a deadlock, a repeat is an
+/// ordinary write.
 ///
 /// [`is_repeated`]: session_core::backend::Sent::is_repeated
 pub trait KeyValue: Debug + Send + Sync + 'static {
-    /// What operations are sent by, as [`Backend::Client`](session_core::backend::Backend::Client).
+    /// The client that sends commands, as
+    /// [`Backend::Client`](session_core::backend::Backend::Client).
     type Client: Client;
 
     /// The product's name, as [`Backend::NAME`](session_core::backend::Backend::NAME).
     const NAME: &'static str;
 
-    /// How long a record lives whose cookie ends with the browser, if the app does not say.
+    /// How long a record lives if its cookie ends with the browser and the app sets no `ttl`.
     const TTL: Duration;
 
-    /// How long an operation may take, how large a record may be, and how often a command is
-    /// repeated. Nothing is batched, whatever this says.
+    /// Returns the time limit, the size limit and the number of repeats. The batching in it is
+    /// ignored.
     fn policy(&self) -> Policy;
 
-    /// A touch that comes sooner than this after the last write is left out.
+    /// Returns how long after a write or touch the next touches are skipped.
     fn touch_after(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The name that [`page`](Self::page) gives for what is filed under `name`: where names are
-    /// transformed, another one.
+    /// Returns the name under which [`page`](Self::page) lists the value of `name`, which differs
+    /// if the layout transforms names.
     fn listed_as<'n>(&self, name: &'n str) -> Cow<'n, str> {
         Cow::Borrowed(name)
     }
 
-    /// The value of `name`. The [operation](Call::operation) says what for.
+    /// Reads the value of `name`, as part of the call's [operation](Call::operation).
     fn get(
         &self,
         call: &Call<Self::Client>,
         name: &str,
     ) -> impl Future<Output = Result<Option<Found>>> + Send;
 
-    /// Adds `value` if `name` has none; whether it did.
+    /// Adds `value` if `name` has none. Returns whether it did.
     fn add(
         &self,
         call: &Call<Self::Client>,
@@ -124,8 +125,8 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         ttl: Ttl,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Replaces the value `old` by `new`; whether it did. If `name` has another value, or none,
-    /// nothing is written.
+    /// Replaces the value `old` with `new`. Returns whether it did: if `name` has another value or
+    /// none, nothing is written.
     fn swap(
         &self,
         call: &Call<Self::Client>,
@@ -135,7 +136,7 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         ttl: Ttl,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Makes a value live for `ttl` if it would end sooner; whether there is one.
+    /// Extends a value's time to live to `ttl` if it is shorter. Returns whether there is a value.
     fn extend(
         &self,
         call: &Call<Self::Client>,
@@ -143,9 +144,9 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         ttl: Ttl,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Puts `new` under the name `to` and frees the name `from`, if `from` has the value `old` and
-    /// `to` has none. Where the database can't do that in one step, `from` is freed first, so that
-    /// no reader ever sees both.
+    /// Stores `new` under the name `to` and frees the name `from`, if `from` has the value `old`
+    /// and `to` has none. If the database can't do that in one step, the implementation frees
+    /// `from` first, so that a reader never sees both.
     fn rename(
         &self,
         call: &Call<Self::Client>,
@@ -156,17 +157,17 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         ttl: Ttl,
     ) -> impl Future<Output = Result<Renamed>> + Send;
 
-    /// Removes a value; whether there was one.
+    /// Removes a value. Returns whether there was one.
     fn remove(
         &self,
         call: &Call<Self::Client>,
         name: &str,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// How many values there are.
+    /// Counts the values of this store.
     fn count(&self, call: &Call<Self::Client>) -> impl Future<Output = Result<u64>> + Send;
 
-    /// About `limit` values from `cursor` on.
+    /// Lists about `limit` values from `cursor` on.
     fn page(
         &self,
         call: &Call<Self::Client>,
@@ -174,10 +175,10 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Listed>> + Send;
 
-    /// Removes all values of this store; how many.
+    /// Removes all values of this store. Returns their number.
     fn clear(&self, call: &Call<Self::Client>) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Removes about `limit` expired values, where the database does not do that by itself.
+    /// Removes about `limit` expired values, if the database does not do that itself.
     fn purge(
         &self,
         call: &Call<Self::Client>,
@@ -187,16 +188,16 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// The JSON in a stored value.
+    /// Extracts the JSON from a stored value.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if it holds none.
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if the value contains none.
     fn open(&self, value: &Bytes) -> impl Future<Output = Result<Bytes>> + Send {
         let json = value.clone();
         async { Ok(json) }
     }
 
-    /// The value to store for this JSON, in the place of `old`.
+    /// Converts JSON to the value to store in place of `old`.
     ///
     /// # Errors
     /// Those of encryption or encoding.
@@ -206,8 +207,8 @@ pub trait KeyValue: Debug + Send + Sync + 'static {
     }
 }
 
-/// A layout with options of its own, beside those of the app.
+/// A layout that has options besides those of the app.
 pub trait Configured: KeyValue {
-    /// Sets a store up.
+    /// Builds a store of this layout.
     type Builder: From<Express>;
 }

@@ -11,19 +11,19 @@ use session_core::{
 };
 
 use crate::expiry::now;
-use crate::extra::Seal;
+use crate::extra::Authenticator;
 use crate::key_value::{Found, KeyValue, Renamed};
 use crate::options::Express;
 use crate::record::SessionJson;
-use crate::sent::Sent;
+use crate::sent_writes::SentWrites;
 
-/// How often a write is tried while touches get in between.
+/// How often a write is tried while touches change the record.
 const ATTEMPTS: u32 = 16;
-/// No store takes less.
-const SHORTEST: Ttl = Ttl::Left(Duration::from_millis(1));
-/// How long a destroyed session's record stays if it can't be removed: long enough for the removal
-/// to find it live.
-const ASIDE: Ttl = Ttl::Left(Duration::from_secs(10));
+/// The shortest time to live that every store accepts.
+const MIN_TTL: Ttl = Ttl::Left(Duration::from_millis(1));
+/// The time to live of a destroyed session's record that was renamed to be removed. It must be live
+/// when the removal arrives.
+const RENAMED_TTL: Ttl = Ttl::Left(Duration::from_secs(10));
 
 /// A backend whose records are an Express app's.
 pub(crate) struct Layout<K> {
@@ -31,14 +31,14 @@ pub(crate) struct Layout<K> {
     pub(crate) express: Express,
     /// How long sessions live that set no limit of their own.
     pub(crate) ttl: Timeout,
-    sent: Sent,
+    sent: SentWrites,
 }
 
-/// What is stored under an id, next to the version that is expected there.
-enum Seen {
+/// The stored value and session of an id, compared with an expected version.
+enum Lookup {
     Expected(Bytes, SessionJson),
     Other(Bytes, SessionJson),
-    Nothing,
+    Absent,
 }
 
 impl<K: KeyValue> Layout<K> {
@@ -48,7 +48,7 @@ impl<K: KeyValue> Layout<K> {
             kv,
             express,
             ttl,
-            sent: Sent::default(),
+            sent: SentWrites::default(),
         }
     }
 
@@ -59,13 +59,13 @@ impl<K: KeyValue> Layout<K> {
     ) -> Result<Saved> {
         let Create { id, draft, .. } = create;
         let fresh = SessionJson::new(self.express.cookie());
-        let (session, value, ttl) = self.written(id, &fresh, draft, None).await?;
+        let (session, value, ttl) = self.apply(id, &fresh, draft, None).await?;
         let add = self.kv.add(call, id.as_str(), &value, ttl);
         if self.send(draft.stamp, &value, add).await? {
             return Ok(self.done(draft.stamp, &session, value));
         }
         Ok(match self.current(call, id).await? {
-            Some((found, session)) => self.in_the_way(draft.stamp, &session, found.value),
+            Some((found, session)) => self.done_or_conflict(draft.stamp, &session, found.value),
             None => self.conflict(draft.stamp),
         })
     }
@@ -88,7 +88,7 @@ impl<K: KeyValue> Layout<K> {
         } = save;
         match draft.token {
             TokenChange::Keep => self.save_in_place(call, id, draft, expected).await,
-            TokenChange::New => self.move_by(call, id, draft, expected).await,
+            TokenChange::New => self.save_under_new_id(call, id, draft, expected).await,
         }
     }
 
@@ -105,14 +105,14 @@ impl<K: KeyValue> Layout<K> {
             let kv = &self.kv;
             let recently = found.modified.is_some_and(|ago| ago < kv.touch_after());
             let (new, ttl) = session.touched(*idle, self.ttl, now());
-            if ttl < SHORTEST {
+            if ttl < MIN_TTL {
                 return Ok(None);
             }
             if recently || ttl <= found.left {
                 return Ok(Some(found.left));
             }
             let touched = match session.has_expires() {
-                // What Express would do by itself leaves `cookie.expires` as it was.
+                // The touch of Express' own stores leaves `cookie.expires` as it was.
                 true => {
                     let value = self.encode(id, &new, Some(&found.value)).await?;
                     kv.swap(call, id.as_str(), &found.value, &value, ttl)
@@ -124,7 +124,7 @@ impl<K: KeyValue> Layout<K> {
                 return Ok(Some(ttl));
             }
         }
-        // Others write it all the time, and each write extends it.
+        // Other requests write it all the time, and each write extends it.
         let found = self.kv.get(call, id.as_str()).await?;
         Ok(found.map(|found| found.left))
     }
@@ -158,10 +158,10 @@ impl<K: KeyValue> Layout<K> {
         self.decode_listed(&name, value).await
     }
 
-    /// The session that is listed under this name.
+    /// Decodes the value that is listed under this name.
     pub(crate) async fn decode_listed(&self, name: &str, value: &Bytes) -> Result<SessionJson> {
         let json = self.kv.open(value).await?;
-        SessionJson::decode(&json, Seal::new(self.express.secrets(), name))
+        SessionJson::decode(&json, Authenticator::new(self.express.secrets(), name))
     }
 
     async fn encode(
@@ -171,13 +171,13 @@ impl<K: KeyValue> Layout<K> {
         old: Option<&Bytes>,
     ) -> Result<Bytes> {
         let name = self.kv.listed_as(id.as_str());
-        let json = session.encode(Seal::new(self.express.secrets(), &name));
-        // Express' part of a record counts too, which the store can't know.
+        let json = session.encode(Authenticator::new(self.express.secrets(), &name));
+        // The whole record counts, not only the data that the store has checked.
         Error::check_size("record", json.len(), self.kv.policy().max_data)?;
         self.kv.seal(json, old).await
     }
 
-    /// The live session `id`, as it is stored and as it is read.
+    /// The stored value of the live session `id`, and the session in it.
     async fn current(
         &self,
         call: &Call<K::Client>,
@@ -192,47 +192,47 @@ impl<K: KeyValue> Layout<K> {
         Ok((!is_over(found.left)).then_some((found, session)))
     }
 
-    /// What is stored under `id`. Without a round trip if the caller knows how the expected version
-    /// is stored; the write then compares that.
-    async fn look(
+    /// Looks `id` up. Makes no round trip if `known` is the stored value of the expected version:
+    /// the write then compares that.
+    async fn look_up(
         &self,
         call: &Call<K::Client>,
         id: &SessionId,
         expected: &Version,
         known: Option<&Bytes>,
-    ) -> Result<Seen> {
+    ) -> Result<Lookup> {
         if let Some(value) = known
             && let Ok(session) = self.decode(id, value).await
             && session.stamp() == expected.stamp()
             && !is_over(session.absolute_left(now()))
         {
-            return Ok(Seen::Expected(value.clone(), session));
+            return Ok(Lookup::Expected(value.clone(), session));
         }
         Ok(match self.current(call, id).await? {
-            None => Seen::Nothing,
+            None => Lookup::Absent,
             Some((found, session)) if session.stamp() == expected.stamp() => {
-                Seen::Expected(found.value, session)
+                Lookup::Expected(found.value, session)
             }
-            Some((found, session)) => Seen::Other(found.value, session),
+            Some((found, session)) => Lookup::Other(found.value, session),
         })
     }
 
-    /// What `draft` makes of `session`, as it is to be stored in the place of `old`, and for how
-    /// long.
-    async fn written(
+    /// Applies `draft` to `session`. Returns the new session, the value to store in place of `old`,
+    /// and its time to live.
+    async fn apply(
         &self,
         id: &SessionId,
         session: &SessionJson,
         draft: &Draft,
         old: Option<&Bytes>,
     ) -> Result<(SessionJson, Bytes, Ttl)> {
-        let (new, ttl) = session.written(draft, self.ttl, now())?;
+        let (new, ttl) = session.apply(draft, self.ttl, now())?;
         let value = self.encode(id, &new, old).await?;
-        // A session whose time is over is ended by this, within the shortest time there is.
-        Ok((new, value, ttl.max(SHORTEST)))
+        // A session whose time is over ends within the shortest time to live.
+        Ok((new, value, ttl.max(MIN_TTL)))
     }
 
-    /// Makes a write, and remembers it until its outcome is known.
+    /// Sends a write and records it until its outcome is known.
     async fn send<T>(
         &self,
         stamp: Stamp,
@@ -247,16 +247,16 @@ impl<K: KeyValue> Layout<K> {
         outcome
     }
 
-    /// The outcome of a write that has left `session`, stored as `value`.
+    /// The outcome of a write that has stored `session` as `value`.
     fn done(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
-        self.sent.settle(stamp);
+        self.sent.forget(stamp);
         Saved::Done(session.version(value))
     }
 
-    /// The outcome of a write that has found `session` in its way, stored as `value`: an earlier
-    /// sending may have left that.
-    fn in_the_way(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
-        match self.sent.has_left(stamp, &value) {
+    /// The outcome of a write that has found `value` in place of the expected one: done if an
+    /// earlier sending has stored it, otherwise a conflict.
+    fn done_or_conflict(&self, stamp: Stamp, session: &SessionJson, value: Bytes) -> Saved {
+        match self.sent.has_stored(stamp, &value) {
             true => self.done(stamp, session, value),
             false => self.conflict(stamp),
         }
@@ -266,7 +266,7 @@ impl<K: KeyValue> Layout<K> {
         Saved::Conflict.after(self.sent.is_unanswered(stamp))
     }
 
-    /// Saves a session under the id that it has.
+    /// Saves a session under its present id.
     async fn save_in_place(
         &self,
         call: &Call<K::Client>,
@@ -276,14 +276,14 @@ impl<K: KeyValue> Layout<K> {
     ) -> Result<Saved> {
         let mut known = Some(expected.stored());
         for _ in 0..ATTEMPTS {
-            let (old, session) = match self.look(call, id, expected, known.take()).await? {
-                Seen::Expected(old, session) => (old, session),
-                Seen::Other(value, session) => {
-                    return Ok(self.in_the_way(draft.stamp, &session, value));
+            let (old, session) = match self.look_up(call, id, expected, known.take()).await? {
+                Lookup::Expected(old, session) => (old, session),
+                Lookup::Other(value, session) => {
+                    return Ok(self.done_or_conflict(draft.stamp, &session, value));
                 }
-                Seen::Nothing => return Ok(Saved::Gone),
+                Lookup::Absent => return Ok(Saved::Gone),
             };
-            let (new, value, ttl) = self.written(id, &session, draft, Some(&old)).await?;
+            let (new, value, ttl) = self.apply(id, &session, draft, Some(&old)).await?;
             let swap = self.kv.swap(call, id.as_str(), &old, &value, ttl);
             if self.send(draft.stamp, &value, swap).await? {
                 return Ok(self.done(draft.stamp, &new, value));
@@ -293,7 +293,7 @@ impl<K: KeyValue> Layout<K> {
     }
 
     /// Saves a session under a new id.
-    async fn move_by(
+    async fn save_under_new_id(
         &self,
         call: &Call<K::Client>,
         id: &SessionId,
@@ -302,17 +302,17 @@ impl<K: KeyValue> Layout<K> {
     ) -> Result<Saved> {
         let to = self.sent.begin_move(draft.stamp, id);
         let mut known = Some(expected.stored());
-        let mut otherwise = Saved::Conflict;
+        let mut failure = Saved::Conflict;
         for _ in 0..ATTEMPTS {
-            let (old, session) = match self.look(call, id, expected, known.take()).await? {
-                Seen::Expected(old, session) => (old, session),
-                Seen::Other(..) => break,
-                Seen::Nothing => {
-                    otherwise = Saved::Gone;
+            let (old, session) = match self.look_up(call, id, expected, known.take()).await? {
+                Lookup::Expected(old, session) => (old, session),
+                Lookup::Other(..) => break,
+                Lookup::Absent => {
+                    failure = Saved::Gone;
                     break;
                 }
             };
-            let (new, value, ttl) = self.written(&to, &session, draft, Some(&old)).await?;
+            let (new, value, ttl) = self.apply(&to, &session, draft, Some(&old)).await?;
             let rename = self
                 .kv
                 .rename(call, id.as_str(), to.as_str(), &old, &value, ttl);
@@ -323,12 +323,12 @@ impl<K: KeyValue> Layout<K> {
             }
         }
         match self.sent.cancel_move(draft.stamp) {
-            true => Ok(otherwise),
-            false => self.moved_before(call, &to, draft, otherwise).await,
+            true => Ok(failure),
+            false => self.repeated_move(call, &to, draft, failure).await,
         }
     }
 
-    /// The outcome of a move that was done, unless the session was destroyed meanwhile.
+    /// The outcome of a move that was done: `Gone` if the session was destroyed meanwhile.
     async fn moved(
         &self,
         call: &Call<K::Client>,
@@ -338,7 +338,7 @@ impl<K: KeyValue> Layout<K> {
         value: Bytes,
     ) -> Result<Saved> {
         let sent = &self.sent;
-        sent.settle(stamp);
+        sent.forget(stamp);
         if sent.end_move(stamp) {
             self.kv.remove(call, to.as_str()).await?;
             return Ok(Saved::Gone);
@@ -347,20 +347,20 @@ impl<K: KeyValue> Layout<K> {
         Ok(Saved::Done(version))
     }
 
-    /// The outcome of a move that was sent before and has found nothing to move: the first sending
-    /// may have moved it.
-    async fn moved_before(
+    /// The outcome of a repeated move that has found nothing to move: an earlier sending may have
+    /// moved the session.
+    async fn repeated_move(
         &self,
         call: &Call<K::Client>,
         to: &SessionId,
         draft: &Draft,
-        otherwise: Saved,
+        failure: Saved,
     ) -> Result<Saved> {
         let Some((found, session)) = self.current(call, to).await? else {
-            return Ok(otherwise.after(true));
+            return Ok(failure.after(true));
         };
-        // No client has this id yet, so another content is the work of a request that was told.
-        let (again, _) = session.written(draft, self.ttl, now())?;
+        // This id is new, so other content was written by a request that has got the move's answer.
+        let (again, _) = session.apply(draft, self.ttl, now())?;
         match again.stamp() == session.stamp() {
             true => {
                 self.moved(call, draft.stamp, to, &session, found.value)
@@ -370,7 +370,7 @@ impl<K: KeyValue> Layout<K> {
         }
     }
 
-    /// Ends a session if it is still the version `expected`.
+    /// Destroys a session if it is still the version `expected`.
     async fn destroy_version(
         &self,
         call: &Call<K::Client>,
@@ -379,18 +379,18 @@ impl<K: KeyValue> Layout<K> {
     ) -> Result<Option<Ended>> {
         let mut known = Some(expected.stored());
         for _ in 0..ATTEMPTS {
-            let seen = self.look(call, id, expected, known.take()).await?;
-            let Seen::Expected(old, session) = seen else {
+            let looked_up = self.look_up(call, id, expected, known.take()).await?;
+            let Lookup::Expected(old, session) = looked_up else {
                 return Ok(None);
             };
-            // Only a rename compares the value that it removes. So the record is renamed to what no
-            // client knows, and removed from there.
-            let aside = SessionToken::generate_plain().id();
-            let (from, to) = (id.as_str(), aside.as_str());
-            let renamed = self.kv.rename(call, from, to, &old, &old, ASIDE).await?;
-            if renamed == Renamed::Done {
+            // Of the removals, only a rename compares the value. So the record is renamed to an id
+            // that no client knows, and removed there.
+            let renamed_id = SessionToken::generate_plain().id();
+            let (from, to) = (id.as_str(), renamed_id.as_str());
+            let rename = self.kv.rename(call, from, to, &old, &old, RENAMED_TTL);
+            if rename.await? == Renamed::Done {
                 if let Err(error) = self.kv.remove(call, to).await {
-                    tracing::debug!(%error, "a destroyed session's record ends by itself");
+                    tracing::debug!(%error, "cannot remove a destroyed session's record; it expires");
                 }
                 return Ok(Some(Ended::new(
                     id.clone(),

@@ -3,37 +3,39 @@
 //! ```
 //! use session_express::Express;
 //!
-//! // What the Express app says: session({ secret: 'keyboard cat', cookie: { maxAge: 3600000 } })
+//! // In the Express app: session({ secret: 'keyboard cat', cookie: { maxAge: 3600000 } })
 //! let express = Express::new("keyboard cat").max_age(std::time::Duration::from_secs(3_600));
 //! ```
 //!
-//! The backends do the rest: `session_redis::express`, `session_mongo::express` and
-//! `session_mysql::express` (Cargo feature `express`) read and write the records of connect-redis,
-//! connect-mongo and express-mysql-session, and `session-web`'s `SessionLayer::express_compatible`
-//! does the cookie. `docs/express.md` is the guide.
+//! The modules `session_redis::express`, `session_mongo::express` and `session_mysql::express`
+//! (Cargo feature `express`) read and write the records of connect-redis, connect-mongo and
+//! express-mysql-session. `SessionLayer::express_compatible` of `session-web` reads and writes the
+//! cookie. `docs/express.md` is the guide.
 //!
 //! # What is in a record
 //!
-//! One JSON object: `cookie`, as express-session keeps it, and the session's variables beside it.
-//! Contents that this library does not know are written back as they were. A
-//! [`Session`](session_core::Session) shows the variables only.
+//! A record is one JSON object: `cookie`, as express-session stores it, and the session's
+//! variables. A write keeps unknown members as they were. A [`Session`](session_core::Session)
+//! shows the variables only.
 //!
-//! What Express has no room for is kept under one more key, [`EXTRA_KEY`], and only if it is used:
-//! the owner, the absolute limit, and when the session began. Express keeps that as a variable it
-//! doesn't know. It is authenticated by Express' secret: what an app's own code puts there sets no
-//! owner, and a record with such a value is corrupt, as is one whose secret was retired too early.
+//! The owner, the absolute limit and the time when the session began have no field in Express. They
+//! are stored under one more key, [`EXTRA_KEY`], if they are used. Express treats that key as a
+//! variable of the app. Its value is authenticated with Express' secret: a value that the app's own
+//! code stores there sets no owner and makes the record corrupt, and so does removing the secret
+//! while its records live.
 //!
 //! # Compare and set, by the value
 //!
-//! The format has no room for a stamp. So a record's stamp is a hash of its contents, and a write
-//! names the value that it replaces, which the database compares. `cookie.expires` is not in the
-//! hash: every touch changes it, and no change of a session is lost by that.
+//! The format has no field for a stamp. So a record's stamp is a hash of its contents, and a write
+//! names the stored value that it replaces, which the database compares. The hash omits
+//! `cookie.expires`, which every touch changes.
 //!
 //! # Plain ids
 //!
-//! The client's token is the id of the record, and there is no room for a credential. So a new
-//! token is a new id: in these layouts, and only here, a session moves. [`ExpressStore`] says what
-//! follows from that. [`MovingStore`] moves sessions on to a native store, where ids stay.
+//! The client's token is the id of the record, and the format has no field for a credential. So a
+//! new token is a new id: in these layouts, and only here, a session's id changes. [`ExpressStore`]
+//! documents the consequences. [`MovingStore`] moves sessions to a native store, where ids never
+//! change.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -50,7 +52,7 @@ mod options;
 mod parsed;
 mod record;
 mod secret;
-mod sent;
+mod sent_writes;
 mod signature;
 mod store;
 mod tombstone;

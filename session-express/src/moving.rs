@@ -1,4 +1,4 @@
-//! From an Express layout to a native store, without logging anybody out.
+//! Moving sessions from an Express layout to a native store without logging users out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,87 +13,88 @@ use crate::options::Express;
 use crate::store::ExpressLayout;
 use crate::tombstone::{is_tombstone, tombstone};
 
-/// How often a destroy tries to replace the session while others write it.
+/// How often a destroy tries to write its tombstone while other requests write the session.
 const ATTEMPTS: u32 = 32;
-/// After how many of these it removes the session first.
-const PATIENCE: u32 = 16;
+/// After this many attempts it removes the session before each further one.
+const ATTEMPTS_BEFORE_REMOVAL: u32 = 16;
 
-/// Sessions that move from an Express layout to a native store, each with its first write.
+/// A store that moves sessions from an Express layout to a native store, each with its first write.
 ///
-/// For the time after the last Express app has stopped and before the longest of its sessions has
-/// ended; then the native store alone has them all. The cookie keeps its name and signature, and a
-/// session that moves gets a token of this library's in it.
+/// Use it after the last Express app has stopped, until the longest-lived of its sessions has
+/// ended. From then on the native store alone has all sessions. The cookie keeps its name and
+/// signature; a session that moves gets a native token in it.
 ///
 /// # Ids
-/// Ids are native ones. A session id of Express' comes as
+/// Ids are native. A session id of Express arrives as
 /// [`SessionToken::foreign`](session_core::SessionToken::foreign), whose
-/// [`id`](session_core::SessionToken::id) is a hash and remembers the text
-/// ([`SessionId::presented`]): the session is filed natively under that hash, and in the Express
-/// layout under that text. An id that was not made from a foreign token is looked for in the native
-/// store only, and new sessions are created there.
+/// [`id`](session_core::SessionToken::id) is a hash that keeps the text
+/// ([`SessionId::presented`]): the native store has the session under the hash, the Express layout
+/// under the text. Ids of other tokens are looked up in the native store only, and new sessions are
+/// created there.
 ///
-/// # What moves when
-/// A load reads the native store, and the Express layout if the session is not there: 2 round
-/// trips, 3 if there is none. The first save creates the session natively and then removes Express'
-/// record: 4 round trips. In between it is in both, and the native one counts. So it is always in
-/// one of them, and of several requests that move it at once one succeeds, while the others find a
-/// [`Saved::Conflict`]. If the process dies in between, Express' record stays until its own time is
-/// over, or until the session is saved or destroyed by a request that still presents Express' id.
+/// # When a session moves
+/// A load reads the native store and, if the session is not there, the Express layout: 2 round
+/// trips, 3 if neither has it. The first save creates the session in the native store and then
+/// removes Express' record: 4 round trips. Between the two steps both stores have the session, and
+/// the native one takes precedence. So a reader always finds it, and if several requests move it at
+/// once, one succeeds and the others get [`Saved::Conflict`]. If the process dies between the
+/// steps, Express' record remains until it expires, or until a request that presents Express' id
+/// saves or destroys the session.
 ///
-/// A session of the Express layout is loaded with a credential that the presented id opens, made at
-/// that moment. The manager then gives the client a token of this library's with the first write.
-/// A native store counts from a session's creation, so an unmoved session has the age zero, and its
-/// absolute limit is what is left of that.
+/// A session that has not moved is loaded with a new credential that the presented id opens. The
+/// manager then issues a native token with the first write. A native store counts a session's age
+/// from its creation there, so a session that has not moved has the age zero, and its absolute
+/// limit is the time that it has left.
 ///
 /// # Destroyed sessions
-/// A destroy replaces the session in the native store by a tombstone, in one step: a request that
-/// has read Express' record can't move that any more. The tombstone stands as long as such a record
-/// can live, at least 10 minutes; a native store that is used alone counts and lists it until then.
-/// 3 round trips, more if other requests write the session at the same moment.
+/// A destroy replaces the session in the native store with a tombstone, in one step. Requests that
+/// have read Express' record can't move it after that. The tombstone lives as long as such a record
+/// can, at least 10 minutes; a native store that is used directly counts and lists it until then. A
+/// destroy takes 3 round trips, more if other requests write the session at the same time.
 ///
 /// # Listings
 /// `directory()` is `None`: neither store alone has all sessions, and "log out everywhere" must not
-/// miss any. A native store that is to be reaped can be reaped by itself.
+/// miss any. To reap expired sessions, reap the native store directly.
 #[derive(Debug)]
 pub struct MovingStore<S> {
     native: Arc<dyn SessionStore>,
     express: S,
 }
 
-/// Where the native store has a session.
-enum Place {
-    Nowhere,
-    Native(Record),
-    /// It was destroyed.
-    Ended,
+/// What the native store has of a session.
+enum NativeState {
+    Absent,
+    Live(Record),
+    /// A tombstone.
+    Destroyed,
 }
 
-/// A destroy under way.
-struct Burial<'b> {
-    id: &'b SessionId,
+/// A destroy in progress.
+struct PendingDestroy<'d> {
+    id: &'d SessionId,
     /// The id in the Express layout, if the session may be there.
-    sid: Option<&'b SessionId>,
-    expected: Option<&'b Version>,
-    /// The write that leaves the tombstone.
-    by: Stamp,
-    /// What the tombstone replaces, if it was written.
+    sid: Option<&'d SessionId>,
+    expected: Option<&'d Version>,
+    /// The stamp of the tombstone.
+    stamp: Stamp,
+    /// The session that the tombstone of the last attempt replaces, if it was written.
     replaced: Option<Ended>,
-    /// What was removed before.
+    /// The session that was removed before.
     removed: Option<Ended>,
 }
 
-/// How an attempt to leave a tombstone ended.
-enum Buried {
-    /// It stands, and this has ended by it.
-    Yes(Option<Ended>),
+/// The outcome of an attempt to write a tombstone.
+enum Attempt {
+    /// The tombstone is written and has ended this session.
+    Done(Option<Ended>),
     /// The session is not the expected version.
-    No,
+    OtherVersion,
     /// Another write was faster.
-    NotYet,
+    Retry,
 }
 
 impl<S: ExpressLayout> MovingStore<S> {
-    /// Moves sessions from `express` to `native`.
+    /// Creates a store that moves sessions from `express` to `native`.
     pub fn new(native: impl SessionStore, express: S) -> Self {
         Self {
             native: shared(native),
@@ -101,26 +102,26 @@ impl<S: ExpressLayout> MovingStore<S> {
         }
     }
 
-    /// Where the native store has the session.
-    async fn place(&self, id: &SessionId) -> Result<Place> {
+    /// Loads what the native store has of the session.
+    async fn native_state(&self, id: &SessionId) -> Result<NativeState> {
         Ok(match self.native.load(id).await? {
-            None => Place::Nowhere,
-            Some(record) if is_tombstone(&record) => Place::Ended,
-            Some(record) => Place::Native(record),
+            None => NativeState::Absent,
+            Some(record) if is_tombstone(&record) => NativeState::Destroyed,
+            Some(record) => NativeState::Live(record),
         })
     }
 
-    /// The outcome of a native write that may have met a tombstone.
-    async fn unless_ended(&self, id: &SessionId, saved: Saved) -> Result<Saved> {
-        let may_be_ended = matches!(saved, Saved::Conflict | Saved::Unknown);
-        Ok(match may_be_ended {
-            true if matches!(self.place(id).await?, Place::Ended) => Saved::Gone,
+    /// The outcome of a native write: `Gone` if a tombstone prevented it.
+    async fn gone_if_destroyed(&self, id: &SessionId, saved: Saved) -> Result<Saved> {
+        let may_be_destroyed = matches!(saved, Saved::Conflict | Saved::Unknown);
+        Ok(match may_be_destroyed {
+            true if matches!(self.native_state(id).await?, NativeState::Destroyed) => Saved::Gone,
             _ => saved,
         })
     }
 
-    /// Saves a session that is not in the native store: it moves by that.
-    async fn move_by(
+    /// Saves a session that the native store does not have, which moves it there.
+    async fn save_and_move(
         &self,
         (id, sid): (&SessionId, &SessionId),
         draft: &Draft,
@@ -129,11 +130,11 @@ impl<S: ExpressLayout> MovingStore<S> {
         let record = match self.express.load(sid).await? {
             Some(record) if record.version.stamp() == expected.stamp() => record,
             Some(_) => return Ok(Saved::Conflict),
-            // Another request may have moved it between the two looks.
+            // Another request may have moved it between the two reads.
             None => {
-                return Ok(match self.place(id).await? {
-                    Place::Native(_) => Saved::Conflict,
-                    Place::Nowhere | Place::Ended => Saved::Gone,
+                return Ok(match self.native_state(id).await? {
+                    NativeState::Live(_) => Saved::Conflict,
+                    NativeState::Absent | NativeState::Destroyed => Saved::Gone,
                 });
             }
         };
@@ -141,95 +142,95 @@ impl<S: ExpressLayout> MovingStore<S> {
         if created.is_done() {
             self.express.destroy(sid, None).await?;
         }
-        self.unless_ended(id, created).await
+        self.gone_if_destroyed(id, created).await
     }
 
-    /// Removes what an interrupted move may have left. The write has been done, so a failure is not
-    /// the caller's: the next save tries again, and the record ends by itself.
-    async fn clean_up(&self, id: &SessionId, sid: &SessionId) {
+    /// Removes the Express record that an interrupted move may have left. The save is done, so its
+    /// caller gets no error: the next save tries again, and the record expires.
+    async fn remove_leftover(&self, id: &SessionId, sid: &SessionId) {
         if let Err(error) = self.express.destroy(sid, None).await {
-            tracing::warn!(?id, %error, "a moved session may still be in the Express store too");
+            tracing::warn!(?id, %error, "cannot remove the Express record of a moved session");
         }
     }
 
-    /// Tries once to leave a tombstone.
-    async fn bury(&self, burial: &mut Burial<'_>) -> Result<Buried> {
-        let Burial { id, by, .. } = *burial;
+    /// Tries once to write the tombstone.
+    async fn write_tombstone(&self, pending: &mut PendingDestroy<'_>) -> Result<Attempt> {
+        let PendingDestroy { id, stamp, .. } = *pending;
         let record = match self.native.load(id).await {
-            // It has no version to name, so it goes first.
-            Err(error) if error.kind() == ErrorKind::Corrupt && burial.expected.is_none() => {
-                burial.removed = self.native.destroy(id, None).await?;
-                return Ok(Buried::NotYet);
+            // A corrupt record has no version to compare, so it is removed first.
+            Err(error) if error.kind() == ErrorKind::Corrupt && pending.expected.is_none() => {
+                pending.removed = self.native.destroy(id, None).await?;
+                return Ok(Attempt::Retry);
             }
             loaded => loaded?,
         };
         let Some(record) = record else {
-            return self.bury_unmoved(burial).await;
+            return self.create_tombstone(pending).await;
         };
         if is_tombstone(&record) {
-            return Ok(match burial.expected {
-                _ if record.version.stamp() == by => Buried::Yes(burial.replaced.take()),
-                None => Buried::Yes(None),
-                Some(_) => Buried::No,
+            return Ok(match pending.expected {
+                _ if record.version.stamp() == stamp => Attempt::Done(pending.replaced.take()),
+                None => Attempt::Done(None),
+                Some(_) => Attempt::OtherVersion,
             });
         }
-        if !burial.is_meant(&record) {
-            return Ok(Buried::No);
+        if !pending.is_expected(&record) {
+            return Ok(Attempt::OtherVersion);
         }
-        burial.replaced = Some(ended(id, &record));
-        let tombstone = tombstone(by, self.express.lifetime(), Some(&record));
+        pending.replaced = Some(ended(id, &record));
+        let tombstone = tombstone(stamp, self.express.lifetime(), Some(&record));
         let saved = self.native.save(id, &tombstone, &record.version).await?;
-        Ok(burial.after(&saved))
+        Ok(pending.outcome(&saved))
     }
 
-    /// The same for a session that the native store does not have.
-    async fn bury_unmoved(&self, burial: &mut Burial<'_>) -> Result<Buried> {
-        burial.replaced = None;
-        if burial.expected.is_some() {
-            let record = match burial.sid {
+    /// Tries once to create the tombstone of a session that the native store does not have.
+    async fn create_tombstone(&self, pending: &mut PendingDestroy<'_>) -> Result<Attempt> {
+        pending.replaced = None;
+        if pending.expected.is_some() {
+            let record = match pending.sid {
                 Some(sid) => self.express.load(sid).await?,
                 None => None,
             };
-            match record.filter(|record| burial.is_meant(record)) {
-                Some(record) => burial.replaced = Some(ended(burial.id, &record)),
-                None => return Ok(Buried::No),
+            match record.filter(|record| pending.is_expected(record)) {
+                Some(record) => pending.replaced = Some(ended(pending.id, &record)),
+                None => return Ok(Attempt::OtherVersion),
             }
         }
-        let tombstone = tombstone(burial.by, self.express.lifetime(), None);
-        let created = self.native.create(burial.id, &tombstone).await?;
-        Ok(burial.after(&created))
+        let tombstone = tombstone(pending.stamp, self.express.lifetime(), None);
+        let created = self.native.create(pending.id, &tombstone).await?;
+        Ok(pending.outcome(&created))
     }
 
-    /// Removes the session, for writers that are faster than every attempt: they find nothing to
-    /// write then. Requests that are moving it may create it again, each of them once.
-    async fn remove(&self, burial: &mut Burial<'_>) -> Result<()> {
-        let unmoved = self.remove_unmoved(burial).await?;
-        let removed = self.native.destroy(burial.id, None).await?;
-        burial.removed = removed.or(unmoved).or(burial.removed.take());
+    /// Removes the session, so that writers that are faster than every attempt find nothing to
+    /// write. A request that is moving it may create it again, but only once.
+    async fn remove(&self, pending: &mut PendingDestroy<'_>) -> Result<()> {
+        let unmoved = self.remove_unmoved(pending).await?;
+        let removed = self.native.destroy(pending.id, None).await?;
+        pending.removed = removed.or(unmoved).or(pending.removed.take());
         Ok(())
     }
 
-    async fn remove_unmoved(&self, burial: &Burial<'_>) -> Result<Option<Ended>> {
-        let Some(sid) = burial.sid else {
+    async fn remove_unmoved(&self, pending: &PendingDestroy<'_>) -> Result<Option<Ended>> {
+        let Some(sid) = pending.sid else {
             return Ok(None);
         };
         let removed = self.express.destroy(sid, None).await?;
-        let id = burial.id.clone();
+        let id = pending.id.clone();
         Ok(removed.map(|ended| Ended::new(id, ended.owner, ended.age)))
     }
 }
 
-impl Burial<'_> {
-    fn is_meant(&self, record: &Record) -> bool {
+impl PendingDestroy<'_> {
+    fn is_expected(&self, record: &Record) -> bool {
         let expected = self.expected.map(Version::stamp);
         expected.is_none_or(|expected| expected == record.version.stamp())
     }
 
-    /// After the write of the tombstone.
-    fn after(&mut self, written: &Saved) -> Buried {
+    /// The outcome of the attempt whose write of the tombstone ended as `written`.
+    fn outcome(&mut self, written: &Saved) -> Attempt {
         match written.is_done() {
-            true => Buried::Yes(self.replaced.take()),
-            false => Buried::NotYet,
+            true => Attempt::Done(self.replaced.take()),
+            false => Attempt::Retry,
         }
     }
 }
@@ -243,7 +244,7 @@ fn express_id(id: &SessionId) -> Option<SessionId> {
     SessionId::plain(id.presented()?).ok()
 }
 
-/// What is left of a limit that counts from a session's beginning.
+/// The time left of a limit that counts from a session's beginning.
 fn left(limit: Timeout, age: Duration) -> Timeout {
     match limit {
         Timeout::After(limit) => Timeout::After(limit.saturating_sub(age)),
@@ -251,7 +252,8 @@ fn left(limit: Timeout, age: Duration) -> Timeout {
     }
 }
 
-/// The record of a session of the Express layout, which the client has presented as `sid`.
+/// The record to return for a session that has not moved and that the client has presented as
+/// `sid`.
 fn unmoved(sid: &SessionId, mut record: Record) -> Record {
     let token = SessionToken::foreign(sid.as_str());
     record.credential = token.map(|token| Credential::opened_by(&token, None));
@@ -261,14 +263,13 @@ fn unmoved(sid: &SessionId, mut record: Record) -> Record {
     record
 }
 
-/// What to create of `draft`, which replaces `record` of the Express layout, so that the absolute
-/// deadline stays where it is.
+/// The draft to create in place of `record` of the Express layout, with the same absolute deadline.
 fn moved(draft: &Draft, record: &Record) -> Draft {
     let mut draft = draft.clone();
     let (limit, absolute) = (record.lifetime.absolute, draft.lifetime.absolute);
     if draft.anchor == Anchor::Keep && limit != Timeout::Never {
         let absolute = match absolute <= limit {
-            // What was left when it was read, which is less by now.
+            // The draft's limit is the time that was left at the read; less is left by now.
             true => absolute.min(left(limit, record.age)),
             false => left(absolute, record.age),
         };
@@ -303,86 +304,87 @@ impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
     }
 
     async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
-        match (this.place(id).await?, express_id(id)) {
-            (Place::Native(record), _) => return Ok(Some(record)),
-            (Place::Ended, _) | (Place::Nowhere, None) => return Ok(None),
-            (Place::Nowhere, Some(sid)) => {
+        match (this.native_state(id).await?, express_id(id)) {
+            (NativeState::Live(record), _) => return Ok(Some(record)),
+            (NativeState::Destroyed, _) | (NativeState::Absent, None) => return Ok(None),
+            (NativeState::Absent, Some(sid)) => {
                 if let Some(record) = this.express.load(&sid).await? {
                     return Ok(Some(unmoved(&sid, record)));
                 }
             }
         }
-        // It may have moved between the two looks.
-        Ok(match this.place(id).await? {
-            Place::Native(record) => Some(record),
-            Place::Nowhere | Place::Ended => None,
+        // The session may have moved between the two reads.
+        Ok(match this.native_state(id).await? {
+            NativeState::Live(record) => Some(record),
+            NativeState::Absent | NativeState::Destroyed => None,
         })
     }
 
     async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         let Some(sid) = express_id(id) else {
             let saved = this.native.save(id, draft, expected).await?;
-            return this.unless_ended(id, saved).await;
+            return this.gone_if_destroyed(id, saved).await;
         };
-        // How Express' record is stored means nothing to the native store.
+        // The stored value is Express', so it is removed from the version for the native store.
         let bare = Version::new(expected.stamp());
         match this.native.save(id, draft, &bare).await? {
-            Saved::Gone => this.move_by((id, &sid), draft, expected).await,
+            Saved::Gone => this.save_and_move((id, &sid), draft, expected).await,
             saved => {
                 if saved.is_done() {
-                    this.clean_up(id, &sid).await;
+                    this.remove_leftover(id, &sid).await;
                 }
-                this.unless_ended(id, saved).await
+                this.gone_if_destroyed(id, saved).await
             }
         }
     }
 
     async fn touch(this: &Self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        match (this.place(id).await?, express_id(id)) {
-            (Place::Native(_), _) => return this.native.touch(id, idle).await,
-            (Place::Ended, _) | (Place::Nowhere, None) => return Ok(None),
-            (Place::Nowhere, Some(sid)) => {
+        match (this.native_state(id).await?, express_id(id)) {
+            (NativeState::Live(_), _) => return this.native.touch(id, idle).await,
+            (NativeState::Destroyed, _) | (NativeState::Absent, None) => return Ok(None),
+            (NativeState::Absent, Some(sid)) => {
                 let left = this.express.touch(&sid, idle).await?;
                 if left.is_some() {
                     return Ok(left);
                 }
             }
         }
-        // It may have moved between the two looks.
-        match this.place(id).await? {
-            Place::Native(_) => this.native.touch(id, idle).await,
-            Place::Nowhere | Place::Ended => Ok(None),
+        // The session may have moved between the two reads.
+        match this.native_state(id).await? {
+            NativeState::Live(_) => this.native.touch(id, idle).await,
+            NativeState::Absent | NativeState::Destroyed => Ok(None),
         }
     }
 
-    /// Owner and age are those of the native record, or what the Express layout tells of its own.
+    /// Owner and age are those of the native record, or those that the Express layout returns.
     ///
     /// # Errors
-    /// The stores'; [`ErrorKind::Contention`] if other requests were faster at each of 32 attempts.
+    /// Those of the stores; [`ErrorKind::Contention`] if other requests were faster at each of 32
+    /// attempts.
     async fn destroy(
         this: &Self,
         id: &SessionId,
         expected: Option<&Version>,
     ) -> Result<Option<Ended>> {
         let sid = express_id(id);
-        let mut burial = Burial {
+        let mut pending = PendingDestroy {
             id,
             sid: sid.as_ref(),
             expected,
-            by: Stamp::generate(),
+            stamp: Stamp::generate(),
             replaced: None,
             removed: None,
         };
         for attempt in 0..ATTEMPTS {
-            if attempt >= PATIENCE && expected.is_none() {
-                this.remove(&mut burial).await?;
+            if attempt >= ATTEMPTS_BEFORE_REMOVAL && expected.is_none() {
+                this.remove(&mut pending).await?;
             }
-            match this.bury(&mut burial).await? {
-                Buried::NotYet => {}
-                Buried::No => return Ok(None),
-                Buried::Yes(ended) => {
-                    let unmoved = this.remove_unmoved(&burial).await?;
-                    return Ok(ended.or(burial.removed).or(unmoved));
+            match this.write_tombstone(&mut pending).await? {
+                Attempt::Retry => {}
+                Attempt::OtherVersion => return Ok(None),
+                Attempt::Done(ended) => {
+                    let unmoved = this.remove_unmoved(&pending).await?;
+                    return Ok(ended.or(pending.removed).or(unmoved));
                 }
             }
         }
@@ -409,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_of_foreign_tokens_are_looked_for_in_the_express_layout() {
+    fn only_ids_of_foreign_tokens_are_looked_up_in_the_express_layout() {
         let foreign = SessionToken::foreign("sid").expect("any text").id();
         let sid = express_id(&foreign).expect("presented");
         assert_eq!(sid.as_str(), "sid");
@@ -420,14 +422,14 @@ mod tests {
     }
 
     #[test]
-    fn a_move_leaves_the_absolute_deadline_where_it_is() {
+    fn a_move_keeps_the_absolute_deadline() {
         let there = record(Lifetime::new(HOUR, 12 * HOUR), 10 * HOUR);
         let sid = SessionId::plain("sid").expect("any text");
         let read = unmoved(&sid, there.clone());
         assert!(read.credential.is_some());
         assert_eq!(read.lifetime, Lifetime::new(HOUR, 2 * HOUR));
         assert_eq!(read.age, Duration::ZERO);
-        // Saved an hour and a half later.
+        // The save comes an hour and a half later.
         let there = record(there.lifetime, 11 * HOUR + HOUR / 2);
         let lifetime = |absolute, anchor| {
             let draft = Draft::new("{}", Lifetime::new(HOUR, absolute)).with_anchor(anchor);

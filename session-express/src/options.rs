@@ -1,4 +1,4 @@
-//! What an Express app was told: the options of `session({…})`.
+//! The options that an Express app gives to `session({…})`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::cookie_text;
 use crate::secret::Secrets;
 use crate::signature;
 
-/// When a browser sends the cookie along with requests that other sites cause. Express:
+/// Whether a browser sends the cookie with requests that other sites cause. Express:
 /// `cookie.sameSite`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
@@ -51,8 +51,8 @@ impl Priority {
     }
 }
 
-/// The options of the cookie. Express: `cookie`. They are in each record, and Express sends the
-/// cookie by what it finds there.
+/// The options of the cookie. Express: `cookie`. Each record contains them, and Express sends the
+/// cookie with the options in the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CookieOptions {
@@ -74,8 +74,8 @@ pub struct CookieOptions {
     pub priority: Option<Priority>,
 }
 
-/// What an Express app says to `session({…})`, with its names; the defaults are Express' own, but
-/// for `resave` and `saveUninitialized`, which are not needed here.
+/// The options that an Express app gives to `session({…})`, under the same names and with the same
+/// defaults, except `resave` and `saveUninitialized`, which have no meaning here.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -99,7 +99,7 @@ pub struct Express {
 }
 
 impl Express {
-    /// An app with this secret. Express: `secret`.
+    /// Creates the options of an app with this secret. Express: `secret`.
     pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self {
             secrets: Secrets::new(secret),
@@ -119,78 +119,79 @@ impl Express {
         }
     }
 
-    /// The same with an older secret, which only verifies. Express: a further element of `secret`.
+    /// Adds an older secret, which only verifies. Express: a further element of `secret`.
     pub fn with_previous(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// The cookie's name. Express: `name` or `key`; default `connect.sid`.
+    /// Sets the cookie's name. Express: `name` or `key`; default `connect.sid`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How long a session lives unused. Express: `cookie.maxAge`; default none: the cookie ends
-    /// with the browser, and the record after [`ttl`](Self::ttl).
+    /// Sets how long a session lives unused. Express: `cookie.maxAge`; default none: the cookie
+    /// ends with the browser, and the record after [`ttl`](Self::ttl).
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.cookie.max_age = Some(max_age);
         self
     }
 
-    /// The cookie's path. Express: `cookie.path`; default `/`.
+    /// Sets the cookie's path. Express: `cookie.path`; default `/`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.cookie.path = path.into();
         self
     }
 
-    /// The cookie's domain. Express: `cookie.domain`; default none.
+    /// Sets the cookie's domain. Express: `cookie.domain`; default none.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.cookie.domain = Some(domain.into());
         self
     }
 
-    /// Whether scripts can't read the cookie. Express: `cookie.httpOnly`; default `true`.
+    /// Sets whether the cookie is hidden from scripts. Express: `cookie.httpOnly`; default `true`.
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.cookie.http_only = http_only;
         self
     }
 
-    /// Whether the cookie is for https only. Express: `cookie.secure`; default `false`. For
-    /// `'auto'` give `true` if the site is served by https.
+    /// Sets whether the browser sends the cookie over https only. Express: `cookie.secure`; default
+    /// `false`. For `'auto'`, pass `true` if the site is served over https.
     pub fn secure(mut self, secure: bool) -> Self {
         self.cookie.secure = secure;
         self
     }
 
-    /// Which requests of other sites carry the cookie. Express: `cookie.sameSite`; default none.
+    /// Sets which requests of other sites carry the cookie. Express: `cookie.sameSite`; default
+    /// none.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.cookie.same_site = Some(same_site);
         self
     }
 
-    /// Whether the cookie is kept apart for each site that embeds this one. Express:
+    /// Sets whether the browser partitions the cookie by the top-level site. Express:
     /// `cookie.partitioned`; default `false`.
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.cookie.partitioned = partitioned;
         self
     }
 
-    /// Which cookies Chromium drops first. Express: `cookie.priority`; default none.
+    /// Sets which cookies Chromium drops first. Express: `cookie.priority`; default none.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.cookie.priority = Some(priority);
         self
     }
 
-    /// How long the record of a session lives whose cookie ends with the browser. connect-redis:
-    /// `ttl`, default a day; connect-mongo: `ttl`, default 14 days; express-mysql-session:
-    /// `expiration`, default a day.
+    /// Sets how long a record lives if its cookie ends with the browser. connect-redis: `ttl`,
+    /// default one day; connect-mongo: `ttl`, default 14 days; express-mysql-session: `expiration`,
+    /// default one day.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Whether the cookie is sent again with every response. Express: `rolling`; default `false`.
+    /// Sets whether every response sends the cookie again. Express: `rolling`; default `false`.
     pub fn rolling(mut self, rolling: bool) -> Self {
         self.rolling = rolling;
         self
@@ -200,58 +201,57 @@ impl Express {
         &self.secrets
     }
 
-    /// The options of the cookie.
+    /// Returns the options of the cookie.
     #[must_use]
     pub fn cookie(&self) -> &CookieOptions {
         &self.cookie
     }
 
-    /// The cookie's name.
+    /// Returns the cookie's name.
     #[must_use]
     pub fn cookie_name(&self) -> &str {
         &self.name
     }
 
-    /// What was given as [`ttl`](Self::ttl).
+    /// Returns the value of [`ttl`](Self::ttl), if it was set.
     #[must_use]
     pub const fn given_ttl(&self) -> Option<Duration> {
         self.ttl
     }
 
-    /// Whether the cookie is sent again with every response.
+    /// Returns whether every response sends the cookie again.
     #[must_use]
     pub const fn is_rolling(&self) -> bool {
         self.rolling
     }
 
-    /// The value of the cookie for a session of this token: `s:`, the token, and its HMAC-SHA256,
+    /// Returns the cookie's value for this token: `s:`, the token, `.` and its HMAC-SHA256,
     /// percent-encoded.
     #[must_use]
     pub fn write_cookie(&self, token: &SessionToken) -> String {
         signature::write(&self.secrets, token.expose())
     }
 
-    /// The text of the token in a cookie's value, if one of the secrets has signed it. It is the
-    /// client's secret.
+    /// Returns the text of the token in a cookie's value, if one of the secrets has signed it. The
+    /// text is the client's secret.
     ///
-    /// The store decides what kind of token it is: with
-    /// [plain ids](session_core::Capabilities::plain_ids) it is
-    /// [`SessionToken::plain`], otherwise what [`SessionToken::parse`] finds in it, or else
-    /// [`SessionToken::foreign`].
+    /// The store decides the kind of token: with
+    /// [plain ids](session_core::Capabilities::plain_ids) it is [`SessionToken::plain`]; otherwise
+    /// [`SessionToken::parse`] reads it, or [`SessionToken::foreign`] if it is not a native token.
     #[must_use]
     pub fn read_cookie(&self, value: &str) -> Option<String> {
         signature::read(&self.secrets, value)
     }
 
-    /// Refuses what can't be right: an empty secret, a name, path or domain that no cookie can have,
-    /// times under a second. Stores and layers do so when they are built.
+    /// Checks the options: refuses an empty secret, a name, path or domain that is invalid in a
+    /// cookie, and times under a second. Stores and layers call this when they are built.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`], which says what to change.
     pub fn check(&self) -> Result<()> {
         if self.secrets.any_empty() {
             return Err(Error::misconfigured(
-                "an empty Express secret signs nothing: remove it",
+                "an Express secret is empty, so every client could sign: remove it",
             ));
         }
         cookie_text::check_name(&self.name)?;
@@ -262,7 +262,7 @@ impl Express {
         for (name, limit) in [("max_age", self.cookie.max_age), ("ttl", self.ttl)] {
             if limit.is_some_and(|limit| limit < Duration::from_secs(1)) {
                 return Err(Error::misconfigured(format!(
-                    "Express' {name} must be at least a second: its stores count in seconds"
+                    "Express' {name} must be at least 1 s: its stores count in seconds"
                 )));
             }
         }
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_brings_the_text_of_its_token_back_whatever_that_is() {
+    fn a_cookie_returns_any_token_text_unchanged() {
         let express = Express::new("keyboard cat");
         let long = "x".repeat(255);
         for sid in ["x8_4i3md4GT-YSO5u41ROgZDabcdefgh", "%", "päpple.x", &long] {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cant_be_right_is_refused_and_secrets_do_not_show() {
+    fn invalid_options_are_refused_and_debug_shows_no_secret() {
         let second = Duration::from_secs(1);
         Express::new("s")
             .max_age(second)

@@ -1,21 +1,21 @@
-//! What a database would change that parses JSON and does not keep its text.
+//! A check of JSON for databases that parse it and do not keep its text.
 
 use std::collections::HashSet;
 
-/// Refuses a value that a database would change or refuse because it parses it: with half a
+/// Refuses a value that a database would change or refuse when it parses the value: one with half a
 /// surrogate pair, a key twice in one object, a number beyond a double, more than `max_depth` levels
 /// of objects and lists, or a whole number that `check_whole` refuses.
 ///
-/// `json` is well-formed, as every value of a session is.
+/// `json` must be well-formed, as every value of a session is.
 ///
 /// # Errors
-/// The reason, which does not show the value.
+/// The reason, without the value.
 pub fn check_parsed(
     json: &[u8],
     max_depth: usize,
     check_whole: impl Fn(&str) -> Result<(), String>,
 ) -> Result<(), String> {
-    let mut open = Open {
+    let mut nesting = Nesting {
         levels: Vec::new(),
         is_key: false,
         max_depth,
@@ -28,25 +28,25 @@ pub fn check_parsed(
             _ => &rest[..1],
         };
         match first {
-            b'"' => open.text(token)?,
+            b'"' => nesting.text(token)?,
             b'-' | b'0'..=b'9' => check_number(token, &check_whole)?,
-            mark => open.mark(mark)?,
+            mark => nesting.mark(mark)?,
         }
         rest = &rest[token.len()..];
     }
     Ok(())
 }
 
-/// The objects and lists around what is looked at.
-struct Open {
+/// The objects and lists around the current token.
+struct Nesting {
     /// The keys so far of each object; `None` for a list.
     levels: Vec<Option<HashSet<String>>>,
-    /// Whether a text that comes next is a key.
+    /// Whether a string that comes next is a key.
     is_key: bool,
     max_depth: usize,
 }
 
-impl Open {
+impl Nesting {
     fn mark(&mut self, mark: u8) -> Result<(), String> {
         match mark {
             b'{' => self.levels.push(Some(HashSet::new())),
@@ -68,7 +68,7 @@ impl Open {
         if !self.is_key && !json.contains(&b'\\') {
             return Ok(());
         }
-        // The parser's own words are a fixed list.
+        // The parser's messages show no data.
         let text: String = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let keys = self.levels.last_mut().and_then(Option::as_mut);
         match keys.filter(|_| self.is_key) {
@@ -81,7 +81,7 @@ impl Open {
     }
 }
 
-/// The length of the text in quotes that `json` begins with.
+/// The length of the string that `json` begins with, with its quotes.
 fn text_length(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(byte) = json.get(at) {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parser_would_change_is_refused_with_its_reason() {
+    fn a_value_that_a_parser_would_change_is_refused_with_the_reason() {
         for (json, reason) in [
             (r#""\ud800""#, "hex escape"),
             (r#"{"\udfff":1}"#, "hex escape"),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_taken() {
+    fn other_values_are_accepted() {
         for json in [
             "null",
             "-0.0",

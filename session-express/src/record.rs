@@ -1,4 +1,4 @@
-//! One session's JSON, taken apart: the cookie, the variables, and what Express has no room for.
+//! One session's JSON, split into the cookie, the variables, and the fields that Express lacks.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use session_core::{
 use sha2::{Digest, Sha256};
 
 use crate::expiry::{iso, millis};
-use crate::extra::{EXTRA_KEY, Extra, Seal};
+use crate::extra::{Authenticator, EXTRA_KEY, Extra};
 use crate::options::CookieOptions;
 
 const COOKIE: &str = "cookie";
@@ -18,10 +18,9 @@ const ORIGINAL_MAX_AGE: &str = "originalMaxAge";
 const EXPIRES: &str = "expires";
 const NULL: Bytes = Bytes::from_static(b"null");
 
-/// Keys that a session can't have in Express: members of its `Session` object and of every object in
-/// JavaScript, which it drops when it makes a session of a record (`session/session.js`: `if (!(prop
-/// in this))`).
-const DROPPED: [&str; 20] = [
+/// Keys that Express drops when it makes a session of a record (`session/session.js`: `if (!(prop
+/// in this))`): the members of its `Session` object and of every JavaScript object.
+const DROPPED_KEYS: [&str; 20] = [
     "id",
     "req",
     "touch",
@@ -44,35 +43,36 @@ const DROPPED: [&str; 20] = [
     "__lookupSetter__",
 ];
 
-/// A session as Express keeps it.
+/// A session as Express stores it.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionJson {
     cookie: Data,
-    /// The variables.
-    rest: Data,
+    variables: Data,
     extra: Extra,
 }
 
 impl SessionJson {
-    /// Takes a record apart. What Express drops, or has copied under [`EXTRA_KEY`] from another
-    /// session, is dropped by the next write.
+    /// Decodes a record. It omits the keys that Express drops, and a value of [`EXTRA_KEY`] that
+    /// was copied from another session; the next write removes them.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for what Express would not read as a session either, and for what is under
-    /// [`EXTRA_KEY`] and not authentic.
-    pub(crate) fn decode(json: &Bytes, seal: Seal<'_>) -> Result<Self> {
-        let mut rest = Data::decode_as_javascript(json)?;
-        let cookie = rest.remove(COOKIE);
+    /// [`ErrorKind::Corrupt`] if Express would not read it as a session either, or if the value of
+    /// [`EXTRA_KEY`] is not authentic.
+    pub(crate) fn decode(json: &Bytes, authenticator: Authenticator<'_>) -> Result<Self> {
+        let mut variables = Data::decode_as_javascript(json)?;
+        let cookie = variables.remove(COOKIE);
         let cookie = cookie.and_then(|cookie| Data::decode_as_javascript(&cookie).ok());
         let cookie = cookie.ok_or_else(|| Error::corrupt("it has no object \"cookie\""))?;
-        for key in DROPPED {
-            rest.remove(key);
+        for key in DROPPED_KEYS {
+            variables.remove(key);
         }
-        let extra = rest.remove(EXTRA_KEY);
-        let extra = extra.map(|extra| Extra::read(&extra, seal)).transpose()?;
+        let extra = variables.remove(EXTRA_KEY);
+        let extra = extra
+            .map(|extra| Extra::read(&extra, authenticator))
+            .transpose()?;
         Ok(Self {
             cookie,
-            rest,
+            variables,
             extra: extra.unwrap_or_default(),
         })
     }
@@ -81,19 +81,22 @@ impl SessionJson {
     pub(crate) fn new(options: &CookieOptions) -> Self {
         Self {
             cookie: fresh_cookie(options),
-            rest: Data::default(),
+            variables: Data::default(),
             extra: Extra::default(),
         }
     }
 
-    /// The record. The cookie comes first, as express-session writes it.
-    pub(crate) fn encode(&self, seal: Seal<'_>) -> Bytes {
-        let extra = self.extra.is_needed().then(|| self.extra.write(seal));
+    /// Encodes the record. The cookie comes first, as express-session writes it.
+    pub(crate) fn encode(&self, authenticator: Authenticator<'_>) -> Bytes {
+        let extra = self
+            .extra
+            .is_needed()
+            .then(|| self.extra.write(authenticator));
         self.encode_with(extra.flatten())
     }
 
     fn encode_with(&self, extra: Option<Bytes>) -> Bytes {
-        let mut all = self.rest.clone();
+        let mut all = self.variables.clone();
         all.set_first(COOKIE, self.cookie.encode());
         if let Some(extra) = extra {
             all.set(EXTRA_KEY, extra);
@@ -101,27 +104,27 @@ impl SessionJson {
         all.encode()
     }
 
-    /// A hash of all but what a touch changes, when it began (two writers who both say "now" would
-    /// differ by that), and the id.
+    /// A hash of the contents. It omits the id, `cookie.expires`, which a touch changes, and
+    /// `began`, in which two writers of the same new session differ.
     pub(crate) fn stamp(&self) -> Stamp {
-        let mut still = self.clone();
-        still.cookie.remove(EXPIRES);
+        let mut hashed = self.clone();
+        hashed.cookie.remove(EXPIRES);
         let (owner, absolute) = (&self.extra.owner, self.extra.absolute);
         let extra = text_of(&(owner, absolute));
-        let hash = Sha256::digest(still.encode_with(self.extra.is_needed().then_some(extra)));
+        let hash = Sha256::digest(hashed.encode_with(self.extra.is_needed().then_some(extra)));
         Stamp::from_bytes(hash.first_chunk().copied().unwrap_or_default())
     }
 
-    /// The version of a record with this session that is stored as `stored`.
+    /// The version of this session, stored as `stored`.
     pub(crate) fn version(&self, stored: Bytes) -> Version {
         Version::new(self.stamp()).with_stored(stored)
     }
 
-    /// The record of this session, stored as `stored`, of which `left` is left. If its cookie ends
-    /// with the browser, it lives unused for `ttl`.
+    /// The record of this session, stored as `stored`, with `left` of its time left. `ttl` is its
+    /// idle limit if its cookie ends with the browser.
     pub(crate) fn record(&self, stored: Bytes, ttl: Timeout, left: Ttl, now: u64) -> Record {
         Record::new(
-            self.rest.encode(),
+            self.variables.encode(),
             self.version(stored),
             self.lifetime(ttl),
             left,
@@ -140,13 +143,13 @@ impl SessionJson {
         Lifetime::new(idle.min(absolute), absolute)
     }
 
-    /// Unknown for what Express has begun, which then is as good as new.
+    /// The time since the session began; zero if Express created it, which stores no such time.
     pub(crate) fn age(&self, now: u64) -> Duration {
         let began = self.extra.began.unwrap_or(now);
         Duration::from_millis(now.saturating_sub(began))
     }
 
-    /// What is left of the absolute limit.
+    /// The time left until the absolute limit.
     pub(crate) fn absolute_left(&self, now: u64) -> Ttl {
         let absolute = Timeout::from_millis(self.extra.absolute);
         Lifetime::new(Timeout::Never, absolute).left_after_use(self.age(now))
@@ -160,20 +163,20 @@ impl SessionJson {
         Some(Duration::from_millis(millis.max(1.0) as u64))
     }
 
-    /// Whether the record says when it ends.
+    /// Whether the record contains its expiry time.
     pub(crate) fn has_expires(&self) -> bool {
         self.max_age().is_some()
     }
 
-    /// What `draft` makes of this session at `now`, and how long that lives.
+    /// Applies `draft` at `now`. Returns the new session and its time to live.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`] for a variable that Express would drop.
-    pub(crate) fn written(&self, draft: &Draft, ttl: Timeout, now: u64) -> Result<(Self, Ttl)> {
-        let rest = Data::decode(&draft.data)?;
-        check_keys(&rest)?;
+    pub(crate) fn apply(&self, draft: &Draft, ttl: Timeout, now: u64) -> Result<(Self, Ttl)> {
+        let variables = Data::decode(&draft.data)?;
+        check_keys(&variables)?;
         let mut new = self.clone();
-        new.rest = rest;
+        new.variables = variables;
         new.extra = Extra {
             owner: draft.owner.as_ref().map(|owner| owner.as_str().to_owned()),
             absolute: draft.lifetime.absolute.millis(),
@@ -189,15 +192,15 @@ impl SessionJson {
         Ok((new, left))
     }
 
-    /// This session, used at `now` and then left for `idle`, and how long it lives.
+    /// This session touched at `now` with the idle limit `idle`, and its time to live.
     pub(crate) fn touched(&self, idle: Timeout, ttl: Timeout, now: u64) -> (Self, Ttl) {
         let mut new = self.clone();
         let left = new.refresh(idle, ttl, now);
         (new, left)
     }
 
-    /// What says how long the session lives unused. Express knows no session without a limit: its
-    /// stores take `ttl` then.
+    /// Sets `cookie.originalMaxAge` to the earlier limit, or to null if that is `ttl`, which
+    /// Express' stores use for null. Express has no session without a limit.
     fn set_max_age(&mut self, lifetime: Lifetime, ttl: Timeout) {
         let limit = lifetime.idle.min(lifetime.absolute);
         let text = limit.millis().filter(|_| limit != ttl);
@@ -205,8 +208,8 @@ impl SessionJson {
         self.cookie.set(ORIGINAL_MAX_AGE, text);
     }
 
-    /// Makes `cookie.expires` true again: one that has passed would make Express end a session that
-    /// lives.
+    /// Updates `cookie.expires`, because Express would end a live session whose `expires` has
+    /// passed. Returns the time to live.
     fn refresh(&mut self, idle: Timeout, ttl: Timeout, now: u64) -> Ttl {
         let idle = match idle {
             Timeout::Never => ttl,
@@ -223,17 +226,17 @@ impl SessionJson {
     }
 }
 
-/// Refuses keys that would not come back.
-fn check_keys(rest: &Data) -> Result<()> {
-    for (key, _) in rest.iter() {
+/// Refuses keys that the record reserves or Express drops.
+fn check_keys(variables: &Data) -> Result<()> {
+    for (key, _) in variables.iter() {
         let why = match key {
-            COOKIE => "is where Express keeps the cookie",
-            EXTRA_KEY => "is where the owner is kept",
-            key if DROPPED.contains(&key) => "is dropped by Express when it loads a session",
+            COOKIE => "is reserved: Express stores the cookie in it",
+            EXTRA_KEY => "is reserved for the owner",
+            key if DROPPED_KEYS.contains(&key) => "is dropped by Express when it loads a session",
             _ => continue,
         };
         return Err(Error::misconfigured(format!(
-            "the session key {key:?} {why}: choose another"
+            "the session key {key:?} {why}: choose another key"
         )));
     }
     Ok(())
@@ -266,7 +269,7 @@ fn fresh_cookie(options: &CookieOptions) -> Data {
     cookie
 }
 
-/// The JSON text of something that always has one.
+/// The JSON text of a value whose encoding can't fail.
 fn text_of<T: Serialize + ?Sized>(value: &T) -> Bytes {
     serde_json::to_vec(value).map_or(NULL, Bytes::from)
 }
@@ -284,12 +287,12 @@ mod tests {
 
     static SECRETS: LazyLock<Secrets> = LazyLock::new(|| Secrets::new("s"));
 
-    fn seal() -> Seal<'static> {
-        Seal::new(&SECRETS, "sid")
+    fn authenticator() -> Authenticator<'static> {
+        Authenticator::new(&SECRETS, "sid")
     }
 
     fn read(json: impl Into<Bytes>) -> Result<SessionJson> {
-        SessionJson::decode(&json.into(), seal())
+        SessionJson::decode(&json.into(), authenticator())
     }
 
     fn decode(json: &str) -> SessionJson {
@@ -297,7 +300,7 @@ mod tests {
     }
 
     fn text(session: &SessionJson) -> String {
-        String::from_utf8(session.encode(seal()).to_vec()).expect("JSON")
+        String::from_utf8(session.encode(authenticator()).to_vec()).expect("JSON")
     }
 
     fn plain() -> CookieOptions {
@@ -308,7 +311,7 @@ mod tests {
     fn records_are_those_of_express() {
         let draft = Draft::new(r#"{"name":"Napoleon"}"#, Lifetime::idle(DAY));
         let (session, left) = SessionJson::new(&plain())
-            .written(&draft, DAY, NOW)
+            .apply(&draft, DAY, NOW)
             .expect("good");
         assert_eq!(
             text(&session),
@@ -323,7 +326,7 @@ mod tests {
         };
         let draft = Draft::new("{}", Lifetime::idle(minute));
         let (session, left) = SessionJson::new(&options)
-            .written(&draft, DAY, NOW)
+            .apply(&draft, DAY, NOW)
             .expect("good");
         assert_eq!(
             text(&session),
@@ -333,14 +336,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_written_back_as_it_was() {
+    fn unknown_members_are_written_back_as_they_were() {
         let json = r#"{"cookie":{"x":{ "y" :1.0},"originalMaxAge":59835,"expires":"2026-01-01T00:00:00.000Z","sameSite":"lax"},"big":12345678901234567890123,"odd":{ "a" : 1E2 }}"#;
         let session = decode(json);
         assert_eq!(text(&session), json);
         let lifetime = session.lifetime(DAY);
         assert_eq!(lifetime, Lifetime::idle(Duration::from_millis(59_835)));
-        let draft = Draft::new(session.rest.encode(), lifetime);
-        let (new, _) = session.written(&draft, DAY, NOW).expect("good");
+        let draft = Draft::new(session.variables.encode(), lifetime);
+        let (new, _) = session.apply(&draft, DAY, NOW).expect("good");
         assert_eq!(
             text(&new),
             json.replace("2026-01-01T00:00:00.000Z", &iso(NOW + 59_835))
@@ -348,37 +351,37 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_happens_to_be_the_stores_stays_in_the_cookie() {
+    fn a_limit_equal_to_the_stores_ttl_stays_in_the_cookie() {
         let json = r#"{"cookie":{"originalMaxAge":86400000,"expires":"2026-01-01T00:00:00.000Z"}}"#;
         let session = decode(json);
         let draft = Draft::new("{}", session.lifetime(DAY));
-        let (new, _) = session.written(&draft, DAY, NOW).expect("good");
+        let (new, _) = session.apply(&draft, DAY, NOW).expect("good");
         assert!(text(&new).contains("\"originalMaxAge\":86400000"));
         assert!(new.has_expires());
     }
 
     #[test]
-    fn remember_me_and_back() {
+    fn a_longer_limit_is_set_in_the_cookie_and_removed_again() {
         let month = Duration::from_secs(30 * 86_400);
         let session = SessionJson::new(&plain());
         let draft = Draft::new("{}", Lifetime::idle(month));
-        let (remembered, left) = session.written(&draft, DAY, NOW).expect("good");
+        let (remembered, left) = session.apply(&draft, DAY, NOW).expect("good");
         assert!(text(&remembered).contains("\"originalMaxAge\":2592000000"));
         assert_eq!(left, Ttl::Left(month));
         let draft = Draft::new("{}", Lifetime::idle(DAY));
-        let (back, left) = remembered.written(&draft, DAY, NOW).expect("good");
+        let (back, left) = remembered.apply(&draft, DAY, NOW).expect("good");
         assert!(text(&back).contains(r#""originalMaxAge":null,"expires":null"#));
         assert_eq!(left, Ttl::from(DAY));
     }
 
     #[test]
-    fn owner_and_absolute_limit_are_kept_beside() {
+    fn owner_and_absolute_limit_are_stored_in_the_record() {
         let hour = Duration::from_secs(3_600);
         let lifetime = Lifetime::new(hour, 12 * hour);
         let owner = Owner::new("user-1769").expect("good");
         let draft = Draft::new("{}", lifetime).with_owner(owner.clone());
         let (session, _) = SessionJson::new(&plain())
-            .written(&draft, DAY, NOW)
+            .apply(&draft, DAY, NOW)
             .expect("good");
         let session = decode(&text(&session));
         assert_eq!(session.owner(), Some(owner));
@@ -396,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_names_what_is_in_it() {
+    fn a_stamp_depends_on_the_contents_and_not_on_expires() {
         let one = decode(r#"{"cookie":{"originalMaxAge":1000,"expires":"a"},"n":1}"#);
         let touched = decode(r#"{"cookie":{"originalMaxAge":1000,"expires":"b"},"n":1}"#);
         let changed = decode(r#"{"cookie":{"originalMaxAge":1000,"expires":"a"},"n":2}"#);
@@ -408,16 +411,16 @@ mod tests {
 
     #[test]
     fn a_key_that_express_would_drop_is_refused_by_name() {
-        for key in DROPPED.into_iter().chain([COOKIE, EXTRA_KEY]) {
+        for key in DROPPED_KEYS.into_iter().chain([COOKIE, EXTRA_KEY]) {
             let draft = Draft::new(format!(r#"{{"{key}":1}}"#), Lifetime::idle(DAY));
-            let error = SessionJson::new(&plain()).written(&draft, DAY, NOW);
+            let error = SessionJson::new(&plain()).apply(&draft, DAY, NOW);
             let error = error.expect_err("must be refused");
             assert!(error.to_string().contains(key), "{error}");
         }
     }
 
     #[test]
-    fn what_is_no_session_is_corrupt() {
+    fn a_record_that_is_not_a_session_is_corrupt() {
         for json in [
             "",
             "[]",
@@ -452,7 +455,7 @@ mod tests {
             assert_eq!(idle, Some(millis), "{age}");
         }
         let theirs = decode(r#"{"cookie":{},"_session":"mine"}"#);
-        assert_eq!(theirs.rest.encode(), r#"{"_session":"mine"}"#);
+        assert_eq!(theirs.variables.encode(), r#"{"_session":"mine"}"#);
     }
 
     proptest! {
@@ -465,7 +468,7 @@ mod tests {
         fn no_cookie_makes_it_panic(cookie in "\\{(\"(originalMaxAge|expires)\":[-0-9eE.]{1,12},?)*\\}") {
             if let Ok(session) = read(format!("{{\"cookie\":{cookie}}}")) {
                 let (touched, _) = session.touched(session.lifetime(DAY).idle, DAY, NOW);
-                prop_assert!(read(touched.encode(seal())).is_ok());
+                prop_assert!(read(touched.encode(authenticator())).is_ok());
             }
         }
     }

@@ -1,10 +1,10 @@
-//! Express' secrets: texts of any length, of which the first signs and all verify.
+//! Express' secrets, of any length. The first signs; all verify.
 
 use std::fmt;
 
 use zeroize::Zeroize;
 
-/// Secrets in use. Zeroised on drop, redacted in `Debug`.
+/// The secrets in use. Zeroised on drop, redacted in `Debug`.
 #[derive(Clone)]
 pub(crate) struct Secrets(Vec<Vec<u8>>);
 
@@ -17,17 +17,17 @@ impl Secrets {
         self.0.push(previous.as_ref().to_vec());
     }
 
-    /// The one that signs.
+    /// The secret that signs.
     pub(crate) fn first(&self) -> &[u8] {
         self.0.first().map_or(&[], Vec::as_slice)
     }
 
-    /// All that verify, the one that signs first.
+    /// All secrets, the one that signs first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Vec::as_slice)
     }
 
-    /// Whether one of them is empty: with that, anybody could sign.
+    /// Whether one of them is empty, so that every client could sign.
     pub(crate) fn any_empty(&self) -> bool {
         self.0.iter().any(Vec::is_empty)
     }

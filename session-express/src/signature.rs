@@ -1,4 +1,4 @@
-//! Signed cookie values, as the packages cookie-signature and cookie write and read them.
+//! Signed cookie values in the format of the packages cookie-signature and cookie.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secrets;
 
-/// What JavaScript's `encodeURIComponent` leaves as it is, beside letters and digits.
+/// The characters that JavaScript's `encodeURIComponent` encodes.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -23,10 +23,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// What a signed value begins with.
+/// The prefix of a signed value.
 const SIGNED: &str = "s:";
 
-/// `value` and its signature by the first secret, percent-encoded, as it stands in the cookie.
+/// The cookie's value: `value` and its signature by the first secret, percent-encoded.
 pub(crate) fn write(secrets: &Secrets, value: &str) -> String {
     let signed = format!("{SIGNED}{value}.{}", mac(secrets.first(), value));
     utf8_percent_encode(&signed, ENCODED).to_string()
@@ -36,7 +36,7 @@ pub(crate) fn write(secrets: &Secrets, value: &str) -> String {
 pub(crate) fn read(secrets: &Secrets, cookie: &str) -> Option<String> {
     let decoded = decoded(cookie);
     let (value, signature) = decoded.strip_prefix(SIGNED)?.rsplit_once('.')?;
-    // The text is compared and not the bytes it stands for, so there is one spelling only.
+    // The encoded signatures are compared, not their bytes, so only one spelling is valid.
     let signs = |secret| mac(secret, value).as_bytes().ct_eq(signature.as_bytes());
     let signed = secrets.iter().any(|secret| bool::from(signs(secret)));
     signed.then(|| value.to_owned())
@@ -48,7 +48,7 @@ fn mac(secret: &[u8], value: &str) -> String {
     STANDARD_NO_PAD.encode(mac.finalize().into_bytes())
 }
 
-/// As the package cookie decodes a value: what is not well-formed stays as it is.
+/// Decodes a value as the package cookie does: a malformed one stays as it is.
 fn decoded(cookie: &str) -> Cow<'_, str> {
     let mut rest = cookie.as_bytes();
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
@@ -65,7 +65,7 @@ fn decoded(cookie: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// Of express-session's own tests, and one checked with an independent HMAC.
+    /// From express-session's own tests, and one checked with an independent HMAC.
     const GOLDEN: [(&str, &str); 4] = [
         (
             "x8_4i3md4GT-YSO5u41ROgZDabcdefgh",
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_signed_is_refused() {
+    fn an_unsigned_or_changed_value_is_refused() {
         let (_, cookie) = GOLDEN[0];
         let plain = decoded(cookie).into_owned();
         for length in 0..plain.len() {

@@ -1,4 +1,4 @@
-//! A session store in the layout of one of Express' stores.
+//! The session store in the layout of one of Express' stores.
 
 use std::fmt;
 use std::future::Future;
@@ -10,55 +10,57 @@ use crate::key_value::{Configured, KeyValue};
 use crate::layout::Layout;
 use crate::options::Express;
 
-/// A store whose cookies and records are an Express app's: what
-/// `SessionLayer::express_compatible` takes.
+/// A store with the cookies and records of an Express app, as `SessionLayer::express_compatible`
+/// takes it.
 pub trait ExpressLayout: SessionStore {
-    /// The options of the app.
+    /// Returns the options of the app.
     fn express(&self) -> &Express;
 
-    /// How long sessions live that set no limit of their own.
+    /// Returns the lifetime of sessions that set no limit of their own.
     fn lifetime(&self) -> Lifetime;
 }
 
-/// Sessions in the layout of one of Express' stores. Clones share it.
+/// A session store in the layout of one of Express' stores. Clones share its connections and state.
 ///
 /// Ids are the tokens, and records have no credential
-/// ([`Capabilities::plain_ids`](session_core::Capabilities::plain_ids)). Among servers of this
-/// library no update is lost and nothing is brought back, as with any other store. Express writes
-/// blindly: `docs/express.md` says what that can cost.
+/// ([`Capabilities::plain_ids`](session_core::Capabilities::plain_ids)). Servers that use this
+/// library lose no updates and bring no ended session back, as with any other store. Express
+/// overwrites records without comparing them: `docs/express.md` describes what that can lose.
 ///
 /// # Versions
-/// The format has no room for a stamp, so [`Version::stamp`] is a hash of the record's contents, and
-/// a write compares the whole stored value. A save that is given [`Version::stored`] takes one
-/// round trip, otherwise two; a touch by another costs two more.
+/// The format has no field for a stamp, so [`Version::stamp`] is a hash of the record's contents,
+/// and a write compares the whole stored value. A save with a version that has [`Version::stored`]
+/// takes one round trip, otherwise two. If another request has touched the session since, it takes
+/// two more.
 ///
 /// # New tokens
-/// A save with [`TokenChange::New`] makes a new id, files the session under it and answers with
+/// A save with [`TokenChange::New`] stores the session under a new id and returns it in
 /// [`Version::moved_to`]: one round trip, two on MongoDB and Redis Cluster. In this layout, and only
-/// here, a session moves. So a request that still has the old id finds no session, and a
-/// `destroy` by the old id ends the session only if this very process has moved it: each process
-/// remembers its latest 256 moves, and those without an answer apart from them.
+/// here, a session's id changes. A request that still has the old id finds no session. A `destroy`
+/// by the old id ends the session only if this process has moved it: a process remembers its latest
+/// 256 moves, and separately up to 256 moves that are in flight or have no answer.
 ///
 /// # Lost answers
-/// The same draft sent again is [`Saved::Done`] if the stored value is the very one that was sent
-/// before, and an ordinary write if the expected one is still there. Otherwise the outcome is
-/// [`Saved::Unknown`]: no trail tells whether the first sending was done and replaced since. Each
-/// process remembers its latest 256 unanswered writes; an older one is a [`Saved::Conflict`], which
-/// the manager takes for unknown where it has sent the draft before.
+/// A repeated draft is [`Saved::Done`] if the stored value is the one that was sent before, and an
+/// ordinary write if the expected version is still stored. Otherwise the outcome is
+/// [`Saved::Unknown`], because the record has no trail that shows whether the first sending was
+/// stored and then replaced. A process remembers its latest 256 unanswered writes; repeating an
+/// older one is a [`Saved::Conflict`], which the manager treats as unknown if it has sent the draft
+/// before.
 ///
 /// # Destroyed sessions
-/// A destroy takes one round trip, and one for each id that this process has moved the session to:
-/// those end too. Owner and age are not known. If only one version is to be ended, two round trips,
-/// or three if its stored value is not known.
+/// A destroy takes one round trip, and one more for each id to which this process has moved the
+/// session: those records are removed too. Owner and age are unknown. A destroy of an expected
+/// version takes two round trips, or three if the version has no stored value, and returns both.
 ///
 /// # Listings
-/// The directory lists all sessions, but for records that can't be read as sessions, which it counts.
-/// It can't look up owners, because Express' layouts have no index of them: that is
+/// The directory lists all sessions. Records that are not sessions are counted but not listed. It
+/// can't look up owners, because Express' layouts have no owner index: those operations fail with
 /// [`ErrorKind::Unsupported`].
 ///
-/// # Limits of time
-/// An operation may take as long as the [policy](KeyValue::policy) says, its repeats and several
-/// round trips included; of an operation of the directory, each command may.
+/// # Time limits
+/// The time limit of the [policy](KeyValue::policy) covers an operation with its repeats and round
+/// trips. In an operation of the directory, it covers each command.
 ///
 /// [`ErrorKind::Unsupported`]: session_core::ErrorKind::Unsupported
 /// [`Saved::Conflict`]: session_core::Saved::Conflict
@@ -73,14 +75,15 @@ pub struct ExpressStore<K: KeyValue> {
 }
 
 impl<K: Configured> ExpressStore<K> {
-    /// Sets a store up for the sessions of `express`.
+    /// Returns a builder of a store for the sessions of `express`.
     pub fn builder(express: Express) -> K::Builder {
         express.into()
     }
 }
 
 impl<K: KeyValue> ExpressStore<K> {
-    /// The sessions of `express` in `kv`, with the client `first` and others that `connector` makes.
+    /// Creates a store of the sessions of `express` in `kv`. It uses the client `first`, and
+    /// replaces a broken client with a new one of `connector`.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for invalid options.
@@ -95,7 +98,7 @@ impl<K: KeyValue> ExpressStore<K> {
         Ok(Self { store })
     }
 
-    /// The sessions of `express` in `kv`, with the one client that there is.
+    /// Creates a store of the sessions of `express` in `kv` that keeps using `client`.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for invalid options.
@@ -103,20 +106,20 @@ impl<K: KeyValue> ExpressStore<K> {
         Self::new(kv, express, Fixed::new(K::NAME), client)
     }
 
-    /// The values that the sessions are.
+    /// Returns the key-value layer below the store.
     #[must_use]
     pub fn key_value(&self) -> &K {
         &self.store.backend().kv
     }
 
-    /// What the store has done so far, in numbers.
+    /// Returns the number of calls, errors and time-outs of each operation so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.store.counts()
     }
 
-    /// Runs what takes many commands, each within the time limit: for what a layout does beyond the
-    /// contract, when it is set up for example.
+    /// Runs `work`, which may send many commands, each within the time limit. A layout uses this
+    /// for operations beyond the contract, such as its set-up.
     ///
     /// # Errors
     /// Those of `work`.

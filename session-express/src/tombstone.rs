@@ -1,26 +1,27 @@
-//! What stands in the native store in the place of a session that was destroyed while it moved.
+//! The record that replaces a destroyed session in the native store, so that no request moves it.
 
 use std::time::Duration;
 
 use session_core::{Bytes, Draft, Lifetime, Record, Stamp, Timeout};
 
-/// A tombstone's data. No session has it: a session's is JSON.
+/// A tombstone's data, which differs from every session's because it is not JSON.
 const DATA: &[u8] = b"\0ended";
-/// The shortest time that a tombstone stands: longer than any request takes.
-const SHORTEST: Duration = Duration::from_secs(600);
+/// The shortest life of a tombstone, which is longer than any request takes.
+const MIN_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Whether `record` is a tombstone.
 pub(crate) fn is_tombstone(record: &Record) -> bool {
     record.data == DATA
 }
 
-/// A tombstone, written by the write `stamp`, in the place of the native record `replaced`. It
-/// stands as long as a record in an Express layout of this lifetime can live, or one that became
-/// `replaced` when it moved.
+/// The tombstone that the write `stamp` leaves in place of the native record `replaced`. It lives
+/// as long as an Express record of the lifetime `express` can, or of the lifetime of `replaced`.
 pub(crate) fn tombstone(stamp: Stamp, express: Lifetime, replaced: Option<&Record>) -> Draft {
     let limits = replaced.map(|record| record.lifetime);
     let limits = [Some(express), limits].into_iter().flatten();
-    let longest = limits.fold(SHORTEST, |longest, lifetime| longest.max(limit(lifetime)));
+    let longest = limits.fold(MIN_LIFETIME, |longest, lifetime| {
+        longest.max(limit(lifetime))
+    });
     let mut tombstone = Draft::new(Bytes::from_static(DATA), Lifetime::fixed(longest));
     tombstone.stamp = stamp;
     tombstone
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_stands_as_long_as_the_record_in_express_layout_can_live() {
+    fn a_tombstone_lives_as_long_as_an_express_record_can() {
         let stamp = Stamp::generate();
         let stands = |express, replaced: Option<Lifetime>| {
             let replaced = replaced.map(record);
@@ -61,7 +62,7 @@ mod tests {
             tombstone.lifetime
         };
         let (day, minute) = (Lifetime::idle(DAY), Lifetime::idle(DAY / 1_440));
-        assert_eq!(stands(minute, None), Lifetime::fixed(SHORTEST));
+        assert_eq!(stands(minute, None), Lifetime::fixed(MIN_LIFETIME));
         assert_eq!(stands(day, None), Lifetime::fixed(DAY));
         assert_eq!(stands(day, Some(minute)), Lifetime::fixed(DAY));
         let month = Lifetime::idle(30 * DAY);

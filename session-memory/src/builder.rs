@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The options of a store.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use session_core::{Error, Result};
 use crate::MemoryStore;
 use crate::snapshot::Snapshot;
 
-/// Sets up a [`MemoryStore`].
+/// Builds a [`MemoryStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MemoryStoreBuilder {
@@ -31,49 +31,51 @@ impl Default for MemoryStoreBuilder {
 }
 
 impl MemoryStoreBuilder {
-    /// The most sessions that the store holds; default no limit.
+    /// Sets the maximum number of sessions; default no limit.
     ///
-    /// A full store refuses new sessions with [`ErrorKind::Full`]. It does not evict: that would let
-    /// whoever makes sessions fast enough log everybody else out.
+    /// A full store refuses new sessions with [`ErrorKind::Full`]. It does not evict, because a client
+    /// that creates many sessions could then log all other users out.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = Some(sessions);
         self
     }
 
-    /// The most bytes of one session's data; default 1 MiB.
+    /// Sets the maximum size of one session's data, in bytes; default 1 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// How long after its deadline an expired session can be reported by `reap`; default 60 s.
-    /// Only its id, owner and age are kept. Zero keeps nothing, and the store reports nothing.
+    /// Sets how long after its deadline `reap` can report an expired session; default 60 s. The
+    /// store keeps only its id, owner and age. With zero it keeps nothing and reports nothing.
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
         self.expiry_grace = grace;
         self
     }
 
-    /// The file that [`MemoryStore::save_snapshot`] writes. If it exists when the store is built,
-    /// its sessions are restored, less the time that has passed since.
+    /// Sets the file that [`MemoryStore::save_snapshot`] writes. If the file exists when the store
+    /// is built, the store restores its sessions and deducts the time since the snapshot.
     ///
-    /// It holds the sessions' data, and whoever writes it can make sessions. So it is written with
-    /// mode 0600, and on Unix it is restored only if it is a regular file, no symbolic link, that
-    /// belongs to the effective user of this process and has no rights for anybody else. Its folder
-    /// must belong to that user or to root, and not be writable by everybody unless it is sticky:
-    /// another user could put an older snapshot there, in which sessions live that have ended.
+    /// The file holds session data, and a user who can write it can create sessions. The store
+    /// writes it with mode 0600. On Unix it restores the file only if it is a regular file, not a
+    /// symbolic link, that belongs to the effective user of this process and grants other users no
+    /// rights. The folder must belong to that user or to root, and must not be world-writable
+    /// unless it is sticky: otherwise another user could replace the file with an older snapshot
+    /// and bring ended sessions back.
     ///
-    /// A clock that was set back meanwhile extends no session beyond what it had left.
+    /// If the system clock was set back since the snapshot, a session gets at most the time that it
+    /// had left then.
     pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
         self.snapshot = Some(path.into());
         self
     }
 
-    /// The store. Reads the snapshot's file, if one was named, so it blocks for that long.
+    /// Builds the store. Blocks while it reads the snapshot file, if one is set.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if a limit is zero, or the snapshot may be another user's work (the
-    /// message names file, owner and mode); [`ErrorKind::Corrupt`] if the snapshot is cut off or
-    /// changed; [`ErrorKind::Refused`] if it can't be read.
+    /// [`ErrorKind::Misconfigured`] if a limit is zero, or another user could have written the snapshot
+    /// (the message names file, owner and mode); [`ErrorKind::Corrupt`] if the snapshot is truncated or
+    /// was changed; [`ErrorKind::Refused`] if it can't be read.
     pub fn build(self) -> Result<MemoryStore> {
         if self.max_sessions == Some(0) || self.max_data == 0 {
             return Err(Error::misconfigured(

@@ -1,18 +1,19 @@
-//! A session's credential and data as they are kept: in one allocation, unless the data is large.
+//! A session's credential and data in memory: one allocation, unless the data is large.
 
 use bytes::{Buf, Bytes};
 use session_core::{Credential, Draft};
 
 /// Data up to this size, in bytes, is copied in and out. Larger data is shared.
 ///
-/// Copying takes no longer than sharing, which allocates a counter apart. glibc's allocator joins
-/// freed pieces as small as that all at once, and if there are a million of them, the thread that
-/// happens to allocate waits for it.
-const COPIED: usize = 512;
+/// Copying takes no longer than sharing, which allocates a reference count. glibc consolidates
+/// small freed chunks all at once, and with a million of them a thread that allocates waits for
+/// that.
+const MAX_COPIED: usize = 512;
 
-/// A session's credential and data, in 16 bytes and what they point to.
+/// A session's credential and data.
 pub(crate) enum Content {
-    /// The length of the credential, the credential, the data. No bytes at all are neither.
+    /// The length of the credential in one byte, the credential, the data. Empty if there is
+    /// neither.
     Small(Box<[u8]>),
     Large(Box<Large>),
 }
@@ -23,9 +24,9 @@ pub(crate) struct Large {
 }
 
 impl Content {
-    /// The content of `draft`. It allocates, so call it without a lock.
+    /// The content of `draft`. Allocates, so call it without a lock.
     pub(crate) fn of(draft: &Draft) -> Self {
-        if draft.data.len() > COPIED {
+        if draft.data.len() > MAX_COPIED {
             return Self::Large(Box::new(Large {
                 data: draft.data.clone(),
                 credential: draft.credential.clone(),
@@ -40,12 +41,12 @@ impl Content {
         Self::Small(bytes.into_boxed_slice())
     }
 
-    /// The data and the credential, for another holder.
+    /// The data and the credential, as an owned copy.
     pub(crate) fn copy(&self) -> (Bytes, Option<Credential>) {
         match self {
             Self::Small(bytes) => {
-                // In one piece: a copy of the parts would begin only when the first byte, which
-                // says where they are, has come from memory.
+                // Copied whole: copying the parts would stall until the first byte, which holds the
+                // length, has come from memory.
                 let mut copy = Bytes::copy_from_slice(bytes);
                 let (credential, data) = parts(&copy);
                 let (credential, before) = (credential_of(credential), copy.len() - data.len());
@@ -65,7 +66,7 @@ impl Content {
     }
 }
 
-/// Neither credential nor data: what is left of a session that has ended. Allocates nothing.
+/// Neither credential nor data, as in an ended session. Allocates nothing.
 impl Default for Content {
     fn default() -> Self {
         Self::Small(Box::default())
@@ -95,7 +96,7 @@ mod tests {
         for length in [0, 1, 57, 133, Credential::MAX_BYTES] {
             let bytes: Vec<u8> = (0..length as u8).collect();
             let credential = Credential::from_stored(&bytes).expect("it fits");
-            for size in [0, 1, COPIED, COPIED + 1, 10_000] {
+            for size in [0, 1, MAX_COPIED, MAX_COPIED + 1, 10_000] {
                 let draft = Draft::new(vec![7; size], Lifetime::default())
                     .with_credential(credential.clone());
                 let content = Content::of(&draft);
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn small_data_is_copied_and_large_data_is_shared() {
-        for (size, shared) in [(COPIED, false), (COPIED + 1, true)] {
+        for (size, shared) in [(MAX_COPIED, false), (MAX_COPIED + 1, true)] {
             let draft = Draft::new(vec![7; size], Lifetime::default());
             let content = Content::of(&draft);
             let is_same = content.copy().0.as_ptr() == draft.data.as_ptr();
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_as_small_as_it_was_meant_to_be() {
+    fn content_takes_16_bytes() {
         assert_eq!(size_of::<Content>(), 16);
         assert_eq!(size_of::<Large>(), 48);
     }

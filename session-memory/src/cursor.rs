@@ -1,40 +1,45 @@
-//! Where a listing goes on, and the cursor's text for it.
+//! The position at which a listing continues, and its text in a cursor.
 
 use session_core::{Cursor, Error, Owner, Result};
 
-/// What a listing shows.
+/// The sessions that a listing shows.
 #[derive(Clone, Copy)]
 pub(crate) enum Listing<'a> {
     All,
     Of(&'a Owner),
 }
 
-/// A place in a listing: the sessions from this slot of this shard on are still to come. A session
-/// keeps its slot as long as it lives, so no listing misses one that stays.
+/// The first slot that a listing has not yet shown. A session keeps its slot as long as it lives,
+/// so a listing misses no session that lives throughout it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) shard: usize,
     pub(crate) slot: u32,
 }
 
 impl Listing<'_> {
-    /// The cursor for a place in this listing.
-    pub(crate) fn cursor(self, place: Place) -> Cursor {
-        Cursor::new(format!("{}:{}:{}", self.name(), place.shard, place.slot))
+    /// The cursor for a position in this listing.
+    pub(crate) fn cursor(self, position: Position) -> Cursor {
+        Cursor::new(format!(
+            "{}:{}:{}",
+            self.name(),
+            position.shard,
+            position.slot
+        ))
     }
 
-    /// The place of `cursor`, in a store of so many shards.
-    pub(crate) fn place(self, cursor: &Cursor, shards: usize) -> Result<Place> {
-        let place = || {
-            let (name, place) = cursor.as_str().split_once(':')?;
-            let (shard, slot) = place.split_once(':')?;
-            let place = Place {
+    /// The position in `cursor`, in a store of `shards` shards.
+    pub(crate) fn position(self, cursor: &Cursor, shards: usize) -> Result<Position> {
+        let position = || {
+            let (name, position) = cursor.as_str().split_once(':')?;
+            let (shard, slot) = position.split_once(':')?;
+            let position = Position {
                 shard: shard.parse().ok()?,
                 slot: slot.parse().ok()?,
             };
-            (name == self.name() && place.shard < shards).then_some(place)
+            (name == self.name() && position.shard < shards).then_some(position)
         };
-        place().ok_or_else(|| {
+        position().ok_or_else(|| {
             Error::misconfigured("invalid cursor: this listing of a memory store did not give it")
         })
     }
@@ -54,16 +59,16 @@ mod tests {
     const SHARDS: usize = 64;
 
     #[test]
-    fn a_place_comes_back_from_its_cursor() {
+    fn a_cursor_keeps_its_position() {
         let owner = Owner::new("ann").expect("valid");
         let (all, owned) = (Listing::All, Listing::Of(&owner));
         for (shard, slot) in [(0, 0), (63, u32::MAX)] {
-            let place = Place { shard, slot };
+            let position = Position { shard, slot };
             for (listing, other) in [(all, owned), (owned, all)] {
-                let cursor = listing.cursor(place);
-                assert_eq!(listing.place(&cursor, SHARDS).ok(), Some(place));
+                let cursor = listing.cursor(position);
+                assert_eq!(listing.position(&cursor, SHARDS).ok(), Some(position));
                 other
-                    .place(&cursor, SHARDS)
+                    .position(&cursor, SHARDS)
                     .expect_err("of another listing");
             }
         }
@@ -82,7 +87,7 @@ mod tests {
             "all:1:4294967296",
             "after:1",
         ] {
-            let error = Listing::All.place(&Cursor::new(text), SHARDS);
+            let error = Listing::All.position(&Cursor::new(text), SHARDS);
             let error = error.expect_err("not ours");
             assert!(error.to_string().contains("invalid cursor"), "{error}");
         }

@@ -1,10 +1,10 @@
-//! When which slot is to be looked at, the earliest first.
+//! A queue of slots by the time at which their deadlines must be checked.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Below so many the memory is not worth giving back.
-const KEPT: usize = 64;
+/// The capacity below which shrinking is not worth its cost.
+const MIN_CAPACITY: usize = 64;
 
 /// A time in microseconds.
 pub(crate) type Micros = u64;
@@ -17,14 +17,14 @@ struct Due {
     slot: u32,
 }
 
-/// Slots by time. Nothing is removed before its time: the caller knows for which time a slot waits
-/// now, and passes over what comes out for another one. So a destroyed session costs nothing here,
-/// nor does a deadline that moves to a later time.
+/// Slots by time. An item stays until its time has come: the caller knows the current time of a
+/// slot and skips items with another one. So destroying a session or moving its deadline later
+/// costs nothing here.
 #[derive(Default)]
 pub(crate) struct Deadlines(BinaryHeap<Reverse<Due>>);
 
 impl Deadlines {
-    /// How many there are, those that nobody waits for any more too.
+    /// The number of items, stale ones included.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -33,7 +33,7 @@ impl Deadlines {
         self.0.push(Reverse(Due { time, slot }));
     }
 
-    /// Takes out the first time by `until`, and its slot.
+    /// Removes and returns the earliest item that is due at `until`.
     pub(crate) fn pop(&mut self, until: Micros) -> Option<(Micros, u32)> {
         if self.earliest() > until {
             return None;
@@ -41,12 +41,12 @@ impl Deadlines {
         self.0.pop().map(|Reverse(due)| (due.time, due.slot))
     }
 
-    /// The first time that there is; the end of time if there is none.
+    /// The earliest time; `Micros::MAX` if there is none.
     pub(crate) fn earliest(&self) -> Micros {
         self.0.peek().map_or(Micros::MAX, |Reverse(due)| due.time)
     }
 
-    /// Keeps only these, which are all that anybody waits for.
+    /// Replaces all items, to drop the stale ones.
     pub(crate) fn replace(&mut self, all: impl Iterator<Item = (Micros, u32)>) {
         let mut memory = std::mem::take(&mut self.0).into_vec();
         memory.clear();
@@ -54,10 +54,10 @@ impl Deadlines {
         self.0 = memory.into();
     }
 
-    /// Gives memory back once most of it is unused.
+    /// Frees memory if most of the capacity is unused.
     pub(crate) fn shrink(&mut self) {
         let wanted = 2 * self.0.len();
-        if self.0.capacity() > KEPT.max(4 * wanted) {
+        if self.0.capacity() > MIN_CAPACITY.max(4 * wanted) {
             self.0.shrink_to(wanted);
         }
     }
@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_that_is_due_comes_out_in_order_and_nothing_else(
+        fn due_items_are_popped_in_order_and_no_others(
             steps in prop::collection::vec(any::<(u8, u16, u8)>(), 0..400),
         ) {
             let (mut deadlines, mut model) = (Deadlines::default(), BTreeSet::new());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_now_comes_out_and_what_is_due_later_does_not() {
+    fn an_item_due_now_is_popped_and_a_later_one_is_not() {
         let mut deadlines = Deadlines::default();
         deadlines.insert(10, 1);
         assert_eq!(deadlines.pop(9), None);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_back_when_most_have_gone() {
+    fn memory_is_freed_when_most_items_have_gone() {
         let mut deadlines = Deadlines::default();
         (0..10_000).for_each(|slot| deadlines.insert(slot.into(), slot));
         (0..9_900).for_each(|_| assert!(deadlines.pop(Micros::MAX).is_some()));

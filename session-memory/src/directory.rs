@@ -1,4 +1,4 @@
-//! Listing, owners, clearing and reaping, a shard at a time.
+//! Listing, owners, clearing and reaping, one shard at a time.
 
 use std::sync::atomic::Ordering;
 
@@ -8,8 +8,8 @@ use session_core::{
 };
 
 use crate::MemoryStore;
-use crate::cursor::{Listing, Place};
-use crate::store::{Inner, Locked, STEPS};
+use crate::cursor::{Listing, Position};
+use crate::store::{Inner, Locked, STEPS_PER_LOCK};
 
 #[async_trait]
 impl SessionDirectory for MemoryStore {
@@ -75,9 +75,9 @@ impl Inner {
         let (limit, mut all) = (limit.max(1), Vec::new());
         for index in 0..self.shards() {
             while all.len() < limit {
-                let most = STEPS.min(limit - all.len());
+                let most = STEPS_PER_LOCK.min(limit - all.len());
                 let ended = &mut all;
-                if !destroy_in(&mut self.swept(index).await, owner, except, most, ended) {
+                if !destroy_some(&mut self.swept(index).await, owner, except, most, ended) {
                     break;
                 }
                 tokio::task::yield_now().await;
@@ -87,8 +87,8 @@ impl Inner {
     }
 
     async fn clear(&self) -> Result<u64> {
-        // All at once, so that a call that is dropped has cleared everything or nothing.
-        let taken: Vec<_> = (0..self.shards()).map(|n| self.take(n)).collect();
+        // Without an await, so that a dropped call has cleared everything or nothing.
+        let taken: Vec<_> = (0..self.shards()).map(|n| self.take_shard(n)).collect();
         let mut cleared = 0;
         for (mut shard, now) in taken {
             while let Some(live) = shard.dismantle(now) {
@@ -103,12 +103,12 @@ impl Inner {
         let shards = self.shards();
         let start = self.next_reap.fetch_add(1, Ordering::Relaxed);
         let order = (start..).map(|index| index % shards).take(shards);
-        // Most of the work is done here, where others get their turn. What follows has no await
-        // in it: a call that is dropped must not have taken ends that it tells nobody of.
-        let mut waiting = 0;
+        // Most of the work is done here, with awaits. The second loop has none: a dropped call must
+        // not have taken ended sessions that it never returns.
+        let mut unreported = 0;
         for index in order.clone() {
-            waiting += self.swept(index).await.shard.ended();
-            if waiting >= limit {
+            unreported += self.swept(index).await.shard.unreported();
+            if unreported >= limit {
                 break;
             }
         }
@@ -116,10 +116,10 @@ impl Inner {
         for index in order {
             while reaped.len() < limit {
                 let mut locked = self.lock(index);
-                let most = STEPS.min(limit - reaped.len());
+                let most = STEPS_PER_LOCK.min(limit - reaped.len());
                 let (more, now) = (locked.sweep(), locked.now);
-                reaped.extend(locked.shard.take_ended(most, now));
-                if !more && locked.shard.ended() == 0 {
+                reaped.extend(locked.shard.take_unreported(most, now));
+                if !more && locked.shard.unreported() == 0 {
                     break;
                 }
             }
@@ -127,7 +127,7 @@ impl Inner {
         Ok(reaped)
     }
 
-    /// A shard in which nothing has expired.
+    /// Frees all expired sessions of a shard and returns it locked.
     async fn swept(&self, index: usize) -> Locked<'_> {
         loop {
             {
@@ -147,46 +147,46 @@ impl Inner {
         limit: usize,
     ) -> Result<Page> {
         let (shards, limit) = (self.shards(), limit.max(1));
-        let place = cursor.map(|cursor| listing.place(cursor, shards));
-        let mut place = place.transpose()?.unwrap_or_default();
+        let position = cursor.map(|cursor| listing.position(cursor, shards));
+        let mut position = position.transpose()?.unwrap_or_default();
         let mut sessions = Vec::new();
-        while place.shard < shards && sessions.len() < limit {
-            let most = STEPS.min(limit - sessions.len());
-            match self.add_some(listing, place, most, &mut sessions) {
+        while position.shard < shards && sessions.len() < limit {
+            let most = STEPS_PER_LOCK.min(limit - sessions.len());
+            match self.list_some(listing, position, most, &mut sessions) {
                 Some(slot) => {
-                    place.slot = slot;
+                    position.slot = slot;
                     tokio::task::yield_now().await;
                 }
                 None => {
-                    place = Place {
-                        shard: place.shard + 1,
+                    position = Position {
+                        shard: position.shard + 1,
                         slot: 0,
                     }
                 }
             }
         }
-        let next = (place.shard < shards).then(|| listing.cursor(place));
+        let next = (position.shard < shards).then(|| listing.cursor(position));
         Ok(Page::new(sessions, next))
     }
 
-    /// Adds up to `most` live sessions of a shard, and gives the slot there to go on with.
-    fn add_some(
+    /// Adds up to `most` live sessions of a shard to `sessions`. Returns the slot to continue with.
+    fn list_some(
         &self,
         listing: Listing<'_>,
-        place: Place,
+        position: Position,
         most: usize,
         sessions: &mut Vec<SessionInfo>,
     ) -> Option<u32> {
-        let locked = self.lock(place.shard);
+        let locked = self.lock(position.shard);
         let (shard, now) = (&locked.shard, locked.now);
         match listing {
             Listing::All => {
-                let (page, next) = shard.page(place.slot, most as u32, now);
+                let (page, next) = shard.page(position.slot, most as u32, now);
                 sessions.extend(page.map(|(entry, owner)| entry.info(owner, now)));
                 next
             }
             Listing::Of(owner) => {
-                let mut slots = shard.owned(owner, place.slot);
+                let mut slots = shard.owned(owner, position.slot);
                 let some = slots.by_ref().take(most);
                 sessions.extend(some.filter_map(|slot| shard.info(slot, now)));
                 slots.next()
@@ -195,8 +195,8 @@ impl Inner {
     }
 }
 
-/// Ends up to `most` of the owner's sessions in a shard. Says whether there may be more.
-fn destroy_in(
+/// Destroys up to `most` of the owner's sessions in a shard. Returns whether there may be more.
+fn destroy_some(
     locked: &mut Locked<'_>,
     owner: &Owner,
     except: Option<&SessionId>,

@@ -1,4 +1,4 @@
-//! One session, as compact as it gets.
+//! One session in its slot.
 
 use std::time::Duration;
 
@@ -9,49 +9,49 @@ use session_core::{
 use crate::content::Content;
 use crate::deadlines::Micros;
 use crate::key::Key;
-use crate::owners::NOBODY;
+use crate::owners::NO_OWNER;
 
 /// The deadline of a session that has none.
 pub(crate) const NEVER: Micros = Micros::MAX;
 
-/// A session in its slot. Its owner is beside the others, in the shard's [`Owners`].
+/// A session in its slot. Its owner is in the shard's [`Owners`].
 ///
 /// [`Owners`]: crate::owners::Owners
 #[repr(C)]
 pub(crate) struct Entry {
-    /// Of its id, and beside it: the index needs both, and memory comes in lines of 64 bytes. Of a
-    /// session that has ended, the slot of the next one in [`Unreported`].
+    /// The hash of the id, next to the id so that the index finds both in one cache line. In an
+    /// ended session, the slot of the next one in [`Unreported`].
     ///
     /// [`Unreported`]: crate::unreported::Unreported
     pub(crate) hash: u32,
-    /// The number of its owner; see [`Owners`](crate::owners::Owners).
+    /// The owner's number in [`Owners`](crate::owners::Owners), or [`NO_OWNER`].
     pub(crate) owner: u32,
     pub(crate) key: Key,
     pub(crate) stamp: Stamp,
     pub(crate) content: Content,
-    born: Micros,
-    /// When it ends; of one that has ended, when that was found.
+    anchor: Micros,
+    /// When the session ends. In an ended session, when the end was noticed.
     deadline: Micros,
     idle: Millis,
     absolute: Millis,
-    /// When it is to be looked at: at its deadline, or at an earlier one that it had.
+    /// When the deadline is checked next: at the deadline, or at an earlier one that it had.
     pub(crate) due: Micros,
 }
 
-/// What a write puts in place: the draft, with its times as this store counts them.
+/// A draft with its times by this store's clock.
 pub(crate) struct Write {
     stamp: Stamp,
     content: Content,
-    born: Micros,
+    anchor: Micros,
     pub(crate) deadline: Micros,
     idle: Millis,
     absolute: Millis,
 }
 
 impl Write {
-    pub(crate) fn new(draft: &Draft, content: Content, born: Micros, now: Micros) -> Self {
-        let born = match draft.anchor {
-            Anchor::Keep => born,
+    pub(crate) fn new(draft: &Draft, content: Content, anchor: Micros, now: Micros) -> Self {
+        let anchor = match draft.anchor {
+            Anchor::Keep => anchor,
             Anchor::Restart => now,
         };
         let idle = Millis::of(draft.lifetime.idle);
@@ -59,14 +59,14 @@ impl Write {
         Self {
             stamp: draft.stamp,
             content,
-            born,
-            deadline: idle.after(now).min(absolute.after(born)),
+            anchor,
+            deadline: idle.after(now).min(absolute.after(anchor)),
             idle,
             absolute,
         }
     }
 
-    /// The same, of a session that was alive elsewhere, with what it had left.
+    /// Sets the deadline of a restored session from the time that it had left.
     pub(crate) fn with_left(mut self, left: Ttl, now: Micros) -> Self {
         self.deadline = left
             .left()
@@ -74,35 +74,35 @@ impl Write {
         self
     }
 
-    /// A session of this id, whose hash is `hash`. Nothing waits for its deadline yet.
+    /// The entry of a new session. Its deadline is not yet scheduled.
     pub(crate) fn entry(self, key: Key, hash: u32) -> Entry {
         Entry {
             key,
             stamp: self.stamp,
             content: self.content,
-            born: self.born,
+            anchor: self.anchor,
             deadline: self.deadline,
             idle: self.idle,
             absolute: self.absolute,
             due: NEVER,
-            owner: NOBODY,
+            owner: NO_OWNER,
             hash,
         }
     }
 }
 
 impl Entry {
-    /// Puts a write in place, and gives the content it replaces.
+    /// Applies a write and returns the replaced content.
     pub(crate) fn write(&mut self, write: Write) -> Content {
         self.stamp = write.stamp;
-        self.born = write.born;
+        self.anchor = write.anchor;
         self.deadline = write.deadline;
         self.idle = write.idle;
         self.absolute = write.absolute;
         std::mem::replace(&mut self.content, write.content)
     }
 
-    /// Takes the content of a session whose end was found now.
+    /// Marks the session as ended now and returns its content.
     pub(crate) fn end(&mut self, now: Micros) -> Content {
         self.deadline = now;
         std::mem::take(&mut self.content)
@@ -112,8 +112,8 @@ impl Entry {
         now < self.deadline
     }
 
-    pub(crate) fn born(&self) -> Micros {
-        self.born
+    pub(crate) fn anchor(&self) -> Micros {
+        self.anchor
     }
 
     pub(crate) fn deadline(&self) -> Micros {
@@ -121,7 +121,7 @@ impl Entry {
     }
 
     pub(crate) fn age(&self, now: Micros) -> Duration {
-        Duration::from_micros(now.saturating_sub(self.born))
+        Duration::from_micros(now.saturating_sub(self.anchor))
     }
 
     pub(crate) fn ttl(&self, now: Micros) -> Ttl {
@@ -131,11 +131,12 @@ impl Entry {
         }
     }
 
-    /// Moves the deadline to `idle` from now, within the absolute limit and never to earlier.
+    /// Moves the deadline to `idle` from now, at most to the absolute limit and never to an earlier
+    /// time.
     pub(crate) fn touch(&mut self, idle: Timeout, now: Micros) -> Ttl {
         let moved = Millis::of(idle)
             .after(now)
-            .min(self.absolute.after(self.born));
+            .min(self.absolute.after(self.anchor));
         self.deadline = self.deadline.max(moved);
         self.ttl(now)
     }
@@ -169,7 +170,7 @@ impl Entry {
     }
 }
 
-/// A limit in whole milliseconds, as every store counts; the greatest number is none.
+/// A limit in whole milliseconds, as in every store; `u64::MAX` means no limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Millis(u64);
 
@@ -185,7 +186,7 @@ impl Millis {
         Timeout::from_millis((self != Self::NEVER).then_some(self.0))
     }
 
-    /// So long after `start`.
+    /// The moment when this limit is over if it counts from `start`.
     fn after(self, start: Micros) -> Micros {
         match self {
             Self::NEVER => NEVER,
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_as_small_as_it_was_meant_to_be() {
-        assert_eq!(size_of::<Option<Entry>>(), 104, "with all of its slot");
+    fn a_slot_takes_104_bytes() {
+        assert_eq!(size_of::<Option<Entry>>(), 104);
     }
 }

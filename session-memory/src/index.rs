@@ -1,13 +1,13 @@
-//! The slots of a slab's values, by the values' hashes.
+//! The slots of a slab, by the hashes of their values.
 
 use hashbrown::HashTable;
 
-/// Below so many slots the memory is not worth giving back.
-const KEPT: usize = 64;
+/// The capacity below which shrinking is not worth its cost.
+const MIN_CAPACITY: usize = 64;
 
-/// Finds slots by the hash of what is in them. It does not know the values: a search is told which
-/// one is meant. The hash is beside the slot, so that growing does not read the values: with a
-/// million sessions, that takes a third of the time.
+/// Finds slots by the hashes of their values. It does not hold the values: a search compares them
+/// with a closure. The hash is kept beside the slot, so that growing does not read the values; with
+/// a million sessions, growing then takes a third of the time.
 #[derive(Default)]
 pub(crate) struct Index(HashTable<(u32, u32)>);
 
@@ -16,35 +16,35 @@ impl Index {
         self.0.len()
     }
 
-    /// The slot with this hash that `is` the one.
+    /// The slot with this hash for which `is` holds.
     pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
         let same = |(other, slot): &(u32, u32)| *other == hash && is(*slot);
         self.0.find(spread(hash), same).map(|(_, slot)| *slot)
     }
 
-    /// Adds a slot, which is not yet there.
+    /// Adds a slot that is not in the index.
     pub(crate) fn insert(&mut self, hash: u32, slot: u32) {
         let hash_of = |(hash, _): &(u32, u32)| spread(*hash);
         self.0.insert_unique(spread(hash), (hash, slot), hash_of);
     }
 
-    /// Removes a slot, if it is there.
+    /// Removes a slot, if it is in the index.
     pub(crate) fn remove(&mut self, hash: u32, slot: u32) {
         if let Ok(found) = self.0.find_entry(spread(hash), |(_, other)| *other == slot) {
             found.remove();
         }
     }
 
-    /// Gives memory back once most of it is unused.
+    /// Frees memory if most of the capacity is unused.
     pub(crate) fn shrink(&mut self) {
         let wanted = 2 * self.0.len();
-        if self.0.capacity() > KEPT.max(4 * wanted) {
+        if self.0.capacity() > MIN_CAPACITY.max(4 * wanted) {
             self.0.shrink_to(wanted, |(hash, _)| spread(*hash));
         }
     }
 }
 
-/// hashbrown takes the place from the lowest bits and a tag from the seven highest.
+/// hashbrown takes the bucket from the lowest bits and a tag from the seven highest.
 fn spread(hash: u32) -> u64 {
     (u64::from(hash) << 32) | u64::from(hash)
 }
@@ -61,7 +61,7 @@ mod tests {
         #[test]
         fn it_finds_what_a_map_finds(
             steps in prop::collection::vec(any::<(u8, u16)>(), 0..1_500),
-            // Few hashes are many values in one place.
+            // With few hashes, many values share a bucket.
             hashes in prop::sample::select(vec![1_u32, 7, u32::MAX]),
         ) {
             let hash_of = |slot: u32| slot.wrapping_mul(0x9E37_79B9) % hashes;
@@ -88,15 +88,15 @@ mod tests {
     }
 
     #[test]
-    fn the_place_and_the_tag_are_not_the_same_bits() {
-        // Hashes that meet in a place of a small table, and ones with the same tag.
+    fn the_bucket_and_the_tag_are_different_bits() {
+        // Hashes that share a bucket of a small table, and hashes with the same tag.
         let tags: HashSet<u64> = (0..128).map(|n| spread(n << 25 | 7) >> 57).collect();
-        let places: HashSet<u64> = (0..128).map(|n| spread(7 << 25 | n) & 127).collect();
-        assert_eq!((tags.len(), places.len()), (128, 128));
+        let buckets: HashSet<u64> = (0..128).map(|n| spread(7 << 25 | n) & 127).collect();
+        assert_eq!((tags.len(), buckets.len()), (128, 128));
     }
 
     #[test]
-    fn memory_is_given_back_when_most_have_gone() {
+    fn memory_is_freed_when_most_slots_have_gone() {
         let (mut index, hash_of) = (Index::default(), |slot: u32| slot.wrapping_mul(0x9E37_79B9));
         (0..10_000).for_each(|slot| index.insert(hash_of(slot), slot));
         (100..10_000).for_each(|slot| index.remove(hash_of(slot), slot));

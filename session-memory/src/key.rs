@@ -1,29 +1,29 @@
-//! A session's id as it is kept: beside the rest of its entry, unless it is unusually long.
+//! A session's id in memory: inline in its entry, unless it is unusually long.
 
 use session_core::SessionId;
 
-/// The longest id that needs no memory of its own. Native ids have 16 bytes.
-const SHORT: usize = 22;
+/// The longest id that is stored inline. Native ids have 16 bytes.
+const MAX_INLINE: usize = 22;
 
-/// The id that a session is filed under, in 24 bytes.
+/// The id that a session is stored under, in 24 bytes.
 ///
-/// One variant for each kind of long id, and a `bool` in the short one: that leaves room for the
-/// variants' tag, and for that of an empty slot.
+/// The variants are chosen so that their tag, and that of an empty slot, fit into the `bool`'s
+/// niche.
 pub(crate) enum Key {
     Short {
         is_secret: bool,
         length: u8,
-        bytes: [u8; SHORT],
+        bytes: [u8; MAX_INLINE],
     },
     Long(Box<str>),
     LongSecret(Box<str>),
 }
 
 impl Key {
-    /// The key of `id`. It allocates for a long one: call it without a lock.
+    /// The key of `id`. Allocates for a long id, so call it without a lock.
     pub(crate) fn of(id: &SessionId) -> Self {
         let (text, is_secret) = (id.as_str(), id.is_secret());
-        let mut bytes = [0; SHORT];
+        let mut bytes = [0; MAX_INLINE];
         let Some(room) = bytes.get_mut(..text.len()) else {
             return match is_secret {
                 true => Self::LongSecret(text.into()),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_compared_in_whole() {
+    fn an_id_equals_no_prefix_or_extension_of_it() {
         let id = |text: &str| SessionId::from_stored(text).expect("valid");
         let key = Key::of(&id("ab"));
         for other in ["a", "abc", "aB", "ab\0"] {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_as_small_as_it_was_meant_to_be() {
+    fn a_key_takes_24_bytes() {
         assert_eq!(size_of::<Key>(), 24);
         assert_eq!(size_of::<Option<Key>>(), 24);
     }

@@ -16,25 +16,26 @@
 //! # Ok(()) }
 //! ```
 //!
-//! For one process, for tests, and for development. Sessions are spread over shards, each under a
-//! lock that is held for a few memory operations and never across an `await`. Time is the
-//! process' monotonic clock (Tokio's, so that tests can pause it), to the microsecond.
+//! The store is meant for applications of one process, for tests, and for development. It spreads
+//! sessions over shards. Each shard has a lock, which is held for a few memory operations and never
+//! across an `await`. The store measures time with the monotonic clock of Tokio, which tests can
+//! pause, to the microsecond.
 //!
 //! Expired sessions are invisible at once and freed a few at a time: each operation frees up to
-//! four of its shard, and a task does the rest every second where a Tokio runtime is running. No
-//! operation waits for a sort or a sweep of all sessions. The index of a shard is hashed again when
-//! it is full: with a million sessions on two cores, one `create` for each shard takes 1.5 to 2.6 ms.
+//! four of its shard, and a background task frees the rest every second where a Tokio runtime is
+//! running. No operation waits for a sweep of all sessions. A shard rehashes its index when the
+//! index is full: with a million sessions on two cores, one `create` per shard takes 1.5 to 2.6 ms.
 //!
 //! # Memory
-//! A session takes 130 to 150 bytes (55 more with an owner of its own), its credential (57 bytes
-//! when new, at most 136 after renewals) and its data. Credential and data share one allocation if
-//! the data has up to 512 bytes. More data is shared with the writer instead of copied, so a slice
-//! of something larger keeps all of that in memory; such a session takes 48 bytes more.
+//! A session takes 130 to 150 bytes (55 more with an owner that has no other session), plus its
+//! credential (57 bytes when new, at most 136 after renewals) and its data. Data of up to 512 bytes
+//! shares one allocation with the credential. Larger data is shared with the writer instead of
+//! copied and takes 48 bytes more; a slice of a larger buffer keeps the whole buffer in memory.
 //!
-//! An id of over 22 bytes takes an allocation of its own; native ids have 16.
+//! An id of over 22 bytes takes an allocation of its own; native ids have 16 bytes.
 //!
-//! The id, owner and age of an expired session are kept for
-//! [`expiry_grace`](MemoryStoreBuilder::expiry_grace), for the reaper to report.
+//! The store keeps the id, owner and age of an expired session for
+//! [`expiry_grace`](MemoryStoreBuilder::expiry_grace), so that `reap` can report it.
 //!
 //! A restart loses all sessions, unless [`MemoryStore::save_snapshot`] writes them to a file and
 //! [`MemoryStoreBuilder::snapshot`] reads it back.

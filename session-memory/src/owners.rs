@@ -1,4 +1,4 @@
-//! Who has which sessions in a shard: each owner once, and the slots of their sessions in order.
+//! The owner index of a shard: each owner once, with the slots of its sessions in order.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -8,28 +8,28 @@ use session_core::Owner;
 use crate::index::Index;
 use crate::slab::Slab;
 
-/// The owner of nobody's sessions.
-pub(crate) const NOBODY: u32 = u32::MAX;
+/// The owner number of sessions without an owner.
+pub(crate) const NO_OWNER: u32 = u32::MAX;
 
 pub(crate) struct Owners {
-    known: Slab<Known>,
+    owners: Slab<OwnerEntry>,
     index: Index,
-    /// The numbers of owners with the slots of their sessions that have not ended.
+    /// The number of an owner and the slot of one of its sessions, for all that have not ended.
     sessions: BTreeSet<(u32, u32)>,
     hasher: RandomState,
 }
 
-struct Known {
+struct OwnerEntry {
     owner: Owner,
     hash: u32,
-    /// How many entries have its number: live sessions, and ended ones that are to be reported.
+    /// How many entries refer to it: live sessions, and ended ones that are not yet reported.
     uses: u32,
 }
 
 impl Owners {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self {
-            known: Slab::default(),
+            owners: Slab::default(),
             index: Index::default(),
             sessions: BTreeSet::new(),
             hasher,
@@ -37,34 +37,34 @@ impl Owners {
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Owner> {
-        (number != NOBODY).then(|| &self.known[number].owner)
+        (number != NO_OWNER).then(|| &self.owners[number].owner)
     }
 
-    /// Gives `owner` the session in `slot`, which has none, and tells the owner's number.
-    pub(crate) fn adopt(&mut self, slot: u32, owner: &Owner) -> u32 {
+    /// Adds the session in `slot`, which has no owner, to `owner` and returns the owner's number.
+    pub(crate) fn add_session(&mut self, slot: u32, owner: &Owner) -> u32 {
         let number = self.number_of(owner).unwrap_or_else(|| self.add(owner));
-        self.known[number].uses += 1;
+        self.owners[number].uses += 1;
         self.sessions.insert((number, slot));
         number
     }
 
-    /// Takes the session in `slot`, which is ending, from its owner's. The number stays in use.
-    pub(crate) fn unlist(&mut self, number: u32, slot: u32) {
+    /// Removes the session in `slot` from its owner's. The entry still refers to the owner.
+    pub(crate) fn remove_session(&mut self, number: u32, slot: u32) {
         self.sessions.remove(&(number, slot));
     }
 
-    /// Ends the use of a number by an entry that is not listed any more, and gives its owner.
+    /// Ends an entry's reference to the owner and returns the owner. The session must be removed.
     pub(crate) fn release(&mut self, number: u32) -> Option<Owner> {
-        if number == NOBODY {
+        if number == NO_OWNER {
             return None;
         }
-        let known = &mut self.known[number];
-        known.uses -= 1;
-        if known.uses > 0 {
-            return Some(known.owner.clone());
+        let entry = &mut self.owners[number];
+        entry.uses -= 1;
+        if entry.uses > 0 {
+            return Some(entry.owner.clone());
         }
-        self.index.remove(known.hash, number);
-        self.known.remove(number).map(|known| known.owner)
+        self.index.remove(entry.hash, number);
+        self.owners.remove(number).map(|entry| entry.owner)
     }
 
     /// The slots of the sessions of `owner`, in order, from `from` on.
@@ -77,14 +77,14 @@ impl Owners {
         slots.map(|(_, slot)| *slot)
     }
 
-    /// Gives memory back that is no longer used.
+    /// Frees memory if most of the capacity is unused.
     pub(crate) fn shrink(&mut self) {
         self.index.shrink();
     }
 
-    /// Frees some owners, if there are any.
+    /// Frees some owners of a discarded shard. Returns whether there were any.
     pub(crate) fn dismantle(&mut self) -> bool {
-        self.known.pop_chunk().is_some()
+        self.owners.pop_chunk().is_some()
     }
 
     #[cfg(test)]
@@ -93,13 +93,13 @@ impl Owners {
     }
 
     fn number_of(&self, owner: &Owner) -> Option<u32> {
-        let is = |number: u32| self.known[number].owner == *owner;
+        let is = |number: u32| self.owners[number].owner == *owner;
         self.index.find(self.hash(owner), is)
     }
 
     fn add(&mut self, owner: &Owner) -> u32 {
         let (owner, hash) = (owner.clone(), self.hash(owner));
-        let number = self.known.insert(Known {
+        let number = self.owners.insert(OwnerEntry {
             owner,
             hash,
             uses: 0,

@@ -1,7 +1,7 @@
-//! A file that nobody but this process' user has written or may read.
+//! A file that only the user of this process can write or read.
 //!
-//! All that is known of a file is asked of the open handle that its bytes are read from, so no
-//! other file can take its place in between.
+//! Owner and mode are checked on the open handle that the bytes are read from, so the file can't be
+//! replaced between the check and the read.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -9,42 +9,42 @@ use std::path::{Path, PathBuf};
 
 use session_core::{Error, Result, Stamp};
 
-/// The bytes of the file at `path`, if there is one.
+/// Reads the file at `path`; `None` if there is none.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`], naming the file, if another user has written or may read or replace
-/// it, or it is no regular file; [`ErrorKind::Refused`] if it can't be read.
+/// [`ErrorKind::Misconfigured`], naming the file, if another user owns it or may read or replace it, or
+/// it is not a regular file; [`ErrorKind::Refused`] if it can't be read.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     platform::check_folder(folder(path))?;
     let mut file = match platform::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(platform::unopened(path, error)),
+        Err(error) => return Err(platform::open_error(path, error)),
     };
     platform::check_file(path, &file)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
-        .map_err(|error| failed(path, error))?;
+        .map_err(|error| io_error(path, error))?;
     Ok(Some(bytes))
 }
 
-/// Puts `bytes` at `path`, atomically and for this process' user only.
+/// Writes `bytes` to `path`, atomically and readable only by the user of this process.
 ///
 /// # Errors
 /// [`ErrorKind::Refused`], naming the file.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let unfinished = unfinished_beside(path);
-    let written = write_new(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path));
+    let temporary = temporary_path(path);
+    let written = write_new(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
-        // Best effort: what is left behind is private and never read.
-        let _ = std::fs::remove_file(&unfinished);
+        // Best effort: a file that remains is private and never read.
+        let _ = std::fs::remove_file(&temporary);
     }
-    written.map_err(|error| failed(path, error))
+    written.map_err(|error| io_error(path, error))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    // A file or link that is there already is neither opened nor followed.
+    // An existing file is not opened, and an existing link is not followed.
     options.write(true).create_new(true);
     platform::make_private(&mut options);
     let mut file = options.open(path)?;
@@ -53,8 +53,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A new name in the same folder: a rename is atomic only within one file system.
-fn unfinished_beside(path: &Path) -> PathBuf {
+/// A new name in the same folder, because a rename is atomic only within one file system.
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     let unique = u128::from_le_bytes(*Stamp::generate().as_bytes());
     name.push(format!(".{unique:032x}.tmp"));
@@ -68,34 +68,34 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-fn failed(path: &Path, error: io::Error) -> Error {
+fn io_error(path: &Path, error: io::Error) -> Error {
     Error::refused(
         "snapshot",
-        io::Error::new(error.kind(), Named::new(path, error)),
+        io::Error::new(error.kind(), FileError::new(path, error)),
     )
 }
 
-/// An error of the file system, with the file's name.
+/// An I/O error and the file's path.
 #[derive(Debug)]
-struct Named {
+struct FileError {
     path: PathBuf,
     source: io::Error,
 }
 
-impl Named {
+impl FileError {
     fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         Self { path, source }
     }
 }
 
-impl std::fmt::Display for Named {
+impl std::fmt::Display for FileError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.source)
     }
 }
 
-impl std::error::Error for Named {
+impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }
@@ -103,7 +103,7 @@ impl std::error::Error for Named {
 
 #[cfg(unix)]
 mod platform {
-    use std::fs::{File, FileType, Metadata, OpenOptions, Permissions};
+    use std::fs::{File, FileType, OpenOptions, Permissions};
     use std::io;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
     use std::path::Path;
@@ -112,16 +112,16 @@ mod platform {
     use rustix::io::Errno;
     use session_core::{Error, Result};
 
-    /// Read and written by the owner, by nobody else.
+    /// Readable and writable by the owner only.
     const PRIVATE: u32 = 0o600;
-    /// What anybody but the owner may do.
+    /// The rights of all users but the owner.
     const OTHERS: u32 = 0o077;
-    /// A folder in which anybody may replace what is in it.
-    const WRITABLE_BY_ALL: u32 = 0o002;
-    /// In such a folder, only a file's owner may replace it.
+    /// Every user may replace the files of the folder.
+    const WORLD_WRITABLE: u32 = 0o002;
+    /// In a world-writable folder, only a file's owner may replace it.
     const STICKY: u32 = 0o1000;
 
-    /// Neither follows a link nor waits for the writer of a fifo.
+    /// Opens a file without following a link or waiting for the writer of a fifo.
     pub(super) fn open(path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut options = OpenOptions::new();
@@ -129,30 +129,30 @@ mod platform {
         options.open(path)
     }
 
-    pub(super) fn unopened(path: &Path, error: io::Error) -> Error {
+    pub(super) fn open_error(path: &Path, error: io::Error) -> Error {
         let path = path.display();
         match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::MLINK) => Error::misconfigured(format!(
-                "the snapshot file {path} is a symbolic link, which is not followed: give the \
-                 path of the file itself"
+                "the snapshot file {path} is a symbolic link, which the store does not follow: give \
+                 the path of the file itself"
             )),
-            Some(Errno::NXIO) => no_file(path, "a socket"),
+            Some(Errno::NXIO) => not_regular(path, "a socket"),
             Some(Errno::ACCESS | Errno::PERM) => Error::misconfigured(format!(
                 "the snapshot file {path} can't be read by user {}: {error}",
                 user()
             )),
-            _ => super::failed(Path::new(&path.to_string()), error),
+            _ => super::io_error(Path::new(&path.to_string()), error),
         }
     }
 
     pub(super) fn check_file(path: &Path, file: &File) -> Result<()> {
         let metadata = file
             .metadata()
-            .map_err(|error| super::failed(path, error))?;
+            .map_err(|error| super::io_error(path, error))?;
         if !metadata.is_file() {
-            return Err(no_file(path.display(), kind(metadata.file_type())));
+            return Err(not_regular(path.display(), kind(metadata.file_type())));
         }
-        match refusal(&metadata, user()) {
+        match file_refusal(metadata.uid(), metadata.mode(), user()) {
             None => Ok(()),
             Some(why) => Err(Error::misconfigured(format!(
                 "the snapshot file {} {why}",
@@ -161,34 +161,29 @@ mod platform {
         }
     }
 
-    /// Why a file of this owner and mode is not read by `user`.
-    fn refusal(metadata: &Metadata, user: u32) -> Option<String> {
-        why_not_read(metadata.uid(), metadata.mode(), user)
-    }
-
-    pub(super) fn why_not_read(owner: u32, mode: u32, user: u32) -> Option<String> {
+    /// Why `user` must not read a file of this owner and mode; `None` if it may.
+    pub(super) fn file_refusal(owner: u32, mode: u32, user: u32) -> Option<String> {
         let mode = mode & 0o7777;
         if owner != user {
             return Some(format!(
-                "belongs to user {owner} (mode {mode:04o}) and is read by user {user}, who trusts \
-                 none but its own: remove the file, or change its owner if its contents are known"
+                "belongs to user {owner} (mode {mode:04o}), but this process runs as user {user}: \
+                 remove the file, or change its owner if you trust its contents"
             ));
         }
         (mode & OTHERS != 0).then(|| {
             format!(
-                "has mode {mode:04o} (owner {owner}), so that others may read or change it: set \
-                 its mode to {PRIVATE:04o} if its contents are known"
+                "has mode {mode:04o} (owner {owner}), which lets other users read or change it: set \
+                 its mode to {PRIVATE:04o} if you trust its contents"
             )
         })
     }
 
-    /// Fails if another user may put another file in the place of one that is in it. A folder that
-    /// is not there has no file either.
+    /// Fails if another user may replace a file of the folder. A missing folder passes.
     pub(super) fn check_folder(folder: &Path) -> Result<()> {
         let Ok(metadata) = std::fs::metadata(folder) else {
             return Ok(());
         };
-        match why_not_used(metadata.uid(), metadata.mode(), user()) {
+        match folder_refusal(metadata.uid(), metadata.mode(), user()) {
             None => Ok(()),
             Some(why) => Err(Error::misconfigured(format!(
                 "the folder {} of the snapshot file {why}",
@@ -197,20 +192,20 @@ mod platform {
         }
     }
 
-    /// Why a folder of this owner and mode is not used by `user`.
-    pub(super) fn why_not_used(owner: u32, mode: u32, user: u32) -> Option<String> {
+    /// Why `user` must not use a folder of this owner and mode; `None` if it may.
+    pub(super) fn folder_refusal(owner: u32, mode: u32, user: u32) -> Option<String> {
         let mode = mode & 0o7777;
         if owner != user && owner != 0 {
             return Some(format!(
-                "belongs to user {owner} (mode {mode:04o}), who can put an older snapshot in the \
-                 place of a newer one: use a folder of user {user}"
+                "belongs to user {owner} (mode {mode:04o}), who can replace the snapshot with an \
+                 older one: use a folder of user {user}"
             ));
         }
-        let is_shared = mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0;
+        let is_shared = mode & WORLD_WRITABLE != 0 && mode & STICKY == 0;
         is_shared.then(|| {
             format!(
-                "has mode {mode:04o} (owner {owner}), so that every user can put an older snapshot \
-                 in the place of a newer one: use a folder of mode 0700"
+                "has mode {mode:04o} (owner {owner}), which lets every user replace the snapshot \
+                 with an older one: use a folder of mode 0700"
             )
         })
     }
@@ -219,7 +214,7 @@ mod platform {
         options.mode(PRIVATE);
     }
 
-    /// A umask may have taken the owner's own rights too.
+    /// A umask may have removed the owner's rights too.
     pub(super) fn keep_readable(file: &File) -> io::Result<()> {
         file.set_permissions(Permissions::from_mode(PRIVATE))
     }
@@ -228,7 +223,7 @@ mod platform {
         rustix::process::geteuid().as_raw()
     }
 
-    fn no_file(path: std::path::Display<'_>, what: &str) -> Error {
+    fn not_regular(path: std::path::Display<'_>, what: &str) -> Error {
         Error::misconfigured(format!(
             "the snapshot file {path} is {what}: give the path of a regular file, which need not \
              exist"
@@ -258,8 +253,8 @@ mod platform {
         File::open(path)
     }
 
-    pub(super) fn unopened(path: &Path, error: io::Error) -> Error {
-        super::failed(path, error)
+    pub(super) fn open_error(path: &Path, error: io::Error) -> Error {
+        super::io_error(path, error)
     }
 
     pub(super) fn check_file(_path: &Path, _file: &File) -> Result<()> {
@@ -279,7 +274,7 @@ mod platform {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::platform::{why_not_read, why_not_used};
+    use super::platform::{file_refusal, folder_refusal};
     use super::*;
 
     const ME: u32 = 1_000;
@@ -298,21 +293,21 @@ mod tests {
             (OTHER, 0o600, Some("user 1001")),
             (0, 0o600, Some("user 0")),
         ] {
-            let why = why_not_read(owner, mode, ME);
+            let why = file_refusal(owner, mode, ME);
             assert_eq!(why.is_some(), named.is_some(), "{owner} {mode:o}: {why:?}");
             let shown = why.unwrap_or_default();
             assert!(shown.contains(named.unwrap_or_default()), "{shown}");
         }
-        let root_reads = why_not_read(ME, 0o600, 0);
-        assert!(root_reads.is_some(), "root trusts no other user either");
+        let by_root = file_refusal(ME, 0o600, 0);
+        assert!(by_root.is_some(), "root refuses a user's file too");
     }
 
     #[test]
-    fn a_folder_is_used_if_no_other_user_can_replace_what_is_in_it() {
+    fn a_folder_is_used_if_no_other_user_can_replace_its_files() {
         for (owner, mode, is_used) in [
             (ME, 0o700, true),
             (ME, 0o755, true),
-            // A group is somebody's choice.
+            // An administrator has chosen the group.
             (ME, 0o2775, true),
             (0, 0o755, true),
             (0, 0o1777, true),
@@ -322,7 +317,7 @@ mod tests {
             (OTHER, 0o700, false),
             (OTHER, 0o1777, false),
         ] {
-            let why = why_not_used(owner, mode, ME);
+            let why = folder_refusal(owner, mode, ME);
             assert_eq!(why.is_none(), is_used, "{owner} {mode:o}: {why:?}");
         }
     }

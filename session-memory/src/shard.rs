@@ -1,15 +1,15 @@
-//! A part of the sessions, with what is needed to find their owners and the expired ones.
+//! One shard: some of the sessions, with indexes of their ids, owners and deadlines.
 //!
-//! All of it is under one lock, so it can't disagree. Work on many sessions is done in steps,
-//! between which the caller lets go of the lock. Entries never move. Two things take longer: growing
-//! the [`Index`] of a shard, and dropping the deadlines of destroyed sessions from [`Deadlines`].
+//! One lock covers all of it, so the indexes never disagree. Work on many sessions is done in
+//! steps, between which the caller unlocks the shard. Entries never move. Two steps take longer
+//! than others: growing the [`Index`], and dropping the stale items of [`Deadlines`].
 //!
 //! # Why a hash table and a heap
-//! A linear hash table that grew by one bucket at a time, and a timing wheel and lists with links in
-//! the entries, took 480 lines more than `hashbrown::HashTable` and `BinaryHeap`. Both were measured
-//! in turns, in 32 shards, with sessions of 300 bytes of data and a credential of 57. In the first
-//! rows, figures in parentheses are of sessions with an owner each. Times are of the CPU, best and
-//! median of 5 rounds on two cores that other work shared; instructions are callgrind's.
+//! A linear hash table that grew by one bucket at a time, a timing wheel and intrusive lists took
+//! 480 lines more than `hashbrown::HashTable` and `BinaryHeap`. Both were measured in alternating
+//! rounds, in 32 shards, with sessions of 300 bytes of data and a credential of 57 bytes. Figures
+//! in parentheses are for sessions that each have an owner. Times are CPU time, best and median of
+//! 5 rounds on two cores shared with other work; instructions are counted by callgrind.
 //!
 //! | | linear hashing, wheel | hash table, heap |
 //! |---|---|---|
@@ -26,9 +26,9 @@
 //! | slowest destroy while all are replaced, ms | 0.11, 0.20 | 0.67, 0.74 |
 //! | slowest load while all expire, ms | 0.09, 0.13 | 0.09, 0.12 |
 //!
-//! Not taken: a table of slots only takes 8 bytes less for each of a million, but reads all sessions
-//! when it grows (slowest create 2.2 ms in a round in which this one's took 0.7). A `BTreeSet` of
-//! deadlines takes 14 bytes more, and with it and that table, a create and a destroy took 7,843
+//! Rejected: a table of slots without hashes takes 8 bytes less for each of a million sessions, but
+//! reads all of them when it grows (slowest create 2.2 ms, against 0.7 ms here in the same round).
+//! A `BTreeSet` of deadlines takes 14 bytes more; with both, a create and a destroy took 7,843
 //! instructions.
 
 use std::hash::RandomState;
@@ -39,50 +39,49 @@ use crate::content::Content;
 use crate::deadlines::{Deadlines, Micros};
 use crate::entry::{Entry, NEVER, Write};
 use crate::index::Index;
-use crate::owners::{NOBODY, Owners};
+use crate::owners::{NO_OWNER, Owners};
 use crate::slab::{Chunk, Slab};
 use crate::unreported::Unreported;
 
-/// So many deadlines of sessions that have gone are not worth dropping.
-const PASSED_OVER: usize = 64;
+/// Up to this many stale deadlines are always kept.
+const MAX_STALE: usize = 64;
 
-/// What a shard has let go of. Freeing memory can take long, so it is done without the lock.
+/// Memory to be freed without the lock, because freeing can take long.
 #[derive(Default)]
 pub(crate) struct Garbage {
     contents: Vec<Content>,
     memory: Vec<Chunk<Entry>>,
 }
 
-/// How a step of sweeping went.
+/// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Swept {
-    /// The sessions that it ended.
+    /// The number of sessions that it ended.
     pub(crate) freed: usize,
-    /// How much it did. If that is as much as it may, there is more.
+    /// The number of steps. If it is the limit, there may be more to do.
     pub(crate) steps: usize,
 }
 
-/// A session's id and the part of its hash that the shard was not chosen by.
+/// A session's id and the half of its hash that does not select the shard.
 #[derive(Clone, Copy)]
-pub(crate) struct Name<'a> {
+pub(crate) struct HashedId<'a> {
     pub(crate) id: &'a SessionId,
     pub(crate) hash: u32,
 }
 
 pub(crate) struct Shard {
     entries: Slab<Entry>,
-    /// The sessions that have not ended, by their ids.
+    /// The sessions that have not ended, by id.
     index: Index,
     owners: Owners,
-    /// When to look at entries: at their deadlines, or at earlier ones they once had. Those that
-    /// an entry's `due` says nothing of are passed over.
+    /// When to check the entries' deadlines. An item is stale unless its time is the entry's `due`.
     deadlines: Deadlines,
-    /// Expired sessions that nobody has reaped yet, until when they can be.
-    ended: Unreported,
-    /// How long those are kept; zero keeps none.
+    /// Expired sessions that are not yet reported.
+    unreported: Unreported,
+    /// How long those are kept after their deadlines; zero keeps none.
     grace: Micros,
-    /// Until when a sweep would find nothing to do: it need not be tried.
-    quiet_until: Micros,
+    /// Before this time, a sweep finds nothing to do.
+    next_sweep: Micros,
 }
 
 impl Shard {
@@ -92,20 +91,20 @@ impl Shard {
             index: Index::default(),
             owners: Owners::new(hasher),
             deadlines: Deadlines::default(),
-            ended: Unreported::default(),
+            unreported: Unreported::default(),
             grace,
-            quiet_until: 0,
+            next_sweep: 0,
         }
     }
 
-    /// How many sessions there are, expired ones that were not yet freed too.
+    /// The number of sessions, including expired ones that are not yet freed.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// The slot of the live session of this name.
-    pub(crate) fn live(&self, name: Name<'_>, now: Micros) -> Option<u32> {
-        let slot = self.find(name)?;
+    /// The slot of the session of this id, if it is live.
+    pub(crate) fn live(&self, id: HashedId<'_>, now: Micros) -> Option<u32> {
+        let slot = self.find(id)?;
         self.entries[slot].is_live(now).then_some(slot)
     }
 
@@ -113,8 +112,8 @@ impl Shard {
         self.entries[slot].stamp
     }
 
-    pub(crate) fn born(&self, slot: u32) -> Micros {
-        self.entries[slot].born()
+    pub(crate) fn anchor(&self, slot: u32) -> Micros {
+        self.entries[slot].anchor()
     }
 
     pub(crate) fn record(&self, slot: u32, now: Micros) -> Record {
@@ -126,65 +125,70 @@ impl Shard {
         self.entries[slot].touch(idle, now)
     }
 
-    /// Adds a session of whose id there is none.
+    /// Adds a session. No other may have its id.
     pub(crate) fn insert(&mut self, entry: Entry, owner: Option<&Owner>) -> u32 {
         let hash = entry.hash;
         let slot = self.entries.insert(entry);
         self.index.insert(hash, slot);
-        self.adopt(slot, owner);
-        self.wait(slot);
+        self.set_owner(slot, owner);
+        self.schedule(slot);
         slot
     }
 
-    /// Replaces what is in `slot`, and gives the content that was.
+    /// Applies a write to the session in `slot` and returns the replaced content.
     pub(crate) fn replace(&mut self, slot: u32, write: Write, owner: Option<&Owner>) -> Content {
         let entry = &mut self.entries[slot];
-        // One that is looked at too early is put back then.
-        let too_late = write.deadline < entry.due;
+        // An entry that is checked too early is then scheduled again.
+        let is_due_too_late = write.deadline < entry.due;
         let old = entry.write(write);
         let number = entry.owner;
         if self.owners.get(number) != owner {
-            self.owners.unlist(number, slot);
+            self.owners.remove_session(number, slot);
             self.owners.release(number);
-            self.adopt(slot, owner);
+            self.set_owner(slot, owner);
         }
-        if too_late {
-            self.wait_no_more(slot);
-            self.wait(slot);
+        if is_due_too_late {
+            self.unschedule(slot);
+            self.schedule(slot);
         }
         old
     }
 
     /// Removes the live session in `slot`.
     pub(crate) fn remove(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) -> Ended {
-        self.wait_no_more(slot);
-        self.unlist(slot, now, garbage);
-        self.take(slot)
+        self.unschedule(slot);
+        self.remove_from_indexes(slot, now, garbage);
+        self.report(slot)
     }
 
-    /// Ends the session of this name if it has expired: its place is wanted. Says whether it did.
-    pub(crate) fn bury(&mut self, name: Name<'_>, now: Micros, garbage: &mut Garbage) -> bool {
+    /// Ends the session of this id if it has expired. Returns whether it had.
+    pub(crate) fn end_expired(
+        &mut self,
+        id: HashedId<'_>,
+        now: Micros,
+        garbage: &mut Garbage,
+    ) -> bool {
         let expired = self
-            .find(name)
+            .find(id)
             .filter(|slot| !self.entries[*slot].is_live(now));
         if let Some(slot) = expired {
-            self.wait_no_more(slot);
+            self.unschedule(slot);
             self.end(slot, now, garbage);
         }
         expired.is_some()
     }
 
-    /// Makes up to `steps` steps in ending what has expired. Ends wait for a reaper for the grace.
+    /// Ends expired sessions and drops reports older than the grace, in up to `steps` steps.
     pub(crate) fn sweep(&mut self, now: Micros, steps: usize, garbage: &mut Garbage) -> Swept {
         let mut swept = Swept::default();
-        if now < self.quiet_until {
+        if now < self.next_sweep {
             return swept;
         }
         while swept.steps < steps {
             if let Some((due, slot)) = self.deadlines.pop(now) {
-                swept.freed += usize::from(self.look_at(slot, due, now, garbage));
-            } else if !self.forget_late(now) {
-                self.quiet_until = self.deadlines.earliest().min(self.too_late());
+                swept.freed += usize::from(self.check_deadline(slot, due, now, garbage));
+            } else if !self.drop_late_report(now) {
+                self.next_sweep = self.deadlines.earliest().min(self.report_deadline());
                 break;
             }
             swept.steps += 1;
@@ -192,7 +196,7 @@ impl Shard {
         swept
     }
 
-    /// Hands the memory of what is empty over, and gives back what is no longer needed.
+    /// Frees unused memory; that of entries is added to `garbage`.
     pub(crate) fn shrink(&mut self, garbage: &mut Garbage) {
         garbage.memory.append(&mut self.entries.take_spare());
         self.index.shrink();
@@ -200,27 +204,27 @@ impl Shard {
         self.owners.shrink();
     }
 
-    /// How many ends wait for a reaper.
-    pub(crate) fn ended(&self) -> usize {
-        self.ended.len()
+    /// The number of expired sessions that are not yet reported.
+    pub(crate) fn unreported(&self) -> usize {
+        self.unreported.len()
     }
 
-    /// Takes up to `limit` ends for the reaper.
-    pub(crate) fn take_ended(&mut self, limit: usize, now: Micros) -> Vec<Ended> {
+    /// Takes up to `limit` expired sessions to report.
+    pub(crate) fn take_unreported(&mut self, limit: usize, now: Micros) -> Vec<Ended> {
         let mut taken = Vec::new();
         for _ in 0..limit {
-            if self.forget_late(now) {
+            if self.drop_late_report(now) {
                 continue;
             }
-            let Some(slot) = self.ended.pop(&self.entries) else {
+            let Some(slot) = self.unreported.pop(&self.entries) else {
                 break;
             };
-            taken.push(self.take(slot));
+            taken.push(self.report(slot));
         }
         taken
     }
 
-    /// Frees some sessions of a shard that is not in use any more, and says how many were live.
+    /// Frees some sessions of a discarded shard and returns how many were live; `None` at the end.
     pub(crate) fn dismantle(&mut self, now: Micros) -> Option<usize> {
         if let Some(entries) = self.entries.pop_chunk() {
             let live = entries.iter().flatten().filter(|entry| entry.is_live(now));
@@ -229,7 +233,7 @@ impl Shard {
         self.owners.dismantle().then_some(0)
     }
 
-    /// The live sessions in `slots` slots from `from` on, and the slot to go on with.
+    /// The live sessions in `slots` slots from `from` on, and the slot to continue with.
     pub(crate) fn page(
         &self,
         from: u32,
@@ -244,13 +248,13 @@ impl Shard {
         (page, self.entries.next_taken(end))
     }
 
-    /// The slots of the sessions of `owner`, in order, from `from` on. Expired ones are among them
-    /// unless a sweep has just ended them.
+    /// The slots of the owner's sessions from `from` on, in order, including expired sessions that
+    /// are not yet freed.
     pub(crate) fn owned(&self, owner: &Owner, from: u32) -> impl Iterator<Item = u32> {
         self.owners.slots(owner, from)
     }
 
-    /// What a listing shows of the session in `slot`, if it is live.
+    /// The description of the session in `slot`, if it is live.
     pub(crate) fn info(&self, slot: u32, now: Micros) -> Option<SessionInfo> {
         let entry = &self.entries[slot];
         let info = || entry.info(self.owners.get(entry.owner), now);
@@ -261,41 +265,47 @@ impl Shard {
         self.entries[slot].key.is(id)
     }
 
-    fn find(&self, name: Name<'_>) -> Option<u32> {
-        let is = |slot: u32| self.entries[slot].key.is(name.id);
-        self.index.find(name.hash, is)
+    fn find(&self, id: HashedId<'_>) -> Option<u32> {
+        let is = |slot: u32| self.entries[slot].key.is(id.id);
+        self.index.find(id.hash, is)
     }
 
-    /// Gives the session in `slot`, which has no owner, this one.
-    fn adopt(&mut self, slot: u32, owner: Option<&Owner>) {
-        let number = owner.map_or(NOBODY, |owner| self.owners.adopt(slot, owner));
+    /// Sets the owner of the session in `slot`, which has none.
+    fn set_owner(&mut self, slot: u32, owner: Option<&Owner>) {
+        let number = owner.map_or(NO_OWNER, |owner| self.owners.add_session(slot, owner));
         self.entries[slot].owner = number;
     }
 
-    /// Waits for the deadline of a session, for which nothing waits.
-    fn wait(&mut self, slot: u32) {
+    /// Schedules the check of a session's deadline. None may be scheduled.
+    fn schedule(&mut self, slot: u32) {
         let entry = &mut self.entries[slot];
         entry.due = entry.deadline();
         if entry.due != NEVER {
             self.deadlines.insert(entry.due, slot);
-            self.quiet_until = self.quiet_until.min(entry.due);
+            self.next_sweep = self.next_sweep.min(entry.due);
         }
     }
 
-    /// Lets what waits for the deadline of a session be passed over when it comes. Once more than
-    /// half is to be passed over, it is dropped.
-    fn wait_no_more(&mut self, slot: u32) {
+    /// Makes the scheduled check of a session stale. Drops all stale items once they are more than
+    /// half.
+    fn unschedule(&mut self, slot: u32) {
         self.entries[slot].due = NEVER;
-        if self.deadlines.len() > 2 * self.index.len() + PASSED_OVER {
+        if self.deadlines.len() > 2 * self.index.len() + MAX_STALE {
             let slots = self.entries.slots();
             let all = slots.map(|slot| (self.entries[slot].due, slot));
             self.deadlines.replace(all.filter(|(due, _)| *due != NEVER));
         }
     }
 
-    /// Ends the session in `slot` if it has expired, and says whether it did. `due` is what it was
-    /// waited for, which may be no longer so.
-    fn look_at(&mut self, slot: u32, due: Micros, now: Micros, garbage: &mut Garbage) -> bool {
+    /// Ends the session in `slot` if it has expired, and returns whether it had. Does nothing if
+    /// the item that was scheduled for `due` is stale.
+    fn check_deadline(
+        &mut self,
+        slot: u32,
+        due: Micros,
+        now: Micros,
+        garbage: &mut Garbage,
+    ) -> bool {
         let entry = self.entries.get_mut(slot);
         let Some(entry) = entry.filter(|entry| entry.due == due) else {
             return false;
@@ -303,57 +313,58 @@ impl Shard {
         entry.due = NEVER;
         let live = entry.is_live(now);
         if live {
-            self.wait(slot);
+            self.schedule(slot);
         } else {
             self.end(slot, now, garbage);
         }
         !live
     }
 
-    /// Ends the session in `slot`, for whose deadline nothing waits any more.
+    /// Ends the expired session in `slot`, whose check is not scheduled any more.
     fn end(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) {
-        self.unlist(slot, now, garbage);
+        self.remove_from_indexes(slot, now, garbage);
         if self.grace > 0 {
-            self.ended.push(slot, &mut self.entries);
+            self.unreported.push(slot, &mut self.entries);
         } else {
-            self.forget(slot);
+            self.free(slot);
         }
     }
 
-    /// From when on the first end can't be reported any more; the end of time if there is none.
-    fn too_late(&self) -> Micros {
-        let first = self.ended.first();
+    /// The time from which the first unreported session can't be reported; `Micros::MAX` if there
+    /// is none.
+    fn report_deadline(&self) -> Micros {
+        let first = self.unreported.first();
         let late = |slot| self.entries[slot].deadline().saturating_add(self.grace);
         first.map_or(Micros::MAX, |slot| late(slot).saturating_add(1))
     }
 
-    /// Forgets the first end if it is too late to report it, and says whether it did.
-    fn forget_late(&mut self, now: Micros) -> bool {
-        let late = self.too_late() <= now;
-        if late && let Some(slot) = self.ended.pop(&self.entries) {
-            self.forget(slot);
+    /// Drops the first unreported session if it can't be reported any more. Returns whether it did.
+    fn drop_late_report(&mut self, now: Micros) -> bool {
+        let late = self.report_deadline() <= now;
+        if late && let Some(slot) = self.unreported.pop(&self.entries) {
+            self.free(slot);
         }
         late
     }
 
-    /// Makes the session in `slot` unfindable and takes its content.
-    fn unlist(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) {
+    /// Marks the session in `slot` as ended and removes it from the id and owner indexes.
+    fn remove_from_indexes(&mut self, slot: u32, now: Micros, garbage: &mut Garbage) {
         let entry = &mut self.entries[slot];
         garbage.contents.push(entry.end(now));
         self.index.remove(entry.hash, slot);
-        self.owners.unlist(entry.owner, slot);
+        self.owners.remove_session(entry.owner, slot);
     }
 
-    /// Empties the slot of an unlisted session, and tells of it.
-    fn take(&mut self, slot: u32) -> Ended {
+    /// Frees the slot of an ended session and returns its report.
+    fn report(&mut self, slot: u32) -> Ended {
         let entry = &self.entries[slot];
         let (id, age) = (entry.key.id(), Some(entry.age(entry.deadline())));
-        let owner = self.forget(slot);
+        let owner = self.free(slot);
         Ended::new(id, owner, age)
     }
 
-    /// The same without telling, but whose it was.
-    fn forget(&mut self, slot: u32) -> Option<Owner> {
+    /// Frees the slot of an ended session and returns its owner.
+    fn free(&mut self, slot: u32) -> Option<Owner> {
         let entry = self.entries.remove(slot)?;
         self.owners.release(entry.owner)
     }

@@ -1,8 +1,8 @@
-//! All sessions in a file, so that a restart need not log everybody out.
+//! All sessions in a file, so that a restart logs no users out.
 //!
-//! The file is a line that names the format and its version, the wall-clock time it was taken, the
-//! number of sessions, the sessions, and the SHA-256 of all that. A session is its fields in order,
-//! those of varying length after their length. Numbers are 64 bits in little-endian.
+//! The file holds a line with the format and its version, the wall-clock time of the snapshot, the
+//! number of sessions, the sessions, and the SHA-256 of all that. A session is its fields in order;
+//! a field of varying length follows its length. Numbers are 64 bits, little-endian.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,21 +17,21 @@ use crate::MemoryStore;
 use crate::deadlines::Micros;
 use crate::entry::Entry;
 use crate::private_file;
-use crate::store::STEPS;
+use crate::store::STEPS_PER_LOCK;
 
 const MAGIC: &[u8] = b"session-memory snapshot 2\n";
 const NEVER: u64 = u64::MAX;
 
-/// A snapshot that was read, its sessions still as they are stored.
+/// A verified snapshot file, whose sessions are not yet decoded.
 pub(crate) struct Snapshot {
     taken: SystemTime,
     count: u64,
     sessions: Bytes,
 }
 
-/// A session in a snapshot.
+/// One session of a snapshot.
 #[derive(Debug)]
-struct Stored {
+struct StoredSession {
     id: SessionId,
     draft: Draft,
     age: Duration,
@@ -39,23 +39,23 @@ struct Stored {
 }
 
 impl MemoryStore {
-    /// Writes all live sessions to the file named by
-    /// [`snapshot`](crate::MemoryStoreBuilder::snapshot), atomically: the file is the old one or
-    /// the new one, whatever happens. Gives their number.
+    /// Writes all live sessions to the file set by
+    /// [`snapshot`](crate::MemoryStoreBuilder::snapshot) and returns their number. The file is
+    /// replaced atomically: a failure or a crash leaves the old one.
     ///
-    /// A thread of its own copies the sessions, a few at a time, and writes the file.
+    /// A blocking task of Tokio copies the sessions, a few at a time, and writes the file.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if no file was named, [`ErrorKind::Refused`] if it can't be written.
+    /// [`ErrorKind::Misconfigured`] if no file is set, [`ErrorKind::Refused`] if it can't be written.
     pub async fn save_snapshot(&self) -> Result<usize> {
         let Some(path) = self.0.options.snapshot.clone() else {
             return Err(Error::misconfigured(
-                "no snapshot file was named: MemoryStore::builder().snapshot(path)",
+                "no snapshot file is set: use MemoryStore::builder().snapshot(path)",
             ));
         };
         let store = self.clone();
         let write = move || {
-            let (count, bytes) = take(&store);
+            let (count, bytes) = take_snapshot(&store);
             private_file::write(&path, &bytes)?;
             Ok(count)
         };
@@ -65,18 +65,18 @@ impl MemoryStore {
     }
 
     pub(crate) fn restore(&self, path: &Path, mut snapshot: Snapshot) -> Result<()> {
-        let down = SystemTime::now().duration_since(snapshot.taken);
-        // A clock that was set back must not give sessions more time than they had.
-        let down = down.unwrap_or_default();
+        let elapsed = SystemTime::now().duration_since(snapshot.taken);
+        // If the clock was set back, sessions must not get more time than they had.
+        let elapsed = elapsed.unwrap_or_default();
         for _ in 0..snapshot.count {
-            let stored = Stored::decode(&mut snapshot.sessions);
+            let stored = StoredSession::decode(&mut snapshot.sessions);
             let stored = stored.ok_or_else(|| corrupt(path))?;
             let left = match stored.left {
-                Ttl::Left(left) => Ttl::Left(left.saturating_sub(down)),
+                Ttl::Left(left) => Ttl::Left(left.saturating_sub(elapsed)),
                 Ttl::Never => Ttl::Never,
             };
             if left > Ttl::Left(Duration::ZERO) {
-                let age = stored.age.saturating_add(down);
+                let age = stored.age.saturating_add(elapsed);
                 self.0.restore(&stored.id, &stored.draft, age, left);
             }
         }
@@ -85,16 +85,16 @@ impl MemoryStore {
 }
 
 /// The number of live sessions, and a snapshot of them.
-fn take(store: &MemoryStore) -> (usize, Bytes) {
-    let mut file = Unfinished::new(SystemTime::now());
+fn take_snapshot(store: &MemoryStore) -> (usize, Bytes) {
+    let mut file = SnapshotWriter::new(SystemTime::now());
     for index in 0..store.0.shards() {
         let mut next = Some(0);
         while let Some(from) = next {
             let locked = store.0.lock(index);
             let now = locked.now;
-            let (page, rest) = locked.shard.page(from, STEPS as u32, now);
-            let page: Vec<Stored> = page
-                .map(|(entry, owner)| Stored::of(entry, owner, now))
+            let (page, rest) = locked.shard.page(from, STEPS_PER_LOCK as u32, now);
+            let page: Vec<StoredSession> = page
+                .map(|(entry, owner)| StoredSession::of(entry, owner, now))
                 .collect();
             drop(locked);
             page.iter().for_each(|stored| file.add(stored));
@@ -104,13 +104,12 @@ fn take(store: &MemoryStore) -> (usize, Bytes) {
     (file.count, file.finish())
 }
 
-/// A snapshot that is being written.
-struct Unfinished {
+struct SnapshotWriter {
     bytes: BytesMut,
     count: usize,
 }
 
-impl Unfinished {
+impl SnapshotWriter {
     fn new(taken: SystemTime) -> Self {
         let mut bytes = BytesMut::from(MAGIC);
         bytes.put_u64_le(millis(taken.duration_since(UNIX_EPOCH).unwrap_or_default()));
@@ -118,7 +117,7 @@ impl Unfinished {
         Self { bytes, count: 0 }
     }
 
-    fn add(&mut self, stored: &Stored) {
+    fn add(&mut self, stored: &StoredSession) {
         stored.encode(&mut self.bytes);
         self.count += 1;
     }
@@ -133,7 +132,7 @@ impl Unfinished {
 }
 
 impl Snapshot {
-    /// The snapshot at `path`, if there is one.
+    /// Reads the snapshot at `path`; `None` if there is no file.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         match private_file::read(path)? {
             Some(bytes) => Self::decode(bytes.into())
@@ -143,7 +142,7 @@ impl Snapshot {
         }
     }
 
-    /// None if the file was cut off or changed.
+    /// `None` if the file is truncated or was changed.
     fn decode(mut bytes: Bytes) -> Option<Self> {
         let body = bytes.len().checked_sub(32)?;
         let checksum = bytes.split_off(body);
@@ -163,12 +162,12 @@ impl Snapshot {
 
 fn corrupt(path: &Path) -> Error {
     Error::corrupt(format!(
-        "the snapshot file {} is cut off or was changed: remove it, or put a copy of it back",
+        "the snapshot file {} is truncated or was changed: remove it, or restore it from a backup",
         path.display()
     ))
 }
 
-impl Stored {
+impl StoredSession {
     fn of(entry: &Entry, owner: Option<&Owner>, now: Micros) -> Self {
         let (data, credential) = entry.content.copy();
         let mut draft = Draft::new(data, entry.lifetime())
@@ -219,7 +218,7 @@ impl Stored {
         let left = limit(bytes.try_get_u64_le().ok()?).into();
         let age = Duration::from_millis(bytes.try_get_u64_le().ok()?);
         let credential = Credential::from_stored(&take_field(bytes)?).ok()?;
-        // A copy, for a slice would keep all of the file in memory.
+        // A copy, because a slice would keep the whole file in memory.
         let data = Bytes::copy_from_slice(&take_field(bytes)?);
         let mut draft = Draft::new(data, Lifetime::new(idle, absolute))
             .with_credential(credential)
@@ -253,7 +252,7 @@ mod tests {
     use super::*;
 
     /// A signed-in session with a credential, and a guest of a layout with plain ids.
-    fn two() -> [Stored; 2] {
+    fn two() -> [StoredSession; 2] {
         let lifetime = Lifetime::new(Duration::from_secs(1), Timeout::Never);
         let mut draft = Draft::new("{}", lifetime)
             .with_credential(Credential::from_stored(&[0xC1, 0xC2, 0xC3]).expect("it fits"))
@@ -262,13 +261,13 @@ mod tests {
         let mut bare = Draft::new("", Lifetime::new(Timeout::Never, Timeout::Never));
         bare.stamp = Stamp::from_bytes([0xFF; 16]);
         [
-            Stored {
+            StoredSession {
                 id: SessionId::from_stored("id").expect("valid"),
                 draft,
                 age: Duration::from_millis(0x0403_0201),
                 left: Ttl::Left(Duration::from_millis(500)),
             },
-            Stored {
+            StoredSession {
                 id: SessionId::plain("s").expect("valid"),
                 draft: bare,
                 age: Duration::ZERO,
@@ -279,7 +278,7 @@ mod tests {
 
     const NUMBER_NEVER: &[u8] = &[0xFF; 8];
 
-    /// The sessions of `two`, written down by hand.
+    /// The sessions of `two`, encoded by hand.
     fn golden() -> Vec<u8> {
         let fields: [&[u8]; 25] = [
             b"\0",
@@ -296,7 +295,7 @@ mod tests {
             b"\xC1\xC2\xC3",
             b"\x02\0\0\0\0\0\0\0",
             b"{}",
-            // The other one.
+            // The second session.
             b"\x01",
             b"\x01\0\0\0\0\0\0\0",
             b"s",
@@ -314,7 +313,7 @@ mod tests {
 
     #[test]
     fn sessions_are_stored_as_these_bytes() {
-        let mut file = Unfinished::new(UNIX_EPOCH + Duration::from_millis(0x0807_0605));
+        let mut file = SnapshotWriter::new(UNIX_EPOCH + Duration::from_millis(0x0807_0605));
         two().iter().for_each(|stored| file.add(stored));
         let file = file.finish();
         let (body, checksum) = file.split_at(file.len() - 32);
@@ -327,8 +326,8 @@ mod tests {
     fn these_bytes_are_read_as_those_sessions() {
         let mut bytes = Bytes::from(golden());
         for expected in two() {
-            let read = Stored::decode(&mut bytes).expect("whole");
-            // The random parts of a draft are none here.
+            let read = StoredSession::decode(&mut bytes).expect("whole");
+            // A decoded draft has no random parts.
             assert_eq!(format!("{read:?}"), format!("{expected:?}"));
             assert_eq!(read.id.is_secret(), expected.id.is_secret());
             assert_eq!(read.draft.credential, expected.draft.credential);
@@ -337,17 +336,17 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_cut_off_or_has_too_long_a_credential_is_none() {
+    fn a_truncated_session_or_one_with_too_long_a_credential_is_not_decoded() {
         let golden = Bytes::from(golden());
         let mut whole = golden.clone();
-        Stored::decode(&mut whole).expect("whole");
+        StoredSession::decode(&mut whole).expect("whole");
         for length in 0..golden.len() - whole.len() {
-            assert!(Stored::decode(&mut golden.slice(..length)).is_none());
+            assert!(StoredSession::decode(&mut golden.slice(..length)).is_none());
         }
         // The credential is after 1 + 10 + 11 + 16 + 32 bytes.
         let mut bytes = golden[..70].to_vec();
         bytes.extend_from_slice(&193_u64.to_le_bytes());
         bytes.extend_from_slice(&[7; 1_000]);
-        assert!(Stored::decode(&mut bytes.into()).is_none());
+        assert!(StoredSession::decode(&mut bytes.into()).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The five operations, on shards in memory.
+//! The store: its shards, and the five operations on them.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -18,56 +18,56 @@ use crate::content::Content;
 use crate::deadlines::Micros;
 use crate::entry::{Write, micros};
 use crate::key::Key;
-use crate::shard::{Garbage, Name, Shard};
+use crate::shard::{Garbage, HashedId, Shard};
 
-/// How many expired sessions an operation frees on its way.
+/// How many expired sessions an operation frees.
 const FREED_PER_OPERATION: usize = 4;
-/// How many steps of what has to be done for many sessions are made before others get the shard.
-pub(crate) const STEPS: usize = 32;
-/// How many the background task frees before it rests: who works without a pause is interrupted
-/// by the scheduler, maybe while others wait for its shard.
-const FREED_AT_ONCE: usize = 256;
-/// What the clock says when the store is made: sessions restored from a snapshot are older.
+/// How many steps of work on many sessions are made before the shard is unlocked for others.
+pub(crate) const STEPS_PER_LOCK: usize = 32;
+/// How many sessions the background task frees before it sleeps: the scheduler interrupts a task
+/// that never does, possibly while it holds a lock.
+const FREED_BEFORE_SLEEP: usize = 256;
+/// The clock's reading when the store is created, because restored sessions are older.
 const EPOCH: Micros = 1 << 60;
 
-/// Sessions in the memory of this process. Clones share them.
+/// A store in the memory of this process. Clones share the sessions.
 #[derive(Clone)]
 pub struct MemoryStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     shards: Box<[Mutex<Shard>]>,
-    /// Quicker than SipHash, and keyed as that is. It need not be as strong: clients do not choose
-    /// the ids of sessions that exist.
-    hasher: foldhash::quality::RandomState,
-    /// Clients may choose the names of owners.
-    owners: RandomState,
+    /// Hashes ids. Faster than SipHash and keyed too, but weaker, which is enough because clients
+    /// do not choose the ids of existing sessions.
+    id_hasher: foldhash::quality::RandomState,
+    /// Hashes owners, whose names clients may choose.
+    owner_hasher: RandomState,
     epoch: Instant,
     pub(crate) options: MemoryStoreBuilder,
-    /// Sessions in all shards, expired ones that were not yet freed too.
+    /// Sessions in all shards, including expired ones that are not yet freed.
     count: AtomicUsize,
-    sweeping: AtomicBool,
-    /// Where the next reap begins, so that no shard waits behind the others.
+    is_sweeping: AtomicBool,
+    /// The shard at which the next reap begins, so that no shard is always last.
     pub(crate) next_reap: AtomicUsize,
     pub(crate) meter: Meter,
 }
 
-/// A shard that others wait for.
+/// A locked shard.
 pub(crate) struct Locked<'a> {
     inner: &'a Inner,
     pub(crate) shard: MutexGuard<'a, Shard>,
     pub(crate) now: Micros,
-    /// Freed after the shard was unlocked, for fields are dropped in their order.
+    /// Declared after the guard, so that it is freed when the shard is unlocked.
     garbage: Garbage,
 }
 
 impl MemoryStore {
-    /// A store without a limit on sessions.
+    /// Creates a store with the default options: any number of sessions, no snapshot.
     #[must_use]
     pub fn new() -> Self {
         Self::empty(MemoryStoreBuilder::default())
     }
 
-    /// Sets a store up.
+    /// Returns a builder with the default options.
     pub fn builder() -> MemoryStoreBuilder {
         MemoryStoreBuilder::default()
     }
@@ -75,22 +75,22 @@ impl MemoryStore {
     pub(crate) fn empty(options: MemoryStoreBuilder) -> Self {
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
         let shards = (cores * 16).next_power_of_two();
-        let (owners, grace) = (RandomState::new(), micros(options.expiry_grace));
-        let shard = |_| Mutex::new(Shard::new(owners.clone(), grace));
+        let (owner_hasher, grace) = (RandomState::new(), micros(options.expiry_grace));
+        let shard = |_| Mutex::new(Shard::new(owner_hasher.clone(), grace));
         Self(Arc::new(Inner {
             shards: (0..shards).map(shard).collect(),
-            hasher: foldhash::quality::RandomState::default(),
-            owners,
+            id_hasher: foldhash::quality::RandomState::default(),
+            owner_hasher,
             epoch: Instant::now(),
             options,
             count: AtomicUsize::new(0),
-            sweeping: AtomicBool::new(false),
+            is_sweeping: AtomicBool::new(false),
             next_reap: AtomicUsize::new(0),
             meter: Meter::new("memory"),
         }))
     }
 
-    /// What the store has done so far, in numbers.
+    /// Returns the number of calls, errors and time-outs of each operation so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.0.meter.counts()
@@ -98,35 +98,35 @@ impl MemoryStore {
 }
 
 impl Locked<'_> {
-    /// Makes up to `steps` steps in freeing what has expired, and says how many.
-    fn sweep_in(&mut self, steps: usize) -> usize {
+    /// Frees expired sessions in up to `steps` steps. Returns the number of steps.
+    fn sweep_steps(&mut self, steps: usize) -> usize {
         let swept = self.shard.sweep(self.now, steps, &mut self.garbage);
         self.inner.release(swept.freed);
         swept.steps
     }
 
-    /// Makes some steps in freeing all that has expired. Says whether there is more.
+    /// Frees some expired sessions. Returns whether there may be more.
     pub(crate) fn sweep(&mut self) -> bool {
-        self.sweep_in(STEPS) == STEPS
+        self.sweep_steps(STEPS_PER_LOCK) == STEPS_PER_LOCK
     }
 
-    /// The same, and gives the memory back that is left over. Says how many steps it made.
+    /// Frees some expired sessions and unused memory. Returns the number of steps.
     fn sweep_and_shrink(&mut self) -> usize {
-        let steps = self.sweep_in(STEPS);
+        let steps = self.sweep_steps(STEPS_PER_LOCK);
         self.shard.shrink(&mut self.garbage);
         steps
     }
 
-    /// Removes the live session in `slot`. Its content is freed after the shard was unlocked.
+    /// Removes the live session in `slot`. Its content is freed when the shard is unlocked.
     pub(crate) fn remove(&mut self, slot: u32) -> Ended {
         self.inner.release(1);
         self.shard.remove(slot, self.now, &mut self.garbage)
     }
 
-    /// Frees the expired session of this name, if there is one.
-    fn bury(&mut self, name: Name<'_>) {
-        let buried = self.shard.bury(name, self.now, &mut self.garbage);
-        self.inner.release(usize::from(buried));
+    /// Ends the session of this id if it has expired.
+    fn end_expired(&mut self, id: HashedId<'_>) {
+        let ended = self.shard.end_expired(id, self.now, &mut self.garbage);
+        self.inner.release(usize::from(ended));
     }
 }
 
@@ -135,9 +135,9 @@ impl Inner {
         self.shards.len()
     }
 
-    /// A shard. The clock is read once it is ours, so it never goes back in there.
+    /// Locks a shard, then reads the clock: in one shard, it never goes back.
     pub(crate) fn lock(&self, index: usize) -> Locked<'_> {
-        // No shard is left half changed: nothing in it calls code that could panic.
+        // A poisoned shard is consistent: nothing under the lock calls code that could panic.
         let shard = self.shards[index].lock();
         Locked {
             inner: self,
@@ -147,28 +147,28 @@ impl Inner {
         }
     }
 
-    /// The shard of an id, after it was freed of a few expired sessions, and the id's name there.
-    fn open<'a>(&self, id: &'a SessionId) -> (Locked<'_>, Name<'a>) {
-        let hash = self.hasher.hash_one(id);
-        let name = Name {
+    /// Locks the shard of an id and frees a few of its expired sessions.
+    fn lock_shard_of<'a>(&self, id: &'a SessionId) -> (Locked<'_>, HashedId<'a>) {
+        let hash = self.id_hasher.hash_one(id);
+        let hashed = HashedId {
             id,
             hash: hash as u32,
         };
         let mut shard = self.lock((hash >> 32) as usize & (self.shards.len() - 1));
-        shard.sweep_in(FREED_PER_OPERATION);
-        (shard, name)
+        shard.sweep_steps(FREED_PER_OPERATION);
+        (shard, hashed)
     }
 
-    /// A shard as good as new, and what was in it.
-    pub(crate) fn take(&self, index: usize) -> (Shard, Micros) {
-        let new = Shard::new(self.owners.clone(), micros(self.options.expiry_grace));
+    /// Replaces a shard with an empty one and returns it.
+    pub(crate) fn take_shard(&self, index: usize) -> (Shard, Micros) {
+        let new = Shard::new(self.owner_hasher.clone(), micros(self.options.expiry_grace));
         let mut locked = self.lock(index);
         let old = std::mem::replace(&mut *locked.shard, new);
         self.release(old.len());
         (old, locked.now)
     }
 
-    /// Claims room for one more session.
+    /// Reserves room for one more session.
     async fn reserve(&self) -> Result<()> {
         let Some(limit) = self.options.max_sessions else {
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -193,76 +193,76 @@ impl Inner {
     }
 
     pub(crate) fn release(&self, sessions: usize) {
-        // Most release nothing, and need not wait for the others' counting.
+        // Most calls release nothing; they leave the shared counter's cache line alone.
         if sessions > 0 {
             self.count.fetch_sub(sessions, Ordering::Relaxed);
         }
     }
 
-    /// Puts a session from a snapshot in place.
+    /// Writes a session from a snapshot.
     pub(crate) fn restore(&self, id: &SessionId, draft: &Draft, age: Duration, left: Ttl) {
         let (content, key) = (Content::of(draft), Key::of(id));
-        let (mut locked, name) = self.open(id);
-        let born = locked.now.saturating_sub(micros(age));
-        let write = Write::new(draft, content, born, locked.now);
+        let (mut locked, hashed) = self.lock_shard_of(id);
+        let anchor = locked.now.saturating_sub(micros(age));
+        let write = Write::new(draft, content, anchor, locked.now);
         let write = write.with_left(left, locked.now);
         let owner = draft.owner.as_ref();
-        locked.bury(name);
-        match locked.shard.live(name, locked.now) {
+        locked.end_expired(hashed);
+        match locked.shard.live(hashed, locked.now) {
             Some(slot) => drop(locked.shard.replace(slot, write, owner)),
             None => {
                 self.count.fetch_add(1, Ordering::Relaxed);
-                locked.shard.insert(write.entry(key, name.hash), owner);
+                locked.shard.insert(write.entry(key, hashed.hash), owner);
             }
         }
     }
 
-    /// Starts the task that frees expired sessions, where there is a runtime for it.
+    /// Starts the background task that frees expired sessions, if there is a runtime.
     fn start_sweeping(self: &Arc<Self>) {
-        if self.sweeping.load(Ordering::Relaxed) {
+        if self.is_sweeping.load(Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if !self.sweeping.swap(true, Ordering::Relaxed) {
-            runtime.spawn(sweep_every_second(Sweeping(Arc::downgrade(self))));
+        if !self.is_sweeping.swap(true, Ordering::Relaxed) {
+            runtime.spawn(sweep_every_second(SweepGuard(Arc::downgrade(self))));
         }
     }
 }
 
-/// Says that the task is running, for as long as it is: runtimes end too.
-struct Sweeping(Weak<Inner>);
+/// Clears `is_sweeping` when the task ends, as it does when its runtime shuts down.
+struct SweepGuard(Weak<Inner>);
 
-impl Drop for Sweeping {
+impl Drop for SweepGuard {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
-            inner.sweeping.store(false, Ordering::Relaxed);
+            inner.is_sweeping.store(false, Ordering::Relaxed);
         }
     }
 }
 
-async fn sweep_every_second(sweeping: Sweeping) {
+async fn sweep_every_second(guard: SweepGuard) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let shards = match sweeping.0.upgrade() {
+        let shards = match guard.0.upgrade() {
             Some(inner) => inner.shards.len(),
             None => return,
         };
-        let (mut freed, mut busy) = (0, Vec::from_iter(0..shards));
-        // One step of each in turn: who waits for a shard has it before we come again.
-        while !busy.is_empty() {
-            for index in std::mem::take(&mut busy) {
-                let Some(inner) = sweeping.0.upgrade() else {
+        let (mut freed, mut unswept) = (0, Vec::from_iter(0..shards));
+        // Round-robin, so that a caller that waits for a shard gets it before its next turn.
+        while !unswept.is_empty() {
+            for index in std::mem::take(&mut unswept) {
+                let Some(inner) = guard.0.upgrade() else {
                     return;
                 };
                 let steps = inner.lock(index).sweep_and_shrink();
                 drop(inner);
-                if steps == STEPS {
-                    busy.push(index);
+                if steps == STEPS_PER_LOCK {
+                    unswept.push(index);
                 }
                 freed += steps;
-                if freed >= FREED_AT_ONCE {
+                if freed >= FREED_BEFORE_SLEEP {
                     freed = 0;
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -280,38 +280,38 @@ impl Inner {
         self.check(draft)?;
         self.start_sweeping();
         self.reserve().await?;
-        // Memory is taken before the lock and freed after it: the allocator can take long.
+        // Memory is allocated and freed without the lock, because the allocator can take long.
         let (content, key) = (Content::of(draft), Key::of(id));
-        let (mut locked, name) = self.open(id);
-        if let Some(slot) = locked.shard.live(name, locked.now) {
+        let (mut locked, hashed) = self.lock_shard_of(id);
+        if let Some(slot) = locked.shard.live(hashed, locked.now) {
             self.release(1);
             return Ok(Saved::by_stamp(Some(locked.shard.stamp(slot)), draft));
         }
-        locked.bury(name);
+        locked.end_expired(hashed);
         let entry = Write::new(draft, content, locked.now, locked.now);
-        let entry = entry.entry(key, name.hash);
+        let entry = entry.entry(key, hashed.hash);
         locked.shard.insert(entry, draft.owner.as_ref());
         Ok(Saved::done(draft))
     }
 
     fn load(&self, id: &SessionId) -> Option<Record> {
-        let (locked, name) = self.open(id);
-        let found = locked.shard.live(name, locked.now);
+        let (locked, hashed) = self.lock_shard_of(id);
+        let found = locked.shard.live(hashed, locked.now);
         found.map(|slot| locked.shard.record(slot, locked.now))
     }
 
     fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         self.check(draft)?;
         let content = Content::of(draft);
-        let (mut locked, name) = self.open(id);
-        let Some(slot) = locked.shard.live(name, locked.now) else {
+        let (mut locked, hashed) = self.lock_shard_of(id);
+        let Some(slot) = locked.shard.live(hashed, locked.now) else {
             return Ok(Saved::Gone);
         };
         let stamp = locked.shard.stamp(slot);
         if stamp == draft.stamp || stamp != expected.stamp() {
             return Ok(Saved::by_stamp(Some(stamp), draft));
         }
-        let write = Write::new(draft, content, locked.shard.born(slot), locked.now);
+        let write = Write::new(draft, content, locked.shard.anchor(slot), locked.now);
         let old = locked.shard.replace(slot, write, draft.owner.as_ref());
         drop(locked);
         drop(old);
@@ -319,15 +319,15 @@ impl Inner {
     }
 
     fn touch(&self, id: &SessionId, idle: Timeout) -> Option<Ttl> {
-        let (mut locked, name) = self.open(id);
+        let (mut locked, hashed) = self.lock_shard_of(id);
         let now = locked.now;
-        let found = locked.shard.live(name, now);
+        let found = locked.shard.live(hashed, now);
         found.map(|slot| locked.shard.touch(slot, idle, now))
     }
 
     fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Option<Ended> {
-        let (mut locked, name) = self.open(id);
-        let found = locked.shard.live(name, locked.now);
+        let (mut locked, hashed) = self.lock_shard_of(id);
+        let found = locked.shard.live(hashed, locked.now);
         let found = found.filter(|slot| {
             let stamp = locked.shard.stamp(*slot);
             expected.is_none_or(|expected| expected.stamp() == stamp)

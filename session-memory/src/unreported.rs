@@ -1,10 +1,10 @@
-//! The sessions that have ended and wait for a reaper, in the order in which they ended.
+//! The expired sessions that `reap` has not reported, in the order in which they ended.
 
 use crate::entry::Entry;
 use crate::slab::Slab;
 
-/// A queue whose links are in the entries, so that an end allocates nothing. While many sessions
-/// expire, the allocator has their memory to sort: a vector that grew then took up to 4 ms.
+/// A queue whose links are in the entries, so that ending a session allocates nothing. While many
+/// sessions expire, the allocator is busy with their memory: growing a vector then took up to 4 ms.
 #[derive(Default)]
 pub(crate) struct Unreported {
     /// The first slot and the last one.
@@ -29,7 +29,7 @@ impl Unreported {
         self.len += 1;
     }
 
-    /// Takes the first one out, whose slot is still taken.
+    /// Removes the first session from the queue and returns its slot, which is still taken.
     pub(crate) fn pop(&mut self, entries: &Slab<Entry>) -> Option<u32> {
         let (first, last) = self.ends?;
         self.ends = (first != last).then(|| (entries[first].hash, last));

@@ -1,4 +1,4 @@
-//! Secrets, the keys derived from them, and their rotation.
+//! Secrets, their derived keys, and their rotation.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use session_core::{Error, Result};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
-/// A secret of the application, from which keys are derived (HKDF-SHA256, RFC 5869).
+/// A secret of the application. Keys are derived from it with HKDF-SHA256 (RFC 5869).
 ///
-/// At least 32 bytes, from a generator: `openssl rand -base64 32`. It is zeroised on drop and
-/// redacted in `Debug`.
+/// It has at least 32 bytes, which should be random: `openssl rand -base64 32`. It is zeroised on
+/// drop and redacted in `Debug`.
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// The fewest bytes of a secret: as many as the keys derived from it have.
+    /// The minimum length of a secret in bytes, which is the length of the derived keys.
     pub const MIN_BYTES: usize = 32;
 
-    /// The secret of these bytes; the text of a configuration is taken as it is.
+    /// Creates a secret from these bytes. Text is used as it is, without decoding.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] under 32 bytes.
+    /// [`ErrorKind::Misconfigured`] if there are under 32 bytes.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         if bytes.len() < Self::MIN_BYTES {
@@ -35,8 +35,8 @@ impl Secret {
         Ok(Self(bytes.to_vec()))
     }
 
-    /// A secret from the operating system's generator. It dies with the process, and so does all
-    /// that was made with it.
+    /// Creates a secret with the operating system's random generator. It is not stored: what it
+    /// seals or signs can't be opened or verified after the process has ended.
     #[must_use]
     pub fn generate() -> Self {
         let mut bytes = vec![0; Self::MIN_BYTES];
@@ -67,16 +67,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Secrets in use: the first seals and signs, all of them open and verify.
+/// The secrets in use. The first seals and signs; all of them open and verify.
 ///
-/// To rotate, put a new one in front, and drop the last once what it has sealed has expired.
+/// To rotate, add a new secret at the front, and remove the last once everything that it has sealed
+/// has expired.
 #[derive(Clone)]
 pub struct KeyRing {
     secrets: Vec<Secret>,
 }
 
 impl KeyRing {
-    /// A ring of one secret.
+    /// Creates a ring of one secret.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self {
@@ -84,29 +85,29 @@ impl KeyRing {
         }
     }
 
-    /// The ring of these secrets, the first of which seals and signs.
+    /// Creates a ring of these secrets. The first seals and signs.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] for an empty list.
+    /// [`ErrorKind::Misconfigured`] if the list is empty.
     pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Result<Self> {
         let secrets: Vec<Secret> = secrets.into_iter().collect();
         if secrets.is_empty() {
             return Err(Error::misconfigured(
-                "the list of secrets is empty: give at least one, or do without signing",
+                "the list of secrets is empty: give at least one, or disable signing",
             ));
         }
         Ok(Self { secrets })
     }
 
-    /// The same ring with an older secret, which only opens and verifies.
+    /// Adds an older secret at the end, which only opens and verifies.
     #[must_use]
     pub fn with_previous(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// The keys for `purpose`, for code that seals or signs something of its own. Keys for different
-    /// purposes have nothing to do with each other.
+    /// Derives the keys for `purpose`, for code that seals or signs its own data. Keys for
+    /// different purposes are independent.
     #[must_use]
     pub fn keys(&self, purpose: &[u8]) -> Keys {
         let keys = self.secrets.iter().map(|secret| {
@@ -126,16 +127,16 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Keys for one purpose.
+/// The keys for one purpose, in the order of the ring's secrets.
 #[derive(Clone)]
 pub struct Keys(Vec<Key>);
 
 /// A key. It is zeroised on drop and redacted in `Debug`.
 #[derive(Clone)]
 pub struct Key {
-    /// What names it in what it has sealed: a part of its hash.
+    /// The first 4 bytes of the key's SHA-256, which name the key in sealed data.
     pub id: [u8; 4],
-    /// The key.
+    /// The key itself.
     pub bytes: [u8; 32],
 }
 
@@ -152,18 +153,18 @@ impl Drop for Key {
 }
 
 impl Keys {
-    /// The key that seals and signs.
+    /// Returns the key that seals and signs.
     #[must_use]
     pub fn first(&self) -> &Key {
         &self.0[0]
     }
 
-    /// The keys of this name: one, unless the names of two happen to be alike.
+    /// Returns the keys with this id: at most one, unless two ids happen to be equal.
     pub fn named(&self, id: [u8; 4]) -> impl Iterator<Item = &Key> {
         self.0.iter().filter(move |key| key.id == id)
     }
 
-    /// All keys, the first one first.
+    /// Returns all keys in order.
     pub fn all(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }

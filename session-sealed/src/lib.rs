@@ -1,12 +1,12 @@
-//! Session data encrypted at rest: a [`SealedStore`] around any store. Also the secrets from which
-//! it and `session-web` derive their keys.
+//! Encryption of session data at rest: a [`SealedStore`] around any store, and the secrets from
+//! which it and `session-web` derive their keys.
 //!
-//! The cipher is XChaCha20-Poly1305, with keys by HKDF-SHA256. Secrets rotate: the first one of a
-//! [`KeyRing`] seals, all of them open.
+//! The cipher is XChaCha20-Poly1305; keys are derived with HKDF-SHA256. Secrets can be rotated: the
+//! first secret of a [`KeyRing`] seals, all of them open.
 #![forbid(unsafe_code)]
 
+mod associated_data;
 mod key;
-mod place;
 mod seal;
 mod store;
 

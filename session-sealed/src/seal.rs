@@ -1,10 +1,10 @@
-//! One sealed piece of data.
+//! The format of sealed data.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 0 | version, 1 |
-//! | 1–4 | which key |
-//! | 5–28 | a random nonce: XChaCha20-Poly1305 takes 192 bits, so random ones don't meet |
+//! | 1–4 | the key's id |
+//! | 5–28 | a random nonce of 192 bits, which is long enough not to repeat |
 //! | the rest | ciphertext and tag |
 
 use chacha20poly1305::aead::{Aead, Payload};
@@ -17,26 +17,27 @@ const HEAD: usize = 5;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 
-/// How many bytes longer than its content something sealed is.
+/// The number of bytes by which sealed data is longer than its content.
 pub const OVERHEAD: usize = HEAD + NONCE + TAG;
 
-/// Seals and opens data for one purpose: encrypted, authenticated, and bound to a place.
+/// Seals and opens data for one purpose. Sealed data is encrypted, authenticated, and bound to
+/// associated data.
 #[derive(Clone, Debug)]
 pub struct Sealer {
     keys: Keys,
 }
 
 impl Sealer {
-    /// A sealer with the keys of `ring` for `purpose`.
+    /// Creates a sealer with the keys of `ring` for `purpose`.
     #[must_use]
     pub fn new(ring: &KeyRing, purpose: &[u8]) -> Self {
         let keys = ring.keys(purpose);
         Self { keys }
     }
 
-    /// `content`, sealed for `place`: it opens nowhere else.
+    /// Seals `content`. It opens only with the same `associated_data`.
     #[must_use]
-    pub fn seal(&self, place: &[u8], content: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, associated_data: &[u8], content: &[u8]) -> Vec<u8> {
         let key = self.keys.first();
         let mut sealed = Vec::with_capacity(OVERHEAD + content.len());
         sealed.push(VERSION);
@@ -44,7 +45,7 @@ impl Sealer {
         let mut nonce = [0; NONCE];
         // Without a working generator nothing about sessions is safe.
         getrandom::fill(&mut nonce).expect("the operating system's random generator works");
-        let aad = [&sealed, place].concat();
+        let aad = [&sealed, associated_data].concat();
         let payload = Payload {
             msg: content,
             aad: &aad,
@@ -55,8 +56,8 @@ impl Sealer {
         sealed
     }
 
-    /// Whether `sealed` names one of the keys, or else was made with another secret, if it was sealed
-    /// at all.
+    /// Returns whether `sealed` names one of the keys. If not, it was sealed with another secret or
+    /// is not sealed data.
     #[must_use]
     pub fn has_key_of(&self, sealed: &[u8]) -> bool {
         let Some((&[VERSION, id @ ..], _)) = sealed.split_first_chunk::<HEAD>() else {
@@ -65,9 +66,10 @@ impl Sealer {
         self.keys.named(id).next().is_some()
     }
 
-    /// What is in `sealed`; `None` if it was not sealed with one of the keys, for this place.
+    /// Opens `sealed` and returns its content; `None` if it was changed, or not sealed with one of
+    /// the keys and with `associated_data`.
     #[must_use]
-    pub fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub fn open(&self, associated_data: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (head, rest) = sealed.split_at_checked(HEAD)?;
         let (nonce, ciphertext) = rest.split_at_checked(NONCE)?;
         let id: [u8; 4] = head[1..].try_into().ok()?;
@@ -75,7 +77,7 @@ impl Sealer {
         if head[0] != VERSION {
             return None;
         }
-        let aad = [head, place].concat();
+        let aad = [head, associated_data].concat();
         let payload = || Payload {
             msg: ciphertext,
             aad: &aad,
@@ -95,7 +97,7 @@ mod tests {
     use crate::Secret;
 
     #[test]
-    fn what_was_sealed_opens_in_its_place_and_nowhere_else() {
+    fn sealed_data_opens_with_its_associated_data_only() {
         let ring = KeyRing::new(Secret::generate());
         let sealer = Sealer::new(&ring, b"test");
         for content in [b"".as_slice(), b"{}", &[7; 100_000]] {
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_changed_opens_nothing() {
+    fn changed_or_truncated_data_does_not_open() {
         let sealer = Sealer::new(&KeyRing::new(Secret::generate()), b"test");
         let sealed = sealer.seal(b"here", b"content");
         for n in 0..sealed.len() {

@@ -1,4 +1,4 @@
-//! A store around a store.
+//! A store that seals the data before another store gets it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use session_core::{
     SessionDirectory, SessionId, SessionInfo, SessionStore, StoreWrapper, TokenChange, Version,
 };
 
+use crate::associated_data::AssociatedData;
 use crate::key::KeyRing;
-use crate::place::Place;
 use crate::seal::{OVERHEAD, Sealer};
 
-/// Encrypts the data of every session before the store inside gets it, and detects changes that
-/// were made to a record without the secret.
+/// Encrypts the data of every session before the inner store gets it, and detects changes made to a
+/// record without the secret.
 ///
 /// Every create and save seals the data anew. The seal also covers the id, the owner, both limits,
-/// the stamp and the whole credential. If any of those or the data itself was changed in the
-/// database, made up or copied from another record, the record is [`ErrorKind::Corrupt`] and its client
-/// gets a fresh session. So is a record that no secret of the ring opens.
+/// the stamp and the whole credential. If any of those or the data was changed in the database,
+/// forged or copied from another record, loading the record fails with [`ErrorKind::Corrupt`] and its
+/// client gets a fresh session. A record that no secret of the ring opens fails in the same way.
 ///
 /// # What it does not do
-/// * Only the data is encrypted. Owner, limits, times and credential stay readable, because the
-///   store works with them. A credential holds hashes of tokens, from which no token can be made.
-/// * It does not detect a whole record that is put back as it was before. The data is then the
-///   older data, and the token of that time opens the session again.
+/// * It encrypts the data only. Owner, limits, times and credential stay readable, because the store
+///   works with them. A credential holds hashes of tokens, which reveal no token.
+/// * It does not detect that a whole record was replaced by an older version of itself. The session
+///   then has the older data, and the older token opens it.
 /// * It does not cover the times that the database measures. An attacker with write access to the
 ///   database can change a session's age and its deadline.
-/// * It does not notice a record that was deleted.
+/// * It does not detect a deleted record.
 /// * It does not suit stores whose ids are the tokens ([`Capabilities::plain_ids`]): their formats
 ///   belong to other frameworks. A new token ([`TokenChange::New`]) is refused there with
 ///   [`ErrorKind::Unsupported`], because the data could not be opened under the new id.
 ///
-/// Operations take as many round trips as those of the store inside, and versions are the same.
+/// An operation takes as many round trips as the inner store's, and versions are the same.
 /// The limit on the data is 45 bytes ([`OVERHEAD`]) lower.
 ///
 /// ```
@@ -56,7 +56,7 @@ pub struct SealedStore {
 }
 
 impl SealedStore {
-    /// `store`, with the data of its sessions sealed by the secrets of `ring`.
+    /// Wraps `store` and seals the data of its sessions with the secrets of `ring`.
     pub fn new(store: impl SessionStore, ring: &KeyRing) -> Self {
         Self {
             inner: Arc::new(store),
@@ -64,7 +64,7 @@ impl SealedStore {
         }
     }
 
-    /// The draft as the store inside gets it.
+    /// The draft for the inner store.
     fn seal(&self, id: &SessionId, draft: &Draft) -> Result<Draft> {
         let capabilities = self.capabilities();
         if let Some(limit) = capabilities.max_data {
@@ -74,32 +74,32 @@ impl SealedStore {
             let what = "new tokens of sealed sessions whose ids are their tokens";
             return Err(Error::unsupported(what));
         }
-        let place = Place::of_draft(id, draft).bytes();
+        let aad = AssociatedData::of_draft(id, draft).bytes();
         let mut sealed = draft.clone();
-        sealed.data = Bytes::from(self.sealer.seal(&place, &draft.data));
+        sealed.data = Bytes::from(self.sealer.seal(&aad, &draft.data));
         Ok(sealed)
     }
 
     fn open(&self, id: &SessionId, mut record: Record) -> Result<Record> {
-        let place = Place::of_record(id, &record).bytes();
-        let opened = self.sealer.open(&place, &record.data);
-        let opened = opened.ok_or_else(|| self.unopened(&record.data))?;
+        let aad = AssociatedData::of_record(id, &record).bytes();
+        let opened = self.sealer.open(&aad, &record.data);
+        let opened = opened.ok_or_else(|| self.open_error(&record.data))?;
         record.data = Bytes::from(opened);
         Ok(record)
     }
 
-    /// Why data could not be opened.
-    fn unopened(&self, data: &[u8]) -> Error {
+    /// The error for data that does not open.
+    fn open_error(&self, data: &[u8]) -> Error {
         Error::corrupt(match self.sealer.has_key_of(data) {
-            true => "its data was changed, or sealed for another record",
+            true => "its data was changed or copied from another record",
             false => {
-                "no secret of the ring has sealed its data: the secret is wrong, or was removed from \
-                 the ring before the sessions that it has sealed had ended"
+                "no secret of the ring opens its data: the secret is wrong, or was removed from the \
+                 ring before the sessions that it has sealed had ended"
             }
         })
     }
 
-    fn inside(&self) -> Result<&dyn SessionDirectory> {
+    fn inner_directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
         self.inner
             .directory()
@@ -107,8 +107,8 @@ impl SealedStore {
     }
 }
 
-/// The page with the sizes of the data itself.
-fn unsealed(mut page: Page) -> Page {
+/// Corrects the sizes on a page to those of the unsealed data.
+fn with_unsealed_sizes(mut page: Page) -> Page {
     let size = |info: &mut SessionInfo| info.size = info.size.saturating_sub(OVERHEAD);
     page.sessions.iter_mut().for_each(size);
     page
@@ -142,7 +142,8 @@ impl StoreWrapper for SealedStore {
     }
 
     async fn list(this: &Self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        this.inside()?.list(cursor, limit).await.map(unsealed)
+        let page = this.inner_directory()?.list(cursor, limit).await;
+        page.map(with_unsealed_sizes)
     }
 
     async fn owned_by(
@@ -151,8 +152,8 @@ impl StoreWrapper for SealedStore {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page> {
-        let page = this.inside()?.owned_by(owner, cursor, limit).await;
-        page.map(unsealed)
+        let page = this.inner_directory()?.owned_by(owner, cursor, limit);
+        page.await.map(with_unsealed_sizes)
     }
 }
 

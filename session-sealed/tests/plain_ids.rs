@@ -1,4 +1,4 @@
-//! A sealed store around one whose ids are the tokens.
+//! A sealed store around a store whose ids are the tokens.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use session_core::{
 use session_memory::MemoryStore;
 use session_sealed::{KeyRing, SealedStore, Secret};
 
-/// A store that says that its ids are the tokens.
+/// A store that declares that its ids are the tokens.
 #[derive(Debug)]
 struct Plain(MemoryStore);
 

@@ -1,4 +1,5 @@
-//! What somebody who writes to the database achieves without the secret: nothing opens.
+//! Forged and swapped fields: an attacker who writes to the database without the secret opens
+//! nothing.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ struct Setup {
     database: MemoryStore,
 }
 
-/// A record as the database has it.
+/// A record as it is stored in the database.
 struct Row {
     id: SessionId,
     record: Record,
@@ -46,7 +47,7 @@ impl Setup {
         Row { id, record }
     }
 
-    /// Writes a record to the database in place of what is there, and opens it.
+    /// Replaces the record in the database and loads it through the sealed store.
     async fn open_forged(&self, id: &SessionId, forged: &Record) -> Result<Record, Error> {
         let draft = Draft::new(forged.data.clone(), forged.lifetime)
             .with_stamp(forged.version.stamp())
@@ -59,7 +60,7 @@ impl Setup {
         found.map(|found| found.expect("live"))
     }
 
-    /// Checks that the session opens as it was stored, and not with any of these changes.
+    /// Checks that the session opens as it was stored and with none of these changes.
     async fn assert_none_opens(&self, row: &Row, changes: impl IntoIterator<Item = Record>) {
         for forged in changes {
             assert_ne!(forged, row.record, "it is a change");
@@ -97,7 +98,7 @@ fn changed(record: &Record, change: impl FnOnce(&mut Record)) -> Record {
 }
 
 #[tokio::test]
-async fn a_credential_swapped_between_two_records_or_made_up_opens_nothing() {
+async fn a_credential_swapped_between_two_records_or_forged_opens_nothing() {
     let setup = Setup::new();
     let [ann, bob] = two(&setup).await;
     let with = |row: &Row, credential: Option<Credential>| {
@@ -110,17 +111,17 @@ async fn a_credential_swapped_between_two_records_or_made_up_opens_nothing() {
         longer.push(0);
         let mut flipped = bytes.to_vec();
         flipped[56] ^= 1;
-        let made_up = [&longer, &flipped, &bytes[..56]];
-        let made_up = made_up.map(|bytes| Credential::from_stored(bytes).expect("it fits"));
+        let forged = [&longer, &flipped, &bytes[..56]];
+        let forged = forged.map(|bytes| Credential::from_stored(bytes).expect("it fits"));
         let changes = [other.record.credential.clone(), None, credential_of(3)];
-        let changes = changes.into_iter().chain(made_up);
+        let changes = changes.into_iter().chain(forged);
         let changes = changes.map(|credential| with(row, credential));
         setup.assert_none_opens(row, changes).await;
     }
 }
 
 #[tokio::test]
-async fn an_owner_swapped_between_two_records_or_made_up_opens_nothing() {
+async fn an_owner_swapped_between_two_records_or_forged_opens_nothing() {
     let setup = Setup::new();
     let [ann, bob] = two(&setup).await;
     for (row, other) in [(&ann, &bob), (&bob, &ann)] {
@@ -132,7 +133,7 @@ async fn an_owner_swapped_between_two_records_or_made_up_opens_nothing() {
 }
 
 #[tokio::test]
-async fn limits_swapped_between_two_records_or_made_up_open_nothing() {
+async fn limits_swapped_between_two_records_or_forged_open_nothing() {
     let setup = Setup::new();
     let [ann, bob] = two(&setup).await;
     for (row, other) in [(&ann, &bob), (&bob, &ann)] {
@@ -152,7 +153,7 @@ async fn limits_swapped_between_two_records_or_made_up_open_nothing() {
 }
 
 #[tokio::test]
-async fn a_stamp_swapped_between_two_records_or_made_up_opens_nothing() {
+async fn a_stamp_swapped_between_two_records_or_forged_opens_nothing() {
     let setup = Setup::new();
     let [ann, bob] = two(&setup).await;
     for (row, other) in [(&ann, &bob), (&bob, &ann)] {
@@ -164,7 +165,7 @@ async fn a_stamp_swapped_between_two_records_or_made_up_opens_nothing() {
 }
 
 #[tokio::test]
-async fn data_or_a_whole_record_in_anothers_place_opens_nothing() {
+async fn data_or_a_whole_record_copied_to_another_id_opens_nothing() {
     let setup = Setup::new();
     let [ann, bob] = two(&setup).await;
     for (row, other) in [(&ann, &bob), (&bob, &ann)] {
@@ -178,7 +179,7 @@ async fn data_or_a_whole_record_in_anothers_place_opens_nothing() {
 }
 
 #[tokio::test]
-async fn an_older_version_opens_nothing_in_part_and_everything_as_a_whole() {
+async fn an_older_version_opens_as_a_whole_but_not_in_part() {
     let setup = Setup::new();
     let old = setup.session("ann", Lifetime::fixed(HOUR), 1).await;
     let next = Draft::new("newer", Lifetime::fixed(2 * HOUR)).with_credential(credential_of(2));
@@ -192,7 +193,7 @@ async fn an_older_version_opens_nothing_in_part_and_everything_as_a_whole() {
         }),
     ];
     setup.assert_none_opens(&new, parts).await;
-    // As the documentation says.
+    // The documentation names this limit.
     let opened = setup.open_forged(&old.id, &old.record).await;
     let opened = opened.expect("an older whole record");
     assert_eq!(
@@ -202,7 +203,7 @@ async fn an_older_version_opens_nothing_in_part_and_everything_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_touch_leaves_the_seal_whole_and_every_save_makes_another() {
+async fn a_touch_keeps_the_sealed_data_and_every_save_seals_anew() {
     let setup = Setup::new();
     let row = setup.session("ann", Lifetime::new(HOUR, 3 * HOUR), 1).await;
     let left = setup.sealed.touch(&row.id, (2 * HOUR).into()).await;
@@ -210,7 +211,7 @@ async fn a_touch_leaves_the_seal_whole_and_every_save_makes_another() {
     let touched = setup.sealed.load(&row.id).await.expect("opens");
     let touched = touched.expect("live");
     assert_eq!(touched.data, "ann's");
-    // The same once more, under another stamp.
+    // The same content under another stamp.
     let again = Draft::new(touched.data.clone(), touched.lifetime)
         .with_owner(touched.owner.clone())
         .with_credential(touched.credential.clone());
@@ -223,12 +224,12 @@ async fn a_touch_leaves_the_seal_whole_and_every_save_makes_another() {
 }
 
 #[tokio::test]
-async fn a_destroy_ends_what_does_not_open_and_only_the_version_it_names() {
+async fn a_destroy_ends_a_session_that_does_not_open_and_spares_other_versions() {
     let setup = Setup::new();
     let row = setup.session("ann", Lifetime::fixed(HOUR), 1).await;
     let forged = changed(&row.record, |record| record.credential = credential_of(9));
     let opened = setup.open_forged(&row.id, &forged).await;
-    opened.expect_err("a made-up credential");
+    opened.expect_err("a forged credential");
     let other = Stamp::generate().into();
     let spared = setup.sealed.destroy(&row.id, Some(&other)).await;
     assert_eq!(spared.expect("up"), None);

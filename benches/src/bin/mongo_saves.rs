@@ -1,11 +1,11 @@
-//! What a save costs MongoDB's server, one way and another: batches of saves as `update` commands.
+//! The cost of saves for MongoDB's server: batches as `update` commands of several forms.
 //!
 //! ```text
 //! cargo run --release -p benches --bin mongo_saves
 //! ```
 //!
-//! Each way has a collection of its own, with the same sessions and indexes. Each round sends one
-//! batch each way, in turns.
+//! Each form has its own collection, with the same sessions and indexes. Each round sends one batch
+//! of each form.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::time::{Duration, Instant};
@@ -21,26 +21,26 @@ use session_mongo::mongodb::{Client, Collection, Database, IndexModel};
 
 const SESSIONS: usize = 8_192;
 const ROUNDS: usize = 60;
-/// Connections, and the saves in each one's batch.
+/// Connections, and saves in the batch of each.
 const BATCHES: [(usize, usize); 4] = [(1, 64), (1, 128), (2, 64), (2, 128)];
 const HOUR: i64 = 3_600_000;
 
-/// A way to save.
+/// A form of a batch of saves.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// `$set` by `_id`, and nothing is compared: the floor.
+    /// `$set` by `_id` without a comparison, the lower bound.
     Blind,
     /// A statement for each session, with a pipeline.
     Each,
-    /// The same, found by `_id`.
+    /// A statement for each session, with a pipeline, by `_id`.
     EachById,
     /// A statement for each, with `$set` and `$currentDate`, and the deadline worked out of it.
     Classic,
-    /// The same without a look at the deadline, which is one save too many.
+    /// The same without a check of the deadline, which would save expired sessions.
     ClassicUnchecked,
     /// One statement for all, whose pipeline looks each session's draft up.
     All,
-    /// The same without a look at stamp and deadline.
+    /// The same without a check of stamp and deadline.
     AllUnchecked,
 }
 
@@ -71,7 +71,7 @@ fn bytes(stamp: Stamp) -> Bson {
     binary(stamp.as_bytes())
 }
 
-/// 300 bytes that are others each time.
+/// 300 bytes, different each time.
 fn data() -> Bson {
     binary(&Stamp::generate().as_bytes().repeat(19)[..300])
 }
@@ -173,7 +173,7 @@ fn follow() -> Document {
     doc! { "$set": { "due": { "$cond": [near, "$due", "$deadline"] } } }
 }
 
-/// One way, its collection, and how long its saves took.
+/// One form, its collection, and the latencies of its saves.
 struct Runner {
     way: Way,
     name: String,
@@ -222,9 +222,9 @@ impl Runner {
         }
     }
 
-    /// One batch on each of `connections`, all at once.
+    /// Sends one batch on each of `connections`, concurrently.
     async fn round(&mut self, database: &Database, connections: usize, saves: usize) {
-        // As far apart as can be, as random ids are, and others each time.
+        // Spread like random ids, and different each time.
         let first = usize::from(Stamp::generate().as_bytes()[0]);
         let (way, step) = (self.way, self.sessions.len() / (connections * saves));
         let mut chosen: Vec<_> = self.sessions.iter_mut().skip(first % step).collect();

@@ -1,12 +1,12 @@
-//! Ways to remove expired sessions from MySQL or MariaDB while others use the table.
+//! Ways to remove expired sessions from MySQL or MariaDB while other connections use the table.
 //!
 //! ```text
 //! cargo run --release -p benches --bin mysql_reaping
 //! ```
 //!
 //! First, deadlocks: six writers and two purgers on 400 rows that expire all the time. Second,
-//! stalls: four writers on 20,000 live rows while 200,000 expired ones go. Every way has its turn
-//! in every round.
+//! stalls: four writers on 20,000 live rows while 200,000 expired rows are removed. Every round
+//! measures every way.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const CONTENTION: Duration = Duration::from_secs(8);
 const EXPIRED_ROWS: u64 = 200_000;
 const LIVE_ROWS: u64 = 20_000;
 
-/// A way to remove what has expired.
+/// A way to remove expired rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// Nothing is removed.
@@ -36,7 +36,7 @@ enum Way {
     Limited,
     /// `SELECT` ids, then `DELETE … WHERE id IN (…) AND deadline <= now`.
     SelectThenDelete,
-    /// This project's: select ids, lock them by primary key, skip the locked ones, delete.
+    /// This project's way: select ids, lock them by primary key, skip locked ones, delete.
     Store,
 }
 
@@ -47,7 +47,7 @@ const CONTENDERS: [Way; 4] = [
     Way::Store,
 ];
 
-/// A table and who uses it.
+/// A table, and the connections that use it.
 #[derive(Clone)]
 struct Bench {
     pool: MySqlPool,
@@ -79,7 +79,7 @@ impl Bench {
         created.expect("created");
     }
 
-    /// Runs a statement; counts a deadlock or a lock wait that timed out, and gives the rows.
+    /// Runs a statement and counts deadlocks and lock time-outs. Returns the number of rows.
     async fn run(&self, statement: &str) -> u64 {
         let statement = statement.replace("{t}", &format!("`{}`", self.table));
         let ran = sqlx::raw_sql(AssertSqlSafe(statement))
@@ -109,7 +109,7 @@ impl Bench {
         assert_eq!(before, after, "{statement}");
     }
 
-    /// Removes up to `limit` expired rows; how many went, roughly.
+    /// Removes up to `limit` expired rows. Returns their approximate number.
     async fn purge(&self, way: Way, limit: usize) -> u64 {
         match way {
             Way::Nothing => {
@@ -153,7 +153,7 @@ impl Bench {
     }
 }
 
-/// Deadlocks, lock waits that timed out, and writes, with writers and purgers on the same rows.
+/// The numbers of deadlocks, lock time-outs and writes with writers and purgers on the same rows.
 async fn contention(bench: &Bench, way: Way) -> (u32, u32, u64) {
     bench.empty().await;
     bench.deadlocks.store(0, SeqCst);
@@ -206,7 +206,7 @@ fn insert(ids: &[String], micros: &str) -> String {
     )
 }
 
-/// The latencies of writers while expired rows are removed, how long that took, and how many went.
+/// The latencies of writers while expired rows are removed, the duration, and the number of rows.
 async fn stalls(bench: &Bench, way: Way) -> (Latencies, Duration, u64) {
     bench.empty().await;
     for (name, count, micros) in [
@@ -214,7 +214,7 @@ async fn stalls(bench: &Bench, way: Way) -> (Latencies, Duration, u64) {
         ("new", LIVE_ROWS, "3600000000"),
     ] {
         for from in (0..count).step_by(1_000) {
-            // Spread over the key space, as hashes are.
+            // Spread over the key space like hashes.
             let id = |n: u64| format!("{:016x}{name}{n}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let ids: Vec<String> = (from..from + 1_000).map(id).collect();
             bench.must(&insert(&ids, micros)).await;

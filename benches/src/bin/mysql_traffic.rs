@@ -1,11 +1,12 @@
-//! What those who use a site feel while a million expired sessions are reaped from MySQL or MariaDB.
+//! The latencies of a site's requests while a million expired sessions are reaped from MySQL or
+//! MariaDB.
 //!
 //! ```text
 //! cargo run --release -p benches --bin mysql_traffic [expired=SESSIONS]
 //! ```
 //!
-//! 64 callers load and save 20,000 live sessions without a pause: before the reaping, during it, and
-//! after it. The reaper is the one that a site runs.
+//! 64 callers load and save 20,000 live sessions without a pause: before, during and after the
+//! reaping. The reaper is the same as in a site.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const CALLERS: usize = 64;
 const CONTROL: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Counts what was reaped.
+/// An observer that counts reaped sessions.
 struct Count(Arc<AtomicUsize>);
 
 impl Observer for Count {
@@ -60,7 +61,7 @@ async fn fill(store: &MysqlStore, count: usize, lifetime: Lifetime) -> Vec<(Sess
     created.buffer_unordered(256).collect().await
 }
 
-/// A caller's own sessions, used until told to stop: latencies of loads and of saves.
+/// Uses a caller's own sessions until it is stopped. Returns the latencies of loads and of saves.
 async fn caller(
     store: MysqlStore,
     mut own: Vec<(SessionId, Version)>,
@@ -81,7 +82,7 @@ async fn caller(
     (own, loads, saves)
 }
 
-/// Traffic for as long as `work` takes.
+/// Runs traffic as long as `work` takes.
 async fn traffic(
     what: &str,
     store: &MysqlStore,
@@ -110,8 +111,8 @@ async fn traffic(
 async fn deadlocks(pool: &MySqlPool) -> u64 {
     let counter = "SELECT CAST(`count` AS UNSIGNED) FROM information_schema.innodb_metrics \
                    WHERE name = 'lock_deadlocks'";
-    let asked: sqlx::Result<u64> = sqlx::query_scalar(counter).fetch_one(pool).await;
-    asked.expect("the server counts deadlocks")
+    let count: sqlx::Result<u64> = sqlx::query_scalar(counter).fetch_one(pool).await;
+    count.expect("the server counts deadlocks")
 }
 
 #[tokio::main]

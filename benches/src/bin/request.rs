@@ -1,8 +1,8 @@
-//! What a whole request costs without its store: cookie, session, handler, response.
+//! The cost of a whole request without its store: cookie, session, handler, response.
 //!
-//! `request CASE TIMES` serves so many requests of one kind, over a store that answers at once. For
-//! counting instructions: `valgrind --tool=callgrind`, with two numbers of requests, whose difference
-//! is what one costs, less what the case `bare` costs.
+//! `request CASE TIMES` serves `TIMES` requests of one kind, with a store that answers at once. To
+//! count instructions, run it under `valgrind --tool=callgrind` with two numbers of requests. The
+//! difference, less that of the case `bare`, is the cost of the requests.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -21,7 +21,7 @@ use session_web::SessionLayer;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Knows one session, which stays as it was created.
+/// A store of one session, which saves do not change.
 #[derive(Debug, Default)]
 struct Canned(Mutex<Option<Draft>>);
 
@@ -59,10 +59,10 @@ impl SessionStore for Canned {
     }
 }
 
-/// What the handler does.
+/// What the handler does with the session.
 #[derive(Clone, Copy)]
 enum Case {
-    /// Nothing, and there is no layer: what the measuring itself costs.
+    /// Nothing, without the layer: the cost of the measurement itself.
     Bare,
     /// Nothing with its session.
     Unasked,
@@ -125,7 +125,7 @@ async fn handle(case: Case, request: &Request<()>) -> Result<()> {
     Ok(())
 }
 
-/// Runs what never waits.
+/// Runs a future that never suspends.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {

@@ -1,11 +1,11 @@
-//! What an operation costs among a million sessions, beside what it costs among ten thousand.
+//! The cost of an operation with a million sessions, compared with ten thousand.
 //!
 //! ```text
 //! cargo run --release -p benches --bin scale [redis] [mongo] [mysql] [million=SESSIONS] [callers=NUMBER]
 //! ```
 //!
-//! Two stores of one server, each used by 64 callers (if not told otherwise) in turns. The memory store is measured by
-//! `memory_scale`.
+//! 64 callers, unless the option is given, use two stores of one server alternately. `memory_scale`
+//! measures the memory store.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 
 use std::sync::Arc;
@@ -23,8 +23,8 @@ const CALLERS: usize = 64;
 const ROUNDS: usize = 7;
 const TIME: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// MongoDB clears a million sessions by one command.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// MongoDB clears a million sessions with one command, which takes long.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 fn draft() -> Draft {
     let data = format!(r#"{{"data":"{}"}}"#, "s".repeat(289));
@@ -38,11 +38,11 @@ fn version(saved: Saved) -> Version {
     }
 }
 
-/// A store of so many sessions.
+/// A store, and its sessions.
 struct Subject {
     store: Arc<dyn SessionStore>,
     sessions: Vec<Mutex<(SessionId, Version)>>,
-    /// For each round, operations in a second and the median.
+    /// Operations a second and median latency of each round.
     loads: Vec<(f64, Duration)>,
     saves: Vec<(f64, Duration)>,
 }
@@ -68,20 +68,20 @@ impl Subject {
         }
     }
 
-    async fn load(&self, place: usize) {
-        let session = self.sessions[place].lock().await;
+    async fn load(&self, n: usize) {
+        let session = self.sessions[n].lock().await;
         let found = self.store.load(&session.0).await.expect("up");
         let found = found.expect("there").version;
         assert_eq!(found.stamp(), session.1.stamp());
     }
 
-    async fn save(&self, place: usize) {
-        let mut session = self.sessions[place].lock().await;
+    async fn save(&self, n: usize) {
+        let mut session = self.sessions[n].lock().await;
         let saved = self.store.save(&session.0, &draft(), &session.1).await;
         session.1 = version(saved.expect("up"));
     }
 
-    /// Calls for a while, on sessions at random: how many in a second, and the median.
+    /// Calls random sessions for a while. Returns the operations a second and the median latency.
     async fn run(self: &Arc<Self>, callers: usize, saves: bool) -> (f64, Duration) {
         let began = Instant::now();
         let until = began + TIME;
@@ -113,10 +113,10 @@ impl Subject {
     }
 }
 
-fn tell(operation: &str, few: &[(f64, Duration)], many: &[(f64, Duration)]) {
+fn print_ratio(operation: &str, few: &[(f64, Duration)], many: &[(f64, Duration)]) {
     let rate = |rounds: &[(f64, Duration)]| median(rounds.iter().map(|(rate, _)| *rate));
     let p50 = |rounds: &[(f64, Duration)]| median(rounds.iter().map(|(_, p50)| p50.as_secs_f64()));
-    // Round by round, for machines get slower and faster.
+    // Ratios are taken within a round, because the machine's speed varies.
     let ratio = median(few.iter().zip(many).map(|(few, many)| few.0 / many.0));
     println!(
         "  {operation}: {:.0} and {:.0} a second, p50 {:.0} and {:.0} µs: {ratio:.2} times the cost",
@@ -152,8 +152,8 @@ async fn compare(
         }
     }
     // The first round warms up.
-    tell("load", &few.loads[1..], &many.loads[1..]);
-    tell("save", &few.saves[1..], &many.saves[1..]);
+    print_ratio("load", &few.loads[1..], &many.loads[1..]);
+    print_ratio("save", &few.saves[1..], &many.saves[1..]);
     for subject in [few, many] {
         let directory = subject.store.directory().expect("it has one");
         directory.clear().await.expect("cleared");
@@ -197,7 +197,7 @@ async fn open(backend: &str, url: &str, namespace: &str) -> Arc<dyn SessionStore
         }
         "mongo" => {
             let store = session_mongo::MongoStore::builder().collection(namespace);
-            let store = store.timeout(PATIENCE);
+            let store = store.timeout(TIME_LIMIT);
             Arc::new(store.connect(url).await.expect("up"))
         }
         _ => {

@@ -1,17 +1,17 @@
-//! What takes part in a comparison.
+//! The participants of a comparison.
 
 use std::future::Future;
 
-/// A store, one way or another, of sessions numbered from 0. Their data is a text that begins
-/// with the number of the write, in 16 hexadecimal digits.
+/// A store of sessions with numbers from 0. Their data is a text that begins with the number of the
+/// write in 16 hexadecimal digits.
 pub(crate) trait Contender: Send + Sync + 'static {
-    /// Makes the session `n`.
+    /// Creates the session `n`.
     fn create(&self, n: usize, text: String) -> impl Future<Output = ()> + Send;
 
-    /// Reads the session `n`: the number of the write, and the length of the text.
+    /// Loads the session `n`. Returns the number of the write and the length of the text.
     fn load(&self, n: usize) -> impl Future<Output = (u64, usize)> + Send;
 
-    /// Writes the session `n`.
+    /// Saves the session `n`.
     fn save(&self, n: usize, text: String) -> impl Future<Output = ()> + Send;
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn text(number: u64, length: usize) -> String {
         let digit = char::from_digit((number >> (4 * digit) & 15) as u32, 16);
         text.push(digit.expect("a digit"));
     }
-    // By a copy, not letter by letter: contenders are measured, not this.
+    // Copied in blocks, so that this takes little of the measured time.
     const FILL: &str = match str::from_utf8(&[b's'; 1024]) {
         Ok(fill) => fill,
         Err(_) => unreachable!(),
@@ -33,7 +33,7 @@ pub(crate) fn text(number: u64, length: usize) -> String {
     text
 }
 
-/// What a text says of itself.
+/// The number of the write, and the length of a text.
 pub(crate) fn read(text: &str) -> (u64, usize) {
     let number = text
         .get(..16)
@@ -41,7 +41,7 @@ pub(crate) fn read(text: &str) -> (u64, usize) {
     (number.expect("a text of ours"), text.len())
 }
 
-/// A session as JSON, as the stores that keep bytes keep it.
+/// A session's JSON for stores of bytes.
 pub(crate) fn json(text: &str) -> String {
     const FRAME: [&str; 2] = [r#"{"data":""#, r#""}"#];
     let mut json = String::with_capacity(FRAME[0].len() + text.len() + FRAME[1].len());
@@ -51,7 +51,7 @@ pub(crate) fn json(text: &str) -> String {
     json
 }
 
-/// What the JSON says, without a parser: contenders are measured, not serde.
+/// Reads the text in the JSON without a parser, so that serde is not measured.
 pub(crate) fn read_json(json: &[u8]) -> (u64, usize) {
     let json = std::str::from_utf8(json).expect("UTF-8");
     let text = json.get(9..json.len() - 2).expect("JSON of ours");

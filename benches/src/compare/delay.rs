@@ -1,12 +1,12 @@
-//! A wire that is as long as one to another room: every byte arrives a little later.
+//! A relay that delays every byte, like the network to another machine.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Relays connections to `server`, with a delay each way. Threads, for timers of tokio count
-/// whole milliseconds.
+/// Starts a relay to `server` with a delay each way and returns its port. It uses threads, because
+/// Tokio's timers count whole milliseconds.
 pub(crate) fn relay(server: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -41,7 +41,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     });
     std::thread::spawn(move || {
         for (due, bytes) in receiver {
-            // The kernel wakes up some fifty microseconds late.
+            // The kernel wakes a thread about 50 µs late.
             let early = Duration::from_micros(55);
             std::thread::sleep(
                 due.saturating_duration_since(Instant::now())

@@ -1,4 +1,4 @@
-//! Our stores, the raw drivers and the peers, interleaved in one run.
+//! This project's stores, the raw drivers and other libraries, interleaved in one run.
 
 mod actix;
 mod contender;
@@ -34,7 +34,7 @@ pub(crate) async fn compare(options: Options) -> Result<(), Error> {
     let mut report = Report::new(&options);
     for backend in &options.backends {
         for payload in &options.payloads {
-            // The same bytes in all, so that it stays in the servers' caches.
+            // The total size is bounded, so that it fits into the servers' caches.
             let sessions = options.sessions.min(96 * 1024 * 1024 / payload).max(512);
             let entrants = entrants(*backend, &options, (sessions, *payload), &mut report).await?;
             for entrant in &entrants {
@@ -57,7 +57,7 @@ pub(crate) async fn compare(options: Options) -> Result<(), Error> {
     report.finish()
 }
 
-/// Every entrant in every round, one after the other; the first one is another each time.
+/// Runs every entrant in every round, one after the other, starting with another one each time.
 async fn rounds(
     entrants: &Entrants,
     operation: Operation,
@@ -67,8 +67,8 @@ async fn rounds(
     let mut measured: Vec<Vec<Measured>> = entrants.iter().map(|_| Vec::new()).collect();
     // The first round warms caches and connections up.
     for round in 0..=options.rounds {
-        for place in 0..entrants.len() {
-            let n = (place + round) % entrants.len();
+        for offset in 0..entrants.len() {
+            let n = (offset + round) % entrants.len();
             let time = if round == 0 {
                 options.time / 3
             } else {
@@ -101,7 +101,7 @@ fn lines(
     let ops = |measured: &Vec<Measured>| median(measured.iter().map(|m| m.ops_per_s));
     let best_peer = of(Role::Peer).max_by(|a, b| ops(a).total_cmp(&ops(b)));
     let raw = of(Role::Raw).next();
-    // Round by round, for what slows the machine down slows down all of a round.
+    // Ratios are taken within a round, because other load on the machine affects a whole round.
     let ratio = |own: &[Measured], other: Option<&Vec<Measured>>, of: fn(&Measured) -> f64| {
         let rounds = own.iter().zip(other?);
         let ratio = median(rounds.map(|(own, other)| of(own) / of(other)));

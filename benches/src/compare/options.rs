@@ -1,4 +1,4 @@
-//! What is compared, from the command line.
+//! The command line of `compare`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Backend {
     }
 }
 
-/// How the program is used.
+/// The help text.
 pub(crate) const USAGE: &str = "\
 compare [--backend memory,redis,mysql,mongo] [--callers 1,64,256] [--payload 300,16384]
         [--sessions 20000] [--rounds 5] [--time 600ms] [--delay 0us] [--json]
@@ -77,11 +77,11 @@ impl Options {
             }
             let value = arguments
                 .next()
-                .ok_or_else(|| format!("{name} wants a value"))?;
+                .ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
                 "--backend" => options.backends = list(&value, backend)?,
                 "--callers" => options.callers = list(&value, |n| number(n, 1))?,
-                // The number of the write is in it.
+                // It must fit the number of the write.
                 "--payload" => options.payloads = list(&value, |n| number(n, 28))?,
                 "--sessions" => options.sessions = number(&value, 512)?,
                 "--rounds" => options.rounds = number(&value, 1)?,
@@ -90,7 +90,7 @@ impl Options {
                 "--write" => options.write = Some(value),
                 "--title" => options.title = value,
                 "--commit" => options.commit = Some(value),
-                _ => return Err(format!("there is no {name}")),
+                _ => return Err(format!("unknown option {name}")),
             }
         }
         Ok(options)
@@ -105,12 +105,12 @@ fn backend(name: &str) -> Result<Backend, String> {
     let found = Backend::ALL
         .into_iter()
         .find(|backend| backend.name() == name);
-    found.ok_or_else(|| format!("there is no backend {name:?}"))
+    found.ok_or_else(|| format!("unknown backend {name:?}"))
 }
 
 fn number(text: &str, least: usize) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number >= least);
-    number.ok_or_else(|| format!("{text:?} is no number from {least} on"))
+    number.ok_or_else(|| format!("{text:?} is not a number of at least {least}"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -120,11 +120,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     );
     let number: u64 = digits
         .parse()
-        .map_err(|_| format!("{text:?} is no duration"))?;
+        .map_err(|_| format!("{text:?} is not a duration"))?;
     match unit {
         "us" => Ok(Duration::from_micros(number)),
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
-        _ => Err(format!("{text:?} is no duration in us, ms or s")),
+        _ => Err(format!("{text:?} is not a duration in us, ms or s")),
     }
 }

@@ -1,4 +1,4 @@
-//! Our stores: a save names the version that it replaces.
+//! This project's stores: a save names the version that it replaces.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) struct Ours<S> {
 
 struct Session {
     id: SessionId,
-    /// That of a fresh session, 57 bytes; made beforehand, for stores are measured.
+    /// The credential of a new session, 57 bytes, created before the measurement.
     credential: Credential,
     /// The version of the last write.
     version: Mutex<Option<Version>>,

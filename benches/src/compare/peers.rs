@@ -1,4 +1,4 @@
-//! The peers, with the drivers they bring along.
+//! Stores of other libraries, with their own drivers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn read_data(data: &HashMap<String, Value>) -> (u64, usize) {
     read(data.get("data").and_then(Value::as_str).expect("a text"))
 }
 
-/// A store of tower-sessions, by the core that it is made for and how it creates.
+/// A store of tower-sessions, for a version of its core and its way to create sessions.
 macro_rules! tower {
     ($name:ident, $core:ident, |$store:ident, $record:ident| $create:expr) => {
         pub(crate) struct $name<S> {

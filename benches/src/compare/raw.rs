@@ -1,5 +1,5 @@
-//! The drivers themselves at their best settings, one query an operation. A save is a blind
-//! upsert, as a simple program would have it; reads look at the expiry.
+//! The raw drivers with their best settings, one query for each operation. A save is an
+//! unconditional upsert, as in a simple program; a load checks the expiry.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -67,7 +67,7 @@ impl Contender for Map {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         match shard.get_mut(id) {
-            Some(place) => *place = value,
+            Some(entry) => *entry = value,
             None => drop(shard.insert(id.clone(), value)),
         }
     }

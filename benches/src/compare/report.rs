@@ -1,4 +1,4 @@
-//! What is printed, and what is written to a file of results.
+//! The printed report and the file of results.
 
 use benches::results::{Line, Run, table};
 use session_core::Error;
@@ -38,7 +38,7 @@ impl Report {
         }
     }
 
-    /// Adds the contenders of one operation, and prints them: a run takes minutes.
+    /// Adds the contenders of one operation and prints them at once, because a run takes minutes.
     pub(crate) fn add(&mut self, lines: &[Line]) {
         if !self.json && self.run.lines.is_empty() {
             print!("{}", table::HEAD);

@@ -1,4 +1,4 @@
-//! One contender's share of a round.
+//! One contender's part of a round.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -11,13 +11,13 @@ use tokio::sync::Barrier;
 
 use super::contender::{Contender, text};
 
-/// How an operation went in one round.
+/// The figures of an operation in one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) ops_per_s: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// Processor time of this process, the clients, for one operation.
+    /// CPU time of this process, which runs the clients, for one operation.
     pub(crate) cpu_us: f64,
 }
 
@@ -38,16 +38,16 @@ impl Operation {
     }
 }
 
-/// A contender at its start.
+/// A contender that can be run, whatever its type.
 #[async_trait]
 pub(crate) trait Entrant: Send + Sync {
     fn name(&self) -> &str;
     fn role(&self) -> Role;
     /// Fills the store.
     async fn prepare(&self);
-    /// Runs an operation for a while, with so many callers at once.
+    /// Runs an operation for `time` with this number of concurrent callers.
     async fn run(&self, operation: Operation, callers: usize, time: Duration) -> Measured;
-    /// Reads sessions back: every write that was made is there.
+    /// Loads sessions and checks that no write was lost.
     async fn check(&self);
 }
 
@@ -58,7 +58,8 @@ pub(crate) struct Entry<C> {
     /// The number of the last write of each session.
     writes: Arc<Vec<AtomicU64>>,
     payload: usize,
-    /// Of how many operations one is timed: looking at the clock takes as long as a memory store.
+    /// One of this many operations is timed, because reading the clock takes as long as a memory
+    /// store.
     timed: usize,
 }
 
@@ -107,7 +108,7 @@ impl<C: Contender> Entrant for Entry<C> {
                 writes: Arc::clone(&self.writes),
                 payload: self.payload,
                 timed: self.timed,
-                // Each has sessions of its own, or compare-and-swap would compare itself.
+                // Each caller has its own sessions, so that saves do not conflict.
                 first: caller,
                 step: callers,
             };
@@ -163,7 +164,8 @@ struct Caller<C> {
 }
 
 impl<C: Contender> Caller<C> {
-    /// Until the time is over: how many calls, and how long the timed ones took.
+    /// Calls until the time is over. Returns the number of calls and the latencies of the timed
+    /// ones.
     async fn call(self, operation: Operation, until: Instant) -> (usize, Vec<Duration>) {
         let own = (self.writes.len() - self.first).div_ceil(self.step);
         let mut latencies = Vec::with_capacity(1 << 16);
@@ -186,7 +188,7 @@ impl<C: Contender> Caller<C> {
             }
             count += self.timed;
             if self.timed > 1 {
-                // What never waits would keep the others from their turn.
+                // Calls of a memory store never suspend, so the other callers would not run.
                 tokio::task::yield_now().await;
             }
         }
@@ -207,10 +209,10 @@ impl<C: Contender> Caller<C> {
     }
 }
 
-/// The processor time of this process so far, to a hundredth of a second.
+/// The CPU time of this process so far, to a hundredth of a second.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name, which is in parentheses: state is the first field.
+    // The fields after the name, which is in parentheses; the first is the state.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = |n: usize| -> u64 {
         let field = fields.split_whitespace().nth(n);

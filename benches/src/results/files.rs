@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Run, chart, table};
 
-/// The runs of a folder, by file name without `.jsonl`.
+/// Reads the runs of a folder, by file name without `.jsonl`.
 ///
 /// # Errors
 /// If a file can't be read or is not in the format; the message names the file.
@@ -34,7 +34,7 @@ pub fn read(folder: &Path) -> io::Result<BTreeMap<String, Run>> {
     Ok(runs)
 }
 
-/// What is made from the runs: the text of each file, by its name.
+/// Generates the tables and charts of the runs: the text of each file, by its name.
 #[must_use]
 pub fn generate(runs: &BTreeMap<String, Run>) -> BTreeMap<String, String> {
     let tables = runs

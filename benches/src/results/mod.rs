@@ -1,8 +1,8 @@
 //! Published measurements: the format of `benches/results`, and the tables and charts made from it.
 //!
-//! A file `NAME.jsonl` is one run of `compare`: its first line is a [`Run`], which says what was
-//! measured and how; each further line is a [`Line`], the same as `compare --json` prints.
-//! [`files::generate`] makes `NAME.md` of each, and the charts of all of them.
+//! A file `NAME.jsonl` is one run of `compare`. Its first line is a [`Run`], which describes what
+//! was measured and how; each further line is a [`Line`], as `compare --json` prints it.
+//! [`files::generate`] makes `NAME.md` from each file, and the charts from all of them.
 
 pub mod chart;
 pub mod files;
@@ -10,7 +10,7 @@ pub mod table;
 
 use serde::{Deserialize, Serialize};
 
-/// The part a contender plays in the comparison.
+/// The role of a contender in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -44,16 +44,16 @@ pub struct Run {
     /// The commit that was measured or, if that is not known, the one that published the figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// What else a reader of the figures has to know.
+    /// A note for readers of the figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The measurements, which stand on lines of their own.
+    /// The measurements, each on its own line of the file.
     #[serde(skip)]
     pub lines: Vec<Line>,
 }
 
 /// One contender's medians. A ratio is the median of the ratios within each round. Figures that
-/// were not kept are left out.
+/// were not recorded are `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// `memory`, `redis`, `mysql` or `mongo`.
@@ -66,7 +66,7 @@ pub struct Line {
     pub callers: usize,
     /// The library or store.
     pub contender: String,
-    /// The part it plays.
+    /// Its role.
     pub role: Role,
     /// Operations a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,10 +89,10 @@ pub struct Line {
     /// Operations a second, divided by those of the fastest peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio_best_peer: Option<f64>,
-    /// Operations a second, divided by those of the version before.
+    /// Operations a second, divided by those of the previous version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio_before: Option<f64>,
-    /// [`Line::ratio_raw`] of the version before.
+    /// [`Line::ratio_raw`] of the previous version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio_raw_before: Option<f64>,
 }
@@ -110,7 +110,7 @@ impl Run {
         Ok(run)
     }
 
-    /// The text of the `.jsonl` file.
+    /// Returns the text of the `.jsonl` file.
     ///
     /// # Errors
     /// None in practice: every field has a JSON form.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{Line, Role, Run};
 
-/// The head of the table that has every figure of each line.
+/// The head of the table with every figure of each line.
 pub const HEAD: &str = "\
 | backend | bytes | callers | operation | contender | ops/s | p50 µs | p99 µs | client CPU µs/op | ops/s to raw | p50 to raw | ops/s to best peer |
 |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -20,7 +20,7 @@ const RATIOS: [Ratio; 3] = [
     (|line| line.ratio_raw_before, "ops/s to raw, version before"),
 ];
 
-/// The page of the run `name`: its conditions, and every figure.
+/// Generates the page of the run `name`: its conditions, and every figure.
 #[must_use]
 pub fn page(name: &str, run: &Run) -> String {
     let mut page = format!(
@@ -46,7 +46,7 @@ pub fn page(name: &str, run: &Run) -> String {
     page
 }
 
-/// One sentence: the machine, the rounds, the servers.
+/// Describes the conditions in one sentence: the machine, the rounds, the servers.
 #[must_use]
 pub fn conditions(run: &Run) -> String {
     let mut text = format!("{} cores for servers and clients together", run.cores);
@@ -71,7 +71,7 @@ pub fn conditions(run: &Run) -> String {
     text
 }
 
-/// A line as a row under [`HEAD`].
+/// Formats a line as a row under [`HEAD`].
 #[must_use]
 pub fn row(line: &Line) -> String {
     let name = match line.role {
@@ -97,8 +97,8 @@ pub fn row(line: &Line) -> String {
     )
 }
 
-/// A row for each backend and operation, a column for each number of callers; none if no line has
-/// this ratio.
+/// A table with a row for each backend and operation and a column for each number of callers;
+/// `None` if no line has this ratio.
 fn by_callers(run: &Run, (ratio, heading): Ratio) -> Option<String> {
     let lines = || run.lines.iter().filter(|line| ratio(line).is_some());
     let callers: BTreeSet<usize> = lines().map(|line| line.callers).collect();

@@ -9,14 +9,14 @@ use super::guard::{REMOVE_FOLDER, RUN_SERVER, guarded, release};
 use super::lookup::Found;
 use super::{Kind, on_own_runtime, version};
 
-/// How long a server may take until it answers.
+/// How long a server may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A server of one's own: for tests that stop it, kill it or count what it does. Ends when it is
+/// A server of one test, which may stop it, kill it or count its commands. It ends when it is
 /// dropped.
 #[derive(Debug)]
 pub struct Private {
-    /// The URL to connect by. It stays when the server is killed and started again.
+    /// The URL to connect by. A restart keeps it.
     pub url: String,
     /// The port it listens on, at 127.0.0.1.
     pub port: u16,
@@ -27,21 +27,31 @@ pub struct Private {
     folder_guard: Option<Child>,
 }
 
-/// What is done for a server besides starting it.
+/// Whether MongoDB becomes a replica set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Setup {
-    Whole,
-    Bare,
+    ReplicaSet,
+    Standalone,
 }
 
 /// Starts the shared server of a kind, which ends with this process.
 pub(super) fn start_shared(kind: Kind) -> Result<Found, String> {
-    share(Private::try_start(kind, names(kind), &[], Setup::Whole)?)
+    share(Private::try_start(
+        kind,
+        names(kind),
+        &[],
+        Setup::ReplicaSet,
+    )?)
 }
 
 /// Starts the shared Valkey server, which ends with this process.
 pub(super) fn start_shared_valkey() -> Result<Found, String> {
-    share(Private::try_start(Kind::Redis, VALKEY, &[], Setup::Whole)?)
+    share(Private::try_start(
+        Kind::Redis,
+        VALKEY,
+        &[],
+        Setup::ReplicaSet,
+    )?)
 }
 
 fn share(server: Private) -> Result<Found, String> {
@@ -49,40 +59,41 @@ fn share(server: Private) -> Result<Found, String> {
         url: server.url.clone(),
         how: format!("binary {}", server.command[0]),
     };
-    // It lasts as long as the process; dropping it would end the server.
+    // Leaked, because dropping it would end the server before the process ends.
     std::mem::forget(server);
     Ok(found)
 }
 
 impl Private {
-    /// Starts a server from a binary on `PATH`, with `arguments` besides what it needs.
+    /// Starts a server from a binary on `PATH` with additional `arguments`. MongoDB becomes a
+    /// replica set of one node.
     ///
     /// # Panics
-    /// If there is none or it does not start.
+    /// If there is no binary or the server does not start.
     #[must_use]
     pub fn start(kind: Kind, arguments: &[&str]) -> Self {
-        let started = Self::try_start(kind, names(kind), arguments, Setup::Whole);
+        let started = Self::try_start(kind, names(kind), arguments, Setup::ReplicaSet);
         started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
     }
 
-    /// The same, but MongoDB is no replica set: with `--replSet rs0` among the arguments it waits to
-    /// become a member of one.
+    /// Starts a server like [`start`](Self::start), but does not make MongoDB a replica set: with
+    /// the argument `--replSet rs0`, it waits to become a member of one.
     ///
     /// # Panics
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_bare(kind: Kind, arguments: &[&str]) -> Self {
-        let started = Self::try_start(kind, names(kind), arguments, Setup::Bare);
+        let started = Self::try_start(kind, names(kind), arguments, Setup::Standalone);
         started.unwrap_or_else(|why| panic!("a private {} server: {why}", kind.name()))
     }
 
-    /// Starts a Valkey server, as [`start`](Self::start) does others.
+    /// Starts a Valkey server from a binary on `PATH` with additional `arguments`.
     ///
     /// # Panics
-    /// If there is none or it does not start.
+    /// If there is no binary or the server does not start.
     #[must_use]
     pub fn valkey(arguments: &[&str]) -> Self {
-        let started = Self::try_start(Kind::Redis, VALKEY, arguments, Setup::Whole);
+        let started = Self::try_start(Kind::Redis, VALKEY, arguments, Setup::ReplicaSet);
         started.unwrap_or_else(|why| panic!("a private Valkey server: {why}"))
     }
 
@@ -111,7 +122,7 @@ impl Private {
         };
         prepare(kind, &binary, &server.folder)?;
         server.command = command(kind, &binary, port, &server.folder);
-        if kind == Kind::Mongo && setup == Setup::Whole {
+        if kind == Kind::Mongo && setup == Setup::ReplicaSet {
             let member = ["--replSet", "rs0"];
             server.command.extend(member.map(str::to_owned));
         }
@@ -119,14 +130,14 @@ impl Private {
             .command
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
         server.run()?;
-        if kind == Kind::Mongo && setup == Setup::Whole {
+        if kind == Kind::Mongo && setup == Setup::ReplicaSet {
             on_own_runtime(version::initiate_replica_set(&server.url))?;
         }
         on_own_runtime(version::of(kind, &server.url)).map_err(|error| server.failure(&error))?;
         Ok(server)
     }
 
-    /// Starts the server again, on its port and data, after [`kill`](Self::kill).
+    /// Starts the server again after [`kill`](Self::kill), with the same port and data.
     ///
     /// # Panics
     /// If it does not start.
@@ -134,14 +145,14 @@ impl Private {
         self.run().unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// Ends the server as a power failure would.
+    /// Kills the server, which loses its memory as in a power failure.
     pub fn kill(&mut self) {
         if let Some(guard) = self.running.take() {
             release(guard);
         }
     }
 
-    /// The server's process id.
+    /// Returns the server's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         let text = std::fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
@@ -186,16 +197,16 @@ impl Drop for Private {
     }
 }
 
-/// A port that nobody listens on. Somebody else may take it first, if rarely.
+/// A free port. Rarely, another process takes it before the server does.
 pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
     listener.local_addr().expect("bound").port()
 }
 
-/// What Valkey's server is called.
+/// The name of Valkey's server binary.
 const VALKEY: &[&str] = &["valkey-server"];
 
-/// What servers of a kind are called.
+/// The names of a kind's server binaries.
 fn names(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Redis => &["redis-server", "valkey-server"],
@@ -206,7 +217,7 @@ fn names(kind: Kind) -> &'static [&'static str] {
 
 fn find_binary(names: &[&str]) -> Result<String, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Debian keeps servers where only root's PATH looks.
+    // Debian installs servers in folders that only root's PATH has.
     let folders: Vec<PathBuf> = std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
         .collect();
@@ -225,7 +236,7 @@ fn url(kind: Kind, port: u16) -> String {
     }
 }
 
-/// What a server needs in its folder before it can start.
+/// Creates the files that a server needs to start.
 fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
     let data = folder.join("data");
     std::fs::create_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
@@ -240,7 +251,7 @@ fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
     let mut install = if binary == "mariadbd" {
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-        // Installations at the same time would take each other's files in the shared one.
+        // Concurrent installations would conflict in the shared temporary folder.
         let temporary = format!("--tmpdir={}", folder.display());
         install.args(["--skip-test-db", &data, &temporary]);
         install
@@ -253,8 +264,8 @@ fn prepare(kind: Kind, binary: &str, folder: &Path) -> Result<(), String> {
         .output()
         .map_err(|error| format!("{install:?}: {error}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{install:?} failed: {said}"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{install:?} failed: {stderr}"));
     }
     Ok(())
 }
@@ -305,7 +316,7 @@ fn command(kind: Kind, binary: &str, port: u16, folder: &Path) -> Vec<String> {
     std::iter::once(binary.to_owned()).chain(words).collect()
 }
 
-/// What MySQL and MariaDB want to hear from root, and refuse from anybody else.
+/// An argument that MySQL and MariaDB require from root and refuse from other users.
 fn as_root() -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);

@@ -1,4 +1,4 @@
-//! A browser of a few lines: HTTP/1.1, JSON, cookies.
+//! A minimal browser: HTTP/1.1, JSON, cookies.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 
 use super::jar::Jar;
 
-/// How long an answer may take.
+/// The time limit of a response.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A browser at a server of this machine. Its clones, and those [at](Self::at) other ports, have
-/// its cookies.
+/// A browser that visits a server on this machine. Its clones, and those [at](Self::at) other
+/// ports, share its cookies.
 #[derive(Clone, Debug)]
 pub struct Client {
     port: u16,
@@ -22,7 +22,7 @@ pub struct Client {
     headers: Vec<(String, String)>,
 }
 
-/// What a server has answered.
+/// A server's response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status.
@@ -34,7 +34,7 @@ pub struct Response {
 }
 
 impl Client {
-    /// A browser without cookies, at `port` of 127.0.0.1.
+    /// Creates a browser without cookies that visits `port` of 127.0.0.1.
     #[must_use]
     pub fn new(port: u16) -> Self {
         Self {
@@ -44,7 +44,8 @@ impl Client {
         }
     }
 
-    /// The same browser at another port of the same host, which its cookies are for too.
+    /// Returns the same browser for another port of the same host, to which it sends the same
+    /// cookies.
     #[must_use]
     pub fn at(&self, port: u16) -> Self {
         Self {
@@ -53,7 +54,7 @@ impl Client {
         }
     }
 
-    /// Sends this header too: `X-Forwarded-Proto`, say.
+    /// Adds a header to every request, such as `X-Forwarded-Proto`.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -76,18 +77,18 @@ impl Client {
         self.send("POST", path, Some(json.to_string())).await
     }
 
-    /// The value of the cookie of this name, as it was sent: not percent-decoded.
+    /// Returns the value of the cookie of this name as it was sent, not percent-decoded.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<String> {
         self.jar().value(name).map(str::to_owned)
     }
 
-    /// Puts a cookie into the jar, for all paths.
+    /// Adds a cookie for all paths.
     pub fn set_cookie(&self, name: &str, value: &str) {
         self.jar().keep(&format!("{name}={value}; Path=/"), "/");
     }
 
-    /// Forgets the cookies of this name.
+    /// Removes the cookies of this name.
     pub fn forget(&self, name: &str) {
         self.jar().forget(name);
     }
@@ -135,23 +136,23 @@ async fn exchange(port: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 impl Response {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     ///
     /// # Panics
-    /// If it is something else.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         let json = serde_json::from_slice(&self.body);
         json.unwrap_or_else(|error| panic!("{}: {error}: {}", self.status, self.text()))
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The Set-Cookie headers, in their order.
+    /// Returns the Set-Cookie headers in order.
     #[must_use]
     pub fn set_cookies(&self) -> Vec<&str> {
         let lines = self.headers.get_all(SET_COOKIE).iter();

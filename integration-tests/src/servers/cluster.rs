@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::binary::free_port;
 use super::{Kind, Private};
 
-/// Three Redis servers that share the keys. They end when it is dropped.
+/// A Redis Cluster of three masters. The servers end when it is dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
     /// The nodes.
@@ -14,7 +14,7 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// The URLs of the nodes.
+    /// Returns the URLs of the nodes.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.url.clone()).collect()
@@ -28,7 +28,7 @@ impl RedisCluster {
 #[must_use]
 pub fn redis_cluster() -> RedisCluster {
     let node = |_| {
-        // By default it is the port and 10,000, which may be more than there are.
+        // The default is the port plus 10,000, which may exceed 65,535.
         let bus = free_port().to_string();
         let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus];
         Private::start(Kind::Redis, &arguments)
@@ -44,8 +44,8 @@ pub fn redis_cluster() -> RedisCluster {
         .args(["--cluster-replicas", "0", "--cluster-yes"])
         .output()
         .expect("redis-cli is on PATH");
-    let said = String::from_utf8_lossy(&created.stdout);
-    assert!(created.status.success(), "no cluster: {said}");
+    let output = String::from_utf8_lossy(&created.stdout);
+    assert!(created.status.success(), "no cluster: {output}");
     let began = Instant::now();
     while !nodes.iter().all(|node| knows_all_slots(node.port)) {
         assert!(

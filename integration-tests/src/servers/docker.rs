@@ -8,7 +8,7 @@ use super::guard::{REMOVE_CONTAINER, guarded};
 use super::lookup::Found;
 use super::{Kind, version};
 
-/// A database's image: which one, what it says when it is ready, and its port.
+/// A database's image, the message that it prints when it is ready, and its port.
 struct Database {
     name: String,
     tag: String,
@@ -64,7 +64,7 @@ impl Database {
             Kind::Mysql => ("mysql:9.4", 3306, "port: 3306"),
         };
         let image = chosen.unwrap_or_else(|| official.to_owned());
-        // The project's own images start as they are; official ones need telling.
+        // The project's own images need no arguments; official ones do.
         let own = image.starts_with("session-test/");
         let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
         Self {
@@ -89,7 +89,7 @@ impl Database {
     }
 }
 
-/// Starts a container, which ends with this process.
+/// Starts a container that ends with this process.
 pub(super) async fn start(kind: Kind) -> Result<Found, String> {
     let database = Database::of(kind);
     let port = database.port[0];
@@ -105,7 +105,7 @@ pub(super) async fn start(kind: Kind) -> Result<Found, String> {
         .get_host_port_ipv4(port)
         .await
         .map_err(|error| failed(&error))?;
-    // Both last as long as the process; dropping them would end the container.
+    // Leaked, because dropping them would end the container before the process ends.
     std::mem::forget(container);
     std::mem::forget(guard);
     let url = match kind {

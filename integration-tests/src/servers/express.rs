@@ -1,4 +1,4 @@
-//! Express programs, which share their sessions with this project's.
+//! Express programs that share their sessions with this project's stores.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,87 +8,86 @@ use std::time::Duration;
 
 use super::lookup::{is_test_skipped, report};
 
-/// How long a program may take until its store is ready.
+/// How long a program may take to start and connect its store.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether `SESSION_TEST_SKIP` names `express`, so that a test shall return at once. Says so on
-/// standard error if it does.
+/// Returns whether `SESSION_TEST_SKIP` names `express`, so that a test must return at once. Prints
+/// that to standard error.
 #[must_use]
 pub fn is_express_skipped() -> bool {
     is_test_skipped("express")
 }
 
-/// A running Express program, `integration-tests/express/app.js`. It ends when it is dropped, and
-/// with this process.
+/// A running Express program, `integration-tests/express/app.js`. It ends when it is dropped or
+/// when this process ends.
 ///
 /// | path | what it does with the session |
 /// |---|---|
 /// | `GET /session` | nothing |
 /// | `POST /set`, `/unset` | sets the keys and values of an object; deletes the keys of a list |
 /// | `POST /set-date` | puts a JavaScript date, 1970, under `key` |
-/// | `POST /maxage` | gives its cookie a `maxAge` of `ms`, a number or null |
-/// | `POST /regenerate`, `/login` | begins another, with this content, or with `user` and saved at once |
+/// | `POST /maxage` | sets the `maxAge` of its cookie to `ms`, a number or null |
+/// | `POST /regenerate`, `/login` | starts another one with this content, or with `user`, which it saves at once |
 /// | `POST /save`, `/reload`, `/destroy` | calls the method of this name |
 /// | `POST /clear` | `req.session = null` |
 ///
-/// Each answers with the session as it is then: `{id, cookie, data}`, null where there is none; or
-/// with status 500 and `{error}`. `?wait=50` has any of them wait 50 ms between the reading of the
-/// session and its use.
+/// Each responds with the resulting session, `{id, cookie, data}` or null, or with status 500 and
+/// `{error}`. With `?wait=50`, it waits 50 ms between loading the session and using it.
 #[derive(Debug)]
 pub struct ExpressApp {
     /// The port it listens on, at 127.0.0.1.
     pub port: u16,
     process: Child,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
 }
 
 impl ExpressApp {
-    /// Starts a program with sessions as `config` says; `integration-tests/express/README.md` has
-    /// its options.
+    /// Starts a program with the options `config`, which `integration-tests/express/README.md`
+    /// lists.
     ///
     /// # Panics
     /// If Node or the packages are missing, or the program does not start; the message says why.
     #[must_use]
     pub fn start(config: &serde_json::Value) -> Self {
         let mut process = spawn("app.js", &config.to_string());
-        let said = collect(process.stderr.take().expect("piped"));
+        let stderr = collect(process.stderr.take().expect("piped"));
         let port = listening(process.stdout.take().expect("piped"));
         let mut app = Self {
             port: 0,
             process,
-            said,
+            stderr,
         };
         app.port = port.unwrap_or_else(|| app.fail());
         app
     }
 
-    /// What the program has written to its standard error so far.
+    /// Returns what the program has written to its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
-        let said = self.said.lock();
-        said.expect("nobody panics under this lock").clone()
+        let stderr = self.stderr.lock();
+        stderr.expect("not poisoned").clone()
     }
 
     fn fail(&mut self) -> u16 {
         let _ = self.process.kill();
         let ended = self.process.wait();
-        // Its last words may still be on their way.
+        // The last output may still be in the pipe.
         std::thread::sleep(Duration::from_millis(100));
-        let said = self.stderr();
-        panic!("the Express program does not start ({ended:?}); it said:\n{said}");
+        let stderr = self.stderr();
+        panic!("the Express program does not start ({ended:?}); its standard error:\n{stderr}");
     }
 }
 
 impl Drop for ExpressApp {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The program may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// What a script beside the programs prints, which has this argument and standard input:
-/// `crypto.js` or `golden.js`.
+/// Runs the script `crypto.js` or `golden.js` with this argument and standard input, and returns
+/// its output.
 ///
 /// # Panics
 /// If Node or the packages are missing, or the script fails.
@@ -97,12 +96,12 @@ pub fn express_script(script: &str, argument: &str, input: &str) -> String {
     let mut process = spawn(script, argument);
     let mut stdin = process.stdin.take().expect("piped");
     let output = std::thread::scope(|scope| {
-        // A script that has failed reads no more; its status tells.
+        // A script that has failed reads no input; its status is checked below.
         scope.spawn(move || stdin.write_all(input.as_bytes()));
         process.wait_with_output().expect("it ends")
     });
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script} failed: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} failed: {stderr}");
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
@@ -110,13 +109,13 @@ fn spawn(script: &str, argument: &str) -> Child {
     if let Err(why) = is_installed() {
         panic!(
             "no Express program to test against: {why}\nRun ./test.sh, or \
-             integration-tests/servers/install.sh express; SESSION_TEST_SKIP=express goes without."
+             integration-tests/servers/install.sh express; SESSION_TEST_SKIP=express skips it."
         );
     }
     Command::new("node")
         .arg(folder().join(script))
         .arg(argument)
-        // A program ends when this does: when the process here has ended, in whatever way.
+        // A program ends when its standard input closes, which happens however this process ends.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -124,38 +123,37 @@ fn spawn(script: &str, argument: &str) -> Child {
         .expect("node starts")
 }
 
-/// The port out of the program's first line; `None` if none comes.
+/// Reads the port from the program's output; `None` if none comes in time.
 fn listening(stdout: ChildStdout) -> Option<u16> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let port = lines.find_map(|line| line.strip_prefix("listening ")?.parse().ok());
         let _ = sender.send(port);
-        // What it says from then on must go somewhere.
+        // Further output must be read, or the program blocks.
         lines.for_each(drop);
     });
     receiver.recv_timeout(START_LIMIT).ok()?
 }
 
 fn collect(mut stderr: ChildStderr) -> Arc<Mutex<String>> {
-    let said = Arc::new(Mutex::new(String::new()));
-    let shared = Arc::clone(&said);
+    let collected = Arc::new(Mutex::new(String::new()));
+    let shared = Arc::clone(&collected);
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = stderr.read(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..read]);
-            let mut said = shared.lock().expect("nobody panics under this lock");
-            said.push_str(&text);
+            shared.lock().expect("not poisoned").push_str(&text);
         }
     });
-    said
+    collected
 }
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("express")
 }
 
-/// Looks once a process, and reports what it finds.
+/// Checks for Node and the packages once in a process, and reports the version.
 fn is_installed() -> &'static Result<(), String> {
     static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
     INSTALLED.get_or_init(|| {
@@ -173,7 +171,7 @@ fn are_packages_installed() -> Result<(), String> {
     let modules = modules
         .canonicalize()
         .map_err(|_| "its packages are not installed".to_owned())?;
-    // What was installed lies beside the lock file it was installed by.
+    // The installed packages are beside the lock file that they were installed from.
     let lock = |path: PathBuf| std::fs::read(path).map_err(|error| error.to_string());
     if lock(modules.with_file_name("package-lock.json"))?
         != lock(folder().join("package-lock.json"))?

@@ -1,13 +1,13 @@
-//! What outlives the tests by a moment, to end what they started.
+//! Shells that outlive the tests for a moment to end the servers that they have started.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-/// Runs `script` with `arguments` in a shell whose standard input is a pipe held by this process:
-/// `cat` in it returns when this process has ended, in whatever way.
+/// Runs `script` with `arguments` in a shell whose standard input is a pipe of this process: `cat`
+/// in the script returns when this process has ended, however it ends.
 ///
-/// It has a process group of its own, so a key that interrupts the tests does not reach it.
+/// The shell has its own process group, so that an interrupt of the tests does not reach it.
 pub(super) fn guarded(script: &str, arguments: &[&str]) -> io::Result<Child> {
     Command::new("sh")
         .args(["-c", script, "guard"])
@@ -19,7 +19,7 @@ pub(super) fn guarded(script: &str, arguments: &[&str]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Starts "$@" beside folder $1, notes its id there, and ends both with the tests.
+/// Starts "$@", writes its process id to folder $1, and kills it when the tests have ended.
 pub(super) const RUN_SERVER: &str = r#"
 dir=$1; shift
 "$@" >>"$dir/log" 2>&1 </dev/null &
@@ -35,9 +35,9 @@ pub(super) const REMOVE_FOLDER: &str = r#"cat >/dev/null; sleep 1; rm -rf "$1""#
 /// Removes the container $1 when the tests have ended.
 pub(super) const REMOVE_CONTAINER: &str = r#"cat >/dev/null; docker rm -f -v "$1""#;
 
-/// Ends what the guard keeps now, rather than with the process.
+/// Makes the guard's script go on now instead of when the process ends.
 pub(super) fn release(mut guard: Child) {
     drop(guard.stdin.take());
-    // It ends by itself; this only leaves no zombie.
+    // The shell ends by itself; waiting avoids a zombie process.
     let _ = guard.wait();
 }

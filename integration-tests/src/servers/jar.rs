@@ -1,4 +1,4 @@
-//! The cookies a browser keeps for one host.
+//! The cookies of a browser for one host.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,15 +11,15 @@ struct Cookie {
     expires: Option<SystemTime>,
 }
 
-/// The cookies of one host. They are the same for all of its ports, as browsers have it. `Secure`
-/// is not looked at, and neither is `Domain`.
+/// The cookies of one host. As in browsers, all ports of the host share them. `Secure` and `Domain`
+/// are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Jar {
     cookies: Vec<Cookie>,
 }
 
 impl Jar {
-    /// Keeps the cookie of this Set-Cookie line, or drops the one it says has expired.
+    /// Stores the cookie of a Set-Cookie line, or removes it if it has expired.
     pub(super) fn keep(&mut self, line: &str, request_path: &str) {
         let mut parts = line.split(';').map(str::trim);
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
@@ -109,7 +109,7 @@ mod tests {
             "a=4; Path=/; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
             "/",
         );
-        assert_eq!(jar.value("a"), Some("4"), "Max-Age counts for more");
+        assert_eq!(jar.value("a"), Some("4"), "Max-Age takes precedence");
         jar.keep("a=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "/");
         jar.keep("c=; Path=/x; Max-Age=0", "/");
         assert_eq!(jar.line("/x").as_deref(), Some("b=2=3"));

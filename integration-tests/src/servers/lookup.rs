@@ -1,42 +1,42 @@
-//! Where a server comes from: a URL, a Docker engine, a binary, in this order.
+//! The search for a server: by URL, by Docker engine, by binary, in this order.
 
 use std::io::Write;
 
 use super::{Kind, Server, binary, docker, on_own_runtime, version};
 
-/// A place to look.
+/// A source of servers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Source {
     Url,
     Docker,
     Binaries,
 }
 
-/// A server found somewhere.
+/// A server that was found.
 pub(super) struct Found {
     pub(super) url: String,
     /// How it was found, for the report.
     pub(super) how: String,
 }
 
-/// Looks for a server, and reports what it is; `None` if it shall be skipped.
+/// Searches for a server and reports it; `None` if it is skipped.
 pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
     let name = kind.name();
     if is_skipped(name) {
-        report(&format!("{name}: SKIPPED, for SESSION_TEST_SKIP names it"));
+        report(&format!("{name}: SKIPPED: SESSION_TEST_SKIP names it"));
         return Ok(None);
     }
     let found = look_everywhere(kind).map_err(|tried| advice(name, &url_variable(name), &tried))?;
     describe(name, kind, found).map(Some)
 }
 
-/// Looks for Valkey, which the tests run on besides Redis: by its URL, or a binary whatever the
-/// others come from.
+/// Searches for Valkey, which tests use besides Redis: by its URL or a binary, whatever the source
+/// of the other servers.
 pub(super) fn find_valkey() -> Result<Option<Server>, String> {
     let name = "valkey";
     if is_skipped(name) || is_skipped(Kind::Redis.name()) {
         report(&format!(
-            "{name}: SKIPPED, for SESSION_TEST_SKIP names it or redis"
+            "{name}: SKIPPED: SESSION_TEST_SKIP names it or redis"
         ));
         return Ok(None);
     }
@@ -51,7 +51,7 @@ pub(super) fn find_valkey() -> Result<Option<Server>, String> {
     describe(name, Kind::Redis, found).map(Some)
 }
 
-/// Asks the server that was found what it is, and reports it.
+/// Reads the version of the server that was found, and reports it.
 fn describe(name: &str, kind: Kind, found: Found) -> Result<Server, String> {
     let version = on_own_runtime(version::of(kind, &found.url));
     let version = version.map_err(|error| {
@@ -67,13 +67,13 @@ fn describe(name: &str, kind: Kind, found: Found) -> Result<Server, String> {
 }
 
 fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
-    let only = only_place();
+    let only = only_source();
     let mut tried = Vec::new();
-    for place in [Place::Url, Place::Docker, Place::Binaries] {
-        if only.is_some_and(|only| only != place) {
+    for source in [Source::Url, Source::Docker, Source::Binaries] {
+        if only.is_some_and(|only| only != source) {
             continue;
         }
-        match look(kind, place) {
+        match look(kind, source) {
             Ok(found) => {
                 for why in tried {
                     say(&format!("{}: not used: {why}", kind.name()));
@@ -86,20 +86,20 @@ fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
     Err(tried)
 }
 
-fn look(kind: Kind, place: Place) -> Result<Found, String> {
-    match place {
-        Place::Url => url_in(&url_variable(kind.name())),
-        Place::Docker => on_own_runtime(docker::start(kind)),
-        Place::Binaries => binary::start_shared(kind),
+fn look(kind: Kind, source: Source) -> Result<Found, String> {
+    match source {
+        Source::Url => url_in(&url_variable(kind.name())),
+        Source::Docker => on_own_runtime(docker::start(kind)),
+        Source::Binaries => binary::start_shared(kind),
     }
 }
 
-fn only_place() -> Option<Place> {
+fn only_source() -> Option<Source> {
     match std::env::var("SESSION_TEST_SERVERS").ok()?.as_str() {
         "" => None,
-        "url" => Some(Place::Url),
-        "docker" => Some(Place::Docker),
-        "binaries" => Some(Place::Binaries),
+        "url" => Some(Source::Url),
+        "docker" => Some(Source::Docker),
+        "binaries" => Some(Source::Binaries),
         other => panic!("SESSION_TEST_SERVERS is {other:?}: it can be url, docker or binaries"),
     }
 }
@@ -109,7 +109,8 @@ fn is_skipped(name: &str) -> bool {
     skip.split(',').any(|skipped| skipped.trim() == name)
 }
 
-/// Whether a test that needs what has this name shall return at once. Says so if it shall.
+/// Returns whether a test that needs the server of this name must return at once. Prints that it
+/// does.
 pub(super) fn is_test_skipped(name: &str) -> bool {
     let skipped = is_skipped(name);
     if skipped {
@@ -144,12 +145,13 @@ fn url_in(variable: &str) -> Result<Found, String> {
 fn advice(name: &str, variable: &str, tried: &[String]) -> String {
     format!(
         "no {name} server to test against:\n  {}\nSet {variable}, or start a Docker engine, or install a \
-         server, or run ./test.sh, which does it all; SESSION_TEST_SKIP={name} goes without.",
+         server, or run ./test.sh, which does all of it; SESSION_TEST_SKIP={name} skips it.",
         tried.join("\n  ")
     )
 }
 
-/// Says a line past the test harness's capturing, and in the file that collects such lines.
+/// Prints a line past the test harness's capture, and appends it to the file that collects such
+/// lines.
 pub(super) fn report(line: &str) {
     say(line);
     let line = format!("{line}\n");
@@ -158,12 +160,12 @@ pub(super) fn report(line: &str) {
             .append(true)
             .create(true)
             .open(path);
-        // If neither takes it there is nobody to tell.
+        // If both fail, there is nowhere to report it.
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }
 }
 
-/// Says a line past the test harness's capturing.
+/// Prints a line past the test harness's capture.
 pub(super) fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }

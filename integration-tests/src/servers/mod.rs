@@ -1,9 +1,10 @@
-//! The database servers that tests run against: found, or started and ended with the process.
+//! The database servers that tests run against: existing ones, or ones that are started and end
+//! with the process.
 //!
-//! Each of [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] looks once a process: for a URL in the environment,
-//! for a Docker engine, for a server binary on `PATH`. `integration-tests/servers/README.md` tells
-//! the variables that steer this. [`ExpressApp`] is the other side for tests of sharing sessions with
-//! Express, and [`Client`] a browser that visits both.
+//! [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] search once in a process: for a URL in the
+//! environment, a Docker engine, a server binary on `PATH`. `integration-tests/servers/README.md`
+//! lists the variables that control this. [`ExpressApp`] is an Express app for tests that share
+//! sessions with Express, and [`Client`] is a browser that visits both.
 
 mod binary;
 mod client;
@@ -35,7 +36,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name in variables and reports.
+    /// Returns the name of this kind in variables and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,7 +47,7 @@ impl Kind {
     }
 }
 
-/// A server that tests share. Their data they keep apart by namespaces.
+/// A server that tests share. Namespaces separate their data.
 pub struct Server {
     /// The URL to connect by.
     pub url: String,
@@ -60,14 +61,14 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Whether `SESSION_TEST_SKIP` names this kind, so that a test shall return at once. Says so on
-/// standard error if it does.
+/// Returns whether `SESSION_TEST_SKIP` names this kind, so that a test must return at once. Prints
+/// that to standard error.
 #[must_use]
 pub fn is_skipped(kind: Kind) -> bool {
     lookup::is_test_skipped(kind.name())
 }
 
-/// How a search ended. A failed one is remembered too, for it takes long.
+/// The result of a search. A failure is remembered too, because a search takes long.
 type Search = Result<Option<Server>, String>;
 
 fn found(name: &str, search: &'static Search) -> Option<&'static Server> {
@@ -118,8 +119,8 @@ pub fn mysql() -> Option<&'static Server> {
     found("mysql", SERVER.get_or_init(|| lookup::find(Kind::Mysql)))
 }
 
-/// Runs `work` to its end on a thread and runtime of its own, so that it may be called from any
-/// test's runtime and nothing it starts hangs on that.
+/// Runs `work` on its own thread and runtime, so that it can be called from any test's runtime and
+/// its tasks do not depend on that runtime.
 fn on_own_runtime<T: Send>(work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
         let run = || {

@@ -1,4 +1,4 @@
-//! What a server says it is.
+//! The product and version of a server.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,19 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 
 use super::Kind;
 
-/// How long a server may take until it answers: it may listen before it is ready.
+/// How long a server may take to answer; it may listen before it is ready.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Product and version of the server at `url`, waiting until it answers.
+/// Waits until the server at `url` answers, and returns its product and version.
 pub(super) async fn of(kind: Kind, url: &str) -> Result<String, String> {
     let began = Instant::now();
     loop {
-        let asked = match kind {
+        let answer = match kind {
             Kind::Redis => redis(url).await,
             Kind::Mongo => mongo(url).await,
             Kind::Mysql => mysql(url).await,
         };
-        match asked {
+        match answer {
             Err(_) if began.elapsed() < LIMIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await
             }
@@ -73,14 +73,14 @@ async fn mysql(url: &str) -> Result<String, String> {
     })
 }
 
-/// Makes the server at `url` a replica set of itself, and waits until it takes writes.
+/// Makes the server at `url` a replica set of one node, and waits until it accepts writes.
 pub(super) async fn initiate_replica_set(url: &str) -> Result<(), String> {
     let client = mongodb::Client::with_uri_str(url).await.map_err(text)?;
     let admin = client.database("admin");
     let set = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": "127.0.0.1:27017" }] };
     let began = Instant::now();
     let mut set = set;
-    // Inside a container the port is the standard one; outside it is the one in the URL.
+    // In a container the server has the standard port; otherwise it has the port in the URL.
     let own_port = url.split(['/', '?']).nth(2).unwrap_or_default().to_owned();
     loop {
         let hello = admin.run_command(doc! { "hello": 1 }).await;

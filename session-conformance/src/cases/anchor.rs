@@ -1,14 +1,16 @@
-//! What idle, absolute limit and age count from, through saves.
+//! The moments from which the idle limit, the absolute limit and the age count, through saves.
 
 use session_core::{Anchor, Draft, Lifetime, Saved, Timeout, Ttl};
 
 use crate::Fixture;
 use crate::samples::{draft, draft_living, id, ms, secs};
-use crate::timing::{check_age, check_ttl, invisible, timed, visible, wait_until, with_patience};
+use crate::timing::{
+    check_age, check_ttl, invisible, timed, visible, wait_until, with_longer_units,
+};
 
-pub(super) async fn save_starts_the_idle_limit_anew(fixture: Fixture) {
+pub(super) async fn save_restarts_the_idle_limit(fixture: Fixture) {
     let store = fixture.store();
-    with_patience(async |unit| {
+    with_longer_units(async |unit| {
         let (id, lifetime) = (id(), Lifetime::idle(2 * unit));
         let first = draft_living("unused so far", lifetime);
         let (_, created) = timed(store.must_create(&id, &first)).await;
@@ -41,7 +43,7 @@ pub(super) async fn save_keeps_the_absolute_deadline(fixture: Fixture) {
         let next = draft_living("saved again", lifetime);
         match store.must_save(&id, &next, last.stamp).await {
             Saved::Done(_) => last = next,
-            // The machine is so slow that its time is up already.
+            // On a slow machine the session has already ended.
             Saved::Gone => break,
             other => panic!("no other caller writes this session, its save was {other:?}"),
         }
@@ -91,7 +93,7 @@ pub(super) async fn create_begins_now_whatever_its_anchor(fixture: Fixture) {
     }
 }
 
-/// A draft whose time, from a session that began 30 ms ago, is over.
+/// A draft whose absolute limit has passed for a session that began 30 ms ago.
 fn overdue() -> Draft {
     draft_living("overdue", Lifetime::fixed(ms(20)))
 }

@@ -1,7 +1,7 @@
-//! Callers that go away half-way (I9): a client that hangs up, a timeout, a panic.
+//! Futures that are dropped before they finish (I9), as after a disconnect, a timeout or a panic.
 //!
-//! Every await point of every operation is tried: the operation is polled once, twice, … and
-//! dropped, until it gets to its end before that.
+//! Every operation is dropped at each of its await points: after one poll, two polls, and so on
+//! until it finishes.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,21 +16,21 @@ use crate::compare::check_same;
 use crate::concurrent::in_parallel;
 use crate::samples::{credential, draft, draft_living, fixed, hours, id, ms, owner};
 
-/// How long any call may take beside dropped ones. Without them it takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a call may take beside dropped ones. It normally takes milliseconds.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// More polls than any operation needs.
-const MOST_POLLS: usize = 1_000;
+const MAX_POLLS: usize = 1_000;
 
-/// When a future is dropped that is not done after so many polls.
+/// When a future that is not done after its last poll is dropped.
 #[derive(Clone, Copy, Debug)]
 enum Drop {
-    /// At once, with its request under way.
+    /// At once, with its request in flight.
     Waiting,
-    /// When it is woken, with an answer there for it.
+    /// When it is woken, with its answer received.
     Woken,
 }
 
-/// Polls `work` at most so many times and drops it then.
+/// Polls `work` at most `polls` times, then drops it.
 async fn dropped_after<T>(polls: usize, when: Drop, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = polls;
@@ -50,18 +50,18 @@ async fn dropped_after<T>(polls: usize, when: Drop, work: impl Future<Output = T
 
 /// The session that an operation is dropped on.
 #[derive(Clone)]
-struct Scene {
+struct Target {
     id: SessionId,
     owner: Owner,
     before: Draft,
     after: Draft,
 }
 
-impl Scene {
-    /// A live session, unless it shall be created.
-    async fn set(store: &CheckedStore, empty: bool) -> Self {
+impl Target {
+    /// Creates the session, unless the operation is to create it.
+    async fn new(store: &CheckedStore, is_absent: bool) -> Self {
         let owner = owner(&format!("owner {}", id().as_str()));
-        let scene = Self {
+        let target = Self {
             id: id(),
             before: draft("before")
                 .with_owner(owner.clone())
@@ -71,16 +71,15 @@ impl Scene {
                 .with_credential(credential(b"after")),
             owner,
         };
-        if !empty {
-            store.must_create(&scene.id, &scene.before).await;
+        if !is_absent {
+            store.must_create(&target.id, &target.before).await;
         }
-        scene
+        target
     }
 
-    /// Checks that the session is as it was or as it was to become, and that it can be used.
+    /// Checks that the session is as before or as after the operation, and that it can be used.
     ///
-    /// The request of a dropped operation may still be carried out, so a write may have to be
-    /// repeated.
+    /// The server may still execute the dropped request, so a write may have to be repeated.
     async fn check(&self, store: &CheckedStore) {
         for _ in 0..50 {
             let Some(found) = store.must_load(&self.id).await else {
@@ -103,7 +102,7 @@ impl Scene {
     }
 }
 
-/// What is dropped.
+/// The operation that is dropped.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Create,
@@ -121,21 +120,21 @@ enum Operation {
 }
 
 impl Operation {
-    /// Its answer does not matter: on a session that others drop operations on, all are right.
-    async fn run(self, store: &CheckedStore, scene: &Scene) {
-        let (id, before) = (&scene.id, scene.before.stamp.into());
+    /// Runs the operation and ignores the result, because other tasks use the same session.
+    async fn run(self, store: &CheckedStore, target: &Target) {
+        let (id, before) = (&target.id, target.before.stamp.into());
         match self {
-            Self::Create => drop(store.create(id, &scene.after).await),
+            Self::Create => drop(store.create(id, &target.after).await),
             Self::Load => drop(store.load(id).await),
-            Self::Save => drop(store.save(id, &scene.after, &before).await),
+            Self::Save => drop(store.save(id, &target.after, &before).await),
             Self::Touch => drop(store.touch(id, hours(2).idle).await),
             Self::Destroy => drop(store.destroy(id, None).await),
             Self::DestroyVersion => drop(store.destroy(id, Some(&before)).await),
             Self::Count => drop(store.dir().count().await),
             Self::List => drop(store.dir().list(None, 10).await),
-            Self::OwnedBy => drop(store.dir().owned_by(&scene.owner, None, 10).await),
+            Self::OwnedBy => drop(store.dir().owned_by(&target.owner, None, 10).await),
             Self::DestroyOwnedBy => {
-                drop(store.dir().destroy_owned_by(&scene.owner, None, 10).await);
+                drop(store.dir().destroy_owned_by(&target.owner, None, 10).await);
             }
             Self::Reap => drop(store.dir().reap(10).await),
             Self::Clear => drop(store.dir().clear().await),
@@ -143,11 +142,11 @@ impl Operation {
     }
 }
 
-/// Waits for `work`, but not for longer than it could take if nothing were left in its way.
+/// Awaits `work` with a time limit, and panics if a dropped operation blocks it.
 async fn promptly<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, work).await {
+    match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(done) => done,
-        Err(_) => panic!("{what} keeps others waiting, for over {PATIENCE:?}"),
+        Err(_) => panic!("{what} keeps other callers waiting for over {TIME_LIMIT:?}"),
     }
 }
 
@@ -155,17 +154,17 @@ async fn promptly<T>(what: &str, work: impl Future<Output = T>) -> T {
 async fn drop_everywhere(fixture: &Fixture, operation: Operation) {
     let (store, other) = (fixture.store(), fixture.instance().await);
     for when in [Drop::Waiting, Drop::Woken] {
-        for polls in 0..=MOST_POLLS {
-            assert!(polls < MOST_POLLS, "{operation:?} does not come to an end");
+        for polls in 0..=MAX_POLLS {
+            assert!(polls < MAX_POLLS, "{operation:?} does not come to an end");
             let what = format!("{operation:?}, dropped {when:?} after {polls} polls,");
-            let scene = Scene::set(&store, matches!(operation, Operation::Create));
-            let scene = promptly(&what, scene).await;
-            let run = operation.run(&store, &scene);
+            let target = Target::new(&store, matches!(operation, Operation::Create));
+            let target = promptly(&what, target).await;
+            let run = operation.run(&store, &target);
             let done = promptly(&what, dropped_after(polls, when, run)).await;
-            // The one instance that had it dropped, and one that had not.
-            promptly(&what, Scene::set(&store, false)).await;
-            promptly(&what, scene.check(&other)).await;
-            promptly(&what, scene.check(&store)).await;
+            // On the instance with the dropped operation, and on another one.
+            promptly(&what, Target::new(&store, false)).await;
+            promptly(&what, target.check(&other)).await;
+            promptly(&what, target.check(&store)).await;
             if done.is_some() {
                 break;
             }
@@ -229,20 +228,20 @@ pub(super) async fn many_dropped_requests_keep_no_caller_waiting(fixture: Fixtur
         Operation::DestroyVersion,
     ];
     let store = fixture.store();
-    let (scene, random) = (Scene::set(&store, false).await, fixture.random());
+    let (target, random) = (Target::new(&store, false).await, fixture.random());
     in_parallel(24, move |n| {
-        let (store, scene, mut random) = (store.clone(), scene.clone(), random.part(n));
+        let (store, target, mut random) = (store.clone(), target.clone(), random.part(n));
         async move {
             for _ in 0..40 {
                 if n < 16 {
-                    // They drop operations on one session, …
-                    let run = random.one_of(&HOT).run(&store, &scene);
+                    // These tasks drop operations on one session, …
+                    let run = random.one_of(&HOT).run(&store, &target);
                     let polls = 1 + random.below(6) as usize;
                     dropped_after(polls, Drop::Waiting, run).await;
                     tokio::task::yield_now().await;
                 } else {
-                    // … and these use their own at the same time.
-                    let mine = promptly("a dropped request", Scene::set(&store, false)).await;
+                    // … and these use their own sessions at the same time.
+                    let mine = promptly("a dropped request", Target::new(&store, false)).await;
                     promptly("a dropped request", mine.check(&store)).await;
                 }
             }

@@ -1,4 +1,4 @@
-//! A record that can't be read costs its own client only (I8).
+//! A corrupt record affects its own client only (I8).
 
 use session_core::{ErrorKind, SessionId, Sessions};
 
@@ -31,7 +31,7 @@ pub(super) async fn a_corrupt_session_is_an_error_for_its_reader(fixture: Fixtur
 
 pub(super) async fn a_corrupt_session_can_be_destroyed(fixture: Fixture) {
     let (store, [_, corrupt, _]) = three(&fixture).await;
-    // Whose it was, and how old, may be what can't be read.
+    // Owner and age may be unreadable.
     store.must_end(&corrupt).await;
     store.must_lack(&corrupt, "it was destroyed").await;
     store.must_create(&corrupt, &draft("anew")).await;
@@ -41,7 +41,7 @@ pub(super) async fn a_corrupt_session_can_be_destroyed(fixture: Fixture) {
 pub(super) async fn writes_to_a_corrupt_session_affect_no_other(fixture: Fixture) {
     let (store, [before, corrupt, after]) = three(&fixture).await;
     let known = store.must_find(&before).await.version;
-    // Whether they succeed is the store's affair; its neighbours and the store are not.
+    // A store may let these writes succeed or fail, but they must not affect other sessions.
     let _ = store.save(&corrupt, &draft("new"), &known).await;
     let _ = store.touch(&corrupt, hours(2).idle).await;
     let _ = store.create(&corrupt, &draft("new")).await;
@@ -77,13 +77,13 @@ pub(super) async fn a_corrupt_session_hides_no_others(fixture: Fixture) {
     store.must_lack(&corrupt, "all were cleared").await;
 }
 
-/// Sessions of one owner, the oldest first, of which those at odd places are corrupt.
+/// Creates sessions of one owner, the oldest first, and corrupts those with odd indices.
 async fn every_other(fixture: &Fixture, store: &CheckedStore, name: &str) -> [SessionId; 7] {
     let ids: [SessionId; 7] = crate::samples::ids();
     for id in &ids {
         let draft = draft("readable").with_owner(owner(name));
         store.must_create(id, &draft).await;
-        // Each has another age.
+        // Gives each session another age.
         tokio::time::sleep(ms(3)).await;
     }
     for id in ids.iter().skip(1).step_by(2) {
@@ -92,7 +92,7 @@ async fn every_other(fixture: &Fixture, store: &CheckedStore, name: &str) -> [Se
     ids
 }
 
-/// Those of them that can be read.
+/// The sessions that are not corrupt.
 fn readable(ids: &[SessionId]) -> impl DoubleEndedIterator<Item = &SessionId> {
     ids.iter().step_by(2)
 }
@@ -108,8 +108,8 @@ pub(super) async fn corrupt_sessions_do_not_stop_logging_out_in_steps(fixture: F
             .await;
         let ended = ended_ids(&ended);
         for id in readable(&ids).filter(|&id| id != but) {
-            let told = ended.iter().filter(|&one| one == id).count();
-            assert_eq!(told, 1, "each that can be read is ended, by {limit}");
+            let times = ended.iter().filter(|&one| one == id).count();
+            assert_eq!(times, 1, "each that can be read is ended, by {limit}");
             store.must_lack(id, "its owner logged out").await;
         }
         store.must_find(but).await;
@@ -123,7 +123,7 @@ pub(super) async fn corrupt_sessions_do_not_stop_a_limit_on_sessions(fixture: Fi
     let sessions = Sessions::new(store.shared());
     let ended = sessions.keep_newest(&owner("ann"), 2).await;
     ended.expect("keep_newest failed");
-    // Whether those that can't be read count is the store's affair.
+    // A store may or may not count corrupt sessions.
     let mut newest_first = readable(&ids).rev();
     let newest = newest_first.next().expect("there are four");
     store.must_find(newest).await;

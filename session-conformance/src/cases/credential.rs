@@ -1,4 +1,4 @@
-//! Credentials: opaque bytes, kept as they are beside data and owner.
+//! Credentials are opaque bytes, stored unchanged beside data and owner.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ async fn round_trip(store: &CheckedStore, first: &Draft, second: &Draft, what: &
 pub(super) async fn credentials_of_every_size_are_kept(fixture: Fixture) {
     let store = fixture.store();
     for size in SIZES {
-        // Not the same bytes twice.
+        // Different bytes for both drafts.
         let [first, second] =
             [noise(size), noise(size + 1).slice(1..)].map(|bytes| credential(&bytes));
         let first = draft("first").with_credential(first);
@@ -140,12 +140,12 @@ pub(super) async fn a_write_that_fails_leaves_the_credential_alone(fixture: Fixt
     let saved = store.must_save(&id, &other, other.stamp).await;
     assert_eq!(saved, Saved::Conflict, "a save of another version");
     store.must_be(&id, &first, "after a conflict").await;
-    // A repeated create finds itself in place.
+    // A repeated create finds that it is already stored.
     store.must_create(&id, &first).await;
     store.must_be(&id, &first, "created again").await;
 }
 
-/// Where one field ends and the next begins is not up to their content.
+/// The content of a field must not shift its boundary to the next.
 pub(super) async fn a_credential_is_kept_apart_from_data_and_owner(fixture: Fixture) {
     let store = fixture.store();
     let pieces: [(&[u8], &str, &[u8]); 10] = [
@@ -187,7 +187,7 @@ pub(super) async fn a_credential_is_kept_beside_data_of_every_size(fixture: Fixt
     }
 }
 
-pub(super) async fn many_credentials_at_once_are_not_mixed_up(fixture: Fixture) {
+pub(super) async fn concurrent_credentials_are_not_mixed_up(fixture: Fixture) {
     const MANY: usize = 300;
     let own = |n: usize, what: &str| {
         let mut bytes = noise(SIZES[n % SIZES.len()]).to_vec();

@@ -1,4 +1,4 @@
-//! Create, load, save: one caller, nothing expires.
+//! Create, load and save by one caller, without expiry.
 
 use session_core::Saved;
 
@@ -57,7 +57,7 @@ pub(super) async fn save_replaces_everything(fixture: Fixture) {
     second.lifetime = hours(2);
     store.must_replace(&id, &second, first.stamp).await;
     store.must_be(&id, &second, "as saved").await;
-    let third = draft("nobody's");
+    let third = draft("without owner");
     store.must_replace(&id, &third, second.stamp).await;
     store
         .must_be(&id, &third, "saved without owner and credential")
@@ -79,8 +79,8 @@ pub(super) async fn save_of_another_version_is_a_conflict(fixture: Fixture) {
     }
 }
 
-/// A load, the write that made it, and its stamp alone give versions that are equally good.
-pub(super) async fn a_version_is_the_same_wherever_it_comes_from(fixture: Fixture) {
+/// The version of a load, the version of the write, and the stamp alone are equally good.
+pub(super) async fn a_version_from_any_source_is_equally_good(fixture: Fixture) {
     let (store, id) = (fixture.store(), id());
     let mut last = draft("0");
     let mut version = store.must_create(&id, &last).await;

@@ -1,4 +1,4 @@
-//! Destroy: what it ends, what it says of it, and that nothing comes back.
+//! Destroy: what it ends, what it returns, and that the session stays ended.
 
 use session_core::{Anchor, Ended, Lifetime, Saved, SessionId, Version};
 
@@ -22,20 +22,20 @@ pub(super) async fn destroy_ends_the_session(fixture: Fixture) {
     store.must_lack(&id, "it was destroyed").await;
 }
 
-/// Checks what destroy says of a session that has counted its age since `began`.
-fn check_told(ended: &Ended, whose: Option<&str>, began: Span, read: Span, what: &str) {
-    let told = ended.owner.as_ref().map(|owner| owner.as_str());
-    assert_eq!(told, whose, "{what}: the owner told");
+/// Checks what a destroy returns for a session whose age counts from `began`.
+fn check_ended(ended: &Ended, whose: Option<&str>, began: Span, read: Span, what: &str) {
+    let returned = ended.owner.as_ref().map(|owner| owner.as_str());
+    assert_eq!(returned, whose, "{what}: the owner returned");
     let age = ended.age;
-    let age = age.unwrap_or_else(|| panic!("{what}: the age is known, and destroy tells none"));
+    let age = age.unwrap_or_else(|| panic!("{what}: the age is known, but destroy returned none"));
     check_age(age, began, read, what);
 }
 
-pub(super) async fn destroy_tells_owner_and_age(fixture: Fixture) {
+pub(super) async fn destroy_returns_owner_and_age(fixture: Fixture) {
     let store = fixture.store();
     for (named, what) in [(false, "destroyed"), (true, "destroyed by its version")] {
         for whose in [None, Some("ann")] {
-            let (id, first) = (id(), draft("first").with_owner(owner("of before")));
+            let (id, first) = (id(), draft("first").with_owner(owner("before")));
             let (_, created) = timed(store.must_create(&id, &first)).await;
             wait_until(created.ended + ms(20)).await;
             let saved = draft("saved").with_owner(whose.map(owner));
@@ -48,7 +48,7 @@ pub(super) async fn destroy_tells_owner_and_age(fixture: Fixture) {
             })
             .await;
             let ended = ended.expect("a live session is ended");
-            check_told(&ended, whose, created, read, what);
+            check_ended(&ended, whose, created, read, what);
         }
     }
     let (id, first) = (id(), draft("first"));
@@ -57,7 +57,7 @@ pub(super) async fn destroy_tells_owner_and_age(fixture: Fixture) {
     let second = draft("signed in").with_anchor(Anchor::Restart);
     let (_, saved) = timed(store.must_replace(&id, &second, first.stamp)).await;
     let (ended, read) = timed(store.must_end(&id)).await;
-    check_told(&ended, None, saved, read, "destroyed after a sign-in");
+    check_ended(&ended, None, saved, read, "destroyed after a sign-in");
 }
 
 /// A session that was written three times, and its versions: those that were replaced as loads,
@@ -94,7 +94,7 @@ pub(super) async fn destroy_of_the_version_in_place_ends_it(fixture: Fixture) {
     for from in ["the save", "a load", "its stamp"] {
         let id = id();
         let (_, saved) = written_thrice(&store, &id).await;
-        // Touching is no write: it leaves the version.
+        // A touch keeps the version.
         store.must_touch(&id, hours(2).idle).await;
         let named = match from {
             "the save" => saved,

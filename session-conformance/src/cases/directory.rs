@@ -1,4 +1,4 @@
-//! What admin tools see: counts, listings, clearing. What account pages see is in `owners`.
+//! Counts, listings and clearing, as admin tools use them. `owners` has the cases about owners.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -14,10 +14,13 @@ pub(super) async fn a_store_without_sessions_lists_none(fixture: Fixture) {
     let store = fixture.store();
     assert_eq!(store.must_count().await, 0, "the count of nothing");
     assert!(store.must_list(10).await.is_empty(), "a listing of nothing");
-    let nobody = owner("nobody");
-    assert!(store.must_own(&nobody).await.is_empty(), "of nobody");
-    let ended = store.must_destroy_owned_by(&nobody, None).await;
-    assert!(ended.is_empty(), "ended of nobody");
+    let absent = owner("no such owner");
+    assert!(
+        store.must_own(&absent).await.is_empty(),
+        "of an unknown owner"
+    );
+    let ended = store.must_destroy_owned_by(&absent, None).await;
+    assert!(ended.is_empty(), "ended of an unknown owner");
     assert_eq!(store.must_clear().await, 0, "cleared of nothing");
 }
 
@@ -44,9 +47,9 @@ pub(super) async fn a_listing_by_pages_of_0_ends(fixture: Fixture) {
 pub(super) async fn another_instance_continues_a_listing(fixture: Fixture) {
     let (store, other) = (fixture.store(), fixture.instance().await);
     let ids = create_many(&store, 20, None).await;
-    let turn = AtomicUsize::new(0);
+    let call = AtomicUsize::new(0);
     let listed = all_pages(async |cursor| {
-        let store = [&store, &other][turn.fetch_add(1, SeqCst) % 2];
+        let store = [&store, &other][call.fetch_add(1, SeqCst) % 2];
         let page = store.dir().list(cursor.as_ref(), 3).await;
         page.expect("list failed")
     })
@@ -79,12 +82,11 @@ pub(super) async fn a_foreign_cursor_is_refused(fixture: Fixture) {
     }
 }
 
-pub(super) async fn a_listing_tells_all_about_a_session(fixture: Fixture) {
-    let (store, somebody) = (fixture.store(), owner("somebody"));
+pub(super) async fn a_listing_describes_each_session(fixture: Fixture) {
+    let (store, ann) = (fixture.store(), owner("ann"));
     let ids: [SessionId; 2] = [id(), id()];
     let drafts = [
-        Draft::new(vec![b'x'; 321], Lifetime::new(secs(600), secs(6_000)))
-            .with_owner(somebody.clone()),
+        Draft::new(vec![b'x'; 321], Lifetime::new(secs(600), secs(6_000))).with_owner(ann.clone()),
         Draft::new(
             Vec::new(),
             Lifetime::new(session_core::Timeout::Never, session_core::Timeout::Never),
@@ -98,7 +100,7 @@ pub(super) async fn a_listing_tells_all_about_a_session(fixture: Fixture) {
     wait_until(began.ended + ms(30)).await;
     let (listed, read) = timed(store.must_list(10)).await;
     assert_eq!(listed.len(), 2, "sessions listed once each: {listed:?}");
-    for info in listed.iter().chain(&store.must_own(&somebody).await) {
+    for info in listed.iter().chain(&store.must_own(&ann).await) {
         let n = usize::from(info.id == ids[1]);
         assert_eq!(info.id, ids[n], "the id");
         assert_eq!(info.owner, drafts[n].owner, "the owner of {:?}", info.id);
@@ -142,7 +144,7 @@ pub(super) async fn clear_ends_every_session(fixture: Fixture) {
     assert_eq!(store.must_count().await, 20, "created after clear");
 }
 
-pub(super) async fn counts_follow_beginnings_and_ends(fixture: Fixture) {
+pub(super) async fn counts_follow_creates_and_ends(fixture: Fixture) {
     let store = fixture.store();
     let (one, brief) = (id(), id());
     let limit = ms(40);

@@ -8,17 +8,17 @@ use session_core::{Draft, ErrorKind, Lifetime, Saved, Timeout, Ttl};
 use crate::Fixture;
 use crate::concurrent::together;
 use crate::samples::{credential, draft, draft_living, ended_ids, hours, id, ms, owner, secs};
-use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_patience};
+use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_longer_units};
 
-/// A draft that is over by the time that [`wait_until`] its deadline returns.
+/// A draft that has expired once [`wait_until`] its deadline has returned.
 fn brief(data: &str) -> Draft {
-    // Without an absolute limit, for that would keep what is used too late from coming back.
+    // Without an absolute limit, which would hide that a late use revives the session.
     draft_living(data, Lifetime::idle(ms(5)))
 }
 
 pub(super) async fn an_unused_session_ends_at_its_idle_limit(fixture: Fixture) {
     let store = fixture.store();
-    with_patience(async |unit| {
+    with_longer_units(async |unit| {
         let (id, limit) = (id(), 2 * unit);
         let draft = draft_living("idle", Lifetime::idle(limit));
         let (_, written) = timed(store.must_create(&id, &draft)).await;
@@ -33,7 +33,7 @@ pub(super) async fn an_unused_session_ends_at_its_idle_limit(fixture: Fixture) {
 
 pub(super) async fn a_session_ends_at_its_absolute_limit(fixture: Fixture) {
     let store = fixture.store();
-    with_patience(async |unit| {
+    with_longer_units(async |unit| {
         let (id, limit) = (id(), 2 * unit);
         let draft = draft_living("absolute", Lifetime::new(Timeout::Never, limit));
         let (_, written) = timed(store.must_create(&id, &draft)).await;
@@ -175,7 +175,7 @@ pub(super) async fn fractions_of_a_millisecond_are_cut_off(fixture: Fixture) {
     );
     assert!(
         found.ttl <= Ttl::Left(secs(60)),
-        "more is left than was given: {}",
+        "more is left than the limit: {}",
         found.ttl
     );
     let second = draft_living("fraction", lifetime);
@@ -291,7 +291,7 @@ pub(super) async fn create_on_an_expired_id_works(fixture: Fixture) {
 }
 
 pub(super) async fn an_expired_session_is_in_no_listing(fixture: Fixture) {
-    let (store, owner) = (fixture.store(), owner("somebody"));
+    let (store, owner) = (fixture.store(), owner("ann"));
     let (lives, over) = (id(), id());
     let brief = brief("over").with_owner(owner.clone());
     let (_, written) = timed(store.must_create(&over, &brief)).await;
@@ -331,7 +331,7 @@ pub(super) async fn save_changes_when_a_session_ends(fixture: Fixture) {
         let (_, written) = timed(store.must_replace(&id, &second, first.stamp)).await;
         invisible(&store, &id, written.dead_from(limit), what).await;
     }
-    with_patience(async |unit| {
+    with_longer_units(async |unit| {
         let ids = [id(), id()];
         let first = draft_living("short", Lifetime::fixed(unit));
         for (id, after) in ids.iter().zip([hours(1), endless]) {

@@ -9,9 +9,9 @@ use crate::checked::{CheckedStore, ids_of};
 use crate::concurrent::together;
 use crate::samples::{draft, ended_ids, id, id_of, owner};
 
-/// Texts that are easily taken for each other or for something else than text: they differ by
-/// case, by space at an end, by accent, by Unicode normalization; they are patterns, quotes,
-/// separators, control characters, operators and paths of some database.
+/// Texts that a store may confuse with each other or interpret: they differ in case, trailing
+/// space, accents or Unicode normalization, or are patterns, quotes, separators, control
+/// characters, operators or paths of some database.
 const ODD: &[&str] = &[
     "a",
     "A",
@@ -115,7 +115,7 @@ const ODD: &[&str] = &[
     "#a",
 ];
 
-/// The texts, and the longest that ids may be: of one byte a character, of four, and two that
+/// The texts, and ids of the maximum length: with characters of one and of four bytes, and two that
 /// differ in the last byte only.
 fn odd_ids() -> Vec<SessionId> {
     let mut texts: Vec<String> = ODD.iter().map(|&text| text.to_owned()).collect();
@@ -129,7 +129,7 @@ fn odd_ids() -> Vec<SessionId> {
     texts.iter().map(|text| id_of(text)).collect()
 }
 
-/// Names of owners: the odd texts, and the longest, as `odd_ids`.
+/// The texts and names of the maximum length, as in `odd_ids`.
 fn odd_owners() -> Vec<String> {
     let mut names: Vec<String> = ODD.iter().map(|&text| text.to_owned()).collect();
     names.push("x".repeat(1024));
@@ -179,8 +179,8 @@ pub(super) async fn odd_ids_work_in_every_operation(fixture: Fixture) {
         );
         store.must_create(id, &first).await;
         let again = store.create(id, &draft("again")).await;
-        // A server's answer may quote an id so that a driver can't read it. The store then has to
-        // ask again, and does not know whether its create was done meanwhile.
+        // A driver may fail to decode a server's answer that quotes the id. The store then repeats
+        // the create and does not know whether the first was done.
         assert!(
             matches!(again, Ok(Saved::Conflict | Saved::Unknown)),
             "create of {id:?} again is not done, was {again:?}"
@@ -200,9 +200,9 @@ pub(super) async fn odd_ids_work_in_every_operation(fixture: Fixture) {
 
 pub(super) async fn odd_ids_are_listed_as_they_are(fixture: Fixture) {
     let (store, ids) = (fixture.store(), odd_ids());
-    let somebody = owner("somebody");
+    let ann = owner("ann");
     together(ids.len(), async |n| {
-        let draft = data_for(&ids[n]).with_owner(somebody.clone());
+        let draft = data_for(&ids[n]).with_owner(ann.clone());
         store.must_create(&ids[n], &draft).await;
     })
     .await;
@@ -211,12 +211,12 @@ pub(super) async fn odd_ids_are_listed_as_they_are(fixture: Fixture) {
         check_ids(&store.must_list_ids(limit).await, &all, "list");
     }
     for limit in [7, 1000] {
-        let owned = ids_of(&store.must_own_by(&somebody, limit).await);
+        let owned = ids_of(&store.must_own_by(&ann, limit).await);
         check_ids(&owned, &all, "owned_by");
     }
     assert_eq!(store.must_count().await, ids.len() as u64, "count");
     let kept = id_of("a");
-    let ended = store.must_destroy_owned_by(&somebody, Some(&kept)).await;
+    let ended = store.must_destroy_owned_by(&ann, Some(&kept)).await;
     assert_eq!(ended.len(), ids.len() - 1, "all ended but one");
     check_ids(
         &store.must_list_ids(1000).await,
@@ -225,7 +225,7 @@ pub(super) async fn odd_ids_are_listed_as_they_are(fixture: Fixture) {
     );
 }
 
-/// Compares sets of ids by what they lack and what they have too many: ids are odd to read.
+/// Compares sets of ids and shows only the differences.
 fn check_ids(found: &BTreeSet<SessionId>, expected: &BTreeSet<SessionId>, what: &str) {
     let lacking: Vec<_> = expected.difference(found).map(SessionId::as_str).collect();
     let too_many: Vec<_> = found.difference(expected).map(SessionId::as_str).collect();
@@ -261,7 +261,7 @@ pub(super) async fn odd_owners_are_kept_apart(fixture: Fixture) {
         let ended = store.must_destroy_owned_by(&owner(name), None).await;
         let only = std::slice::from_ref(&ids[n]);
         assert_eq!(ended_ids(&ended), only, "what ended with {name:?}");
-        assert_eq!(ended[0].owner, Some(owner(name)), "the owner told");
+        assert_eq!(ended[0].owner, Some(owner(name)), "the owner returned");
         if let Some(next) = ids.get(n + 1) {
             store.must_find(next).await;
         }
@@ -269,7 +269,7 @@ pub(super) async fn odd_owners_are_kept_apart(fixture: Fixture) {
     assert_eq!(store.must_count().await, 0, "all have ended");
 }
 
-/// What is added to a namespace, or put around it, to make an odd one.
+/// Namespaces with odd prefixes and suffixes.
 fn odd_namespaces(base: &str) -> Vec<String> {
     let mut names = Vec::new();
     for end in [
@@ -285,7 +285,7 @@ fn odd_namespaces(base: &str) -> Vec<String> {
     names
 }
 
-/// The store on this namespace, unless it says that it can't have such a one.
+/// Opens a store on this namespace; `None` if the store refuses it.
 async fn open_odd(fixture: &Fixture, namespace: &str) -> Option<CheckedStore> {
     match fixture.open(namespace).await {
         Ok(store) => Some(store),
@@ -302,7 +302,7 @@ pub(super) async fn odd_namespaces_work_or_are_refused(fixture: Fixture) {
         .into_iter()
         .filter_map(|(name, store)| Some((name, store?)))
         .collect();
-    // The same id everywhere: only the namespace tells the sessions apart.
+    // The same id everywhere, so that only the namespace separates the sessions.
     let id = id();
     together(stores.len(), async |n| {
         let (name, store) = &stores[n];
@@ -329,7 +329,7 @@ pub(super) async fn odd_namespaces_work_or_are_refused(fixture: Fixture) {
 }
 
 pub(super) async fn the_shortest_namespace_works_or_is_refused(fixture: Fixture) {
-    // It may be in use by another run on the same database, so the case leaves it as it was.
+    // Another run on the same database may use the namespace, so the case clears nothing.
     let letter = char::from(b'a' + fixture.random().below(26) as u8).to_string();
     let Some(store) = open_odd(&fixture, &letter).await else {
         return;

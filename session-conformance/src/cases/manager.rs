@@ -1,4 +1,4 @@
-//! The store under the manager: what a web application sees of it.
+//! The store below the manager, as a web application uses it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::counting::Counting;
 use crate::samples::owner;
 
 fn manager(store: &CheckedStore) -> Sessions {
-    // Many writers of one session at once are what these cases are about.
+    // These cases have many concurrent writers of one session.
     let builder = Sessions::builder(store.shared()).attempts(200);
     builder.build().expect("good settings")
 }
 
-/// A stored session with `n` = 0, and its token.
+/// Stores a session with `n` = 0 and returns its token.
 async fn started(sessions: &Sessions) -> SessionToken {
     let session = sessions.start();
     session.insert("n", 0).expect("a number is JSON");
@@ -80,24 +80,24 @@ pub(super) async fn a_request_makes_as_few_calls_as_it_needs(fixture: Fixture) {
     let sessions = Sessions::new(Arc::new(store.clone()));
     let visitor = sessions.open(None::<&str>).await.expect("open failed");
     visitor.save().await.expect("save failed");
-    assert_eq!(store.taken(), 0, "a visitor without data");
+    assert_eq!(store.take_count(), 0, "a visitor without data");
     let token = started(&sessions).await;
-    assert_eq!(store.taken(), 1, "a session begins");
+    assert_eq!(store.take_count(), 1, "a session begins");
     let session = opened(&sessions, &token).await;
     let _: Option<u64> = session.get("n").expect("a number");
     session.save().await.expect("save failed");
     session.touch().await.expect("touch failed");
-    assert_eq!(store.taken(), 1, "a request that only reads");
+    assert_eq!(store.take_count(), 1, "a request that only reads");
     let session = opened(&sessions, &token).await;
     session.insert("n", 1).expect("JSON");
     session.save().await.expect("save failed");
-    assert_eq!(store.taken(), 2, "a request that changes something");
+    assert_eq!(store.take_count(), 2, "a request that changes something");
     let session = opened(&sessions, &token).await;
     session.insert("n", 2).expect("JSON");
     session.sign_in("ann").await.expect("sign_in failed");
-    assert_eq!(store.taken(), 2, "a sign-in");
+    assert_eq!(store.take_count(), 2, "a sign-in");
     session.destroy().await.expect("destroy failed");
-    assert_eq!(store.taken(), 1, "a sign-out");
+    assert_eq!(store.take_count(), 1, "a sign-out");
 }
 
 pub(super) async fn a_slow_request_does_not_undo_a_logout(fixture: Fixture) {
@@ -162,7 +162,7 @@ pub(super) async fn values_come_back_as_they_were_written(fixture: Fixture) {
     assert_eq!(list, Some(vec![Some(1.5), None]));
 }
 
-/// Remembers what could not be read.
+/// An observer that records corrupt sessions.
 #[derive(Clone, Default)]
 struct Corrupt(Arc<Mutex<Vec<SessionId>>>);
 
@@ -175,7 +175,7 @@ impl Observer for Corrupt {
     }
 }
 
-pub(super) async fn a_corrupt_session_is_reported_and_taken_for_absent(fixture: Fixture) {
+pub(super) async fn a_corrupt_session_is_reported_and_treated_as_absent(fixture: Fixture) {
     let (store, corrupt) = (fixture.store(), Corrupt::default());
     let sessions = Sessions::builder(store.shared()).observer(corrupt.clone());
     let sessions = sessions.build().expect("good settings");
@@ -194,7 +194,7 @@ pub(super) async fn a_corrupt_session_is_reported_and_taken_for_absent(fixture: 
     assert_eq!(reported, [token.id()], "the sessions reported");
 }
 
-/// Remembers what has expired, and whose it was.
+/// An observer that records expired sessions and their owners.
 #[derive(Clone, Default)]
 struct Expired(Arc<Mutex<Vec<Ending>>>);
 
@@ -207,7 +207,7 @@ impl Observer for Expired {
     }
 }
 
-pub(super) async fn an_expiry_is_told_to_observers(fixture: Fixture) {
+pub(super) async fn an_expiry_is_reported_to_observers(fixture: Fixture) {
     let (store, expired) = (fixture.store(), Expired::default());
     let sessions = Sessions::builder(store.shared()).observer(expired.clone());
     let sessions = sessions.build().expect("good settings");
@@ -221,8 +221,8 @@ pub(super) async fn an_expiry_is_told_to_observers(fixture: Fixture) {
     for _ in 0..2 {
         sessions.reap(100).await.expect("reap failed");
     }
-    let told = expired.0.lock().expect("no panic while locked").clone();
-    assert_eq!(told, [(id, Some(owner("ann")))], "told of expiries");
+    let reported = expired.0.lock().expect("no panic while locked").clone();
+    assert_eq!(reported, [(id, Some(owner("ann")))], "reported expiries");
 }
 
 pub(super) async fn a_token_that_was_never_issued_is_not_adopted(fixture: Fixture) {
@@ -232,7 +232,5 @@ pub(super) async fn a_token_that_was_never_issued_is_not_adopted(fixture: Fixtur
     session.insert("n", 1).expect("JSON");
     session.save().await.expect("save failed");
     assert_ne!(session.token().expect("stored").id(), token.id(), "its id");
-    store
-        .must_lack(&token.id(), "a client has made it up")
-        .await;
+    store.must_lack(&token.id(), "a client made it up").await;
 }

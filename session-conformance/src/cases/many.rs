@@ -1,5 +1,5 @@
-//! Many operations at the same moment, of which each has its own outcome (I8): a store that sends
-//! them together must not mix them up, and what is wrong with one costs no other.
+//! Many concurrent operations, each with its own outcome (I8): a store that batches them must not
+//! mix them up, and an error of one must not affect the others.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::Fixture;
 use crate::concurrent::{in_parallel, together};
 use crate::samples::{credential, draft, hours, id, noise, owner, secs};
 
-/// More than any store sends at once.
+/// More than any store sends in one batch.
 const MANY: usize = 300;
 
-/// So many sessions, of which number `n` has `n` as its data.
+/// Creates `MANY` sessions, each with its number as data.
 async fn numbered(fixture: &Fixture) -> Arc<Vec<(SessionId, Draft)>> {
     let store = fixture.store();
     let session = |n: usize| {
@@ -26,7 +26,7 @@ async fn numbered(fixture: &Fixture) -> Arc<Vec<(SessionId, Draft)>> {
     Arc::new(sessions)
 }
 
-pub(super) async fn many_creates_at_once_have_each_their_outcome(fixture: Fixture) {
+pub(super) async fn each_of_many_concurrent_creates_has_its_own_outcome(fixture: Fixture) {
     let (store, sessions) = (fixture.store().shared(), numbered(&fixture).await);
     let fresh: Arc<Vec<_>> = Arc::new((0..MANY).map(|_| (id(), draft("new"))).collect());
     let outcomes = in_parallel(MANY, {
@@ -36,7 +36,7 @@ pub(super) async fn many_creates_at_once_have_each_their_outcome(fixture: Fixtur
             async move {
                 match n % 3 {
                     0 => store.create(&fresh[n].0, &fresh[n].1).await,
-                    // Again, as after a lost answer.
+                    // Repeated, as after a lost answer.
                     1 => store.create(&sessions[n].0, &sessions[n].1).await,
                     _ => store.create(&sessions[n].0, &draft("another")).await,
                 }
@@ -44,12 +44,12 @@ pub(super) async fn many_creates_at_once_have_each_their_outcome(fixture: Fixtur
         }
     });
     for (n, outcome) in outcomes.await.into_iter().enumerate() {
-        let as_meant = match n % 3 {
+        let is_expected = match n % 3 {
             0 => is_done(&outcome, &fresh[n].1),
             1 => is_done(&outcome, &sessions[n].1),
             _ => matches!(outcome, Ok(Saved::Conflict)),
         };
-        assert!(as_meant, "create {n} of many at once was {outcome:?}");
+        assert!(is_expected, "create {n} of many at once was {outcome:?}");
         let (id, data) = match n % 3 {
             0 => (&fresh[n].0, "new".to_owned()),
             _ => (&sessions[n].0, n.to_string()),
@@ -59,19 +59,19 @@ pub(super) async fn many_creates_at_once_have_each_their_outcome(fixture: Fixtur
     }
 }
 
-/// Whether this write has put `draft` in place.
+/// Whether this write has stored `draft`.
 fn is_done(outcome: &Result<Saved>, draft: &Draft) -> bool {
     matches!(outcome, Ok(Saved::Done(version)) if version.stamp() == draft.stamp)
 }
 
-pub(super) async fn many_loads_at_once_have_each_their_outcome(fixture: Fixture) {
+pub(super) async fn each_of_many_concurrent_loads_has_its_own_outcome(fixture: Fixture) {
     let (store, sessions) = (fixture.store().shared(), numbered(&fixture).await);
     let loaded = in_parallel(2 * MANY, move |n| {
         let (store, sessions) = (store.clone(), sessions.clone());
         async move {
             match n % 4 {
                 0 => store.load(&id()).await,
-                // Some by many callers.
+                // Some callers load the same session.
                 1 => store.load(&sessions[7].0).await,
                 _ => store.load(&sessions[n % MANY].0).await,
             }
@@ -93,7 +93,7 @@ pub(super) async fn many_loads_at_once_have_each_their_outcome(fixture: Fixture)
     }
 }
 
-pub(super) async fn many_saves_at_once_have_each_their_outcome(fixture: Fixture) {
+pub(super) async fn each_of_many_concurrent_saves_has_its_own_outcome(fixture: Fixture) {
     let (checked, sessions) = (fixture.store(), numbered(&fixture).await);
     for (id, _) in sessions.iter().skip(2).step_by(5) {
         checked.must_end(id).await;
@@ -120,12 +120,12 @@ pub(super) async fn many_saves_at_once_have_each_their_outcome(fixture: Fixture)
         }
     });
     for (n, outcome) in outcomes.await.into_iter().enumerate() {
-        let as_meant = match n % 5 {
+        let is_expected = match n % 5 {
             1 => matches!(outcome, Ok(Saved::Conflict)),
             2 => matches!(outcome, Ok(Saved::Gone)),
             _ => is_done(&outcome, &saves[n]),
         };
-        assert!(as_meant, "save {n} of many at once was {outcome:?}");
+        assert!(is_expected, "save {n} of many at once was {outcome:?}");
         let ((id, created), what) = (&sessions[n], format!("session {n} after many saves"));
         match n % 5 {
             1 => checked.must_be(id, created, &what).await,
@@ -150,7 +150,7 @@ fn saved(n: usize) -> Draft {
         .with_credential(credential)
 }
 
-pub(super) async fn many_touches_at_once_have_each_their_outcome(fixture: Fixture) {
+pub(super) async fn each_of_many_concurrent_touches_has_its_own_outcome(fixture: Fixture) {
     let (checked, sessions) = (fixture.store(), numbered(&fixture).await);
     for (id, _) in sessions.iter().step_by(3) {
         checked.must_end(id).await;
@@ -182,11 +182,11 @@ pub(super) async fn many_touches_at_once_have_each_their_outcome(fixture: Fixtur
     }
 }
 
-pub(super) async fn many_destroys_at_once_have_each_their_outcome(fixture: Fixture) {
+pub(super) async fn each_of_many_concurrent_destroys_has_its_own_outcome(fixture: Fixture) {
     let (checked, sessions) = (fixture.store(), numbered(&fixture).await);
     let store = checked.shared();
-    // Each by two callers, of whom one names its version, and as many that are not there: never
-    // begun, and another version.
+    // Each session is destroyed by two callers, one of them by version. As many calls find nothing:
+    // they use an unknown id or another version.
     let destroyed = in_parallel(4 * MANY, {
         let sessions = sessions.clone();
         move |n| {
@@ -209,10 +209,14 @@ pub(super) async fn many_destroys_at_once_have_each_their_outcome(fixture: Fixtu
         .collect();
     for (n, (id, created)) in sessions.iter().enumerate() {
         let both = [&destroyed[n], &destroyed[n + MANY]];
-        let told: Vec<_> = both.into_iter().flatten().collect();
-        assert_eq!(told.len(), 1, "of two destroys of session {n} one ends it");
-        let told = (&told[0].id, &told[0].owner);
-        assert_eq!(told, (id, &created.owner), "what destroy tells of {n}");
+        let ended: Vec<_> = both.into_iter().flatten().collect();
+        assert_eq!(ended.len(), 1, "of two destroys of session {n} one ends it");
+        let returned = (&ended[0].id, &ended[0].owner);
+        assert_eq!(
+            returned,
+            (id, &created.owner),
+            "what destroy returns for {n}"
+        );
         for none in [&destroyed[n + 2 * MANY], &destroyed[n + 3 * MANY]] {
             assert_eq!(none, &None, "what is not there is not destroyed");
         }
@@ -220,7 +224,7 @@ pub(super) async fn many_destroys_at_once_have_each_their_outcome(fixture: Fixtu
     }
 }
 
-pub(super) async fn a_corrupt_session_among_many_costs_no_other(fixture: Fixture) {
+pub(super) async fn a_corrupt_session_among_many_affects_no_other(fixture: Fixture) {
     let (store, sessions) = (fixture.store().shared(), numbered(&fixture).await);
     for n in [3, 150, 299] {
         fixture.corrupt(&sessions[n].0).await;

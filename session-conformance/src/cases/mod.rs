@@ -1,4 +1,4 @@
-//! The one list of cases. What it lists, every store that runs the suite gets as a test.
+//! The list of cases. Each becomes a test of every store that runs the suite.
 
 mod anchor;
 mod cancellation;
@@ -25,8 +25,8 @@ mod updates;
 
 use crate::{Case, Invariant, Need};
 
-/// Hands the list to another macro, after its own arguments. An entry reads: name, invariant,
-/// needs.
+/// Passes the list to another macro, after that macro's own arguments. An entry is: name,
+/// invariant, needs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
@@ -37,7 +37,7 @@ crud {
     create_never_overwrites I5 []
     save_replaces_everything Contract []
     save_of_another_version_is_a_conflict I3 []
-    a_version_is_the_same_wherever_it_comes_from Contract []
+    a_version_from_any_source_is_equally_good Contract []
 }
 credential {
     credentials_of_every_size_are_kept Contract []
@@ -47,11 +47,11 @@ credential {
     a_write_that_fails_leaves_the_credential_alone I3 []
     a_credential_is_kept_apart_from_data_and_owner Contract []
     a_credential_is_kept_beside_data_of_every_size Contract []
-    many_credentials_at_once_are_not_mixed_up I8 []
+    concurrent_credentials_are_not_mixed_up I8 []
 }
 destroy {
     destroy_ends_the_session I4 []
-    destroy_tells_owner_and_age Contract []
+    destroy_returns_owner_and_age Contract []
     destroy_of_another_version_ends_nothing Contract []
     destroy_of_the_version_in_place_ends_it Contract []
     destroy_of_an_expired_session_finds_none I1 []
@@ -78,7 +78,7 @@ expiry {
     save_changes_when_a_session_ends I1 []
 }
 anchor {
-    save_starts_the_idle_limit_anew I1 []
+    save_restarts_the_idle_limit I1 []
     save_keeps_the_absolute_deadline I1 []
     a_saves_absolute_limit_counts_from_the_beginning I1 []
     a_restarted_anchor_moves_the_absolute_deadline I1 []
@@ -89,7 +89,7 @@ anchor {
 }
 touch {
     touch_extends_the_idle_limit I7 []
-    touch_tells_what_is_left I7 []
+    touch_returns_the_time_left I7 []
     touch_never_passes_the_absolute_deadline I7 []
     touch_again_and_again_never_passes_the_absolute_deadline I7 []
     touch_never_shortens I7 []
@@ -105,14 +105,14 @@ retries {
     a_repeated_save_does_not_undo_another I6 []
     a_save_repeated_after_destroy_is_gone I4 []
     a_repeated_write_does_not_undo_a_touch I6 []
-    a_repeated_write_does_not_begin_anew I6 []
+    a_repeated_write_does_not_restart_the_age I6 []
     a_write_sent_twice_at_once_succeeds_twice I6 []
 }
 updates {
-    of_64_writers_at_once_none_is_lost I3 []
-    counting_by_many_tasks_adds_up I3 []
-    of_many_saves_of_one_version_one_is_done I3 []
-    of_200_creators_of_one_id_one_wins I5 []
+    no_update_of_64_concurrent_writers_is_lost I3 []
+    increments_by_many_tasks_add_up I3 []
+    one_of_many_saves_of_one_version_is_done I3 []
+    one_of_200_creators_of_one_id_wins I5 []
     readers_see_whole_writes I3 []
     touches_between_saves_lose_nothing I7 []
     another_instance_sees_a_write_at_once Contract []
@@ -121,11 +121,11 @@ races {
     destroy_racing_save_is_final I4 []
     destroy_racing_touch_is_final I4 []
     destroy_racing_destroy_ends_it_once Contract []
-    of_a_save_and_a_destroy_of_its_version_one_wins I3 []
+    a_save_or_a_destroy_of_its_version_wins I3 []
     destroy_ends_a_session_that_keeps_changing I4 []
     save_at_the_deadline_is_done_or_gone I1 []
     touch_at_the_deadline_finds_it_or_not I1 []
-    all_operations_at_once_keep_every_invariant I3 []
+    concurrent_operations_keep_every_invariant I3 []
 }
 sizes {
     data_of_0_bytes_is_kept I8 []
@@ -155,43 +155,43 @@ directory {
     a_listing_by_pages_of_0_ends Contract [Directory]
     another_instance_continues_a_listing Contract [Directory]
     a_foreign_cursor_is_refused Contract [Directory]
-    a_listing_tells_all_about_a_session Contract [Directory]
+    a_listing_describes_each_session Contract [Directory]
     a_listing_during_changes_misses_no_session Contract [Directory]
     clear_ends_every_session Contract [Directory]
-    counts_follow_beginnings_and_ends I1 [Directory]
+    counts_follow_creates_and_ends I1 [Directory]
 }
 owners {
     an_owner_is_shown_their_own_sessions_only Contract [Directory]
     pages_of_every_size_list_an_owners_sessions Contract [Directory]
     an_owners_listing_during_changes_misses_no_session Contract [Directory]
     a_change_of_owner_moves_the_session Contract [Directory]
-    a_session_that_comes_back_to_its_owner_is_theirs I4 [Directory]
+    a_session_that_returns_to_its_owner_is_in_the_index I4 [Directory]
     an_owners_listing_omits_ended_sessions Contract [Directory]
     logging_out_everywhere_ends_all Contract [Directory]
     logging_out_everywhere_else_keeps_one Contract [Directory]
     logging_out_in_steps_ends_each_once Contract [Directory]
-    logging_out_in_steps_is_not_stopped_by_what_is_not_theirs I4 [Directory]
+    logging_out_in_steps_is_not_stopped_by_stale_entries I4 [Directory]
     logging_out_2000_sessions_is_done_in_time I4 [Directory]
     logging_out_everywhere_is_final I4 [Directory]
 }
 reaping {
     ten_instances_reap_each_session_once I10 [Directory ExpiryReports]
-    reap_tells_id_owner_and_age I10 [Directory ExpiryReports]
+    reap_returns_id_owner_and_age I10 [Directory ExpiryReports]
     reap_leaves_live_sessions I10 [Directory]
-    reap_takes_its_limit I10 [Directory ExpiryReports]
-    what_was_ended_is_not_reaped I10 [Directory ExpiryReports]
+    reap_keeps_to_its_limit I10 [Directory ExpiryReports]
+    a_destroyed_session_is_not_reaped I10 [Directory ExpiryReports]
     a_touched_session_is_not_reaped I10 [Directory]
-    an_id_used_again_is_not_reaped I10 [Directory]
+    a_reused_id_is_not_reaped I10 [Directory]
     reap_leaves_other_namespaces_alone I10 [Directory ExpiryReports]
     a_corrupt_session_does_not_stop_reaping I8 [Directory ExpiryReports Corruption]
 }
 many {
-    many_creates_at_once_have_each_their_outcome I8 []
-    many_loads_at_once_have_each_their_outcome I8 []
-    many_saves_at_once_have_each_their_outcome I8 []
-    many_touches_at_once_have_each_their_outcome I8 []
-    many_destroys_at_once_have_each_their_outcome I8 []
-    a_corrupt_session_among_many_costs_no_other I8 [Corruption]
+    each_of_many_concurrent_creates_has_its_own_outcome I8 []
+    each_of_many_concurrent_loads_has_its_own_outcome I8 []
+    each_of_many_concurrent_saves_has_its_own_outcome I8 []
+    each_of_many_concurrent_touches_has_its_own_outcome I8 []
+    each_of_many_concurrent_destroys_has_its_own_outcome I8 []
+    a_corrupt_session_among_many_affects_no_other I8 [Corruption]
 }
 corruption {
     a_corrupt_session_is_an_error_for_its_reader I8 [Corruption]
@@ -217,12 +217,12 @@ secrets {
     debug_and_errors_show_no_secrets Contract []
 }
 signing_out {
-    a_sign_out_holds_beside_renewals I4 []
-    a_sign_out_holds_beside_new_tokens I4 []
-    a_sign_out_holds_beside_a_sign_in_of_the_same_session I4 []
-    logging_out_everywhere_beats_a_thief_who_keeps_asking_for_tokens I4 [Directory]
-    a_limit_on_sessions_is_not_evaded_by_asking_for_tokens I4 [Directory]
-    an_id_that_was_listed_ends_its_session_after_any_number_of_tokens I4 [Directory]
+    a_sign_out_beside_renewals_is_final I4 []
+    a_sign_out_beside_new_tokens_is_final I4 []
+    a_sign_out_beside_a_sign_in_of_the_same_session_is_final I4 []
+    logging_out_everywhere_is_final_beside_a_thief_who_makes_new_tokens I4 [Directory]
+    a_limit_on_sessions_is_not_evaded_by_new_tokens I4 [Directory]
+    a_listed_id_ends_its_session_after_any_number_of_new_tokens I4 [Directory]
 }
 tokens {
     two_sign_ins_with_one_session_are_both_signed_in I4 []
@@ -231,7 +231,7 @@ tokens {
     a_renewal_is_on_time_after_a_sign_in Contract []
     many_requests_at_a_renewal_get_one_token_and_lose_nothing I3 []
     a_renewed_token_is_fetched_again_until_it_is_used I12 []
-    an_old_token_that_is_used_again_ends_the_session_and_is_told I4 []
+    a_reused_old_token_ends_the_session_and_is_reported I4 []
     earlier_and_made_up_tokens_open_nothing_and_end_nothing I5 []
     an_id_opens_nothing I5 []
     a_handle_knows_when_its_session_ends_or_is_signed_in I4 []
@@ -243,8 +243,8 @@ manager {
     a_slow_request_does_not_undo_a_logout I4 []
     signing_in_changes_the_token_and_keeps_the_data Contract []
     values_come_back_as_they_were_written Contract []
-    a_corrupt_session_is_reported_and_taken_for_absent I8 [Corruption]
-    an_expiry_is_told_to_observers I10 [Directory ExpiryReports]
+    a_corrupt_session_is_reported_and_treated_as_absent I8 [Corruption]
+    an_expiry_is_reported_to_observers I10 [Directory ExpiryReports]
     a_token_that_was_never_issued_is_not_adopted I5 []
 }
 model {

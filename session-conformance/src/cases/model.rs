@@ -19,8 +19,8 @@ use crate::samples::{credential, ended_ids, fixed, hours, id, ids, ms, noise};
 
 /// How many sequences are tried.
 const SEQUENCES: u32 = 48;
-/// The longest of them.
-const LONGEST: usize = 40;
+/// The maximum length of a sequence.
+const MAX_STEPS: usize = 40;
 
 /// One operation; numbers choose among a few ids, owners, lifetimes and earlier writes.
 #[derive(Clone, Debug)]
@@ -44,16 +44,16 @@ enum Written {
         lifetime: usize,
         restart: bool,
     },
-    /// The write before this one once more, as after a broken connection.
+    /// The previous write again, as after a broken connection.
     Again,
 }
 
 /// The version that a write or a destroy expects.
 #[derive(Clone, Copy, Debug)]
 enum Expected {
-    /// The one in place, or the one that the repeated write expected.
+    /// The stored version, or the one that the repeated write expected.
     Right,
-    /// One that was never there.
+    /// A version that never existed.
     Never,
 }
 
@@ -88,10 +88,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..2_usize).prop_map(Step::Owned),
         1 => (0..2_usize, prop::option::of(id())).prop_map(|(o, but)| Step::LogOut(o, but)),
     ];
-    vec(step, 1..LONGEST)
+    vec(step, 1..MAX_STEPS)
 }
 
-/// Both stores, and what one sequence has done to them.
+/// Both stores, and the state of one sequence.
 struct Run {
     store: CheckedStore,
     model: ReferenceStore,
@@ -101,8 +101,8 @@ struct Run {
     writes: usize,
 }
 
-/// What of a record both must agree about.
-type Seen = (
+/// The parts of a record that must be equal in both stores.
+type Observed = (
     Vec<u8>,
     Stamp,
     Option<Vec<u8>>,
@@ -111,14 +111,14 @@ type Seen = (
     bool,
 );
 
-fn seen(record: Record) -> Seen {
+fn observed(record: Record) -> Observed {
     let ends = record.ttl != Ttl::Never;
     let credential = record.credential.map(|bytes| bytes.as_bytes().to_vec());
     let (data, stamp) = (record.data.to_vec(), record.version.stamp());
     (data, stamp, credential, record.owner, record.lifetime, ends)
 }
 
-/// What of a write's outcome both must agree about: not the stored bytes.
+/// The part of a write's outcome that must be equal in both stores, which omits the stored bytes.
 fn outcome(saved: Saved) -> Saved {
     match saved {
         Saved::Done(version) => Saved::Done(version.stamp().into()),
@@ -126,10 +126,10 @@ fn outcome(saved: Saved) -> Saved {
     }
 }
 
-/// What of an end both must agree about.
-type Told = (SessionId, Option<Owner>, bool);
+/// The parts of an `Ended` that must be equal in both stores.
+type Returned = (SessionId, Option<Owner>, bool);
 
-fn told(ended: Ended) -> Told {
+fn returned(ended: Ended) -> Returned {
     (ended.id, ended.owner, ended.age.is_some())
 }
 
@@ -152,7 +152,7 @@ impl Run {
         }
     }
 
-    /// A lifetime, and whether it is over at once.
+    /// A lifetime, and whether it ends at once.
     fn lifetime(choice: usize) -> (Lifetime, bool) {
         match choice {
             0 => (fixed(ms(1)), true),
@@ -163,7 +163,7 @@ impl Run {
         }
     }
 
-    /// The version to name. Both stores know it by its stamp.
+    /// The version to expect, as a stamp, which is the same in both stores.
     async fn version(&self, id: &SessionId, expected: Expected) -> Version {
         let found = match expected {
             Expected::Right => answer(self.model.load(id).await),
@@ -173,7 +173,7 @@ impl Run {
         stamp.into()
     }
 
-    /// The draft to write, the version to expect, and whether it is over at once.
+    /// The draft to write, the version to expect, and whether the session ends at once.
     async fn write(
         &mut self,
         id: &SessionId,
@@ -215,7 +215,7 @@ impl Run {
         (draft, version, brief)
     }
 
-    /// Does `step` to both and compares the answers.
+    /// Applies `step` to both stores and compares the results.
     async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         let ids = self.ids.clone();
         let mut brief = false;
@@ -228,8 +228,8 @@ impl Run {
                 brief = over;
             }
             Step::Load(n) => {
-                let there = self.store.must_load(&ids[*n]).await.map(seen);
-                let model = answer(self.model.load(&ids[*n]).await).map(seen);
+                let there = self.store.must_load(&ids[*n]).await.map(observed);
+                let model = answer(self.model.load(&ids[*n]).await).map(observed);
                 prop_assert_eq!(there, model, "load");
             }
             Step::Save(n, written, expected) => {
@@ -253,7 +253,7 @@ impl Run {
                 };
                 let there = answer(self.store.destroy(&ids[*n], version.as_ref()).await);
                 let model = answer(self.model.destroy(&ids[*n], version.as_ref()).await);
-                prop_assert_eq!(there.map(told), model.map(told), "destroy");
+                prop_assert_eq!(there.map(returned), model.map(returned), "destroy");
             }
             Step::Owned(owner) => self.owned(*owner).await?,
             Step::LogOut(owner, but) => self.log_out(*owner, *but).await?,
@@ -290,7 +290,7 @@ impl Run {
         Ok(())
     }
 
-    /// Compares what is there in the end, and removes it.
+    /// Compares the remaining sessions, and removes them.
     async fn end(&mut self) -> Result<(), TestCaseError> {
         for n in 0..self.ids.len() {
             self.step(&Step::Load(n)).await?;
@@ -306,7 +306,7 @@ impl Run {
     }
 }
 
-/// Tries the sequences of `seed` until one shows a difference.
+/// Tries the sequences of `seed` until one differs.
 fn try_all(seed: u64, store: &CheckedStore, runtime: &Handle) -> Result<(), TestError<Vec<Step>>> {
     let mut runner = TestRunner::new(Config {
         cases: SEQUENCES,

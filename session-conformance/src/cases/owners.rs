@@ -1,4 +1,4 @@
-//! What account pages see: the sessions of an owner, and how they end.
+//! The sessions of an owner, as account pages list and end them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -18,18 +18,18 @@ use crate::timing::{check_age, timed, wait_until};
 /// The sessions of one owner that end in one call.
 const MANY: usize = 2_000;
 
-/// Creates a session of this owner and gives its id.
+/// Creates a session of this owner and returns its id.
 async fn session_of(store: &CheckedStore, owner: &Owner) -> SessionId {
-    let (id, draft) = (id(), draft("somebody's").with_owner(owner.clone()));
+    let (id, draft) = (id(), draft("owned").with_owner(owner.clone()));
     store.must_create(&id, &draft).await;
     id
 }
 
-/// Gives the session to `owner`.
-async fn give(store: &CheckedStore, id: &SessionId, owner: Option<&Owner>) {
+/// Saves the session with this owner.
+async fn change_owner(store: &CheckedStore, id: &SessionId, owner: Option<&Owner>) {
     let found = store.must_find(id).await;
-    let given = draft("given").with_owner(owner.cloned());
-    store.must_replace(id, &given, found.version).await;
+    let changed = draft("another owner").with_owner(owner.cloned());
+    store.must_replace(id, &changed, found.version).await;
 }
 
 pub(super) async fn an_owner_is_shown_their_own_sessions_only(fixture: Fixture) {
@@ -49,9 +49,9 @@ pub(super) async fn pages_of_every_size_list_an_owners_sessions(fixture: Fixture
     let ids = create_many(&store, 45, Some(&ann)).await;
     create_many(&store, 20, Some(&owner("bob"))).await;
     for limit in [1, 2, 7, 44, 45, 46, 1_000, usize::MAX] {
-        let turn = AtomicUsize::new(0);
+        let call = AtomicUsize::new(0);
         let listed = all_pages(async |cursor| {
-            let store = [&store, &other][turn.fetch_add(1, SeqCst) % 2];
+            let store = [&store, &other][call.fetch_add(1, SeqCst) % 2];
             let page = store.dir().owned_by(&ann, cursor.as_ref(), limit).await;
             page.expect("owned_by failed")
         })
@@ -86,20 +86,23 @@ pub(super) async fn an_owners_listing_during_changes_misses_no_session(fixture: 
 pub(super) async fn a_change_of_owner_moves_the_session(fixture: Fixture) {
     let store = fixture.store();
     let (ann, bob) = (owner("ann"), owner("bob"));
-    let (id, unowned) = (id(), draft("nobody's yet"));
+    let (id, unowned) = (id(), draft("without owner"));
     store.must_create(&id, &unowned).await;
     let only = BTreeSet::from([id.clone()]);
-    give(&store, &id, Some(&ann)).await;
+    change_owner(&store, &id, Some(&ann)).await;
     assert_eq!(store.must_own_ids(&ann).await, only, "signed in");
-    give(&store, &id, Some(&bob)).await;
+    change_owner(&store, &id, Some(&bob)).await;
     assert!(store.must_own(&ann).await.is_empty(), "ann's, now bob's");
     assert_eq!(store.must_own_ids(&bob).await, only, "bob's");
     let ended = store.must_destroy_owned_by(&ann, None).await;
     assert!(ended.is_empty(), "ended of ann's: {ended:?}");
     let found = store.must_find(&id).await;
     assert_eq!(found.owner, Some(bob.clone()), "as loaded");
-    give(&store, &id, None).await;
-    assert!(store.must_own(&bob).await.is_empty(), "bob's, now nobody's");
+    change_owner(&store, &id, None).await;
+    assert!(
+        store.must_own(&bob).await.is_empty(),
+        "bob's, now without owner"
+    );
     let ended = store.must_destroy_owned_by(&bob, None).await;
     assert!(ended.is_empty(), "ended of bob's: {ended:?}");
     assert_eq!(store.must_find(&id).await.owner, None, "as loaded");
@@ -107,7 +110,7 @@ pub(super) async fn a_change_of_owner_moves_the_session(fixture: Fixture) {
 
 /// A change of owner must not remove the previous owner's index entry: a removal that arrives late
 /// would delete the entry of a session that has come back.
-pub(super) async fn a_session_that_comes_back_to_its_owner_is_theirs(fixture: Fixture) {
+pub(super) async fn a_session_that_returns_to_its_owner_is_in_the_index(fixture: Fixture) {
     let stores = [fixture.store(), fixture.instance().await];
     let (ann, bob) = (owner("ann"), owner("bob"));
     let ids: Vec<_> = create_many(&stores[0], 60, Some(&ann))
@@ -116,13 +119,13 @@ pub(super) async fn a_session_that_comes_back_to_its_owner_is_theirs(fixture: Fi
         .collect();
     let staying_away: BTreeSet<_> = ids.iter().step_by(4).cloned().collect();
     together(ids.len(), async |n| {
-        give(&stores[0], &ids[n], Some(&bob)).await;
+        change_owner(&stores[0], &ids[n], Some(&bob)).await;
         if !staying_away.contains(&ids[n]) {
-            give(&stores[n % 2], &ids[n], Some(&ann)).await;
+            change_owner(&stores[n % 2], &ids[n], Some(&ann)).await;
         }
     })
     .await;
-    // Work that a store goes on with after it has answered is done by then.
+    // By then, work that a store does after it has answered is done.
     tokio::time::sleep(ms(50)).await;
     let mut back: BTreeSet<_> = ids.iter().cloned().collect();
     back.retain(|id| !staying_away.contains(id));
@@ -154,10 +157,10 @@ pub(super) async fn an_owners_listing_omits_ended_sessions(fixture: Fixture) {
     wait_until(written.dead_from(ms(5))).await;
     let expected = BTreeSet::from([kept.clone()]);
     assert_eq!(store.must_own_ids(&ann).await, expected, "ann's");
-    // An id that is used again is not its last owner's.
+    // A reused id does not belong to its previous owner.
     let again = [destroyed, by_version, expired];
     for id in &again {
-        store.must_create(id, &draft("nobody's")).await;
+        store.must_create(id, &draft("without owner")).await;
     }
     let owned = store.must_own_ids(&ann).await;
     assert_eq!(owned, expected, "ann's after reuse");
@@ -176,9 +179,13 @@ pub(super) async fn logging_out_everywhere_ends_all(fixture: Fixture) {
     wait_until(began.ended + ms(20)).await;
     let (ended, read) = timed(other.must_destroy_owned_by(&ann, None)).await;
     let all: Vec<_> = of_ann.into_iter().collect();
-    assert_eq!(ended_ids(&ended), all, "each is told once");
+    assert_eq!(ended_ids(&ended), all, "each is reported once");
     for one in &ended {
-        assert_eq!(one.owner.as_ref(), Some(&ann), "the owner told of {one:?}");
+        assert_eq!(
+            one.owner.as_ref(),
+            Some(&ann),
+            "the owner reported of {one:?}"
+        );
         let age = one.age.expect("the age of a live session is known");
         check_age(age, began, read, "as ended");
         store
@@ -205,7 +212,7 @@ pub(super) async fn logging_out_everywhere_else_keeps_one(fixture: Fixture) {
     assert_eq!(ended.len(), 1, "ended but bob's: {ended:?}");
     session_of(&store, &ann).await;
     let ended = store.must_destroy_owned_by(&ann, Some(&more)).await;
-    assert_eq!(ended.len(), 1, "ended but nobody's: {ended:?}");
+    assert_eq!(ended.len(), 1, "ended except an unknown id: {ended:?}");
     store.must_find(&of_bob).await;
 }
 
@@ -215,7 +222,7 @@ pub(super) async fn logging_out_in_steps_ends_each_once(fixture: Fixture) {
         let (ann, mut live) = (owner(&format!("ann, by {limit}")), BTreeSet::new());
         for spared in ["the first", "the last", "none"] {
             live.extend(create_many(&store, 10, Some(&ann)).await);
-            // Wherever in the store's order it stands.
+            // At either end of the store's order.
             let except = match spared {
                 "the first" => live.first().cloned(),
                 "the last" => live.last().cloned(),
@@ -227,7 +234,7 @@ pub(super) async fn logging_out_in_steps_ends_each_once(fixture: Fixture) {
             let expected = live.iter().filter(|&id| Some(id) != except.as_ref());
             let expected: Vec<_> = expected.cloned().collect();
             let what = format!("ended by {limit}, sparing {spared}");
-            assert_eq!(ended_ids(&ended), expected, "{what}, each told once");
+            assert_eq!(ended_ids(&ended), expected, "{what}, each reported once");
             live = except.into_iter().collect();
             assert_eq!(store.must_own_ids(&ann).await, live, "left, {what}");
             for id in &live {
@@ -238,7 +245,7 @@ pub(super) async fn logging_out_in_steps_ends_each_once(fixture: Fixture) {
 }
 
 /// Stale index entries must not make a call answer that no session is left.
-pub(super) async fn logging_out_in_steps_is_not_stopped_by_what_is_not_theirs(fixture: Fixture) {
+pub(super) async fn logging_out_in_steps_is_not_stopped_by_stale_entries(fixture: Fixture) {
     let (store, ann, bob) = (fixture.store(), owner("ann"), owner("bob"));
     let gone = create_many(&store, 25, Some(&ann)).await;
     let brief = draft_living("brief", fixed(ms(5))).with_owner(ann.clone());
@@ -254,7 +261,7 @@ pub(super) async fn logging_out_in_steps_is_not_stopped_by_what_is_not_theirs(fi
         store.must_end(id).await;
     }
     together(given.len(), async |n| {
-        give(&store, &given[n], Some(&bob)).await
+        change_owner(&store, &given[n], Some(&bob)).await
     })
     .await;
     let left = create_many(&store, 5, Some(&ann)).await;
@@ -286,9 +293,9 @@ pub(super) async fn logging_out_2000_sessions_is_done_in_time(fixture: Fixture) 
     let rest = store.must_destroy_owned_by_steps(&ann, here.as_ref(), MANY);
     ended.extend(rest.await);
     let all: Vec<_> = of_ann.into_iter().collect();
-    let (told, count) = (ended_ids(&ended), all.len());
+    let (ended, count) = (ended_ids(&ended), all.len());
     // Not printed: it is long.
-    assert!(told == all, "{} were told of, of {count}", told.len());
+    assert!(ended == all, "{} of {count} were reported", ended.len());
     let left = store.must_own_ids(&ann).await;
     assert_eq!(left, here.into_iter().collect(), "left");
 }

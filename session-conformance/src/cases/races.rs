@@ -1,5 +1,5 @@
-//! Two operations on one session at the same time: each order of them is right, nothing between,
-//! and nothing that has ended comes back (I4).
+//! Two concurrent operations on one session: the result is that of one order or the other, and an
+//! ended session does not come back (I4).
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,10 @@ use crate::samples::{draft, draft_living, hours, id, ids, ms, secs};
 const DESTROYS: usize = 1_000;
 /// How often the other pairs race.
 const ROUNDS: usize = 250;
-/// Races that are run at the same time.
-const LANES: usize = 25;
+/// How many races run concurrently.
+const CONCURRENT: usize = 25;
 
-/// Runs `race` so many times on two instances, some at a time.
+/// Runs `race` `count` times on two instances, some concurrently.
 async fn repeat<R>(
     fixture: &Fixture,
     count: usize,
@@ -31,10 +31,10 @@ async fn repeat<R>(
         [fixture.store(), fixture.instance().await],
         fixture.random(),
     );
-    in_parallel(LANES, move |lane| {
-        let (stores, race, random) = (stores.clone(), race.clone(), random.part(lane));
+    in_parallel(CONCURRENT, move |task| {
+        let (stores, race, random) = (stores.clone(), race.clone(), random.part(task));
         async move {
-            for round in 0..count / LANES {
+            for round in 0..count / CONCURRENT {
                 race(stores.clone(), random.part(round)).await;
             }
         }
@@ -42,7 +42,7 @@ async fn repeat<R>(
     .await;
 }
 
-/// Awaits both at once, each in a task of its own and either one first.
+/// Awaits both in tasks of their own, which are started in random order.
 async fn both<A, B>(
     mut random: Random,
     a: impl Future<Output = A> + Send + 'static,
@@ -78,20 +78,20 @@ pub(super) async fn destroy_racing_save_is_final(fixture: Fixture) {
             let (store, ended) = (one.clone(), id.clone());
             let destroy = async move {
                 let destroyed = store.must_destroy(&ended).await;
-                // The save may still be under way here.
+                // The save may still be in flight here.
                 store.must_lack(&ended, "destroy has returned").await;
                 destroyed
             };
             let (saved, destroyed) = both(random, save, destroy).await;
             assert!(
                 destroyed.is_some(),
-                "destroy ends a live session, whoever saves it"
+                "destroy ends a live session, even during a save"
             );
             assert!(
                 saved == Saved::Gone || saved.is_done(),
                 "a save racing destroy is done before it, or gone, and was {saved:?}"
             );
-            one.must_lack(&id, "it was destroyed while a save was under way")
+            one.must_lack(&id, "it was destroyed while a save was in flight")
                 .await;
             let late = one.must_save(&id, &draft("late"), second.stamp).await;
             assert_eq!(late, Saved::Gone, "a save after destroy");
@@ -109,14 +109,14 @@ pub(super) async fn destroy_racing_touch_is_final(fixture: Fixture) {
             let created = one.must_create(&id, &draft("in use")).await;
             let (store, touched) = (other.clone(), id.clone());
             let touch = async move { store.must_touch(&touched, hours(3).idle).await };
-            // To touch is no write, so the version is still the same.
+            // A touch keeps the version.
             let destroy = destroying(&one, &id, by_coin(&mut random, &created));
             let (_, destroyed) = both(random, touch, destroy).await;
             assert!(
                 destroyed.is_some(),
-                "destroy ends a live session, whoever touches it"
+                "destroy ends a live session, even during a touch"
             );
-            one.must_lack(&id, "it was destroyed while a touch was under way")
+            one.must_lack(&id, "it was destroyed while a touch was in flight")
                 .await;
             assert_eq!(
                 other.must_touch(&id, hours(1).idle).await,
@@ -128,12 +128,12 @@ pub(super) async fn destroy_racing_touch_is_final(fixture: Fixture) {
     .await;
 }
 
-/// The version to name, or none.
+/// The version, or none, at random.
 fn by_coin(random: &mut Random, version: &Version) -> Option<Version> {
     random.coin().then(|| version.clone())
 }
 
-/// Destroys the session, only as this version of it if one is given.
+/// Destroys the session, or only this version if there is one.
 fn destroying(
     store: &CheckedStore,
     id: &SessionId,
@@ -168,7 +168,7 @@ pub(super) async fn destroy_racing_destroy_ends_it_once(fixture: Fixture) {
     .await;
 }
 
-pub(super) async fn of_a_save_and_a_destroy_of_its_version_one_wins(fixture: Fixture) {
+pub(super) async fn a_save_or_a_destroy_of_its_version_wins(fixture: Fixture) {
     repeat(
         &fixture,
         200,
@@ -249,7 +249,7 @@ pub(super) async fn touch_at_the_deadline_finds_it_or_not(fixture: Fixture) {
     .await;
 }
 
-pub(super) async fn all_operations_at_once_keep_every_invariant(fixture: Fixture) {
+pub(super) async fn concurrent_operations_keep_every_invariant(fixture: Fixture) {
     let stores = [
         fixture.store(),
         fixture.instance().await,
@@ -278,7 +278,7 @@ pub(super) async fn all_operations_at_once_keep_every_invariant(fixture: Fixture
     }
 }
 
-/// Does what `number` says with `id`; whatever others do meanwhile, it is no error.
+/// Does one of ten operations, none of which may fail because of concurrent ones.
 async fn act(store: &CheckedStore, id: &SessionId, number: u64) {
     match number {
         0 | 1 => {

@@ -1,4 +1,4 @@
-//! Removing what has expired, and telling of it (I10).
+//! Removing and reporting expired sessions (I10).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn brief(data: &str) -> Draft {
     draft_living(data, fixed(ms(5)))
 }
 
-/// Waits until what was given 5 ms to live before this call has expired.
+/// Waits until sessions with a lifetime of 5 ms that were written before this call have expired.
 async fn let_expire() {
     wait_until(Instant::now() + ms(5)).await;
 }
@@ -61,7 +61,7 @@ pub(super) async fn ten_instances_reap_each_session_once(fixture: Fixture) {
         let store = stores[n].clone();
         async move {
             let mut all = Vec::new();
-            // Ten empty answers in a row: what another had in hand would have come back by then.
+            // After ten empty answers in a row, every session is reaped.
             let mut empty = 0;
             while empty < 10 {
                 let reaped = store.must_reap(100).await;
@@ -77,20 +77,20 @@ pub(super) async fn ten_instances_reap_each_session_once(fixture: Fixture) {
     for one in reaped.into_iter().flatten() {
         let whose = expected.remove(&one.id);
         let whose = whose.unwrap_or_else(|| panic!("reported twice or never there: {one:?}"));
-        assert_eq!(one.owner, Some(whose), "the owner told");
+        assert_eq!(one.owner, Some(whose), "the owner reported");
     }
     assert!(expected.is_empty(), "{} were not reported", expected.len());
     fixture.store().must_find(&live).await;
 }
 
-pub(super) async fn reap_tells_id_owner_and_age(fixture: Fixture) {
+pub(super) async fn reap_returns_id_owner_and_age(fixture: Fixture) {
     let store = fixture.store();
     let (owned, unowned, ann) = (id(), id(), owner("ann"));
     let (_, written) = timed(async {
         store
             .must_create(&owned, &brief("ann's").with_owner(ann.clone()))
             .await;
-        store.must_create(&unowned, &brief("nobody's")).await;
+        store.must_create(&unowned, &brief("without owner")).await;
     })
     .await;
     wait_until(written.ended + ms(50)).await;
@@ -98,8 +98,11 @@ pub(super) async fn reap_tells_id_owner_and_age(fixture: Fixture) {
     assert_eq!(reaped.len(), 2, "reaped: {reaped:?}");
     for one in &reaped {
         let whose = (one.id == owned).then(|| ann.clone());
-        assert_eq!(one.owner, whose, "the owner told of {:?}", one.id);
-        assert!(one.id == owned || one.id == unowned, "the id told: {one:?}");
+        assert_eq!(one.owner, whose, "the owner reported of {:?}", one.id);
+        assert!(
+            one.id == owned || one.id == unowned,
+            "the id reported: {one:?}"
+        );
         let age = one.age.expect("the age of what is reaped is known");
         check_age(age, written, read, "as reaped");
     }
@@ -132,7 +135,7 @@ pub(super) async fn reap_leaves_live_sessions(fixture: Fixture) {
     assert_eq!(store.must_count().await, 3, "left");
 }
 
-pub(super) async fn reap_takes_its_limit(fixture: Fixture) {
+pub(super) async fn reap_keeps_to_its_limit(fixture: Fixture) {
     let store = fixture.store();
     together(12, async |_| {
         store.must_create(&id(), &brief("one of 12")).await
@@ -148,7 +151,7 @@ pub(super) async fn reap_takes_its_limit(fixture: Fixture) {
     assert!(store.must_reap(usize::MAX).await.is_empty(), "all are gone");
 }
 
-pub(super) async fn what_was_ended_is_not_reaped(fixture: Fixture) {
+pub(super) async fn a_destroyed_session_is_not_reaped(fixture: Fixture) {
     let (store, ann) = (fixture.store(), owner("ann"));
     let limit = ms(300);
     let ((ended, left), written) = timed(async {
@@ -159,7 +162,7 @@ pub(super) async fn what_was_ended_is_not_reaped(fixture: Fixture) {
         let anns = living().with_owner(ann.clone());
         store.must_create(&owned, &anns).await;
         store.must_create(&left, &living()).await;
-        // On a machine too slow for this they have expired, and are reaped by right.
+        // On a machine that is too slow for this, they have expired and may be reaped.
         store.must_destroy(&destroyed).await;
         store.must_destroy_version(&by_version, version).await;
         store.must_destroy_owned_by(&ann, None).await;
@@ -221,7 +224,7 @@ pub(super) async fn a_touched_session_is_not_reaped(fixture: Fixture) {
     }
 }
 
-pub(super) async fn an_id_used_again_is_not_reaped(fixture: Fixture) {
+pub(super) async fn a_reused_id_is_not_reaped(fixture: Fixture) {
     let store = fixture.store();
     let again = id();
     store.must_create(&again, &brief("before")).await;
@@ -259,7 +262,7 @@ pub(super) async fn a_corrupt_session_does_not_stop_reaping(fixture: Fixture) {
     let written = Instant::now();
     fixture.corrupt(&ids[2]).await;
     wait_until(written + ms(500)).await;
-    // Pages of one, so that it stands in the way if it can.
+    // One session a call, so that a corrupt one could block the others.
     let mut reaped = Vec::new();
     for _ in 0..10 {
         reaped.extend(store.must_reap(1).await);

@@ -1,4 +1,4 @@
-//! A write sent again, as after a broken connection: the draft's own stamp tells that it happened.
+//! Repeated writes, as after a broken connection: the draft's own stamp shows whether it was done.
 
 use session_core::{Anchor, Draft, Record, Saved};
 
@@ -7,7 +7,7 @@ use crate::concurrent::in_parallel;
 use crate::samples::{credential, draft, hours, id, ms, owner, secs};
 use crate::timing::{Span, check_age, check_ttl, timed, wait_until};
 
-/// How often writes are sent twice at the same moment.
+/// How often writes are sent twice concurrently.
 const ROUNDS: usize = 40;
 
 /// A draft with an owner and a credential.
@@ -39,8 +39,8 @@ pub(super) async fn a_repeated_create_does_not_undo_a_save(fixture: Fixture) {
         .await;
 }
 
-/// Checks the answer to a repeated write that was done and then replaced by another. `Done` would
-/// say that it is in place. A store may know that it was done before, and need not.
+/// Checks the outcome of a repeated write that was done and then replaced by another. `Done` would
+/// mean that it is still stored. A store may know that it was done, but need not.
 fn check_overtaken(saved: &Saved, what: &str) {
     assert!(
         matches!(saved, Saved::Conflict | Saved::Unknown),
@@ -92,8 +92,8 @@ pub(super) async fn a_save_repeated_after_destroy_is_gone(fixture: Fixture) {
     store.must_lack(&id, "it was destroyed").await;
 }
 
-/// Writes a session by create and save, has it touched, sends each write again, and hands over
-/// what is then there, with what is expected: only the touch is to be seen.
+/// Creates and saves a session, touches it after each write, repeats the write, and calls `check`
+/// with the record, which must show only the touch.
 async fn repeat_after_a_touch(fixture: Fixture, check: impl Fn(&Record, Touched)) {
     let (store, id) = (fixture.store(), id());
     let anew = |data| draft(data).with_anchor(Anchor::Restart);
@@ -114,7 +114,7 @@ async fn repeat_after_a_touch(fixture: Fixture, check: impl Fn(&Record, Touched)
     }
 }
 
-/// A session that was written, touched and read, in these spans of time.
+/// The spans of the write, the touch and the read of a session.
 struct Touched {
     what: String,
     spans: [Span; 3],
@@ -128,7 +128,7 @@ pub(super) async fn a_repeated_write_does_not_undo_a_touch(fixture: Fixture) {
     .await;
 }
 
-pub(super) async fn a_repeated_write_does_not_begin_anew(fixture: Fixture) {
+pub(super) async fn a_repeated_write_does_not_restart_the_age(fixture: Fixture) {
     repeat_after_a_touch(fixture, |found, Touched { what, spans }| {
         let [written, _, read] = spans;
         check_age(found.age, written, read, &what);

@@ -1,4 +1,4 @@
-//! What must not show: passwords, tokens, credentials and data, in `Debug` and in errors.
+//! `Debug` and errors must not show passwords, tokens, credentials or data.
 
 use std::fmt::Debug;
 
@@ -7,10 +7,10 @@ use session_core::{Draft, SessionToken, Stamp, Version};
 use crate::Fixture;
 use crate::samples::{credential, draft, id_of};
 
-const DATA: &str = "data-that-nobody-may-see";
-const CREDENTIAL: &str = "credential-that-nobody-may-see";
+const DATA: &str = "data-that-must-not-show";
+const CREDENTIAL: &str = "credential-that-must-not-show";
 
-/// A draft of both.
+/// A draft with both.
 fn secret_draft() -> Draft {
     draft(DATA).with_credential(credential(CREDENTIAL.as_bytes()))
 }
@@ -25,7 +25,7 @@ pub(super) async fn debug_and_errors_show_no_secrets(fixture: Fixture) {
     let check = |what: &str, shown: &dyn Debug| {
         let shown = format!("{shown:?} {shown:#?}");
         for secret in &secrets {
-            // Not what it shows, for a test's output is public too.
+            // The message omits the text, because a test's output is public too.
             assert!(!shown.contains(secret), "{what} shows a secret");
         }
     };

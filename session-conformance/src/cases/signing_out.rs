@@ -1,4 +1,4 @@
-//! Ends hold, whatever becomes of a session's token at the same time (I4).
+//! The end of a session is final, whatever happens to its token at the same time (I4).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,13 +15,13 @@ use crate::users::{
     RENEWED_AFTER, guest, load_page, must_open_nothing, opened, signed_in, two_managers, user,
 };
 
-/// How often each race is run; `CONFORMANCE_ROUNDS` says otherwise.
+/// How often each race is run, unless `CONFORMANCE_ROUNDS` is set.
 const ROUNDS: usize = 20;
-/// Page loads that are sent together with a sign-out.
+/// Requests that are sent together with a sign-out.
 const PAGES: usize = 3;
 
-/// Signs out while other requests of the same client are under way, and checks that no token that
-/// any of them was told opens the session.
+/// Signs out while other requests of the same client are in flight, and checks that no token that
+/// any of them received opens the session.
 async fn sign_out_beside<R>(
     fixture: Fixture,
     wait: Duration,
@@ -38,7 +38,7 @@ async fn sign_out_beside<R>(
             tokio::time::sleep(wait).await;
             let out = opened(&managers[1], &token).await;
             let (pages, sent) = (managers.clone(), token.clone());
-            let told = in_parallel(PAGES + 1, move |n| {
+            let received = in_parallel(PAGES + 1, move |n| {
                 let (sessions, token) = (pages[n % 2].clone(), sent.clone());
                 let (request, out) = (request.clone(), out.clone());
                 async move {
@@ -50,7 +50,7 @@ async fn sign_out_beside<R>(
                 }
             })
             .await;
-            let mut tokens: Vec<SessionToken> = told.into_iter().flatten().collect();
+            let mut tokens: Vec<SessionToken> = received.into_iter().flatten().collect();
             tokens.push(token);
             must_open_nothing(&managers[0], &tokens, "signed out").await;
             let left = managers[0].store().directory().is_some();
@@ -63,7 +63,7 @@ async fn sign_out_beside<R>(
     futures_util::future::join_all(running).await;
 }
 
-pub(super) async fn a_sign_out_holds_beside_renewals(fixture: Fixture) {
+pub(super) async fn a_sign_out_beside_renewals_is_final(fixture: Fixture) {
     sign_out_beside(
         fixture,
         RENEWED_AFTER + ms(5),
@@ -72,7 +72,7 @@ pub(super) async fn a_sign_out_holds_beside_renewals(fixture: Fixture) {
     .await;
 }
 
-pub(super) async fn a_sign_out_holds_beside_new_tokens(fixture: Fixture) {
+pub(super) async fn a_sign_out_beside_new_tokens_is_final(fixture: Fixture) {
     sign_out_beside(
         fixture,
         Duration::ZERO,
@@ -85,7 +85,7 @@ pub(super) async fn a_sign_out_holds_beside_new_tokens(fixture: Fixture) {
     .await;
 }
 
-pub(super) async fn a_sign_out_holds_beside_a_sign_in_of_the_same_session(fixture: Fixture) {
+pub(super) async fn a_sign_out_beside_a_sign_in_of_the_same_session_is_final(fixture: Fixture) {
     let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {
         let token = guest(&managers[0]).await;
@@ -100,7 +100,7 @@ pub(super) async fn a_sign_out_holds_beside_a_sign_in_of_the_same_session(fixtur
             .expect("no panic")
             .expect("a sign-in never fails because a guest's session ended");
         signed_out.expect("no panic").expect("destroy failed");
-        // Signed in first: ended with the session. Or the sign-in has made one of its own.
+        // Either the sign-in came first and its session has ended, or it has made a new session.
         let own = signing_in.token().expect("it was signed in");
         let lives = managers[0].find(&own).await.expect("find failed").is_some();
         assert_eq!(lives, signing_in.id() != Some(token.id()), "round {round}");
@@ -108,7 +108,7 @@ pub(super) async fn a_sign_out_holds_beside_a_sign_in_of_the_same_session(fixtur
     }
 }
 
-/// Somebody who holds a session and asks for new tokens without a pause.
+/// An attacker who holds sessions and makes new tokens without a pause.
 struct Thief {
     tasks: JoinSet<()>,
     is_over: Arc<AtomicBool>,
@@ -135,7 +135,7 @@ impl Thief {
     }
 }
 
-pub(super) async fn logging_out_everywhere_beats_a_thief_who_keeps_asking_for_tokens(
+pub(super) async fn logging_out_everywhere_is_final_beside_a_thief_who_makes_new_tokens(
     fixture: Fixture,
 ) {
     let (managers, mut random) = (two_managers(&fixture).await, fixture.random());
@@ -158,7 +158,7 @@ pub(super) async fn logging_out_everywhere_beats_a_thief_who_keeps_asking_for_to
     }
 }
 
-pub(super) async fn a_limit_on_sessions_is_not_evaded_by_asking_for_tokens(fixture: Fixture) {
+pub(super) async fn a_limit_on_sessions_is_not_evaded_by_new_tokens(fixture: Fixture) {
     let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {
         let user = user(&fixture, round);
@@ -177,9 +177,7 @@ pub(super) async fn a_limit_on_sessions_is_not_evaded_by_asking_for_tokens(fixtu
     }
 }
 
-pub(super) async fn an_id_that_was_listed_ends_its_session_after_any_number_of_tokens(
-    fixture: Fixture,
-) {
+pub(super) async fn a_listed_id_ends_its_session_after_any_number_of_new_tokens(fixture: Fixture) {
     let managers = two_managers(&fixture).await;
     let user = user(&fixture, 0);
     for tokens in [0, 1, 7] {

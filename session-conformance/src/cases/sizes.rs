@@ -1,4 +1,4 @@
-//! Data of every size and every byte.
+//! Data of many sizes, with every byte.
 
 use session_core::{Bytes, Draft, Error, ErrorKind};
 
@@ -9,8 +9,8 @@ use crate::samples::{draft, hours, id, ids, noise};
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Creates a session of this data, saves it, and compares what comes back each time.
-/// A store that declares less than its size must refuse it.
+/// Creates and saves a session with this data, and compares the loaded data each time. A store that
+/// declares a smaller limit must refuse the data.
 async fn round_trip(fixture: &Fixture, data: Bytes) {
     let store = fixture.store();
     let size = data.len();
@@ -31,7 +31,7 @@ async fn round_trip(fixture: &Fixture, data: Bytes) {
     store.must_be(&id, &third, "saved").await;
 }
 
-/// Checks that no write takes this data, and that each leaves everything as it was.
+/// Checks that create and save refuse this data and change nothing.
 async fn refuse(store: &CheckedStore, data: Bytes) {
     let [id, new] = ids();
     let first = draft("small");

@@ -1,4 +1,4 @@
-//! Tokens on a real store: signing in, renewal, and old tokens.
+//! Tokens on the store: signing in, renewal, and old tokens.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::users::{
     two_managers, user,
 };
 
-/// How often each race is run; `CONFORMANCE_ROUNDS` says otherwise.
+/// How often each race is run, unless `CONFORMANCE_ROUNDS` is set.
 const ROUNDS: usize = 20;
 
-/// Remembers what it is told of ends.
+/// An observer that records ends and reuses.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Vec<&'static str>>);
+struct Recorder(Mutex<Vec<&'static str>>);
 
-impl Heard {
+impl Recorder {
     fn push(&self, what: &'static str) {
         self.0.lock().expect("whole").push(what);
     }
@@ -30,7 +30,7 @@ impl Heard {
     }
 }
 
-impl Observer for Heard {
+impl Observer for Recorder {
     fn destroyed(&self, _: Event<'_>, reason: EndReason) {
         self.push(match reason {
             EndReason::Reused => "ended by reuse",
@@ -155,7 +155,7 @@ pub(super) async fn many_requests_at_a_renewal_get_one_token_and_lose_nothing(fi
         let token = signed_in(&managers[0], &user).await;
         tokio::time::sleep(RENEWED_AFTER + ms(5)).await;
         let (all, sent) = (managers.clone(), token.clone());
-        let told = crate::concurrent::in_parallel(12, move |n| {
+        let received = crate::concurrent::in_parallel(12, move |n| {
             let (sessions, token) = (all[n % 2].clone(), sent.clone());
             async move {
                 let session = opened(&sessions, &token).await;
@@ -167,11 +167,11 @@ pub(super) async fn many_requests_at_a_renewal_get_one_token_and_lose_nothing(fi
         .await;
         let new = load_page(&managers[0], &token).await.expect("renewed");
         assert_ne!(new, token, "it was due");
-        for told in told {
-            let is_right = told == Some(new.clone()) || told == Some(token.clone());
+        for received in received {
+            let is_right = received == Some(new.clone()) || received == Some(token.clone());
             assert!(
                 is_right,
-                "round {round}: a token that is not stored was told"
+                "round {round}: a response set a token that is not stored"
             );
         }
         let session = opened(&managers[1], &new).await;
@@ -188,42 +188,46 @@ pub(super) async fn a_renewed_token_is_fetched_again_until_it_is_used(fixture: F
     let [one, two] = two_managers(&fixture).await;
     let old = signed_in(&one, &user(&fixture, 0)).await;
     tokio::time::sleep(RENEWED_AFTER + ms(20)).await;
-    let new = load_page(&one, &old).await.expect("its answer is lost");
+    let new = load_page(&one, &old).await.expect("renewed");
     assert_ne!(new, old, "it was due");
     tokio::time::sleep(GRACE + ms(20)).await;
-    assert_eq!(load_page(&two, &old).await, Some(new.clone()), "told again");
+    assert_eq!(load_page(&two, &old).await, Some(new.clone()), "sent again");
     assert_eq!(load_page(&two, &new).await, Some(new.clone()), "confirmed");
     assert_eq!(load_page(&one, &old).await, None, "late, within the grace");
     assert!(one.find(&old).await.expect("find failed").is_some());
 }
 
-pub(super) async fn an_old_token_that_is_used_again_ends_the_session_and_is_told(fixture: Fixture) {
-    let heard = Arc::new(Heard::default());
+pub(super) async fn a_reused_old_token_ends_the_session_and_is_reported(fixture: Fixture) {
+    let recorder = Arc::new(Recorder::default());
     let store = fixture.store();
     let sessions = Sessions::builder(store.shared())
         .renew_after(RENEWED_AFTER)
         .grace(GRACE)
-        .shared_observer(heard.clone())
+        .shared_observer(recorder.clone())
         .build()
         .expect("good settings");
     let old = signed_in(&sessions, &user(&fixture, 0)).await;
     tokio::time::sleep(RENEWED_AFTER + ms(20)).await;
-    let new = load_page(&sessions, &old).await.expect("told");
+    let new = load_page(&sessions, &old).await.expect("renewed");
     load_page(&sessions, &new).await;
     tokio::time::sleep(GRACE + ms(20)).await;
-    assert!(heard.all().is_empty(), "no reuse yet: {:?}", heard.all());
+    assert!(
+        recorder.all().is_empty(),
+        "no reuse yet: {:?}",
+        recorder.all()
+    );
     let replayed = opened(&sessions, &old).await;
     assert!(replayed.is_empty() && replayed.token().is_none());
-    assert_eq!(heard.all(), ["reused", "ended by reuse"]);
+    assert_eq!(recorder.all(), ["reused", "ended by reuse"]);
     must_open_nothing(&sessions, &[old, new], "both parties are out").await;
 }
 
 pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(fixture: Fixture) {
-    let heard = Arc::new(Heard::default());
+    let recorder = Arc::new(Recorder::default());
     let sessions = Sessions::builder(fixture.store().shared())
         .renew_after(RENEWED_AFTER)
         .grace(GRACE)
-        .shared_observer(heard.clone())
+        .shared_observer(recorder.clone())
         .build()
         .expect("good settings");
     let planted = guest(&sessions).await;
@@ -241,7 +245,7 @@ pub(super) async fn earlier_and_made_up_tokens_open_nothing_and_end_nothing(fixt
     }
     let token = session.token().expect("signed in");
     assert!(sessions.find(&token).await.expect("find failed").is_some());
-    assert!(heard.all().is_empty(), "{:?}", heard.all());
+    assert!(recorder.all().is_empty(), "{:?}", recorder.all());
 }
 
 pub(super) async fn a_handle_knows_when_its_session_ends_or_is_signed_in(fixture: Fixture) {

@@ -1,14 +1,14 @@
-//! Touch: it extends the deadline, as far as the absolute limit allows, and does nothing else.
+//! Touch: it extends the deadline, at most to the absolute limit, and changes nothing else.
 
 use session_core::{Lifetime, Timeout, Ttl};
 
 use crate::Fixture;
 use crate::samples::{draft, draft_living, hours, id, ms, owner, secs};
-use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_patience};
+use crate::timing::{TooSlow, check_ttl, invisible, timed, visible, wait_until, with_longer_units};
 
 pub(super) async fn touch_extends_the_idle_limit(fixture: Fixture) {
     let store = fixture.store();
-    with_patience(async |unit| {
+    with_longer_units(async |unit| {
         let (id, limit) = (id(), 2 * unit);
         let draft = draft_living("in use", Lifetime::idle(limit));
         let (_, created) = timed(store.must_create(&id, &draft)).await;
@@ -27,14 +27,14 @@ pub(super) async fn touch_extends_the_idle_limit(fixture: Fixture) {
     .await;
 }
 
-pub(super) async fn touch_tells_what_is_left(fixture: Fixture) {
+pub(super) async fn touch_returns_the_time_left(fixture: Fixture) {
     let (store, id) = (fixture.store(), id());
     let draft = draft_living("in use", Lifetime::new(secs(60), secs(600)));
     let (_, created) = timed(store.must_create(&id, &draft)).await;
     for idle in [secs(60), secs(120), ms(180_001)] {
         let (ttl, touched) = timed(store.must_touch(&id, idle)).await;
         let ttl = ttl.expect("a live session can be touched");
-        check_ttl(ttl, idle, touched, touched, "told by touch");
+        check_ttl(ttl, idle, touched, touched, "returned by touch");
         let (found, read) = timed(store.must_find(&id)).await;
         check_ttl(found.ttl, idle, touched, read, "loaded after the touch");
     }
@@ -45,7 +45,7 @@ pub(super) async fn touch_tells_what_is_left(fixture: Fixture) {
         secs(600),
         created,
         touched,
-        "told by a touch past the absolute limit",
+        "returned by a touch past the absolute limit",
     );
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn touch_never_passes_the_absolute_deadline(fixture: Fixture) {
         let (_, created) = timed(store.must_create(&id, &draft)).await;
         let (ttl, touched) = timed(store.must_touch(&id, idle)).await;
         if let Some(ttl) = ttl {
-            check_ttl(ttl, limit, created, touched, "told by touch");
+            check_ttl(ttl, limit, created, touched, "returned by touch");
         }
         let what = "touched for longer than its absolute limit";
         invisible(&store, &id, created.dead_from(limit), what).await;
@@ -94,7 +94,7 @@ pub(super) async fn touch_never_shortens(fixture: Fixture) {
         for idle in [secs(60), ms(1), ms(0)] {
             let (ttl, touched) = timed(store.must_touch(&id, idle)).await;
             let ttl = ttl.expect("a live session can be touched");
-            check_ttl(ttl, limit, created, touched, "told by a touch for less");
+            check_ttl(ttl, limit, created, touched, "returned by a touch for less");
             let (found, read) = timed(store.must_find(&id)).await;
             check_ttl(
                 found.ttl,
@@ -110,7 +110,7 @@ pub(super) async fn touch_never_shortens(fixture: Fixture) {
 pub(super) async fn touch_changes_nothing_else(fixture: Fixture) {
     let (store, id) = (fixture.store(), id());
     let lifetime = Lifetime::new(secs(60), hours(1).absolute);
-    let draft = draft_living("untouched by touch", lifetime).with_owner(owner("somebody"));
+    let draft = draft_living("untouched by touch", lifetime).with_owner(owner("ann"));
     store.must_create(&id, &draft).await;
     for idle in [
         Timeout::After(secs(1200)),
@@ -188,7 +188,7 @@ pub(super) async fn touch_without_limits_stays_without(fixture: Fixture) {
     assert_eq!(
         ttl,
         Some(Ttl::Never),
-        "a touch for ever, where no absolute limit stands"
+        "a touch without a limit, on a session without an absolute limit"
     );
     assert_eq!(
         store.must_find(&limited).await.ttl,

@@ -1,4 +1,4 @@
-//! Many writers of one session: every update counts, and readers see whole writes (I3).
+//! Many writers of one session: no update is lost, and readers see complete writes (I3).
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use crate::samples::{credential, draft, hours, id, ms, owner, secs};
 
 /// Writers of one session at the same time.
 const WRITERS: usize = 64;
-/// Tasks that count, and how far each of them counts at most.
+/// Tasks that increment a number, and how often each does so at most.
 const COUNTERS: usize = 32;
 const COUNTS: usize = 100;
-/// How long the counters count at most: stores that write durably get less far.
+/// How long the tasks run at most, because stores that write durably are slower.
 const COUNTING: Duration = Duration::from_millis(1_500);
 /// Tasks that create one id.
 const CREATORS: usize = 200;
 
-/// Changes the session's data as `change` says, over and over until no other caller was faster.
+/// Applies `change` to the session's data, retrying conflicts.
 async fn update(
     store: &CheckedStore,
     id: &SessionId,
@@ -38,7 +38,7 @@ async fn update(
     }
 }
 
-pub(super) async fn of_64_writers_at_once_none_is_lost(fixture: Fixture) {
+pub(super) async fn no_update_of_64_concurrent_writers_is_lost(fixture: Fixture) {
     let stores = [
         fixture.store(),
         fixture.instance().await,
@@ -63,7 +63,7 @@ pub(super) async fn of_64_writers_at_once_none_is_lost(fixture: Fixture) {
     );
 }
 
-pub(super) async fn counting_by_many_tasks_adds_up(fixture: Fixture) {
+pub(super) async fn increments_by_many_tasks_add_up(fixture: Fixture) {
     let stores = [fixture.store(), fixture.instance().await];
     let id = id();
     stores[0].must_create(&id, &draft("0")).await;
@@ -94,7 +94,7 @@ fn number(data: &[u8]) -> usize {
     text.parse().expect("the number that was written")
 }
 
-pub(super) async fn of_many_saves_of_one_version_one_is_done(fixture: Fixture) {
+pub(super) async fn one_of_many_saves_of_one_version_is_done(fixture: Fixture) {
     let stores = [fixture.store(), fixture.instance().await];
     for _ in 0..5 {
         let (id, first) = (id(), draft("read by all"));
@@ -121,7 +121,7 @@ pub(super) async fn of_many_saves_of_one_version_one_is_done(fixture: Fixture) {
     }
 }
 
-pub(super) async fn of_200_creators_of_one_id_one_wins(fixture: Fixture) {
+pub(super) async fn one_of_200_creators_of_one_id_wins(fixture: Fixture) {
     let stores = [
         fixture.store(),
         fixture.instance().await,
@@ -141,7 +141,7 @@ pub(super) async fn of_200_creators_of_one_id_one_wins(fixture: Fixture) {
     for (draft, created) in results {
         match created.expect("create failed") {
             Saved::Done(version) => {
-                assert_eq!(version.stamp(), draft.stamp, "the stamp given back");
+                assert_eq!(version.stamp(), draft.stamp, "the returned stamp");
                 winners.push(draft);
             }
             created => assert_eq!(created, Saved::Conflict, "the others are conflicts"),
@@ -151,7 +151,7 @@ pub(super) async fn of_200_creators_of_one_id_one_wins(fixture: Fixture) {
     stores[0].must_be(&id, &winners[0], "by the one done").await;
 }
 
-/// A draft whose owner, credential, limits and data all tell the same number.
+/// A draft whose owner, credential, limits and data all contain the same number.
 fn coherent(n: usize) -> Draft {
     let data = n.to_string().repeat(1 + 500 * (n % 3));
     let absolute = secs(10_000 + n as u64);
@@ -189,7 +189,7 @@ pub(super) async fn readers_see_whole_writes(fixture: Fixture) {
         let next = coherent(n);
         store.must_replace(&id, &next, last.stamp).await;
         (n, last) = (n + 1, next);
-        // A store in memory never waits, and would keep its thread from the readers.
+        // Calls of an in-memory store never suspend, so the readers of the thread would not run.
         tokio::task::yield_now().await;
     }
     if let Err(error) = readers.await {

@@ -1,4 +1,4 @@
-//! What faults make of listings, owners and reaping.
+//! Faults of listings, owners and reaping.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::factory::locked;
 use crate::fault::Fault;
 use crate::store::Broken;
 
-/// The page of a listing whose cursor says how many to leave out.
+/// A page of a listing whose cursor is an offset.
 fn page_by_offset(all: Vec<SessionInfo>, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
     let skip: usize = cursor
         .map_or(Ok(0), |cursor| cursor.as_str().parse())
@@ -25,15 +25,15 @@ fn page_by_offset(all: Vec<SessionInfo>, cursor: Option<&Cursor>, limit: usize) 
 }
 
 impl Broken {
-    /// All that was ever this owner's, by the index.
+    /// Every session that ever belonged to the owner, by the index.
     fn indexed(&self, owner: &Owner) -> Vec<SessionId> {
         let index = locked(&self.shared.index);
         let entries = index.iter().filter(|(whose, _)| whose == owner);
         entries.map(|(_, id)| id.clone()).collect()
     }
 
-    fn is_lost(&self, owner: &Owner, id: &SessionId) -> bool {
-        locked(&self.shared.lost).contains(&(owner.clone(), id.clone()))
+    fn is_removed(&self, owner: &Owner, id: &SessionId) -> bool {
+        locked(&self.shared.removed).contains(&(owner.clone(), id.clone()))
     }
 
     async fn all_of(&self, owner: &Owner) -> Result<Vec<SessionInfo>> {
@@ -59,7 +59,7 @@ impl Broken {
         Ok(ended)
     }
 
-    /// Ends what the index names, `limit` entries of it, and takes them from the index.
+    /// Destroys the sessions of `limit` index entries and removes the entries.
     async fn destroy_indexed(
         &self,
         owner: &Owner,
@@ -81,7 +81,7 @@ impl Broken {
         Ok(ended)
     }
 
-    /// Ends the versions that it has read, whatever becomes of the session meanwhile.
+    /// Destroys the versions that it has read, so that a concurrent save prevents that.
     async fn destroy_versions(
         &self,
         owner: &Owner,
@@ -142,7 +142,8 @@ impl SessionDirectory for Broken {
                 .filter(|info| info.owner.as_ref() == Some(owner));
             page.sessions.extend(theirs.cloned());
         }
-        page.sessions.retain(|info| !self.is_lost(owner, &info.id));
+        page.sessions
+            .retain(|info| !self.is_removed(owner, &info.id));
         if self.has(Fault::CorruptEndsPages) {
             let rows = self.inner.rows();
             let is_corrupt = |info: &SessionInfo| rows[&info.id].data.is_none();
@@ -179,7 +180,7 @@ impl SessionDirectory for Broken {
                 }
                 self.inner.destroy_owned_by(owner, except, limit).await
             }
-            Fault::LogoutTellsTwice => {
+            Fault::LogoutReportsTwice => {
                 let mut ended = self.inner.destroy_owned_by(owner, except, limit).await?;
                 ended.extend(ended.last().cloned());
                 Ok(ended)

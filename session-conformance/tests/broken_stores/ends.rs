@@ -1,4 +1,4 @@
-//! What faults make of a destroy.
+//! Faults of destroy.
 
 use session_core::{Ended, Result, SessionId, SessionStore, Version};
 
@@ -41,21 +41,21 @@ impl Broken {
             }
             _ => {
                 let ended = self.inner.destroy(id, expected).await?;
-                Ok(ended.map(|ended| self.told_of(ended)))
+                Ok(ended.map(|ended| self.without_fields(ended)))
             }
         }
     }
 
-    fn told_of(&self, mut ended: Ended) -> Ended {
+    fn without_fields(&self, mut ended: Ended) -> Ended {
         match self.fault {
-            Fault::DestroyTellsNoOwner => ended.owner = None,
-            Fault::DestroyTellsNoAge => ended.age = None,
+            Fault::DestroyOmitsOwner => ended.owner = None,
+            Fault::DestroyOmitsAge => ended.age = None,
             _ => {}
         }
         ended
     }
 
-    /// A save that looks for its version only, and not for the mark, finds a destroyed session.
+    /// Brings a marked session back for a save that checks its version only, and not the mark.
     pub(crate) fn unmark(&self, id: &SessionId, expected: &Version) {
         let mut marked = locked(&self.shared.marked);
         if let Some(row) = marked.get(id)

@@ -1,4 +1,4 @@
-//! Makes stores with one fault.
+//! The factory of stores with one fault.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -20,23 +20,23 @@ pub(crate) struct BrokenFactory {
     shared: Mutex<HashMap<String, Arc<Shared>>>,
 }
 
-/// What instances on one namespace share beside the sessions.
+/// State that the instances on one namespace share beside the sessions.
 #[derive(Default)]
 pub(crate) struct Shared {
     instances: AtomicUsize,
-    /// Whether a write is under way, where only one may be at a time.
+    /// A lock that allows one write at a time.
     pub(crate) busy: AtomicBool,
-    /// What a forgetful index still lists of sessions that have been destroyed.
+    /// Destroyed sessions that a stale index still lists.
     pub(crate) stale: Mutex<Vec<SessionInfo>>,
-    /// An owner's index, with all that was ever theirs.
+    /// An owner index without removals.
     pub(crate) index: Mutex<BTreeSet<(Owner, SessionId)>>,
-    /// What an owner's index has lost.
-    pub(crate) lost: Mutex<HashSet<(Owner, SessionId)>>,
-    /// Every write there was.
+    /// Entries that were removed from the owner index too late.
+    pub(crate) removed: Mutex<HashSet<(Owner, SessionId)>>,
+    /// The stamps of all writes.
     pub(crate) written: Mutex<HashSet<Stamp>>,
-    /// Sessions that were destroyed, and are kept all the same.
+    /// Destroyed sessions that are only marked.
     pub(crate) marked: Mutex<HashMap<SessionId, Row>>,
-    /// The credential of the write that came last.
+    /// The credential of the last write.
     pub(crate) latest: Mutex<Option<Credential>>,
 }
 
@@ -69,7 +69,7 @@ impl StoreFactory for BrokenFactory {
     }
 
     async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
-        if self.fault == Fault::PromisesNothing {
+        if self.fault == Fault::DeclaresNothing {
             return Ok(false);
         }
         self.reference.corrupt(namespace, id).await

@@ -1,22 +1,22 @@
-//! What can be wrong with a store.
+//! The faults that the suite must find.
 
-/// What is wrong with a store.
+/// The fault of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    PromisesNothing,
-    SaysPlain,
+    DeclaresNothing,
+    DeclaresPlainIds,
     // Create and save.
     CreateOverwrites,
     SaveCreates,
     LastWriteWins,
     CompareThenWrite,
-    ForgetsItsStamp,
+    IgnoresOwnStamp,
     SaveRestarts,
-    RecreatesItsOwn,
-    ResavesItsOwn,
-    SaysDoneToOvertaken,
-    WritesOvertakenAgain,
+    RepeatedCreateWrites,
+    RepeatedSaveWrites,
+    OvertakenSaveIsDone,
+    OvertakenSaveWrites,
     NeedsStoredBytes,
     TruncatesBlobs,
     KeepsLock,
@@ -44,8 +44,8 @@ pub(crate) enum Fault {
     TouchPassesAbsolute,
     TouchShortens,
     // Destroy.
-    DestroyTellsNoOwner,
-    DestroyTellsNoAge,
+    DestroyOmitsOwner,
+    DestroyOmitsAge,
     DestroyIgnoresVersion,
     DestroysNoVersion,
     DestroyInTwoCommands,
@@ -69,7 +69,7 @@ pub(crate) enum Fault {
     LosesIndexEntry,
     LogoutStopsAtException,
     LogoutStopsAtStaleEntries,
-    LogoutTellsTwice,
+    LogoutReportsTwice,
     LogoutOneByOne,
     LogoutComparesStamps,
     // Reaping.

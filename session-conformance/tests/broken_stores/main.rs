@@ -1,4 +1,4 @@
-//! The suite finds what it is for: stores that are each wrong in one way, and the case that says so.
+//! Stores with one fault each, and the case that finds it.
 
 mod directory;
 mod ends;
@@ -23,7 +23,7 @@ async fn outcome(fault: Fault, name: &str) -> Outcome {
         .outcome
 }
 
-/// One test a fault: the case meant for it fails with it, and passes without.
+/// One test for each fault: its case fails with the fault and passes without.
 macro_rules! found_by {
     ($($test:ident: $fault:ident => $case:ident says $text:literal;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -31,7 +31,7 @@ macro_rules! found_by {
             let case = stringify!($case);
             let sound = outcome(Fault::None, case).await;
             assert_eq!(sound, Outcome::Passed, "{case} without a fault");
-            // What depends on who is first may go well once.
+            // A race may pass by chance.
             for _ in 0..5 {
                 match outcome(Fault::$fault, case).await {
                     Outcome::Failed(why) => {
@@ -56,25 +56,25 @@ found_by! {
     a_save_that_ignores_stamps: LastWriteWins
         => save_of_another_version_is_a_conflict says "Conflict";
     a_save_in_two_commands: CompareThenWrite
-        => of_many_saves_of_one_version_one_is_done says "save";
-    a_save_that_does_not_know_itself: ForgetsItsStamp
+        => one_of_many_saves_of_one_version_is_done says "save";
+    a_save_that_does_not_recognise_its_stamp: IgnoresOwnStamp
         => a_repeated_save_succeeds says "Conflict";
     a_save_that_moves_the_absolute_deadline: SaveRestarts
         => save_keeps_the_absolute_deadline says "absolute";
-    a_save_that_takes_its_own_versions_only: NeedsStoredBytes
-        => a_version_is_the_same_wherever_it_comes_from says "Conflict";
-    a_create_that_begins_anew_when_repeated: RecreatesItsOwn
+    a_save_that_requires_stored_bytes: NeedsStoredBytes
+        => a_version_from_any_source_is_equally_good says "Conflict";
+    a_repeated_create_that_writes_again: RepeatedCreateWrites
         => a_repeated_write_does_not_undo_a_touch says "created, touched, and sent again";
-    a_save_that_begins_anew_when_repeated: ResavesItsOwn
-        => a_repeated_write_does_not_begin_anew says "saved, touched, and sent again";
-    a_save_that_is_done_though_it_was_overtaken: SaysDoneToOvertaken
+    a_repeated_save_that_writes_again: RepeatedSaveWrites
+        => a_repeated_write_does_not_restart_the_age says "saved, touched, and sent again";
+    an_overtaken_save_that_is_done: OvertakenSaveIsDone
         => a_repeated_save_does_not_undo_another says "overtaken";
-    a_save_that_undoes_what_has_overtaken_it: WritesOvertakenAgain
+    an_overtaken_save_that_writes_again: OvertakenSaveWrites
         => a_repeated_save_does_not_undo_another says "after the repeated save";
     blobs_of_64_kib_at_most: TruncatesBlobs
         => data_of_64_kib_is_kept says "65536";
     a_lock_that_a_dropped_future_keeps: KeepsLock
-        => a_dropped_save_leaves_the_store_usable says "keeps others waiting";
+        => a_dropped_save_leaves_the_store_usable says "keeps other callers waiting";
 }
 
 // Credentials.
@@ -100,7 +100,7 @@ found_by! {
     a_touch_that_loses_the_credential: TouchLosesCredential
         => touch_leaves_the_credential_alone says "touched: its credential";
     a_batch_of_mixed_credentials: MixesCredentials
-        => many_credentials_at_once_are_not_mixed_up says "its credential";
+        => concurrent_credentials_are_not_mixed_up says "its credential";
     a_load_of_the_credential_in_two_commands: TornCredential
         => readers_see_whole_writes says "the credential beside the owner";
     a_touch_that_loses_the_credential_in_the_model: TouchLosesCredential
@@ -113,7 +113,7 @@ found_by! {
         => an_unused_session_ends_at_its_idle_limit says "still visible";
     a_load_in_two_commands: TornLoad
         => readers_see_whole_writes says "beside the owner";
-    a_clock_of_ones_own: OwnClock
+    a_clock_for_each_instance: OwnClock
         => instances_agree_about_a_deadline says "another instance";
     lifetimes_of_whole_seconds: WholeSeconds
         => a_lifetime_is_kept_to_the_millisecond says "limits as created";
@@ -122,24 +122,24 @@ found_by! {
     a_touch_that_revives: TouchRevives
         => touch_of_an_expired_session_finds_none says "touch after the deadline";
     a_touch_beyond_the_absolute_deadline: TouchPassesAbsolute
-        => touch_never_passes_the_absolute_deadline says "told by touch";
+        => touch_never_passes_the_absolute_deadline says "returned by touch";
     a_touch_that_shortens: TouchShortens
         => touch_never_shortens says "touch for less";
 }
 
 // Destroy.
 found_by! {
-    a_destroy_that_does_not_tell_the_owner: DestroyTellsNoOwner
-        => destroy_tells_owner_and_age says "the owner told";
-    a_destroy_that_does_not_tell_the_age: DestroyTellsNoAge
-        => destroy_tells_owner_and_age says "the age is known";
-    a_destroy_of_whatever_version: DestroyIgnoresVersion
+    a_destroy_without_the_owner: DestroyOmitsOwner
+        => destroy_returns_owner_and_age says "the owner returned";
+    a_destroy_without_the_age: DestroyOmitsAge
+        => destroy_returns_owner_and_age says "the age is known";
+    a_destroy_that_ignores_the_version: DestroyIgnoresVersion
         => destroy_of_another_version_ends_nothing says "destroy of another version";
     a_destroy_of_no_version: DestroysNoVersion
         => destroy_of_the_version_in_place_ends_it says "destroy of the version in place";
     a_destroy_of_a_version_in_two_commands: DestroyInTwoCommands
-        => of_a_save_and_a_destroy_of_its_version_one_wins says "one wins";
-    a_destroy_that_gives_in_to_a_save: DestroyComparesStamps
+        => a_save_or_a_destroy_of_its_version_wins says "one wins";
+    a_destroy_that_loses_to_a_save: DestroyComparesStamps
         => destroy_ends_a_session_that_keeps_changing says "found none";
     a_destroy_that_marks_only: DestroyMarks
         => a_destroyed_id_stays_absent_for_every_version says "after destroy";
@@ -151,7 +151,7 @@ found_by! {
         => odd_ids_are_kept_apart says "Conflict";
     ids_without_trailing_space: TrimsSpace
         => odd_ids_are_kept_apart says "Conflict";
-    ids_that_are_said_to_be_tokens: SaysPlain
+    ids_declared_to_be_tokens: DeclaresPlainIds
         => an_id_opens_nothing says "public";
     a_clear_beyond_its_prefix: ClearsByPrefix
         => clear_leaves_other_namespaces_alone says "after the clear";
@@ -177,19 +177,19 @@ found_by! {
         => pages_of_every_size_list_an_owners_sessions says "once each";
     an_owner_on_one_page: OwnerOnOnePage
         => logging_out_2000_sessions_is_done_in_time says "on a page";
-    an_index_that_decides: TrustsIndex
+    an_index_that_is_not_checked: TrustsIndex
         => a_change_of_owner_moves_the_session says "ended of ann's";
-    an_index_that_forgets_late: LosesIndexEntry
-        => a_session_that_comes_back_to_its_owner_is_theirs says "ann's again";
+    an_index_that_removes_entries_late: LosesIndexEntry
+        => a_session_that_returns_to_its_owner_is_in_the_index says "ann's again";
     a_logout_that_the_exception_stops: LogoutStopsAtException
         => logging_out_in_steps_ends_each_once says "ended by 1, sparing the first";
     a_logout_that_stale_entries_stop: LogoutStopsAtStaleEntries
-        => logging_out_in_steps_is_not_stopped_by_what_is_not_theirs says "ended by 2";
-    a_logout_that_tells_twice: LogoutTellsTwice
-        => logging_out_in_steps_ends_each_once says "told once";
-    a_logout_of_one_after_the_other: LogoutOneByOne
+        => logging_out_in_steps_is_not_stopped_by_stale_entries says "ended by 2";
+    a_logout_that_reports_twice: LogoutReportsTwice
+        => logging_out_in_steps_ends_each_once says "reported once";
+    a_logout_that_destroys_one_by_one: LogoutOneByOne
         => logging_out_2000_sessions_is_done_in_time says "destroy_owned_by failed";
-    a_logout_that_gives_in_to_a_save: LogoutComparesStamps
+    a_logout_that_loses_to_a_save: LogoutComparesStamps
         => logging_out_everywhere_is_final says "logged out everywhere while it changed";
     a_reap_that_reports_twice: ReapsTwice
         => ten_instances_reap_each_session_once says "twice";
@@ -205,10 +205,10 @@ async fn a_store_without_faults_passes() {
     assert_eq!(report.cases.len(), CASES.len());
 }
 
-/// A store that promises little is asked little, and the report says what was left out.
+/// For a store that declares nothing, the report lists the cases that were not run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_store_does_not_declare_is_reported_as_not_run() {
-    let report = run_all(BrokenFactory::new(Fault::PromisesNothing)).await;
+async fn cases_with_undeclared_needs_are_reported_as_not_run() {
+    let report = run_all(BrokenFactory::new(Fault::DeclaresNothing)).await;
     report.assert_passed();
     let not_run: Vec<_> = report.not_run().collect();
     let count = CASES.iter().filter(|case| !case.needs.is_empty()).count();
@@ -218,7 +218,7 @@ async fn what_a_store_does_not_declare_is_reported_as_not_run() {
     assert!(text.contains("the store has no directory"), "{text}");
 }
 
-/// What the test below runs in processes of their own, each with a seed.
+/// The test below runs this in separate processes, each with a seed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "fails on purpose"]
 async fn the_model_on_a_broken_store() {
@@ -237,17 +237,17 @@ fn failing_steps(seed: &str) -> String {
         .env("CONFORMANCE_SEED", seed)
         .output()
         .expect("a test can be run");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let told = format!("[CONFORMANCE_SEED={seed} tries the same again]");
-    assert!(said.contains(&told), "it does not tell its seed: {said}");
-    let (_, steps) = said.split_once("after the steps").expect("steps are told");
+    let output = String::from_utf8_lossy(&output.stdout);
+    let expected = format!("[CONFORMANCE_SEED={seed} repeats these operations]");
+    assert!(output.contains(&expected), "the seed is missing: {output}");
+    let (_, steps) = output.split_once("after the steps").expect("the steps");
     let (steps, _) = steps.split_once("\n]").expect("they end");
     steps.to_owned()
 }
 
-/// Not the model alone: every case that draws something does.
+/// Every random case prints its seed, not only the model.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_race_that_fails_tells_its_seed() {
+async fn a_race_that_fails_prints_its_seed() {
     for _ in 0..5 {
         let outcome = outcome(Fault::SaveCreates, "destroy_racing_save_is_final").await;
         if let Outcome::Failed(why) = outcome {
@@ -259,7 +259,7 @@ async fn a_race_that_fails_tells_its_seed() {
 }
 
 #[test]
-fn a_seed_tries_the_same_again() {
+fn a_seed_repeats_the_same_operations() {
     let first = failing_steps("1769");
     assert_eq!(first, failing_steps("1769"));
     assert!(first.contains("Touch"), "what is wrong is a touch: {first}");

@@ -28,8 +28,8 @@ impl Broken {
         self.fault == fault
     }
 
-    /// The id that a store which does not compare byte by byte takes `id` for.
-    fn filed(&self, id: &SessionId) -> SessionId {
+    /// The id under which a store that does not compare byte by byte stores `id`.
+    fn stored_id(&self, id: &SessionId) -> SessionId {
         let text = match self.fault {
             Fault::FoldsCase => id.as_str().to_lowercase(),
             Fault::TrimsSpace => id.as_str().trim_end_matches(' ').to_owned(),
@@ -38,13 +38,13 @@ impl Broken {
         SessionId::from_stored(&text).unwrap_or_else(|_| id.clone())
     }
 
-    /// Lets others get in between.
+    /// Lets other operations run in between.
     pub(crate) async fn pause(&self) {
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
 
-    /// A record as an instance with a clock of its own, or a stored form, tells of it.
-    fn told(&self, mut record: Record) -> Record {
+    /// The record as a store with this fault returns it.
+    fn with_fault(&self, mut record: Record) -> Record {
         if let (Fault::OwnClock, Ttl::Left(left)) = (self.fault, record.ttl) {
             let ahead = Duration::from_secs(60) * self.instance as u32;
             record.ttl = Ttl::Left(left.saturating_sub(ahead));
@@ -70,24 +70,24 @@ impl fmt::Debug for Broken {
 impl SessionStore for Broken {
     fn capabilities(&self) -> Capabilities {
         match self.fault {
-            Fault::PromisesNothing => Capabilities::new(),
-            Fault::SaysPlain => self.inner.capabilities().with_plain_ids(true),
+            Fault::DeclaresNothing => Capabilities::new(),
+            Fault::DeclaresPlainIds => self.inner.capabilities().with_plain_ids(true),
             _ => self.inner.capabilities(),
         }
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {
-        (!self.has(Fault::PromisesNothing)).then_some(self)
+        (!self.has(Fault::DeclaresNothing)).then_some(self)
     }
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        let id = self.filed(id);
+        let id = self.stored_id(id);
         let draft = self.stored(draft).await;
         if self.has(Fault::CreateOverwrites) {
             self.inner.destroy(&id, None).await?;
         }
-        if self.has(Fault::RecreatesItsOwn) {
-            self.write_own_again(&id, &draft);
+        if self.has(Fault::RepeatedCreateWrites) {
+            self.write_again(&id, &draft);
         }
         let created = self.inner.create(&id, &draft).await?;
         self.remember(&id, &draft, &created);
@@ -95,7 +95,7 @@ impl SessionStore for Broken {
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let id = self.filed(id);
+        let id = self.stored_id(id);
         if self.has(Fault::NoExpiryFilter) {
             let mut rows = self.inner.rows();
             if let Some(row) = rows.get_mut(&id) {
@@ -105,7 +105,7 @@ impl SessionStore for Broken {
         let Some(record) = self.inner.load(&id).await? else {
             return Ok(None);
         };
-        let mut record = self.told(record);
+        let mut record = self.with_fault(record);
         if self.has(Fault::TornLoad) || self.has(Fault::TornCredential) {
             self.pause().await;
             let later = self.inner.load(&id).await?;
@@ -119,7 +119,7 @@ impl SessionStore for Broken {
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        let id = self.filed(id);
+        let id = self.stored_id(id);
         let draft = self.stored(draft).await;
         let before = self.inner.rows().get(&id).cloned();
         let saved = self.save_as_written(&id, &draft, expected).await?;
@@ -131,7 +131,7 @@ impl SessionStore for Broken {
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let id = self.filed(id);
+        let id = self.stored_id(id);
         let now = Instant::now();
         if self.has(Fault::TouchWritesData) {
             let before = self.inner.rows().get(&id).cloned();
@@ -157,7 +157,7 @@ impl SessionStore for Broken {
     }
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        let id = self.filed(id);
+        let id = self.stored_id(id);
         if self.has(Fault::StaleOwners) {
             let listed = self.inner.list(None, usize::MAX).await?.sessions;
             let ended = listed.into_iter().filter(|info| info.id == id);

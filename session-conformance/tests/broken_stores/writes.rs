@@ -1,4 +1,4 @@
-//! What faults make of a create or a save.
+//! Faults of create and save.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -51,15 +51,15 @@ impl Broken {
         }
     }
 
-    /// Writes over the session if it is the same draft that is there.
-    pub(crate) fn write_own_again(&self, id: &SessionId, draft: &Draft) {
+    /// Overwrites the session if it is the same draft that is stored.
+    pub(crate) fn write_again(&self, id: &SessionId, draft: &Draft) {
         let (mut rows, now) = (self.inner.rows(), Instant::now());
         if let Some(row) = rows.get_mut(id).filter(|row| row.stamp == draft.stamp) {
             *row = Row::new(draft, row.began, now);
         }
     }
 
-    /// What a store keeps beside its sessions, after a write.
+    /// Updates what a store keeps beside its sessions, after a write.
     pub(crate) fn remember(&self, id: &SessionId, draft: &Draft, saved: &Saved) {
         if !saved.is_done() {
             return;
@@ -67,12 +67,12 @@ impl Broken {
         locked(&self.shared.written).insert(draft.stamp);
         if let Some(owner) = &draft.owner {
             let entry = (owner.clone(), id.clone());
-            locked(&self.shared.lost).remove(&entry);
+            locked(&self.shared.removed).remove(&entry);
             locked(&self.shared.index).insert(entry);
         }
     }
 
-    /// What a store does after a save of what was `before`.
+    /// Applies faults after a save that replaced `before`.
     pub(crate) fn after_save(&self, id: &SessionId, before: &Row, draft: &Draft) {
         if let Some(row) = self.inner.rows().get_mut(id) {
             let keeps = match self.fault {
@@ -88,16 +88,16 @@ impl Broken {
             && before.owner != draft.owner
             && let Some(owner) = before.owner.clone()
         {
-            self.disown_late(owner, id.clone());
+            self.remove_from_index_late(owner, id.clone());
         }
     }
 
-    /// Takes the session from the owner's index, but not before the save has been answered.
-    fn disown_late(&self, owner: Owner, id: SessionId) {
+    /// Removes the session from the owner's index after the save was answered.
+    fn remove_from_index_late(&self, owner: Owner, id: SessionId) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(3)).await;
-            locked(&shared.lost).insert((owner, id));
+            locked(&shared.removed).insert((owner, id));
         });
     }
 
@@ -107,7 +107,7 @@ impl Broken {
         draft: &Draft,
         expected: &Version,
     ) -> Result<Saved> {
-        let overtaken = || locked(&self.shared.written).contains(&draft.stamp);
+        let is_overtaken = || locked(&self.shared.written).contains(&draft.stamp);
         match self.fault {
             Fault::LastWriteWins => {
                 let Some(found) = self.inner.load(id).await? else {
@@ -116,23 +116,23 @@ impl Broken {
                 self.inner.save(id, draft, &found.version).await
             }
             Fault::CompareThenWrite => self.compare_then_write(id, draft, expected).await,
-            Fault::ResavesItsOwn => {
-                self.write_own_again(id, draft);
+            Fault::RepeatedSaveWrites => {
+                self.write_again(id, draft);
                 self.inner.save(id, draft, expected).await
             }
             Fault::SaveCreates => match self.inner.save(id, draft, expected).await? {
                 Saved::Gone => self.inner.create(id, draft).await,
                 saved => Ok(saved),
             },
-            Fault::ForgetsItsStamp => {
+            Fault::IgnoresOwnStamp => {
                 let found = self.inner.load(id).await?;
                 if found.is_some_and(|found| found.version.stamp() == draft.stamp) {
                     return Ok(Saved::Conflict);
                 }
                 self.inner.save(id, draft, expected).await
             }
-            Fault::SaysDoneToOvertaken if overtaken() => Ok(Saved::done(draft)),
-            Fault::WritesOvertakenAgain if overtaken() => {
+            Fault::OvertakenSaveIsDone if is_overtaken() => Ok(Saved::done(draft)),
+            Fault::OvertakenSaveWrites if is_overtaken() => {
                 let saved = self.inner.save(id, draft, expected).await?;
                 if let Some(row) = self.inner.rows().get_mut(id) {
                     *row = Row::new(draft, row.began, Instant::now());
@@ -157,7 +157,7 @@ impl Broken {
                 }
                 self.pause().await;
                 let saved = self.inner.save(id, draft, expected).await;
-                // If the future is dropped before, nobody does this.
+                // If the future is dropped before, the lock is never released.
                 self.shared.busy.store(false, SeqCst);
                 saved
             }
@@ -198,7 +198,7 @@ fn credential(bytes: &[u8]) -> Option<Credential> {
     Credential::from_stored(fitting).expect("it fits")
 }
 
-/// Keeps both in one field, with a zero between them.
+/// Stores both in one field, separated by a zero byte.
 fn join(draft: &mut Draft) {
     let secret = Credential::stored(draft.credential.as_ref());
     let owner = draft.owner.as_ref().map_or("", Owner::as_str);

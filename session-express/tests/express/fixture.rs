@@ -1,4 +1,4 @@
-//! What the tests begin with.
+//! Stores and ids that the tests share.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 /// How often a race is run.
 pub(crate) const ROUNDS: u64 = 1_000;
 
-/// The sessions of an app whose cookies end with the browser.
+/// A store of an app whose cookies end with the browser.
 pub(crate) fn store<K: KeyValue<Client = ()>>(kv: K) -> ExpressStore<K> {
     ExpressStore::with_client(kv, Express::new("s"), ()).expect("good options")
 }
 
-/// The id of this session id of Express'.
+/// The id for an Express session id.
 pub(crate) fn plain(sid: &str) -> SessionId {
     SessionId::plain(sid).expect("any text")
 }
@@ -23,7 +23,7 @@ pub(crate) fn new_plain_id() -> SessionId {
     SessionToken::generate_plain().id()
 }
 
-/// The version that a write has left.
+/// The version of a write, which must be done.
 pub(crate) fn done(saved: Result<Saved>) -> Version {
     match saved {
         Ok(Saved::Done(version)) => version,

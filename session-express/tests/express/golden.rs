@@ -1,5 +1,5 @@
-//! What the real packages make of fixed input, as `integration-tests/express/golden.js` has written it
-//! down.
+//! Outputs of the real packages for fixed inputs, recorded by
+//! `integration-tests/express/golden.js`.
 
 use std::time::Duration;
 
@@ -102,8 +102,8 @@ fn cookies_of_connect_2() {
     }
 }
 
-/// Every record that express-session writes is read, and written back as it was but for when it
-/// ends.
+/// Every record that express-session writes is read, and written back unchanged except for its
+/// expiry.
 #[tokio::test]
 async fn records_of_express_session() {
     for vector in golden("express_sessions") {
@@ -118,7 +118,7 @@ async fn records_of_express_session() {
         let draft = Draft::new(record.data, record.lifetime);
         let version = done(store.save(&id, &draft, &record.version).await);
         assert_eq!(version.stamp(), record.version.stamp(), "no change");
-        // A session of no time at all has ended by now.
+        // A session with a lifetime of zero has ended.
         if record.lifetime.idle.millis() > Some(1_000) {
             let without_end = |text: &str| {
                 let mut json: Value = serde_json::from_str(text).expect("JSON");

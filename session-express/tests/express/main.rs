@@ -1,11 +1,11 @@
-//! Express' cookies and records, sessions in them, and moving those to a native store.
+//! Express' cookies and records, sessions in them, and the move to a native store.
 
+mod faulty;
 mod fixture;
 mod golden;
 mod moving;
 mod moving_races;
 mod new_tokens;
-mod odd;
 mod odd_records;
 mod races;
 mod slow;

@@ -1,4 +1,5 @@
-//! From Express' layout to a native store: no user is signed out, and no ended session comes back.
+//! Moving from Express' layout to a native store: no user is logged out, and no ended session comes
+//! back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,8 +12,8 @@ use session_core::{
 use session_express::{Express, ExpressLayout, ExpressStore, MovingStore};
 use session_memory::MemoryStore;
 
+use crate::faulty::{CORRUPT, Fault, Faulty};
 use crate::fixture::{HOUR, done, lives, plain, store};
-use crate::odd::{CORRUPT, Odd, Wrong};
 use crate::support::Memory;
 
 const SID: &str = "x8_4i3md4GT-YSO5u41ROgZDabcdefgh";
@@ -38,14 +39,14 @@ fn setup() -> Setup {
 }
 
 impl Setup {
-    /// A session that an Express app has left, and the id that a client presents it by.
-    fn left_by_express(&self) -> SessionId {
+    /// Stores a session as an Express app does, and returns the id that its client presents.
+    fn stored_by_express(&self) -> SessionId {
         let json = r#"{"cookie":{"originalMaxAge":null,"expires":null},"user":"Napoleon"}"#;
         self.memory.put(SID, json, HOUR);
         token().id()
     }
 
-    /// What the native store has in the place of an ended session.
+    /// Checks that the session has ended and that the native store has a tombstone.
     async fn assert_ended(&self, id: &SessionId) {
         assert!(!lives(&self.store, id).await, "it has ended");
         assert_eq!(self.memory.text(SID), None, "Express' record is removed");
@@ -54,12 +55,12 @@ impl Setup {
     }
 }
 
-/// The token that a client of Express' presents.
+/// The token that a client of Express presents.
 fn token() -> SessionToken {
     SessionToken::foreign(SID).expect("any text")
 }
 
-/// The same id, as a client presents it that has a native token by now.
+/// The same id from a client that has a native token.
 fn native_id() -> SessionId {
     SessionId::from_stored(token().id().as_str()).expect("valid")
 }
@@ -71,26 +72,26 @@ fn draft(name: &str) -> Draft {
 #[tokio::test]
 async fn a_session_moves_with_its_first_write() {
     let setup = setup();
-    let id = setup.left_by_express();
+    let id = setup.stored_by_express();
     let session = setup.sessions.open(Some(&token())).await.expect("read");
     let user: Option<String> = session.get("user").expect("text");
     assert_eq!(user.as_deref(), Some("Napoleon"));
-    assert!(setup.memory.text(SID).is_some(), "reading moves nothing");
+    assert!(setup.memory.text(SID).is_some(), "a load moves nothing");
     session.insert("seen", true).expect("JSON");
     session.save().await.expect("saved");
     assert_eq!(setup.memory.text(SID), None);
     let moved = setup.native.load(&id).await.expect("read").expect("there");
     assert!(moved.credential.is_some());
-    // The client has one of our tokens from now on, for the same id.
+    // From now on the client has a native token for the same id.
     let new = session.token().expect("stored");
     assert!(new.is_native());
     assert_eq!(new.id(), id);
-    // A request that was sent before it had that goes on.
+    // A request with the old token still works.
     let late = setup.sessions.open(Some(&token())).await.expect("read");
     assert_eq!(late.get::<bool>("seen").expect("a bool"), Some(true));
     late.insert("late", true).expect("JSON");
     late.save().await.expect("saved");
-    // The native store alone knows the session now: the move is over for this one.
+    // The session is now in the native store alone.
     let alone = Sessions::new(Arc::new(setup.native.clone()));
     let session = alone.open(Some(&new)).await.expect("read");
     assert_eq!(session.keys(), ["user", "seen", "late"]);
@@ -99,7 +100,7 @@ async fn a_session_moves_with_its_first_write() {
 #[tokio::test]
 async fn a_loaded_session_of_the_express_layout_opens_with_the_presented_id_alone() {
     let setup = setup();
-    let id = setup.left_by_express();
+    let id = setup.stored_by_express();
     let read = setup.store.load(&id).await.expect("read").expect("there");
     assert!(read.credential.is_some());
     assert!(!read.version.stored().is_empty());
@@ -127,9 +128,9 @@ async fn a_new_session_is_native() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_not_moved_is_touched_and_destroyed_where_it_is() {
+async fn a_session_that_has_not_moved_is_touched_and_destroyed_in_the_express_layout() {
     let setup = setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let idle = Timeout::After(2 * HOUR);
     let left = store.touch(&id, idle).await.expect("touched");
     assert_eq!(left, Some(Ttl::Left(2 * HOUR)));
@@ -143,7 +144,7 @@ async fn a_session_that_has_not_moved_is_touched_and_destroyed_where_it_is() {
 #[tokio::test]
 async fn a_session_that_has_moved_is_touched_and_destroyed_natively() {
     let setup = setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let owner = Owner::new("user-1").expect("good");
     let read = store.load(&id).await.expect("read").expect("there");
     let moved = draft("moved").with_owner(owner.clone());
@@ -163,9 +164,9 @@ async fn a_session_that_has_moved_is_touched_and_destroyed_natively() {
 }
 
 #[tokio::test]
-async fn nothing_is_saved_in_an_ended_session() {
+async fn a_save_of_an_ended_session_is_gone() {
     let setup = setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let read = store.load(&id).await.expect("read").expect("there");
     store.destroy(&id, None).await.expect("destroyed");
     let late = store.save(&id, &draft("late"), &read.version).await;
@@ -174,8 +175,8 @@ async fn nothing_is_saved_in_an_ended_session() {
         .save(&native_id(), &draft("late"), &read.version)
         .await;
     assert_eq!(late.expect("answered"), Saved::Gone);
-    // As Express' blind write leaves it, if an app still runs.
-    setup.left_by_express();
+    // An Express app that still runs overwrites the record.
+    setup.stored_by_express();
     let late = store.save(&id, &draft("late"), &read.version).await;
     assert_eq!(late.expect("answered"), Saved::Gone);
     assert!(!lives(store, &id).await);
@@ -184,9 +185,9 @@ async fn nothing_is_saved_in_an_ended_session() {
 }
 
 #[tokio::test]
-async fn a_sign_out_holds_against_a_request_that_has_read_the_session() {
+async fn a_request_that_has_read_the_session_does_not_undo_a_sign_out() {
     let setup = setup();
-    setup.left_by_express();
+    setup.stored_by_express();
     let slow = setup.sessions.open(Some(&token())).await.expect("read");
     slow.insert("late", true).expect("JSON");
     let session = setup.sessions.open(Some(&token())).await.expect("read");
@@ -200,7 +201,7 @@ async fn a_sign_out_holds_against_a_request_that_has_read_the_session() {
 #[tokio::test]
 async fn a_sign_in_moves_the_session_and_the_old_token_opens_nothing() {
     let setup = setup();
-    let id = setup.left_by_express();
+    let id = setup.stored_by_express();
     let session = setup.sessions.open(Some(&token())).await.expect("read");
     session.sign_in("user-1").await.expect("signed in");
     let new = session.token().expect("stored");
@@ -216,9 +217,9 @@ async fn a_sign_in_moves_the_session_and_the_old_token_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_move_is_tied_to_the_version_that_was_read() {
+async fn a_move_of_another_version_is_a_conflict() {
     let setup = setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let other = Version::new(Stamp::generate());
     let saved = store.save(&id, &draft("stale"), &other).await;
     assert_eq!(saved.expect("answered"), Saved::Conflict);
@@ -236,7 +237,7 @@ async fn a_move_is_tied_to_the_version_that_was_read() {
 #[tokio::test]
 async fn a_destroy_of_one_version_ends_no_other() {
     let setup = setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let other = Version::new(Stamp::generate());
     for id in [&id, &native_id()] {
         let ended = store.destroy(id, Some(&other)).await;
@@ -250,7 +251,7 @@ async fn a_destroy_of_one_version_ends_no_other() {
     assert_eq!(ended.expect("answered"), None, "it has ended before");
 
     let setup = self::setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let read = store.load(&id).await.expect("read").expect("there");
     let moved = done(store.save(&id, &draft("moved"), &read.version).await);
     let ended = store.destroy(&id, Some(&read.version)).await;
@@ -260,15 +261,15 @@ async fn a_destroy_of_one_version_ends_no_other() {
     setup.assert_ended(&id).await;
 }
 
-/// What a process leaves that dies between the two halves of a move.
+/// The state after a process dies between the two steps of a move.
 async fn half_moved(setup: &Setup) -> (SessionId, Version) {
-    let id = setup.left_by_express();
+    let id = setup.stored_by_express();
     let version = setup.native.create(&id, &draft("moved")).await;
     (id, done(version))
 }
 
 #[tokio::test]
-async fn a_move_that_was_cut_off_half_way_leaves_the_native_session_to_read() {
+async fn after_an_interrupted_move_the_native_session_is_read() {
     let setup = setup();
     let (id, version) = half_moved(&setup).await;
     for id in [&id, &native_id()] {
@@ -276,11 +277,11 @@ async fn a_move_that_was_cut_off_half_way_leaves_the_native_session_to_read() {
         assert_eq!(read.data, draft("moved").data);
     }
     done(setup.store.save(&id, &draft("next"), &version).await);
-    assert_eq!(setup.memory.text(SID), None, "a save clears up");
+    assert_eq!(setup.memory.text(SID), None, "a save removes the leftover");
 }
 
 #[tokio::test]
-async fn a_sign_out_holds_though_the_move_was_cut_off_half_way() {
+async fn a_sign_out_after_an_interrupted_move_is_final() {
     for is_presented in [true, false] {
         let setup = setup();
         let (id, _) = half_moved(&setup).await;
@@ -289,7 +290,7 @@ async fn a_sign_out_holds_though_the_move_was_cut_off_half_way() {
         assert!(ended.is_some());
         assert!(!lives(&setup.store, &id).await);
         assert_eq!(setup.memory.text(SID).is_none(), is_presented);
-        // Express' record lives on, at the longest as long as the tombstone.
+        // Express' record lives at most as long as the tombstone.
         let read = setup.native.load(&id).await.expect("read").expect("there");
         assert_eq!(
             read.ttl,
@@ -300,52 +301,56 @@ async fn a_sign_out_holds_though_the_move_was_cut_off_half_way() {
 }
 
 #[tokio::test]
-async fn a_sign_out_that_was_cut_off_half_way_is_completed_by_the_next() {
+async fn an_interrupted_sign_out_is_completed_by_the_next() {
     let setup = setup();
-    let id = setup.left_by_express();
+    let id = setup.stored_by_express();
     setup.memory.cut.store(true, SeqCst);
-    setup.store.destroy(&id, None).await.expect_err("cut off");
+    setup
+        .store
+        .destroy(&id, None)
+        .await
+        .expect_err("interrupted");
     assert!(!lives(&setup.store, &id).await, "it has ended all the same");
-    setup.left_by_express();
+    setup.stored_by_express();
     let ended = setup.store.destroy(&id, None).await.expect("answered");
     assert!(ended.is_some(), "Express' record is what it ended");
     setup.assert_ended(&id).await;
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_was_lost_is_known_when_it_is_repeated() {
+async fn a_repeated_move_whose_answer_was_lost_is_done() {
     let setup = setup();
-    let (store, id) = (&setup.store, setup.left_by_express());
+    let (store, id) = (&setup.store, setup.stored_by_express());
     let read = store.load(&id).await.expect("read").expect("there");
     let moved = draft("moved");
-    // The answer of the second half is lost.
+    // The answer of the second step is lost.
     setup.memory.cut.store(true, SeqCst);
     let lost = store.save(&id, &moved, &read.version).await;
     lost.expect_err("the answer was lost");
     let version = done(store.save(&id, &moved, &read.version).await);
     assert_eq!(version.stamp(), moved.stamp);
     assert_eq!(setup.memory.text(SID), None);
-    // The Express store can't be reached: the session is safe, and the record ends by itself.
-    setup.left_by_express();
+    // The Express store is unreachable: the session is saved, and the record expires.
+    setup.stored_by_express();
     setup.memory.cut.store(true, SeqCst);
     done(store.save(&id, &draft("next"), &version).await);
 }
 
-/// A moving store over a native one with something wrong.
-fn odd(wrong: Wrong) -> (Memory, Odd, MovingStore<ExpressStore<Memory>>) {
-    let (memory, native) = (Memory::default(), Odd::new(wrong));
+/// A moving store over a faulty native store.
+fn faulty(fault: Fault) -> (Memory, Faulty, MovingStore<ExpressStore<Memory>>) {
+    let (memory, native) = (Memory::default(), Faulty::new(fault));
     let store = MovingStore::new(Arc::new(native.clone()), store(memory.clone()));
     (memory, native, store)
 }
 
-async fn has_tombstone(native: &Odd, id: &SessionId) -> bool {
+async fn has_tombstone(native: &Faulty, id: &SessionId) -> bool {
     let found = native.inner.load(id).await.expect("read");
     &found.expect("there").data[..] == b"\0ended"
 }
 
 #[tokio::test]
 async fn a_corrupt_native_record_can_be_destroyed() {
-    let (_, native, store) = odd(Wrong::Corrupt);
+    let (_, native, store) = faulty(Fault::Corrupt);
     let id = SessionToken::generate().id();
     let corrupt = Draft::new(CORRUPT, Lifetime::idle(HOUR));
     let version = done(native.create(&id, &corrupt).await);
@@ -361,14 +366,14 @@ async fn a_corrupt_native_record_can_be_destroyed() {
     assert!(has_tombstone(&native, &id).await);
 }
 
-/// What an Express app or a hand has left that is no session.
+/// Records that are not sessions, written by an Express app or by hand.
 const DAMAGED: [&str; 5] = ["", "{", "[]", r#"{"n":1}"#, r#"{"cookie":1}"#];
 
 #[tokio::test]
 async fn a_damaged_record_of_express_costs_only_its_own_client() {
     let setup = setup();
     let store = &setup.store;
-    let whole = setup.left_by_express();
+    let whole = setup.stored_by_express();
     let idle = Timeout::After(2 * HOUR);
     for (n, damaged) in DAMAGED.into_iter().enumerate() {
         let sid = format!("damaged {n}");
@@ -398,7 +403,7 @@ async fn a_damaged_record_of_express_costs_only_its_own_client() {
         session.insert("n", n).expect("JSON");
         session.save().await.expect("saved");
         assert_ne!(session.id(), Some(id.clone()));
-        // And whoever presents it can be signed out.
+        // A destroy by the presented id ends it.
         let ended = store.destroy(&id, None).await.expect("answered");
         assert!(ended.is_some(), "{damaged}");
         assert_eq!(setup.memory.text(&sid), None);
@@ -409,8 +414,8 @@ async fn a_damaged_record_of_express_costs_only_its_own_client() {
 }
 
 #[tokio::test]
-async fn a_damaged_native_record_does_not_bring_back_what_express_has_left() {
-    let (memory, native, store) = odd(Wrong::Corrupt);
+async fn a_damaged_native_record_does_not_bring_the_express_record_back() {
+    let (memory, native, store) = faulty(Fault::Corrupt);
     memory.put(SID, r#"{"cookie":{}}"#, HOUR);
     let id = token().id();
     done(
@@ -439,7 +444,7 @@ async fn a_damaged_native_record_does_not_bring_back_what_express_has_left() {
 
 #[tokio::test]
 async fn a_sign_out_ends_a_session_that_another_writer_always_writes_first() {
-    let (memory, native, store) = odd(Wrong::Contended);
+    let (memory, native, store) = faulty(Fault::Contended);
     let id = token().id();
     memory.put(SID, r#"{"cookie":{}}"#, HOUR);
     let version = done(native.create(&id, &draft("first")).await);
@@ -457,9 +462,9 @@ async fn a_sign_out_ends_a_session_that_another_writer_always_writes_first() {
 }
 
 #[tokio::test]
-async fn a_destroy_knows_its_own_tombstone() {
+async fn a_destroy_recognises_its_own_tombstone() {
     for is_moved in [false, true] {
-        let (memory, native, store) = odd(Wrong::Unsure);
+        let (memory, native, store) = faulty(Fault::Unsure);
         let id = token().id();
         memory.put(SID, r#"{"cookie":{}}"#, HOUR);
         if is_moved {
@@ -477,7 +482,7 @@ async fn a_destroy_knows_its_own_tombstone() {
 }
 
 #[tokio::test]
-async fn the_absolute_deadline_stays_where_it_is() {
+async fn a_move_keeps_the_absolute_deadline() {
     let setup = setup();
     let express = store(setup.memory.clone());
     let limit = Duration::from_millis(1_500);
@@ -489,7 +494,7 @@ async fn the_absolute_deadline_stays_where_it_is() {
     let read = store.load(&id).await.expect("read").expect("there");
     assert_eq!(read.age, Duration::ZERO);
     assert!(read.lifetime.absolute <= Timeout::After(limit - some_time));
-    // The request takes a while.
+    // The request is slow.
     tokio::time::sleep(some_time).await;
     let moved = Draft::new("{}", read.lifetime);
     done(store.save(&id, &moved, &read.version).await);

@@ -1,5 +1,4 @@
-//! Requests beside each other while a session moves, on stores that take their time and lose
-//! answers.
+//! Concurrent requests while a session moves, on slow stores that lose answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +24,13 @@ struct Race {
 }
 
 impl Race {
-    /// A session that an Express app has left, on stores of which so many of 1,000 writes lose
-    /// their answer.
+    /// A session stored by an Express app, on stores that lose the answers of `lost` of 1,000
+    /// writes.
     fn begin(seed: u64, lost: u64) -> Self {
         let (memory, native) = (Memory::default(), MemoryStore::new());
         memory.put(SID, r#"{"cookie":{},"n":0}"#, HOUR);
         let faults = Faults {
-            lost,
+            lost_answers: lost,
             ..Faults::default()
         };
         let slow = Slow::new(native.clone(), seed, faults);
@@ -46,7 +45,7 @@ impl Race {
         }
     }
 
-    /// The id without what the client has presented.
+    /// The id without the presented text.
     fn native_id(&self) -> SessionId {
         SessionId::from_stored(self.id.as_str()).expect("valid")
     }
@@ -60,7 +59,7 @@ impl Race {
         Some((n, writers.collect(), read.version))
     }
 
-    /// Adds one and the writer's name to the session, as often as it takes; what came of it.
+    /// Adds one and the writer's name to the session, retrying conflicts. Returns the last outcome.
     async fn write(&self, id: &SessionId, writer: u64) -> Saved {
         loop {
             let Some((n, mut writers, version)) = self.load(id).await else {
@@ -80,7 +79,7 @@ impl Race {
         }
     }
 
-    /// Signs out, as often as it takes.
+    /// Destroys the session, retrying errors.
     async fn destroy(&self, id: &SessionId) {
         loop {
             match self.store.destroy(id, None).await {
@@ -97,7 +96,7 @@ impl Race {
         assert!(!lives(&self.store, &self.id).await, "{what}");
         assert!(!lives(&self.store, &self.native_id()).await, "{what}");
         let left = self.native.load(&self.id).await.expect("read");
-        let left = left.expect("a tombstone stands");
+        let left = left.expect("there is a tombstone");
         assert_eq!(&left.data[..], b"\0ended", "{what}");
     }
 }
@@ -107,7 +106,7 @@ fn token() -> SessionToken {
 }
 
 #[tokio::test]
-async fn a_sign_out_beside_saves_of_an_unmoved_session_holds() {
+async fn a_sign_out_beside_saves_of_an_unmoved_session_is_final() {
     for lost in [0, 200] {
         for seed in 0..ROUNDS {
             let race = Race::begin(seed, lost);
@@ -126,12 +125,12 @@ async fn a_sign_out_beside_saves_of_an_unmoved_session_holds() {
 }
 
 #[tokio::test]
-async fn a_sign_out_by_the_native_id_holds_beside_a_move_that_never_ends() {
+async fn a_sign_out_by_the_native_id_is_final_beside_an_interrupted_move() {
     for seed in 0..ROUNDS {
         let race = Race::begin(seed, 0);
         let (native_id, id) = (race.native_id(), &race.id);
         let polls = seed % 12;
-        // Its process dies somewhere.
+        // Its process dies at some point.
         let dying = async {
             tokio::select! {
                 biased;
@@ -140,7 +139,7 @@ async fn a_sign_out_by_the_native_id_holds_beside_a_move_that_never_ends() {
             }
         };
         let _ = tokio::join!(dying, race.write(id, 2), async {
-            // A client has the native token only once the session has moved.
+            // A client gets the native token only once the session has moved.
             for _ in 0..10_000 {
                 if lives(&race.store, &native_id).await {
                     break;
@@ -191,9 +190,9 @@ async fn parallel_writers_of_an_unmoved_session_lose_no_update() {
     }
 }
 
-/// Through the manager, which asks the trail.
+/// Through the manager, which reads the trail.
 #[tokio::test]
-async fn updates_beside_a_move_add_up_though_answers_are_lost() {
+async fn updates_beside_a_move_add_up_when_answers_are_lost() {
     let mut unknown = 0;
     for seed in 0..ROUNDS / 4 {
         let race = Race::begin(seed, 150);
@@ -255,9 +254,10 @@ async fn of_a_save_and_a_destroy_of_one_version_one_is_done() {
     }
 }
 
-/// Whoever has copied a cookie and writes the session without a pause does not keep it alive.
+/// An attacker who has copied a cookie and writes the session without a pause does not keep it
+/// alive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sign_out_holds_against_writers_that_never_rest() {
+async fn a_sign_out_is_final_beside_writers_without_a_pause() {
     for seed in 0..20 {
         let race = Arc::new(Race::begin(seed, 0));
         let writers: Vec<_> = (0..8)

@@ -69,7 +69,7 @@ async fn a_new_token_for_another_version_or_for_nothing_moves_nothing() {
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_was_lost_is_found_done_under_the_same_id() {
+async fn a_repeated_move_whose_answer_was_lost_is_done_under_the_same_id() {
     let (memory, store) = setup();
     let (id, version) = create(&store).await;
     let draft = regenerate(&store);
@@ -80,7 +80,7 @@ async fn a_move_whose_answer_was_lost_is_found_done_under_the_same_id() {
     let again = done(store.save(&id, &draft, &version).await);
     let to = again.moved_to().expect("another id");
     assert!(memory.text(to.as_str()).is_some());
-    // And once more, as if that answer had been lost too.
+    // Once more, as if that answer had been lost too.
     let once_more = done(store.save(&id, &draft, &version).await);
     assert_eq!(once_more, again);
     // Another draft has nothing to move.
@@ -106,7 +106,7 @@ async fn a_move_that_did_not_happen_happens_when_it_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_lost_move_that_others_wrote_over_is_unknown() {
+async fn an_unanswered_move_whose_session_was_written_since_is_unknown() {
     let (memory, store) = setup();
     let (id, version) = create(&store).await;
     let draft = regenerate(&store);
@@ -118,14 +118,14 @@ async fn a_lost_move_that_others_wrote_over_is_unknown() {
     memory.put(to, r#"{"cookie":{},"by":"Express"}"#, HOUR);
     let again = store.save(&id, &draft, &version).await;
     assert_eq!(again.expect("answered"), Saved::Unknown);
-    // Express' blind write has brought the old id back.
+    // Express has overwritten the old id.
     memory.put(id.as_str(), r#"{"cookie":{},"by":"Express"}"#, HOUR);
     let again = store.save(&id, &draft, &version).await;
     assert_eq!(again.expect("answered"), Saved::Unknown);
 }
 
 #[tokio::test]
-async fn a_sign_out_after_a_lost_move_ends_the_session_under_both_ids() {
+async fn a_sign_out_after_an_unanswered_move_ends_the_session_under_both_ids() {
     let (memory, store) = setup();
     let (id, version) = create(&store).await;
     let draft = regenerate(&store);
@@ -154,17 +154,20 @@ async fn a_sign_out_by_an_old_id_follows_the_session_over_its_moves() {
 }
 
 #[tokio::test]
-async fn a_sign_out_beside_a_new_token_holds() {
+async fn a_sign_out_beside_a_new_token_is_final() {
     for two_steps in [false, true] {
         for seed in 0..ROUNDS {
-            let faults = Faults { lost: 0, two_steps };
+            let faults = Faults {
+                lost_answers: 0,
+                two_steps,
+            };
             let memory = Memory::default();
             let store = store(Slow::new(memory.clone(), seed, faults));
             let (id, version) = create(&store).await;
             let draft = regenerate(&store);
             let saving = store.save(&id, &draft, &version);
             let destroying = store.destroy(&id, None);
-            // Which one begins makes a difference.
+            // Both orders are tried.
             let (moved, ended) = match seed % 2 {
                 0 => tokio::join!(saving, destroying),
                 _ => {
@@ -181,10 +184,10 @@ async fn a_sign_out_beside_a_new_token_holds() {
 }
 
 #[tokio::test]
-async fn a_sign_out_beside_a_new_token_holds_though_answers_are_lost() {
+async fn a_sign_out_beside_a_new_token_is_final_when_answers_are_lost() {
     for seed in 0..ROUNDS {
         let faults = Faults {
-            lost: 300,
+            lost_answers: 300,
             two_steps: false,
         };
         let memory = Memory::default();
@@ -245,7 +248,7 @@ async fn a_draft_sent_twice_at_once_moves_the_session_once_and_succeeds_twice() 
 }
 
 #[tokio::test]
-async fn the_manager_hands_out_the_new_token() {
+async fn the_manager_issues_the_new_token() {
     let (memory, store) = setup();
     let sessions = Sessions::builder(Arc::new(store.clone())).lifetime(store.lifetime());
     let sessions = sessions.build().expect("good rules");

@@ -1,4 +1,4 @@
-//! Records that only a program in JavaScript can have written: carried as it carries them.
+//! Records that only JavaScript can write are kept as JavaScript keeps them.
 
 use std::sync::Arc;
 
@@ -52,8 +52,8 @@ impl Site {
     }
 }
 
-/// What express-session 1.19 leaves out when it makes a `Session` of a record, by its
-/// `session/session.js`; a save of its own then drops them from the record.
+/// The members that express-session 1.19 omits when it makes a `Session` of a record (its
+/// `session/session.js`); its next save drops them from the record.
 const MEMBERS: [&str; 18] = [
     "id",
     "req",
@@ -86,7 +86,7 @@ async fn members_of_javascript_objects_are_dropped_and_stop_no_write() {
         session.insert("seen", true).expect("JSON");
         session.save().await.expect("saved");
         assert_eq!(site.rest(), r#""user":"u","seen":true"#, "{member}");
-        // What is deeper is no member of it.
+        // Nested members are kept.
         let inner = format!(r#""user":{{"{member}":1}}"#);
         let session = site.open(&inner).await;
         session.insert("seen", true).expect("JSON");
@@ -96,7 +96,7 @@ async fn members_of_javascript_objects_are_dropped_and_stop_no_write() {
 }
 
 #[tokio::test]
-async fn a_variable_of_the_apps_sets_no_owner() {
+async fn a_variable_of_the_app_sets_no_owner() {
     let site = Site::new();
     for (key, value) in [
         ("_session", r#"{"owner":"admin"}"#),
@@ -123,14 +123,14 @@ async fn a_variable_of_the_apps_sets_no_owner() {
 }
 
 #[tokio::test]
-async fn what_javascript_reads_signs_nobody_out() {
+async fn a_record_that_javascript_reads_opens_its_session() {
     let site = Site::new();
     let deep = format!("{}{}", "[".repeat(1_500), "]".repeat(1_500));
     for (rest, kept) in [
         (format!(r#""user":"u","deep":{deep}"#), None),
         (r#""user":"u","huge":1e400"#.to_owned(), None),
         (r#""user":"u","lone":"\ud800""#.to_owned(), None),
-        // Of a key that is there twice, the last value at the first place.
+        // Of a duplicate key, the last value at the first position.
         (
             r#""user":"a","n":1,"user":"u""#.to_owned(),
             Some(r#""user":"u","n":1"#.to_owned()),
@@ -152,7 +152,7 @@ async fn what_javascript_reads_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_no_text_in_rust_is_carried_unseen() {
+async fn a_key_that_is_not_utf8_is_kept_but_not_shown() {
     let site = Site::new();
     let session = site.open(r#""\udfff":"lone","user":"u""#).await;
     assert_eq!(session.keys(), ["user"]);
@@ -165,7 +165,7 @@ async fn a_key_that_is_no_text_in_rust_is_carried_unseen() {
 }
 
 #[tokio::test]
-async fn null_of_express_is_no_value() {
+async fn null_in_a_record_reads_as_no_value() {
     let site = Site::new();
     let session = site.open(r#""user":null"#).await;
     assert_eq!(session.get::<String>("user").expect("no error"), None);
@@ -186,7 +186,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_number_comes_back_through_a_record_of_express(bits: u64) {
+    fn every_number_survives_a_record_of_express(bits: u64) {
         let number = f64::from_bits(bits);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime");
@@ -206,10 +206,10 @@ proptest! {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_no_conflict() {
+async fn keys_that_express_drops_cause_no_conflict() {
     let site = Site::new();
     let session = site.open(r#""user":"u","toString":1"#).await;
-    // Express has dropped it meanwhile.
+    // Express has dropped the key since.
     site.open(r#""user":"u""#).await;
     session.insert("seen", true).expect("JSON");
     session.save().await.expect("saved");

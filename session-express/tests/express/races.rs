@@ -1,5 +1,5 @@
-//! Writers beside each other, whose answers are lost or who are cut off: each is right about what it
-//! did.
+//! Concurrent writers whose answers are lost or whose futures are dropped: each gets the right
+//! outcome.
 
 use session_core::{Draft, ErrorKind, Saved, SessionId, SessionStore, Version};
 use session_express::ExpressLayout;
@@ -8,14 +8,14 @@ use crate::fixture::{ROUNDS, done, lives, new_plain_id, store};
 use crate::slow::{Faults, Slow};
 use crate::support::Memory;
 
-/// A new session that has counted to zero, and its version.
+/// Creates a session with the number zero. Returns its id and version.
 async fn create(store: &impl ExpressLayout) -> (SessionId, Version) {
     let id = new_plain_id();
     let version = store.create(&id, &counted(store, 0)).await;
     (id, done(version))
 }
 
-/// A draft that is unlike any other.
+/// A draft with the number `n`.
 fn counted(store: &impl ExpressLayout, n: u32) -> Draft {
     let unique = new_plain_id();
     let json = format!(r#"{{"n":{n},"by":"{}"}}"#, unique.as_str());
@@ -29,7 +29,7 @@ async fn number(store: &impl SessionStore, id: &SessionId) -> (u32, Version) {
     (number as u32, read.version)
 }
 
-/// Adds one, and says whether that is known.
+/// Adds one. Returns the outcome.
 async fn increment(store: &impl ExpressLayout, id: &SessionId) -> Saved {
     loop {
         let (n, version) = number(store, id).await;
@@ -46,11 +46,11 @@ async fn increment(store: &impl ExpressLayout, id: &SessionId) -> Saved {
 }
 
 #[tokio::test]
-async fn increments_are_counted_once_though_answers_are_lost() {
+async fn increments_are_counted_once_when_answers_are_lost() {
     let mut all_unknown = 0;
     for seed in 0..ROUNDS / 10 {
         let faults = Faults {
-            lost: 200,
+            lost_answers: 200,
             ..Faults::default()
         };
         let memory = Memory::default();
@@ -79,11 +79,11 @@ async fn increments_are_counted_once_though_answers_are_lost() {
         );
         all_unknown += unknown;
     }
-    assert!(all_unknown > 0, "the case of others in between is tested");
+    assert!(all_unknown > 0, "unknown outcomes are tested too");
 }
 
 #[tokio::test]
-async fn a_write_that_was_cut_off_anywhere_is_done_once_it_is_repeated() {
+async fn a_write_dropped_at_any_point_is_done_once_when_it_is_repeated() {
     let mut cut_off = 0;
     for seed in 0..ROUNDS {
         let slow = store(Slow::new(Memory::default(), seed, Faults::default()));

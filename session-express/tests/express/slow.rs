@@ -1,5 +1,5 @@
-//! Stores that take their time: every operation waits a while, before and after it happens, so
-//! that others get in between; and its answer may be lost.
+//! Slow stores: every operation waits before and after its effect, so that others run in between,
+//! and its answer may be lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -12,19 +12,19 @@ use session_core::{
 };
 use session_express::{Found, KeyValue, Listed, Renamed};
 
-/// A store that takes its time. Clones share it.
+/// A slow store. Clones share the inner store.
 #[derive(Clone, Debug)]
 pub(crate) struct Slow<S> {
     inner: S,
     chance: Arc<Chance>,
 }
 
-/// What a store does beside taking its time.
+/// Further faults of a slow store.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// Of 1,000 writes, so many lose their answer.
-    pub(crate) lost: u64,
-    /// A rename is two steps, and another operation gets in between.
+    /// How many of 1,000 writes lose their answer.
+    pub(crate) lost_answers: u64,
+    /// Whether a rename takes two steps, between which other operations run.
     pub(crate) two_steps: bool,
 }
 
@@ -56,7 +56,7 @@ impl<S> Slow<S> {
 
     async fn write<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let answer = self.read(work).await?;
-        match self.chance.below(1_000) < self.chance.faults.lost {
+        match self.chance.below(1_000) < self.chance.faults.lost_answers {
             true => Err(Error::unavailable("write", "the answer was lost")),
             false => Ok(answer),
         }
@@ -126,7 +126,7 @@ impl<K: KeyValue> KeyValue for Slow<K> {
             if !self.chance.faults.two_steps {
                 return self.inner.rename(call, from, to, old, new, ttl).await;
             }
-            // Where no client looks.
+            // An id that no client knows.
             let between = format!("between:{to}");
             let first = self
                 .inner

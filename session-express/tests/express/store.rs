@@ -1,4 +1,4 @@
-//! Sessions in Express' layout: no lost update, no resurrection, and the records are Express'.
+//! Sessions in Express' layout: no lost update, no resurrection, and records in Express' format.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ fn sid(session: &session_core::Session) -> String {
 }
 
 #[tokio::test]
-async fn a_session_is_filed_under_its_token_as_express_writes_it() {
+async fn a_session_is_stored_under_its_token_as_express_writes_it() {
     let (memory, _, sessions) = setup(Express::new("s"));
     let session = sessions.start();
     session.insert("name", "Napoleon").expect("JSON");
@@ -98,9 +98,9 @@ async fn writers_of_different_keys_lose_none_and_updates_add_up() {
     assert_eq!(session.keys().len(), 25);
 }
 
-/// Two counters that read the same number write the same record: only one of them was done.
+/// Two writers that read the same number write the same record: only one write is done.
 #[tokio::test]
-async fn a_write_of_the_same_content_by_another_is_no_write_of_ours() {
+async fn a_write_of_equal_content_by_another_request_is_a_conflict() {
     let (_, store, _) = setup(Express::new("s"));
     let (id, day) = (plain("sid"), store.lifetime());
     done(store.create(&id, &Draft::new(r#"{"n":5}"#, day)).await);
@@ -117,7 +117,7 @@ async fn a_write_of_the_same_content_by_another_is_no_write_of_ours() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_is_known_when_it_is_repeated() {
+async fn a_repeated_write_whose_answer_was_lost_is_done() {
     let (memory, store, _) = setup(Express::new("s").max_age(HOUR));
     let (id, day) = (plain("sid"), store.lifetime());
     let draft = Draft::new(r#"{"n":1}"#, day);
@@ -130,7 +130,7 @@ async fn a_write_whose_answer_was_lost_is_known_when_it_is_repeated() {
     memory.cut.store(true, SeqCst);
     let lost = store.save(&id, &draft, &version).await;
     lost.expect_err("the answer was lost");
-    // What is sent again says another `expires`.
+    // The repeated write has another `expires`.
     tokio::time::sleep(Duration::from_millis(3)).await;
     let version = done(store.save(&id, &draft, &version).await);
     let read = store.load(&id).await.expect("read").expect("there");
@@ -141,7 +141,7 @@ async fn a_write_whose_answer_was_lost_is_known_when_it_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_write_without_an_answer_that_others_wrote_over_is_unknown_and_no_conflict() {
+async fn an_unanswered_write_whose_record_was_written_since_is_unknown() {
     let (memory, store, _) = setup(Express::new("s"));
     let (id, day) = (plain("sid"), store.lifetime());
     let version = done(store.create(&id, &Draft::new(r#"{"n":1}"#, day)).await);
@@ -163,7 +163,7 @@ async fn a_write_without_an_answer_that_others_wrote_over_is_unknown_and_no_conf
 }
 
 #[tokio::test]
-async fn a_logout_holds_against_a_slow_request() {
+async fn a_slow_request_does_not_undo_a_logout() {
     let (memory, _, sessions) = setup(Express::new("s"));
     let session = sessions.start();
     session.insert("user", 1).expect("JSON");
@@ -192,7 +192,7 @@ async fn a_destroy_of_one_version_ends_no_other() {
         assert_eq!(ended.expect("answered"), None);
     }
     assert!(memory.text("sid").is_some());
-    // Only touched: it is still that version.
+    // A touch keeps the version.
     memory.put(
         "sid",
         &memory.text("sid").expect("there").replace("Z\"", "Z \""),
@@ -253,7 +253,7 @@ async fn a_touch_makes_expires_true_and_is_no_change() {
 }
 
 #[tokio::test]
-async fn the_absolute_limit_and_the_owner_are_kept_though_express_knows_neither() {
+async fn the_absolute_limit_and_the_owner_survive_writes_of_express() {
     let (memory, store, sessions) = setup(Express::new("s"));
     let session = sessions.start();
     let brief = Lifetime::fixed(Duration::from_millis(1_200));
@@ -262,7 +262,7 @@ async fn the_absolute_limit_and_the_owner_are_kept_though_express_knows_neither(
     let (token, sid) = (session.token(), sid(&session));
     let found = sessions.open(token.as_ref()).await.expect("read");
     assert_eq!(found.owner(), session.owner());
-    // Express extends it without end.
+    // Express extends the record without an absolute limit.
     let text = memory.text(&sid).expect("there");
     memory.put(&sid, &text, HOUR);
     let read = store
@@ -300,7 +300,7 @@ impl Observer for Corrupt {
 }
 
 #[tokio::test]
-async fn bad_records_cost_only_themselves_and_are_reported() {
+async fn a_corrupt_record_affects_only_its_own_client_and_is_reported() {
     let (memory, store, _) = setup(Express::new("s"));
     let reports = Arc::new(Corrupt::default());
     let sessions = Sessions::builder(Arc::new(store))
@@ -355,7 +355,7 @@ async fn only_a_token_of_the_cookie_format_opens_a_session() {
 }
 
 #[tokio::test]
-async fn limits_and_rules_are_told_by_name() {
+async fn errors_name_the_key_and_the_limit() {
     let (_, store, sessions) = setup(Express::new("s"));
     let session = sessions.start();
     session.insert("save", 1).expect("JSON");

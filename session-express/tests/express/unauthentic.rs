@@ -1,5 +1,5 @@
-//! Records whose owner and absolute limit no secret has authenticated: they are corrupt, and cost
-//! only their own client.
+//! Records whose owner and absolute limit no secret authenticates are corrupt, and affect only
+//! their own client.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,18 +15,18 @@ use crate::support::Memory;
 
 const SID: &str = "sid";
 
-/// What observers are told of corrupt sessions.
+/// An observer that collects reports of corrupt sessions.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct CorruptReports(Arc<Mutex<Vec<String>>>);
 
-impl Observer for Told {
+impl Observer for CorruptReports {
     fn corrupt(&self, id: &SessionId, error: &Error) {
         let text = format!("{id:?} {error}");
         self.0.lock().expect("whole").push(text);
     }
 }
 
-impl Told {
+impl CorruptReports {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().expect("whole"))
     }
@@ -36,13 +36,16 @@ fn store(memory: &Memory, express: Express) -> ExpressStore<Memory> {
     ExpressStore::with_client(memory.clone(), express, ()).expect("good options")
 }
 
-fn sessions(store: impl ExpressLayout, told: &Told) -> Sessions {
+fn sessions(store: impl ExpressLayout, reports: &CorruptReports) -> Sessions {
     let lifetime = store.lifetime();
     let sessions = Sessions::builder(Arc::new(store)).lifetime(lifetime);
-    sessions.observer(told.clone()).build().expect("good rules")
+    sessions
+        .observer(reports.clone())
+        .build()
+        .expect("good rules")
 }
 
-/// A session of ann's, for 12 hours at most, which was written under the secret `s`.
+/// Stores a session of ann's with an absolute limit of 12 hours, under the secret `s`.
 async fn signed_in(memory: &Memory) {
     let lifetime = Lifetime::new(HOUR, 12 * HOUR);
     let ann = Owner::new("ann").expect("valid");
@@ -64,8 +67,8 @@ async fn open(sessions: &Sessions) -> Session {
 }
 
 #[tokio::test]
-async fn a_retired_secret_ends_no_limit_and_no_owner_without_a_word() {
-    let (memory, told) = (Memory::default(), Told::default());
+async fn retiring_a_secret_does_not_silently_drop_a_limit_or_an_owner() {
+    let (memory, reports) = (Memory::default(), CorruptReports::default());
     signed_in(&memory).await;
     let before = memory.text(SID);
     let others = store(&memory, Express::new("other"));
@@ -75,21 +78,21 @@ async fn a_retired_secret_ends_no_limit_and_no_owner_without_a_word() {
     let all = others.list(None, 10).await.expect("it goes on");
     assert_eq!(all.sessions, [], "it is left out, as every corrupt one");
 
-    let sessions = sessions(others, &told);
+    let sessions = sessions(others, &reports);
     let session = open(&sessions).await;
     assert_eq!((session.owner(), session.keys()), (None, Vec::new()));
-    let reports = told.take();
+    let reported = reports.take();
     assert!(
-        reports.len() == 1 && reports[0].contains("retired too early"),
-        "{reports:?}"
+        reported.len() == 1 && reported[0].contains("retired too early"),
+        "{reported:?}"
     );
-    assert!(!reports[0].contains("ann"), "{reports:?}");
+    assert!(!reported[0].contains("ann"), "{reported:?}");
     session.insert("n", 1).expect("JSON");
     session.save().await.expect("saved");
     assert_ne!(session.token(), SessionToken::plain(SID), "a fresh one");
     assert_eq!(memory.text(SID), before, "left as it is");
 
-    // With the secret as a previous one it is all there, and goes on under the present one.
+    // With the secret as a previous one all is there, and the next save uses the present one.
     let rotated = Express::new("other").with_previous("s");
     let record = store(&memory, rotated.clone()).load(&plain(SID)).await;
     let record = record.expect("authentic").expect("there");
@@ -116,7 +119,7 @@ async fn an_unauthentic_record_can_be_destroyed_and_stops_no_other() {
         .collect();
     assert_eq!(listed, ["whole"]);
     let there = others.create(&plain(SID), &draft).await;
-    assert!(is_unauthentic(there), "it is in the way");
+    assert!(is_unauthentic(there), "it blocks its id");
     let ended = others.destroy(&plain(SID), None).await.expect("up");
     assert!(ended.is_some());
     assert_eq!(memory.text(SID), None);
@@ -124,14 +127,14 @@ async fn an_unauthentic_record_can_be_destroyed_and_stops_no_other() {
     done(others.create(&plain(SID), &draft).await);
 }
 
-/// As an app does that regenerates sessions and keeps their variables.
+/// An app that regenerates sessions and keeps their variables copies the value.
 #[tokio::test]
-async fn what_express_has_copied_from_another_session_is_nothing_and_no_damage() {
-    let (memory, told) = (Memory::default(), Told::default());
+async fn a_value_that_express_copied_from_another_session_is_ignored() {
+    let (memory, reports) = (Memory::default(), CorruptReports::default());
     signed_in(&memory).await;
     let copied = memory.text(SID).expect("there");
     memory.put("new", &copied, HOUR);
-    let sessions = sessions(store(&memory, Express::new("s")), &told);
+    let sessions = sessions(store(&memory, Express::new("s")), &reports);
     let token = SessionToken::plain("new");
     let session = sessions.open(token.as_ref()).await.expect("read");
     assert_eq!(session.owner(), None, "ann has not signed in to it");
@@ -141,15 +144,15 @@ async fn what_express_has_copied_from_another_session_is_nothing_and_no_damage()
     session.save().await.expect("saved");
     let text = memory.text("new").expect("there");
     assert!(!text.contains(EXTRA_KEY), "the next write drops it: {text}");
-    assert_eq!(told.take(), [""; 0]);
+    assert_eq!(reports.take(), [""; 0]);
     let first = open(&sessions).await;
     assert!(first.owner().is_some(), "the first one keeps its own");
 }
 
 #[tokio::test]
-async fn what_an_app_puts_there_is_corrupt_and_names_no_owner() {
-    let (memory, told) = (Memory::default(), Told::default());
-    let sessions = sessions(store(&memory, Express::new("s")), &told);
+async fn a_value_written_by_an_app_is_corrupt_and_sets_no_owner() {
+    let (memory, reports) = (Memory::default(), CorruptReports::default());
+    let sessions = sessions(store(&memory, Express::new("s")), &reports);
     for forged in [
         r#"{"owner":"admin"}"#,
         r#"{"owner":"admin","began":1,"mac":""}"#,
@@ -161,7 +164,7 @@ async fn what_an_app_puts_there_is_corrupt_and_names_no_owner() {
         memory.put(SID, &json, HOUR);
         let session = open(&sessions).await;
         assert_eq!((session.owner(), session.keys()), (None, Vec::new()));
-        assert_eq!(told.take().len(), 1, "{forged}");
+        assert_eq!(reports.take().len(), 1, "{forged}");
     }
 }
 
@@ -185,15 +188,15 @@ async fn an_unauthentic_record_does_not_move_and_can_be_destroyed() {
     assert_eq!(native.count().await.expect("up"), 0, "nothing has moved");
     assert_eq!(memory.text(SID), before);
 
-    let told = Told::default();
+    let reports = CorruptReports::default();
     let moving = Arc::new(moving);
     let shared = Arc::clone(&moving) as Arc<dyn SessionStore>;
-    let sessions = Sessions::builder(shared).observer(told.clone());
+    let sessions = Sessions::builder(shared).observer(reports.clone());
     let sessions = sessions.build().expect("good rules");
     let token = SessionToken::foreign(SID);
     let session = sessions.open(token.as_ref()).await.expect("no error");
     assert_eq!((session.owner(), session.keys()), (None, Vec::new()));
-    assert_eq!(told.take().len(), 1);
+    assert_eq!(reports.take().len(), 1);
 
     let ended = moving.destroy(&id, None).await.expect("up");
     assert!(ended.is_some());

@@ -1,4 +1,4 @@
-//! Express' records in memory, with what a test looks at or breaks.
+//! A key-value store in memory that tests can inspect and break.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -17,7 +17,7 @@ pub(crate) struct Memory {
     values: Arc<Mutex<Values>>,
     /// Operations so far.
     pub(crate) calls: Arc<AtomicUsize>,
-    /// The next write happens, and its answer is lost.
+    /// Whether the next write is done and its answer lost.
     pub(crate) cut: Arc<AtomicBool>,
 }
 
@@ -34,7 +34,7 @@ impl Memory {
         Some(String::from_utf8(value.to_vec()).expect("JSON"))
     }
 
-    /// As Express writes: blindly.
+    /// Writes as Express does, without comparing.
     pub(crate) fn put(&self, name: &str, value: &str, ttl: Duration) {
         let value = (Bytes::from(value.to_owned()), Some(Instant::now() + ttl));
         self.values
@@ -43,12 +43,12 @@ impl Memory {
             .insert(name.into(), value);
     }
 
-    /// How many live values there are.
+    /// The number of live values.
     pub(crate) fn len(&self) -> usize {
         self.live(|values| values.len())
     }
 
-    /// Removes all values; how many.
+    /// Removes all values and returns their number.
     pub(crate) fn drain(&self) -> usize {
         self.live(|values| values.drain().count())
     }
@@ -63,7 +63,7 @@ impl Memory {
 
     fn answered<T>(&self, answer: T) -> Result<T> {
         match self.cut.swap(false, SeqCst) {
-            true => Err(Error::unavailable("write", "the wire was cut")),
+            true => Err(Error::unavailable("write", "the connection was closed")),
             false => Ok(answer),
         }
     }

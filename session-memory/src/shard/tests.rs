@@ -14,10 +14,10 @@ fn id(n: usize) -> SessionId {
     SessionId::from_stored(&format!("session{n}")).expect("valid")
 }
 
-fn name(id: &SessionId) -> Name<'_> {
-    // Few hashes, so that sessions meet in a bucket.
+fn hashed(id: &SessionId) -> HashedId<'_> {
+    // Few hashes, so that sessions share a bucket.
     let hash = id.as_str().bytes().map(u32::from).sum();
-    Name { id, hash }
+    HashedId { id, hash }
 }
 
 fn owner(n: usize) -> Option<Owner> {
@@ -40,9 +40,9 @@ fn seconds(n: u64) -> Duration {
 /// Writes a session, whether or not there was one.
 fn put(shard: &mut Shard, n: usize, write: Write, owner: Option<&Owner>) {
     let id = id(n);
-    match shard.find(name(&id)) {
+    match shard.find(hashed(&id)) {
         Some(slot) => drop(shard.replace(slot, write, owner)),
-        None => drop(shard.insert(write.entry(Key::of(&id), name(&id).hash), owner)),
+        None => drop(shard.insert(write.entry(Key::of(&id), hashed(&id).hash), owner)),
     }
 }
 
@@ -54,17 +54,17 @@ fn owned(shard: &Shard, owner: &Owner) -> Vec<u32> {
     shard.owned(owner, 0).collect()
 }
 
-/// Whether nothing is in it, once the deadlines of what was removed have come too.
+/// Whether the shard is empty once all stale deadlines have come.
 fn is_empty(shard: &mut Shard) -> bool {
     let late = sweep(shard, NEVER - 1, ALL);
     let slots = shard.entries.next_taken(0);
     let rest = (shard.deadlines.len(), shard.len());
-    let kept = (shard.owners.len(), shard.ended());
+    let kept = (shard.owners.len(), shard.unreported());
     (late.freed, slots, rest, kept) == (0, None, (0, 0), (0, 0))
 }
 
 #[test]
-fn a_sweep_does_no_more_than_it_may() {
+fn a_sweep_makes_no_more_steps_than_its_limit() {
     let mut shard = shard(0);
     for n in 0..1_000 {
         put(&mut shard, n, write(seconds(1), 0), None);
@@ -80,51 +80,55 @@ fn a_sweep_does_no_more_than_it_may() {
 }
 
 #[test]
-fn forgetting_ends_is_done_in_steps_too() {
+fn late_reports_are_dropped_in_steps_too() {
     let mut shard = shard(SECOND);
     for n in 0..100 {
         put(&mut shard, n, write(seconds(1), 0), None);
     }
     sweep(&mut shard, 2 * SECOND, ALL);
-    assert_eq!(shard.ended(), 100);
+    assert_eq!(shard.unreported(), 100);
     let swept = sweep(&mut shard, 4 * SECOND, 10);
-    assert_eq!((swept.steps, shard.ended()), (10, 90));
+    assert_eq!((swept.steps, shard.unreported()), (10, 90));
 }
 
 #[test]
-fn ends_wait_for_the_reaper_as_long_as_the_grace() {
+fn an_expired_session_can_be_reported_within_the_grace() {
     let mut shard = shard(60 * SECOND);
     let whose = owner(1);
     for n in 0..10 {
         put(&mut shard, n, write(seconds(1), 0), whose.as_ref());
     }
     sweep(&mut shard, 2 * SECOND, ALL);
-    let taken = shard.take_ended(4, 30 * SECOND);
+    let taken = shard.take_unreported(4, 30 * SECOND);
     assert_eq!(taken.len(), 4);
     for ended in taken {
         assert_eq!((ended.owner, ended.age), (whose.clone(), Some(seconds(2))));
     }
     sweep(&mut shard, 62 * SECOND, ALL);
-    assert_eq!(shard.ended(), 6);
-    assert_eq!(shard.take_ended(6, 62 * SECOND + 1), [], "it is too late");
+    assert_eq!(shard.unreported(), 6);
+    assert_eq!(
+        shard.take_unreported(6, 62 * SECOND + 1),
+        [],
+        "it is too late"
+    );
     assert!(is_empty(&mut shard));
 }
 
 #[test]
-fn keeping_a_session_alive_does_not_make_work() {
+fn touching_a_session_causes_at_most_one_step_a_sweep() {
     let mut shard = shard(0);
     put(&mut shard, 0, write(seconds(100), 0), None);
-    let slot = shard.find(name(&id(0))).expect("there");
+    let slot = shard.find(hashed(&id(0))).expect("there");
     for second in 0..10_000 {
         let now = second * SECOND;
         shard.touch(slot, seconds(100).into(), now);
         let swept = sweep(&mut shard, now, 2);
-        assert!(swept.steps <= 1, "one look at most, after {second} s");
+        assert!(swept.steps <= 1, "after {second} s");
     }
 }
 
 #[test]
-fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
+fn a_session_keeps_its_slot_among_its_owners_while_it_lives() {
     let mut shard = shard(60 * SECOND);
     let (ann, bob) = (owner(1).expect("named"), owner(2).expect("named"));
     for n in 0..3 {
@@ -135,7 +139,7 @@ fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
         let rest: Vec<u32> = shard.owned(&ann, *from).collect();
         assert_eq!(rest, slots[n..]);
     }
-    // Given away and back, it is where it was.
+    // After two changes of owner it has the same slot.
     put(&mut shard, 1, write(seconds(100), 0), Some(&bob));
     assert_eq!(owned(&shard, &ann), [slots[0], slots[2]]);
     assert_eq!(owned(&shard, &bob), [slots[1]]);
@@ -144,10 +148,10 @@ fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
         (owned(&shard, &ann), owned(&shard, &bob)),
         (slots.clone(), vec![])
     );
-    // Ended, it keeps its slot for the reaper, and is no longer listed.
+    // An expired session keeps its slot until it is reported, and is not listed.
     sweep(&mut shard, 2 * SECOND, ALL);
     assert_eq!(
-        (owned(&shard, &ann), shard.ended()),
+        (owned(&shard, &ann), shard.unreported()),
         (vec![slots[0], slots[2]], 1)
     );
     put(&mut shard, 3, write(seconds(100), 0), Some(&ann));
@@ -156,7 +160,7 @@ fn a_session_keeps_its_place_among_its_owners_while_it_lives() {
 }
 
 #[test]
-fn deadlines_of_what_has_gone_do_not_pile_up() {
+fn stale_deadlines_do_not_accumulate() {
     let mut shard = shard(0);
     let mut now = 0;
     for round in 0..1_000_u64 {
@@ -164,9 +168,9 @@ fn deadlines_of_what_has_gone_do_not_pile_up() {
         let idle = seconds(1_000 - round / 2);
         put(&mut shard, 0, write(idle, now), None);
         put(&mut shard, 1, write(seconds(60), now), None);
-        let slot = shard.find(name(&id(1))).expect("there");
+        let slot = shard.find(hashed(&id(1))).expect("there");
         shard.remove(slot, now, &mut Garbage::default());
-        assert!(shard.deadlines.len() <= 2 * 2 + PASSED_OVER, "{round}");
+        assert!(shard.deadlines.len() <= 2 * 2 + MAX_STALE, "{round}");
     }
     let swept = sweep(&mut shard, now + 600 * SECOND, ALL);
     assert_eq!(swept.freed, 1);
@@ -174,13 +178,13 @@ fn deadlines_of_what_has_gone_do_not_pile_up() {
 }
 
 #[test]
-fn a_deadline_is_not_dropped_with_those_of_others() {
+fn dropping_stale_deadlines_keeps_the_others() {
     let mut shard = shard(0);
     for n in 0..200 {
         put(&mut shard, n, write(seconds(1), 0), None);
     }
     for n in 0..195 {
-        let slot = shard.find(name(&id(n))).expect("there");
+        let slot = shard.find(hashed(&id(n))).expect("there");
         shard.remove(slot, 0, &mut Garbage::default());
     }
     assert!(shard.deadlines.len() < 100);
@@ -189,12 +193,12 @@ fn a_deadline_is_not_dropped_with_those_of_others() {
 }
 
 #[test]
-fn a_session_does_not_end_at_the_deadline_of_one_whose_slot_it_has() {
+fn a_session_does_not_end_at_the_deadline_of_an_earlier_one_in_its_slot() {
     let mut shard = shard(60 * SECOND);
     // The second one's deadline is later, the third one's the same.
     for (round, idle) in [1, 2, 2].into_iter().enumerate() {
         put(&mut shard, round, write(seconds(idle), 0), None);
-        let slot = shard.find(name(&id(round)));
+        let slot = shard.find(hashed(&id(round)));
         assert_eq!(slot, Some(0));
         if round < 2 {
             shard.remove(0, 0, &mut Garbage::default());
@@ -202,7 +206,7 @@ fn a_session_does_not_end_at_the_deadline_of_one_whose_slot_it_has() {
     }
     assert_eq!(sweep(&mut shard, SECOND, ALL).freed, 0);
     assert_eq!(sweep(&mut shard, 2 * SECOND, ALL).freed, 1);
-    assert_eq!(shard.take_ended(ALL, 2 * SECOND).len(), 1);
+    assert_eq!(shard.take_unreported(ALL, 2 * SECOND).len(), 1);
     assert!(is_empty(&mut shard));
 }
 
@@ -216,7 +220,7 @@ fn an_expired_session_is_not_shown_before_it_is_freed() {
     assert!(shard.info(slot, SECOND).is_none());
 }
 
-/// What a shard should hold: deadline and owner of each session, and the ends to report.
+/// The expected state of a shard: deadline and owner of each session, and the sessions to report.
 #[derive(Default)]
 struct Model {
     sessions: BTreeMap<usize, (Micros, usize)>,
@@ -263,19 +267,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Does a step to both, and checks that they say the same of it.
+/// Applies a step to both and checks that they agree.
 fn apply(shard: &mut Shard, model: &mut Model, step: Step, now: &mut Micros) {
     match step {
         Step::Write(n, idle, whose) => {
             let (id, mut garbage) = (id(n), Garbage::default());
-            shard.bury(name(&id), *now, &mut garbage);
+            shard.end_expired(hashed(&id), *now, &mut garbage);
             model.expire(*now);
             let write = write(Timeout::from_millis(idle), *now);
             model.sessions.insert(n, (write.deadline, whose));
             put(shard, n, write, owner(whose).as_ref());
         }
         Step::Touch(n, idle) => {
-            let live = shard.live(name(&id(n)), *now);
+            let live = shard.live(hashed(&id(n)), *now);
             model.expire(*now);
             assert_eq!(live.is_some(), model.sessions.contains_key(&n));
             if let (Some(slot), Some((deadline, _))) = (live, model.sessions.get_mut(&n)) {
@@ -285,7 +289,7 @@ fn apply(shard: &mut Shard, model: &mut Model, step: Step, now: &mut Micros) {
         }
         Step::Remove(n) => {
             model.expire(*now);
-            let live = shard.live(name(&id(n)), *now);
+            let live = shard.live(hashed(&id(n)), *now);
             assert_eq!(live.is_some(), model.sessions.remove(&n).is_some());
             if let Some(slot) = live {
                 let ended = shard.remove(slot, *now, &mut Garbage::default());
@@ -297,7 +301,7 @@ fn apply(shard: &mut Shard, model: &mut Model, step: Step, now: &mut Micros) {
         Step::Reap => {
             sweep(shard, *now, ALL);
             model.expire(*now);
-            let mut reaped: Vec<_> = shard.take_ended(ALL, *now);
+            let mut reaped: Vec<_> = shard.take_unreported(ALL, *now);
             reaped.sort_by(|a, b| a.id.cmp(&b.id));
             let ids = reaped.into_iter().map(|ended| ended.id);
             let mut expected: Vec<_> = std::mem::take(&mut model.ended)
@@ -305,7 +309,7 @@ fn apply(shard: &mut Shard, model: &mut Model, step: Step, now: &mut Micros) {
                 .map(id)
                 .collect();
             expected.sort();
-            // An id that expired more than once is told of each time.
+            // An id that expired more than once is reported each time.
             let mut ids: Vec<_> = ids.collect();
             ids.dedup();
             assert_eq!(ids, expected);
@@ -315,7 +319,7 @@ fn apply(shard: &mut Shard, model: &mut Model, step: Step, now: &mut Micros) {
 
 proptest! {
     #[test]
-    fn it_holds_what_a_map_would(steps in prop::collection::vec(step(), 0..300)) {
+    fn a_shard_agrees_with_the_model(steps in prop::collection::vec(step(), 0..300)) {
         let (mut shard, mut model) = (shard(Micros::MAX), Model::default());
         let mut now = 1 << 60;
         for step in steps {
@@ -328,18 +332,18 @@ proptest! {
         let expected = model.live(|_, _| true).into_iter().map(id);
         prop_assert_eq!((listed, rest), (expected.collect(), None));
         for n in 1..4 {
-            let whose = owner(n).expect("not nobody");
+            let whose = owner(n).expect("named");
             let infos = owned(&shard, &whose).into_iter().filter_map(|slot| shard.info(slot, now));
             let ids = infos.map(|info| info.id);
             let expected = model.live(|_, owner| owner == n).into_iter().map(id);
             prop_assert_eq!(ids.collect::<BTreeSet<_>>(), expected.collect());
         }
-        // Nothing is left behind of what has gone.
+        // Removed sessions leave nothing behind.
         for n in model.live(|_, _| true) {
-            let slot = shard.find(name(&id(n))).expect("there");
+            let slot = shard.find(hashed(&id(n))).expect("there");
             shard.remove(slot, now, &mut Garbage::default());
         }
-        shard.take_ended(ALL, now);
+        shard.take_unreported(ALL, now);
         prop_assert!(is_empty(&mut shard));
     }
 }

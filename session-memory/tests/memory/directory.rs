@@ -7,19 +7,19 @@ use session_memory::{
     ErrorKind, Lifetime, MemoryStore, Owner, SessionDirectory, SessionId, SessionStore,
 };
 
-use crate::support::{MINUTE, create, crowd, destroy, draft, id, ids, owned, owner};
+use crate::support::{MINUTE, create, create_many, destroy, draft, id, ids, owned, owner};
 
 #[tokio::test]
-async fn a_listing_shows_once_each_session_that_stays() {
+async fn a_listing_shows_each_session_that_lives_throughout_it_once() {
     let (store, owner) = (MemoryStore::new(), owner());
-    let mut stay = crowd(&store, &owner, Lifetime::default()).await;
+    let mut stay = create_many(&store, &owner, Lifetime::default()).await;
     let leave: Vec<SessionId> = stay.iter().take(3_000).cloned().collect();
     let (mut leaving, mut seen, mut cursor) = (leave.iter(), Vec::new(), None);
     loop {
         let page = store.list(cursor.as_ref(), 50).await.expect("up");
         assert!(page.sessions.len() <= 50, "the limit");
         seen.extend(page.sessions.into_iter().map(|info| info.id));
-        // Others come and go between any two pages.
+        // Other sessions begin and end between any two pages.
         for id in leaving.by_ref().take(15) {
             destroy(&store, id).await;
             stay.remove(id);
@@ -39,7 +39,7 @@ async fn a_listing_shows_once_each_session_that_stays() {
 #[tokio::test]
 async fn an_owner_may_have_very_many_sessions() {
     let (store, owner) = (MemoryStore::new(), owner());
-    let all = crowd(&store, &owner, Lifetime::default()).await;
+    let all = create_many(&store, &owner, Lifetime::default()).await;
     let other = Owner::new("v").expect("valid");
     let theirs = draft(Lifetime::default()).with_owner(other.clone());
     create(&store, &id(), &theirs).await;
@@ -70,17 +70,17 @@ async fn an_owner_may_have_very_many_sessions() {
 #[tokio::test]
 async fn the_pages_of_an_owner_miss_no_session_that_stays() {
     let (store, owner) = (MemoryStore::new(), owner());
-    let all = crowd(&store, &owner, Lifetime::default()).await;
+    let all = create_many(&store, &owner, Lifetime::default()).await;
     let other = Owner::new("v").expect("valid");
     let (mut cursor, mut seen, mut gone) = (None, BTreeSet::new(), BTreeSet::new());
-    for turn in 0.. {
+    for round in 0.. {
         let page = store.owned_by(&owner, cursor.as_ref(), 20).await;
         let page = page.expect("up");
         let listed = ids(&page.sessions);
         assert_eq!(listed.len(), page.sessions.len(), "each once in a page");
-        // The session that the next page would begin after ends, or belongs to another meanwhile.
+        // Between two pages, the last session listed ends or changes its owner.
         if let Some(last) = page.sessions.last().map(|info| &info.id) {
-            if turn % 2 == 0 {
+            if round % 2 == 0 {
                 destroy(&store, last).await;
                 gone.insert(last.clone());
             } else {
@@ -99,13 +99,13 @@ async fn the_pages_of_an_owner_miss_no_session_that_stays() {
         }
     }
     assert!(gone.len() > 100, "{}", gone.len());
-    assert_eq!(seen, all, "all were theirs at the first page");
+    assert_eq!(seen, all, "the owner had all of them at the first page");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_is_shown_every_session_that_stays_while_others_end() {
+async fn an_owners_listing_shows_every_session_that_stays_while_others_end() {
     let (store, owner) = (MemoryStore::new(), owner());
-    let all = Vec::from_iter(crowd(&store, &owner, Lifetime::default()).await);
+    let all = Vec::from_iter(create_many(&store, &owner, Lifetime::default()).await);
     let (stay, leave) = all.split_at(8_000);
     let leaving = {
         let (store, leave) = (store.clone(), leave.to_vec());
@@ -127,7 +127,7 @@ async fn an_owner_is_shown_every_session_that_stays_while_others_end() {
 #[tokio::test]
 async fn a_cursor_of_another_listing_is_refused() {
     let (store, owner) = (MemoryStore::new(), owner());
-    crowd(&store, &owner, Lifetime::default()).await;
+    create_many(&store, &owner, Lifetime::default()).await;
     let all = store.list(None, 1).await.expect("up").next;
     let theirs = store.owned_by(&owner, None, 1).await.expect("up").next;
     let refused = [
@@ -141,12 +141,12 @@ async fn a_cursor_of_another_listing_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clearing_counts_who_was_alive_and_leaves_nothing_to_report() {
+async fn clear_counts_live_sessions_and_leaves_none_to_report() {
     let (store, owner) = (MemoryStore::new(), owner());
-    let lived = crowd(&store, &owner, Lifetime::idle(60 * MINUTE)).await;
-    crowd(&store, &owner, Lifetime::idle(MINUTE)).await;
+    let lived = create_many(&store, &owner, Lifetime::idle(60 * MINUTE)).await;
+    create_many(&store, &owner, Lifetime::idle(MINUTE)).await;
     tokio::time::advance(MINUTE).await;
-    // Some of them have been found, some have not.
+    // Some expired sessions are reported, the others are not yet found.
     store.reap(1_000).await.expect("up");
     assert_eq!(store.clear().await.ok(), Some(lived.len() as u64));
     assert_eq!(store.reap(50_000).await.expect("up"), []);
@@ -160,13 +160,13 @@ async fn clearing_counts_who_was_alive_and_leaves_nothing_to_report() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_reap_has_taken_nothing() {
     let (store, owner) = (MemoryStore::new(), owner());
-    let ids = crowd(&store, &owner, Lifetime::idle(MINUTE)).await;
+    let ids = create_many(&store, &owner, Lifetime::idle(MINUTE)).await;
     tokio::time::advance(MINUTE).await;
     for _ in 0..10 {
-        // It is polled, has not finished, and is dropped.
+        // The call is polled once and dropped.
         tokio::select! {
             biased;
-            _ = store.reap(ids.len()) => panic!("so much work, and others had no turn"),
+            _ = store.reap(ids.len()) => panic!("a long reap did not yield"),
             () = std::future::ready(()) => {}
         }
     }
@@ -177,7 +177,7 @@ async fn a_dropped_reap_has_taken_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_expired_is_reported_though_its_id_is_used_again() {
+async fn an_expired_session_is_reported_after_its_id_is_reused() {
     let store = MemoryStore::new();
     let id = id();
     create(&store, &id, &draft(Lifetime::idle(MINUTE))).await;

@@ -1,5 +1,5 @@
-//! What only the memory store does: its bound, its listings, its snapshot, and freeing what has
-//! expired. The conformance suite tests the rest.
+//! Features of the memory store alone: its limit, its listings, its snapshot, and freeing expired
+//! sessions. The conformance suite tests the rest.
 
 mod directory;
 mod observed;

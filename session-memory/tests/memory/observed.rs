@@ -14,7 +14,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::support::{MINUTE, create, draft, id, owner};
 
-/// Keeps the fields of spans.
+/// A subscriber that collects the fields of spans.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<BTreeSet<String>>>);
 
@@ -82,7 +82,7 @@ async fn each_operation_has_a_span_and_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_several_threads_count_is_added_up() {
+async fn counts_of_several_threads_are_added_up() {
     let store = MemoryStore::builder().max_data(10).build();
     let store = store.expect("good limits");
     let large = Draft::new("more than ten bytes", Lifetime::default());

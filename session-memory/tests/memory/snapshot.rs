@@ -7,15 +7,15 @@ use session_memory::{
     ErrorKind, Lifetime, MemoryStore, SessionDirectory, SessionStore, Timeout, Ttl,
 };
 
-use crate::support::{MINUTE, create, credential, crowd, draft, id, ids, owned, owner};
+use crate::support::{MINUTE, create, create_many, credential, draft, id, ids, owned, owner};
 
 #[tokio::test]
-async fn a_snapshot_brings_very_many_sessions_back() {
+async fn a_snapshot_restores_10_000_sessions() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions");
     let build = || MemoryStore::builder().snapshot(&path).build();
     let (store, owner) = (build().expect("no file yet"), owner());
-    let all = crowd(&store, &owner, Lifetime::default()).await;
+    let all = create_many(&store, &owner, Lifetime::default()).await;
     assert_eq!(store.save_snapshot().await.ok(), Some(all.len()));
     let restored = build().expect("a good file");
     let owned = owned(&restored, &owner, 100).await;
@@ -24,7 +24,7 @@ async fn a_snapshot_brings_very_many_sessions_back() {
 }
 
 #[tokio::test]
-async fn a_snapshot_brings_sessions_back() {
+async fn a_snapshot_restores_sessions_with_their_limits_and_owners() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions");
     let build = || MemoryStore::builder().snapshot(&path).build();
@@ -50,7 +50,7 @@ async fn a_snapshot_brings_sessions_back() {
     assert_eq!(
         restored.count().await.ok(),
         Some(2),
-        "the short one has ended meanwhile"
+        "the short session has expired"
     );
     let after = restored.load(&limited).await.expect("up").expect("there");
     assert_eq!(
@@ -71,12 +71,12 @@ async fn a_snapshot_brings_sessions_back() {
     );
     let next = Draft::new("{}", Lifetime::default());
     let saved = restored.save(&limited, &next, &after.version).await;
-    assert!(matches!(saved, Ok(Saved::Done(_))), "the stamp goes on");
+    assert!(matches!(saved, Ok(Saved::Done(_))), "the stamp is restored");
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_snapshot_is_private_and_alone() {
+async fn a_snapshot_is_private_and_leaves_no_temporary_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions");
@@ -87,7 +87,7 @@ async fn a_snapshot_is_private_and_alone() {
         store.save_snapshot().await.expect("written");
     }
     let files = std::fs::read_dir(&folder).expect("there").count();
-    assert_eq!(files, 1, "no unfinished file is left");
+    assert_eq!(files, 1, "no temporary file is left");
     let mode = std::fs::metadata(&path)
         .expect("there")
         .permissions()
@@ -99,7 +99,7 @@ async fn a_snapshot_is_private_and_alone() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_cut_off_or_changed_is_refused() {
+async fn a_truncated_or_changed_snapshot_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions");
     let build = || MemoryStore::builder().snapshot(&path).build();

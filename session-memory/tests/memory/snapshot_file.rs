@@ -1,4 +1,5 @@
-//! A snapshot is restored only if it is this user's own work: whoever writes one makes sessions.
+//! A snapshot is restored only if no other user can have written it: its writer can create
+//! sessions.
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ fn build(path: &Path) -> session_memory::Result<MemoryStore> {
     MemoryStore::builder().snapshot(path).build()
 }
 
-/// A folder, and in it a snapshot of one session.
-async fn written() -> (TempDir, PathBuf) {
+/// A folder with a snapshot of one session, and the snapshot's path.
+async fn saved_snapshot() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sessions");
     let store = build(&path).expect("no file yet");
@@ -29,9 +30,9 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("ours");
 }
 
-/// Checks that it is refused with a message that has these parts, beside the path.
+/// Checks that the file is refused with a message that has these parts and the path.
 fn assert_refused(path: &Path, parts: &[&str]) {
-    let error = build(path).expect_err("it may be another's work");
+    let error = build(path).expect_err("another user could have written it");
     assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
     let message = error.to_string();
     for part in parts.iter().chain([&path.to_str().expect("UTF-8")]) {
@@ -39,10 +40,10 @@ fn assert_refused(path: &Path, parts: &[&str]) {
     }
 }
 
-/// As root, a good snapshot that is given to another user; otherwise a file of root's.
+/// As root, a valid snapshot that belongs to another user; otherwise a file of root's.
 #[tokio::test]
 async fn a_snapshot_of_another_user_is_refused() {
-    let (_folder, path) = written().await;
+    let (_folder, path) = saved_snapshot().await;
     if chown(&path, Some(12_345), None).is_err() {
         assert_refused(
             Path::new("/etc/passwd"),
@@ -58,7 +59,7 @@ async fn a_snapshot_of_another_user_is_refused() {
 
 #[tokio::test]
 async fn a_snapshot_that_others_may_read_or_change_is_refused() {
-    let (_folder, path) = written().await;
+    let (_folder, path) = saved_snapshot().await;
     for mode in [0o640, 0o604, 0o620, 0o602, 0o666, 0o610, 0o4601] {
         set_mode(&path, mode);
         assert_refused(
@@ -71,15 +72,15 @@ async fn a_snapshot_that_others_may_read_or_change_is_refused() {
 }
 
 #[tokio::test]
-async fn a_link_to_a_snapshot_is_refused_and_replaced_by_the_next_one() {
-    let (folder, path) = written().await;
+async fn a_link_to_a_snapshot_is_refused_and_replaced_by_the_next_save() {
+    let (folder, path) = saved_snapshot().await;
     let link = folder.path().join("link");
     symlink(&path, &link).expect("a link");
     assert_refused(&link, &["symbolic link"]);
     let dangling = folder.path().join("dangling");
     symlink(folder.path().join("nowhere"), &dangling).expect("a link");
     assert_refused(&dangling, &["symbolic link"]);
-    // It was put there while the store ran.
+    // The link appears while the store runs.
     let (late, kept) = (
         folder.path().join("late"),
         std::fs::read(&path).expect("there"),
@@ -88,20 +89,20 @@ async fn a_link_to_a_snapshot_is_refused_and_replaced_by_the_next_one() {
     symlink(&path, &late).expect("a link");
     store.save_snapshot().await.expect("written");
     assert_eq!(std::fs::read(&path).expect("there"), kept, "not followed");
-    let restored = build(&late).expect("a file, in the place of the link");
+    let restored = build(&late).expect("a file in place of the link");
     assert_eq!(restored.count().await.ok(), Some(0));
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_refused_at_once() {
-    let (folder, _) = written().await;
+async fn a_path_that_is_not_a_regular_file_is_refused_at_once() {
+    let (folder, _) = saved_snapshot().await;
     let (fifo, sub) = (folder.path().join("fifo"), folder.path().join("sub"));
     let made = Command::new("mkfifo").arg(&fifo).status();
     assert!(made.expect("mkfifo runs").success());
     std::fs::create_dir(&sub).expect("a folder");
     let socket = folder.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-    // The open of a fifo waits for a writer unless it is told not to.
+    // Opening a fifo waits for a writer unless it is opened with O_NONBLOCK.
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         assert_refused(&fifo, &["is a fifo"]);
@@ -111,14 +112,14 @@ async fn what_is_no_file_is_refused_at_once() {
         sender.send(()).expect("awaited");
     });
     let done = receiver.recv_timeout(Duration::from_secs(20));
-    done.expect("all were refused, and none was waited for");
+    done.expect("all were refused without waiting");
 }
 
 #[tokio::test]
-async fn a_folder_in_which_everybody_may_replace_the_snapshot_is_refused() {
-    let (folder, path) = written().await;
+async fn a_folder_in_which_another_user_may_replace_the_snapshot_is_refused() {
+    let (folder, path) = saved_snapshot().await;
     let refused = |mode: &str| {
-        let error = build(&path).expect_err("another may replace it");
+        let error = build(&path).expect_err("another user may replace it");
         assert_eq!(error.kind(), ErrorKind::Misconfigured);
         let message = error.to_string();
         let named = folder.path().to_str().expect("UTF-8");
@@ -141,14 +142,13 @@ async fn a_folder_in_which_everybody_may_replace_the_snapshot_is_refused() {
     }
 }
 
-/// The file that is read is the one that was checked, though another takes its place again and
-/// again.
+/// The store reads the file that it has checked, even if the path is replaced again and again.
 #[tokio::test]
 async fn a_snapshot_is_checked_and_read_by_one_handle() {
-    let (folder, path) = written().await;
+    let (folder, path) = saved_snapshot().await;
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
     std::fs::copy(&path, &good).expect("copied");
-    // What another user would put there: readable, and of other content.
+    // An attacker's file: readable by others, and of other content.
     std::fs::write(&bad, "planted").expect("ours");
     set_mode(&bad, 0o644);
     let builds = AtomicU32::new(0);
@@ -156,7 +156,7 @@ async fn a_snapshot_is_checked_and_read_by_one_handle() {
         let reading = scope.spawn(|| {
             let mut wrong = None;
             while builds.fetch_add(1, Relaxed) < 500 && wrong.is_none() {
-                // The planted one would be Corrupt, if it were read.
+                // Reading the planted file would give `Corrupt`.
                 wrong = build(&path)
                     .err()
                     .filter(|error| error.kind() != ErrorKind::Misconfigured);
@@ -177,7 +177,7 @@ async fn a_snapshot_is_checked_and_read_by_one_handle() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_file_system_names_the_file() {
+async fn an_io_error_names_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("missing").join("sessions");
     let store = build(&path).expect("there is no file");

@@ -1,4 +1,4 @@
-//! The operations, the bound, and freeing what has expired.
+//! The operations, the limit, and freeing expired sessions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,11 +25,11 @@ async fn a_full_store_refuses_and_expired_sessions_make_room() {
     assert!(error.to_string().contains("100"), "{error}");
     assert!(
         store.load(&ids[0]).await.expect("up").is_some(),
-        "nobody was evicted"
+        "no session was evicted"
     );
 
     destroy(&store, &ids[99]).await;
-    // A destroyed one makes room, and so do expired ones.
+    // A destroyed session makes room, and so do expired ones.
     create(&store, &id(), &late()).await;
     tokio::time::advance(MINUTE).await;
     for _ in 0..10 {
@@ -39,7 +39,7 @@ async fn a_full_store_refuses_and_expired_sessions_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_at_once_do_not_pass_the_bound() {
+async fn concurrent_creates_do_not_exceed_the_limit() {
     let store = MemoryStore::builder()
         .max_sessions(500)
         .build()
@@ -90,7 +90,7 @@ async fn a_credential_is_replaced_by_saves_and_kept_by_touches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destroy_says_what_it_ended_and_spares_other_versions() {
+async fn a_destroy_returns_the_session_it_ended_and_spares_other_versions() {
     let store = MemoryStore::new();
     let (id, first) = (id(), draft(Lifetime::default()).with_owner(owner()));
     create(&store, &id, &first).await;
@@ -115,11 +115,11 @@ async fn a_destroy_says_what_it_ended_and_spares_other_versions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_expires_is_freed_without_traffic() {
+async fn expired_sessions_are_freed_without_traffic() {
     let store = MemoryStore::new();
     let data = Arc::new(vec![0_u8; 1_000]);
     for _ in 0..1_000 {
-        let data = Bytes::from_owner(Held(Arc::clone(&data)));
+        let data = Bytes::from_owner(SharedData(Arc::clone(&data)));
         let lifetime = Lifetime::idle(MINUTE);
         create(&store, &id(), &Draft::new(data, lifetime)).await;
     }
@@ -129,20 +129,20 @@ async fn what_expires_is_freed_without_traffic() {
     assert_eq!(
         store.reap(5_000).await.expect("up").len(),
         1_000,
-        "the ends wait"
+        "all are still reported"
     );
 }
 
-struct Held(Arc<Vec<u8>>);
+struct SharedData(Arc<Vec<u8>>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for SharedData {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn freeing_very_many_keeps_nobody_waiting_long() {
+async fn freeing_100_000_sessions_does_not_block_a_load_for_long() {
     let store = MemoryStore::new();
     let lifetime = Lifetime::idle(Duration::from_millis(1_500));
     for _ in 0..100_000 {
@@ -155,13 +155,13 @@ async fn freeing_very_many_keeps_nobody_waiting_long() {
         store.load(&id()).await.expect("up");
         slowest = slowest.max(one.elapsed());
     }
-    // Generous, for machines are busy: it catches a full scan under a lock.
+    // Generous, because the machine may be busy; it catches a full scan under a lock.
     assert!(slowest < Duration::from_millis(200), "{slowest:?}");
     assert_eq!(store.count().await.ok(), Some(0));
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
+async fn invalid_settings_are_refused() {
     assert!(MemoryStore::builder().max_sessions(0).build().is_err());
     assert!(MemoryStore::builder().max_data(0).build().is_err());
     let error = MemoryStore::new()

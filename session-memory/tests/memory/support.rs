@@ -56,8 +56,8 @@ pub(crate) fn ids(sessions: &[SessionInfo]) -> BTreeSet<SessionId> {
     sessions.iter().map(|info| info.id.clone()).collect()
 }
 
-/// Many sessions of an owner, so that each shard has more than it looks at in one step.
-pub(crate) async fn crowd(
+/// Creates 10,000 sessions of an owner, so that each shard has more than one step handles.
+pub(crate) async fn create_many(
     store: &MemoryStore,
     owner: &Owner,
     lifetime: Lifetime,

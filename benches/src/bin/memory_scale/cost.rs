@@ -1,4 +1,4 @@
-//! Operations on few and on many sessions, in turns, beside what memory itself costs.
+//! Operations on few and on many sessions, interleaved, compared with the cost of memory accesses.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -27,7 +27,7 @@ struct Subject {
     random: u64,
 }
 
-/// Nanoseconds an operation.
+/// Nanoseconds for each operation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Costs {
     load: f64,
@@ -40,7 +40,7 @@ fn draft() -> Draft {
     Draft::new(vec![7; PAYLOAD], Lifetime::fixed(HOUR)).with_credential(credential())
 }
 
-/// Data that has been cloned before, as what is in the stores has.
+/// Data that was cloned before, like the data in the stores.
 fn data() -> Bytes {
     let data = Bytes::from(vec![7; PAYLOAD]);
     drop(data.clone());
@@ -80,17 +80,17 @@ impl Subject {
         &self.shards[usize::from(last) % 64]
     }
 
-    /// Places at random, with ids that are at hand, as those of requests are.
+    /// Random sessions, with newly allocated ids, as those of requests are.
     fn batch(&mut self) -> Vec<(usize, SessionId)> {
-        let place = |_| {
+        let session = |_| {
             self.random ^= self.random << 13;
             self.random ^= self.random >> 7;
             self.random ^= self.random << 17;
-            let place = self.random as usize % self.sessions.len();
-            let id = SessionId::from_stored(self.sessions[place].0.as_str());
-            (place, id.expect("it is one"))
+            let n = self.random as usize % self.sessions.len();
+            let id = SessionId::from_stored(self.sessions[n].0.as_str());
+            (n, id.expect("it is one"))
         };
-        (0..BATCH).map(place).collect()
+        (0..BATCH).map(session).collect()
     }
 
     async fn round(&mut self) -> Costs {
@@ -126,10 +126,10 @@ impl Subject {
 
     async fn save(&mut self, batch: &[(usize, SessionId)]) -> Duration {
         let mut saves = Vec::new();
-        for (place, id) in batch {
+        for (n, id) in batch {
             let draft = draft();
-            // A place may come twice.
-            let expected = std::mem::replace(&mut self.sessions[*place].1, draft.stamp);
+            // A session may occur twice.
+            let expected = std::mem::replace(&mut self.sessions[*n].1, draft.stamp);
             saves.push((id, draft, Version::new(expected)));
         }
         let began = Instant::now();
@@ -153,11 +153,11 @@ impl Subject {
         began.elapsed()
     }
 
-    /// What is left when there is nothing to find: the session's place is known.
+    /// The cost without a lookup: the session's index is known.
     fn load_array(&self, batch: &[(usize, SessionId)]) -> Duration {
         let began = Instant::now();
-        for (place, _) in batch {
-            black_box(self.array[*place].clone());
+        for (n, _) in batch {
+            black_box(self.array[*n].clone());
         }
         began.elapsed()
     }

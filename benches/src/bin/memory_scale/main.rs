@@ -1,5 +1,5 @@
-//! What a million sessions cost the memory store, and those who use it: their memory, delays while
-//! they are created and while they are reclaimed, and operations beside those on fewer sessions.
+//! The cost of a million sessions in the memory store: their memory, the latencies while they are
+//! created and while they expire, and operations compared with those on fewer sessions.
 //!
 //! ```text
 //! cargo run --release -p benches --bin memory_scale
@@ -21,7 +21,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 async fn main() {
     println!("A million sessions of {PAYLOAD} bytes, and a thread that uses a thousand others:\n");
     println!("{}", watch::HEAD);
-    // The control comes first and last: what happens there is not the store's doing.
+    // The control runs first and last; delays in it are not caused by the store.
     reclaim::run("using others while nothing expires", HOUR).await;
     reclaim::run("**using others while all of them expire**", Duration::ZERO).await;
     reclaim::run("using others while nothing expires", HOUR).await;

@@ -1,4 +1,4 @@
-//! A million sessions that come, and go all at once or not at all.
+//! A million sessions that are created and then all expire, or do not.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::{HOUR, PAYLOAD, SESSIONS};
 
 const LIVE: usize = 1_000;
 const GRACE: Duration = Duration::from_secs(1);
-/// For so long they are created, and so long it takes until all of them have expired.
+/// How long creating the sessions may take, and how long it takes until all have expired.
 const CREATION: Duration = Duration::from_secs(20);
 const EXPIRY: Duration = Duration::from_secs(10);
 
-/// Bytes of memory in use, as the system counts them (Linux).
+/// The resident memory of this process in bytes (Linux).
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -30,8 +30,8 @@ fn draft(limit: Duration) -> Draft {
     Draft::new(vec![7; PAYLOAD], Lifetime::fixed(limit)).with_credential(credential())
 }
 
-/// Creates the sessions, and uses others while they expire, or while they would if they did not
-/// live for `longer`.
+/// Creates the sessions, and uses others while they expire, or, with `longer`, during the same time
+/// while they do not.
 pub(crate) async fn run(what: &str, longer: Duration) {
     let builder = MemoryStore::builder().max_sessions(2 * SESSIONS);
     let store = builder.expiry_grace(GRACE).build().expect("good settings");

@@ -1,33 +1,33 @@
-//! Delays, and which part of them was waiting for a processor: the caller itself, or another
-//! thread of this process, while the caller slept because that had what it waited for.
+//! Latencies, with the time spent waiting for a CPU reported separately: the caller's own, or that
+//! of another thread of this process for which the caller was waiting.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What is looked at more closely: delays are asked about from here on.
+/// The scheduler's figures are read for calls that take at least this long.
 const LONG: Duration = Duration::from_micros(300);
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// How many calls are made between two looks at the scheduler.
+/// How many calls are made between two reads of the scheduler's figures.
 const CALLS: u64 = 256;
 
-/// How long the calls of this thread took.
+/// The latencies of this thread's calls.
 pub(crate) struct Watch {
-    /// What the scheduler tells of this thread, which is the first, and of the others.
+    /// The scheduler's figures of this thread, which is the first, and of the others.
     threads: Vec<File>,
     seen: Seen,
     calls: u64,
-    /// How many took so many powers of two, in nanoseconds, in four steps each.
+    /// Calls by latency in nanoseconds, with four buckets for each power of two.
     histogram: [u64; 256],
     longest: Duration,
     over: u64,
-    /// The longest, less what was waiting for a processor.
+    /// The longest latency without the time spent waiting for a CPU.
     longest_own: Duration,
     over_own: u64,
 }
 
-/// What threads have done so far.
+/// The scheduler's figures so far.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     ran: Duration,
@@ -40,7 +40,7 @@ pub(crate) const HEAD: &str = "\
 |---|---|---|---|---|---|---|---|";
 
 impl Watch {
-    /// Watches the calling thread.
+    /// Starts to measure the calls of the current thread.
     pub(crate) fn new() -> Self {
         let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
         let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
@@ -89,7 +89,7 @@ impl Watch {
         self.over_own += u64::from(own > MILLISECOND);
     }
 
-    /// How long threads have run, and have waited for a processor (Linux).
+    /// Reads how long the threads have run and have waited for a CPU (Linux).
     fn look(&self) -> Seen {
         let mut seen = Seen::default();
         for (n, file) in self.threads.iter().enumerate() {

@@ -11,7 +11,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Where a value is; values outside lie on the edge.
+    /// The pixel of a value; values outside are at the edge.
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = (value / self.low).ln() / (self.high / self.low).ln();
         self.begin + share.clamp(0.0, 1.0) * (self.end - self.begin)
@@ -19,7 +19,7 @@ impl Axis {
 
     /// The powers of `base` on the axis, from `low` to `high`.
     pub(super) fn powers(&self, base: f64) -> impl Iterator<Item = f64> {
-        // A little more than the end, which is a power itself and may come out above it.
+        // The end is a power itself and may be computed slightly above `high`.
         let (low, end) = (self.low, self.high * 1.001);
         (0..)
             .map(move |n| low * base.powi(n))

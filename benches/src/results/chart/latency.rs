@@ -16,7 +16,7 @@ const WIDTH: u32 = 800;
 const ROW: f64 = 34.0;
 const TOP: f64 = 92.0;
 
-/// None if the run has no such figures.
+/// `None` if the run has no such figures.
 pub(super) fn chart(runs: &BTreeMap<String, Run>) -> Option<String> {
     let rows = rows(runs.get(RUN)?);
     let times = || rows.iter().flat_map(|(_, marks)| marks).map(|mark| mark.1);
@@ -32,7 +32,8 @@ pub(super) fn chart(runs: &BTreeMap<String, Run>) -> Option<String> {
     legend(&mut svg);
     for time in x.powers(10.0) {
         svg.line("grid", (x.at(time), TOP - 8.0), (x.at(time), bottom));
-        svg.text("", Anchor::Middle, (x.at(time), bottom + 20.0), &told(time));
+        let label = label(time);
+        svg.text("", Anchor::Middle, (x.at(time), bottom + 20.0), &label);
     }
     svg.line("axis", (x.begin, bottom), (x.end, bottom));
     for (n, (name, marks)) in rows.iter().enumerate() {
@@ -60,7 +61,7 @@ fn rows(run: &Run) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for backend in BACKENDS {
         for operation in OPERATIONS {
-            let is_meant = |line: &&Line| {
+            let is_shown = |line: &&Line| {
                 line.backend == backend.name
                     && line.operation == operation
                     && line.callers == CALLERS
@@ -69,7 +70,7 @@ fn rows(run: &Run) -> Vec<Row<'_>> {
             let mut marks: Vec<(&Line, f64)> = run
                 .lines
                 .iter()
-                .filter(is_meant)
+                .filter(is_shown)
                 .filter_map(|line| Some((line, line.p99_us?)))
                 .collect();
             marks.sort_by_key(|(line, _)| line.role as usize);
@@ -109,7 +110,7 @@ fn legend(svg: &mut Svg) {
     }
 }
 
-fn told(us: f64) -> String {
+fn label(us: f64) -> String {
     if us < 1_000.0 {
         format!("{us:.0} µs")
     } else {

@@ -1,7 +1,7 @@
 //! The charts of `docs/performance.md`, as SVG.
 //!
-//! Plain text and no charting library, so that the same figures give the same bytes, which a test
-//! compares with the committed files.
+//! They are written without a charting library, so that the same figures give the same bytes, which
+//! a test compares with the committed files.
 
 mod axis;
 mod latency;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::Run;
 
-/// A backend as it is drawn: its colour and marker are by its place in the list.
+/// A backend in the charts. Its position in the list determines its colour and marker.
 #[derive(Clone, Copy, Debug)]
 struct Backend {
     name: &'static str,
@@ -41,7 +41,7 @@ const BACKENDS: [Backend; 4] = [
 /// The size of the sessions in the charts, in bytes.
 const PAYLOAD: usize = 300;
 
-/// Every chart that the runs have figures for, by file name without `.svg`.
+/// Draws every chart that the runs have figures for, by file name without `.svg`.
 #[must_use]
 pub fn all(runs: &BTreeMap<String, Run>) -> Vec<(&'static str, String)> {
     let charts = [

@@ -1,4 +1,4 @@
-//! Operations a second beside the raw driver's, by number of callers: a line for each backend.
+//! Operations a second relative to the raw driver's, by number of callers: a line for each backend.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,12 +8,12 @@ use super::axis::{Axis, power_above, power_below};
 use super::svg::{Anchor, Mark, Svg};
 use super::{BACKENDS, PAYLOAD};
 
-/// The runs in which a point is looked for; the first one that has it counts, and its points are
-/// filled, the others' hollow.
+/// The runs with points, by precedence. Points of the first run are filled, those of the others
+/// hollow.
 const RUNS: [&str; 3] = ["compare", "few-callers", "few-callers-redis"];
 const WIDTH: u32 = 800;
 const HEIGHT: u32 = 472;
-/// Pixels from one name at the end of a line to the next, at least.
+/// The minimum distance between the names at the ends of the lines, in pixels.
 const NAMES_APART: f64 = 18.0;
 
 struct Point {
@@ -22,7 +22,7 @@ struct Point {
     is_open: bool,
 }
 
-/// None if no run has a ratio for `operation`.
+/// `None` if no run has a ratio for `operation`.
 pub(super) fn chart(runs: &BTreeMap<String, Run>, operation: &str, title: &str) -> Option<String> {
     let series = BACKENDS.map(|backend| points(runs, backend.name, operation));
     if series.iter().all(Vec::is_empty) {
@@ -34,16 +34,16 @@ pub(super) fn chart(runs: &BTreeMap<String, Run>, operation: &str, title: &str) 
     frame(&mut svg, &x, &y);
     let mut ends = Vec::new();
     for (n, points) in series.iter().enumerate() {
-        let places: Vec<(f64, f64)> = points
+        let positions: Vec<(f64, f64)> = points
             .iter()
             .map(|point| (x.at(point.callers as f64), y.at(point.ratio)))
             .collect();
-        svg.path(n, &places);
-        for (point, place) in points.iter().zip(&places) {
-            svg.mark(mark(n, point.is_open), *place);
+        svg.path(n, &positions);
+        for (point, position) in points.iter().zip(&positions) {
+            svg.mark(mark(n, point.is_open), *position);
         }
-        if let (Some(point), Some(place)) = (points.last(), places.last()) {
-            ends.push((n, point.ratio, place.1));
+        if let (Some(point), Some(position)) = (points.last(), positions.last()) {
+            ends.push((n, point.ratio, position.1));
         }
     }
     names(&mut svg, ends, x.end + 18.0);
@@ -63,9 +63,9 @@ fn points(runs: &BTreeMap<String, Run>, backend: &str, operation: &str) -> Vec<P
     let mut points: BTreeMap<usize, Point> = BTreeMap::new();
     for (n, name) in RUNS.into_iter().enumerate() {
         for line in runs.get(name).into_iter().flat_map(|run| &run.lines) {
-            let is_meant = line.backend == backend && line.operation == operation;
+            let is_shown = line.backend == backend && line.operation == operation;
             if let Some(ratio) = drawn(line)
-                && is_meant
+                && is_shown
             {
                 points.entry(line.callers).or_insert(Point {
                     callers: line.callers,
@@ -83,7 +83,7 @@ fn drawn(line: &Line) -> Option<f64> {
         .filter(|_| line.role == Role::Ours && line.payload == PAYLOAD)
 }
 
-/// The same for loads and saves, so that the charts can be compared.
+/// The axes, which are the same for loads and saves, so that the charts can be compared.
 fn axes(runs: &BTreeMap<String, Run>) -> Option<(Axis, Axis)> {
     let lines = || {
         let runs = RUNS.into_iter().filter_map(|name| runs.get(name));

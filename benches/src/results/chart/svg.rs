@@ -17,7 +17,7 @@ text{fill:#f0f6fc}.note{fill:#9198a1}
 .open{fill:#0d1117}.path{fill:none}}
 ";
 
-/// Where a text begins or ends.
+/// The alignment of a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Anchor {
     Start,
@@ -25,7 +25,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// What a point looks like.
+/// The appearance of a point.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     /// The colour's number, 0 to 3.
@@ -36,7 +36,7 @@ pub(super) struct Mark {
     pub(super) is_open: bool,
 }
 
-/// A document under way.
+/// A document that is being written.
 pub(super) struct Svg {
     text: String,
 }

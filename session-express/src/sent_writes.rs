@@ -1,9 +1,9 @@
-//! Which writes were sent without an answer, and which ids sessions were moved to.
+//! The writes of this process that have no answer, and the ids to which it has moved sessions.
 //!
-//! Express' records have no room for a stamp, so a record does not say which write made it. What
-//! this process has sent, it remembers here instead: the latest [`MOST`] writes of each kind, as
-//! hashes and ids. A write that is forgotten meets a conflict when it is sent again, which its
-//! manager takes for an unknown outcome.
+//! Express' records have no field for a stamp, so a record does not name the write that made it.
+//! Instead, the process remembers its latest [`MAX_REMEMBERED`] writes of each kind, as hashes and
+//! ids. Repeating a forgotten write gives a conflict, which the manager treats as an unknown
+//! outcome.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,11 +13,11 @@ use session_core::{SessionId, SessionToken, Stamp};
 use sha2::{Digest, Sha256};
 
 /// How many writes of each kind are remembered.
-const MOST: usize = 256;
+const MAX_REMEMBERED: usize = 256;
 
-/// What this process has sent.
+/// The latest writes of this process.
 #[derive(Default)]
-pub(crate) struct Sent(Mutex<Latest>);
+pub(crate) struct SentWrites(Mutex<Latest>);
 
 #[derive(Default)]
 struct Latest {
@@ -29,36 +29,36 @@ struct Latest {
     moved: VecDeque<Move>,
 }
 
-/// A write, and the hash of the value that it was to leave.
+/// A write, and the hash of the value that it stores.
 struct Write {
     stamp: Stamp,
     value: [u8; 32],
 }
 
-/// A session that was to get another id.
+/// A write that gives a session another id.
 struct Move {
     stamp: Stamp,
     from: SessionId,
     to: SessionId,
     /// How often it was sent.
     sent: u32,
-    /// Whether the session was destroyed meanwhile.
+    /// Whether the session was destroyed since.
     is_ended: bool,
 }
 
-/// A write in flight. Dropped before it was [`answered`](Self::answered), it is remembered.
+/// A write in flight. It is remembered if it is dropped before it was [`answered`](Self::answered).
 pub(crate) struct InFlight<'s> {
-    sent: &'s Sent,
+    sent: &'s SentWrites,
     stamp: Stamp,
     value: Option<&'s Bytes>,
 }
 
-impl Sent {
+impl SentWrites {
     fn latest(&self) -> MutexGuard<'_, Latest> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The write `stamp`, which is about to leave `value`.
+    /// Records that the write `stamp` is about to store `value`.
     pub(crate) fn begin<'s>(&'s self, stamp: Stamp, value: &'s Bytes) -> InFlight<'s> {
         InFlight {
             sent: self,
@@ -67,17 +67,17 @@ impl Sent {
         }
     }
 
-    /// Whether the write `stamp` was sent before without an answer.
+    /// Returns whether the write `stamp` was sent before without an answer.
     pub(crate) fn is_unanswered(&self, stamp: Stamp) -> bool {
         let latest = self.latest();
         latest.unanswered.iter().any(|write| write.stamp == stamp)
     }
 
-    /// Whether `value` is what the write `stamp` was to leave when its answer was lost.
-    pub(crate) fn has_left(&self, stamp: Stamp, value: &Bytes) -> bool {
+    /// Returns whether the write `stamp` was sent with this `value` and has no answer.
+    pub(crate) fn has_stored(&self, stamp: Stamp, value: &Bytes) -> bool {
         let latest = self.latest();
         let mut writes = latest.unanswered.iter();
-        // Nearly always there are none, and hashing takes longer than looking.
+        // Nearly always there are none, and hashing takes longer than searching.
         if !writes.clone().any(|write| write.stamp == stamp) {
             return false;
         }
@@ -85,14 +85,14 @@ impl Sent {
         writes.any(|write| write.stamp == stamp && write.value == value)
     }
 
-    /// Forgets the write `stamp`: its outcome is known.
-    pub(crate) fn settle(&self, stamp: Stamp) {
+    /// Forgets the write `stamp`, whose outcome is known.
+    pub(crate) fn forget(&self, stamp: Stamp) {
         let mut latest = self.latest();
         latest.unanswered.retain(|write| write.stamp != stamp);
     }
 
-    /// The write `stamp` is about to move the session `from`: to this id, the same one each time
-    /// it is sent.
+    /// Records that the write `stamp` is about to move the session `from`. Returns the new id,
+    /// which is the same each time the write is sent.
     pub(crate) fn begin_move(&self, stamp: Stamp, from: &SessionId) -> SessionId {
         let mut latest = self.latest();
         let Latest { moving, moved, .. } = &mut *latest;
@@ -113,7 +113,8 @@ impl Sent {
         to
     }
 
-    /// The write `stamp` has moved its session; whether that was destroyed since it was sent.
+    /// Records that the write `stamp` has moved its session. Returns whether the session was
+    /// destroyed since the write was sent.
     pub(crate) fn end_move(&self, stamp: Stamp) -> bool {
         let mut latest = self.latest();
         if let Some(done) = latest.take_move(|one| one.stamp == stamp) {
@@ -123,17 +124,17 @@ impl Sent {
         moved.any(|one| one.stamp == stamp && one.is_ended)
     }
 
-    /// The write `stamp` has found nothing to move. Whether it was sent this once only, so that it
-    /// has moved nothing; it is forgotten then.
+    /// Forgets the write `stamp`, which has found nothing to move, if it was sent only once.
+    /// Returns whether it was, so that it has certainly moved nothing.
     pub(crate) fn cancel_move(&self, stamp: Stamp) -> bool {
         let is_only = |one: &Move| one.stamp == stamp && one.sent == 1;
         self.latest().take_move(is_only).is_some()
     }
 
-    /// The ids that this process has moved the session `from` to, or may have. The session is being
-    /// destroyed, which moves in flight learn when they [end](Self::end_move).
+    /// Returns the ids to which this process has or may have moved the session `from`, which is
+    /// being destroyed. Moves in flight learn of that when they [end](Self::end_move).
     ///
-    /// To be asked once `from` has been removed: whatever has moved it before that is known by then.
+    /// Call this after `from` was removed: all moves that preceded the removal are then recorded.
     pub(crate) fn destroy_moves(&self, from: &SessionId) -> Vec<SessionId> {
         let mut latest = self.latest();
         let Latest { moving, moved, .. } = &mut *latest;
@@ -155,7 +156,7 @@ impl Latest {
 }
 
 impl InFlight<'_> {
-    /// The database has answered.
+    /// Records that the database has answered.
     pub(crate) fn answered(mut self) {
         self.value = None;
     }
@@ -174,7 +175,7 @@ impl Drop for InFlight<'_> {
 }
 
 fn push<T>(queue: &mut VecDeque<T>, new: T) {
-    if queue.len() == MOST {
+    if queue.len() == MAX_REMEMBERED {
         queue.pop_front();
     }
     queue.push_back(new);
@@ -194,24 +195,24 @@ mod tests {
 
     #[test]
     fn a_write_is_remembered_unless_it_was_answered() {
-        let (sent, stamp) = (Sent::default(), Stamp::generate());
+        let (sent, stamp) = (SentWrites::default(), Stamp::generate());
         let (one, other) = (Bytes::from("one"), Bytes::from("other"));
         sent.begin(stamp, &one).answered();
         assert!(!sent.is_unanswered(stamp));
         drop(sent.begin(stamp, &one));
         assert!(sent.is_unanswered(stamp));
-        assert!(sent.has_left(stamp, &one));
-        assert!(!sent.has_left(stamp, &other));
-        assert!(!sent.has_left(Stamp::generate(), &one), "another's");
+        assert!(sent.has_stored(stamp, &one));
+        assert!(!sent.has_stored(stamp, &other));
+        assert!(!sent.has_stored(Stamp::generate(), &one), "another's");
         drop(sent.begin(stamp, &other));
-        assert!(sent.has_left(stamp, &one) && sent.has_left(stamp, &other));
-        sent.settle(stamp);
+        assert!(sent.has_stored(stamp, &one) && sent.has_stored(stamp, &other));
+        sent.forget(stamp);
         assert!(!sent.is_unanswered(stamp));
     }
 
     #[test]
-    fn a_destroy_knows_where_the_session_has_gone_and_moves_in_flight_are_told() {
-        let (sent, stamps) = (Sent::default(), stamps());
+    fn a_destroy_finds_the_new_ids_and_moves_in_flight_learn_of_it() {
+        let (sent, stamps) = (SentWrites::default(), stamps());
         let done = sent.begin_move(stamps[0], &id("a"));
         assert!(!sent.end_move(stamps[0]));
         let in_flight = sent.begin_move(stamps[1], &id("a"));
@@ -220,14 +221,14 @@ mod tests {
         sent.begin_move(stamps[3], &id("x"));
         assert_eq!(sent.destroy_moves(&id("a")), [in_flight.clone(), done]);
         assert_eq!(sent.destroy_moves(&in_flight), []);
-        assert!(sent.end_move(stamps[1]), "destroyed meanwhile");
+        assert!(sent.end_move(stamps[1]), "destroyed since");
         assert!(sent.end_move(stamps[1]), "also if it is asked again");
         assert!(!sent.end_move(stamps[3]));
     }
 
     #[test]
     fn a_move_that_was_sent_more_than_once_goes_to_one_id_and_is_not_cancelled() {
-        let (sent, [stamp, other, ..]) = (Sent::default(), stamps());
+        let (sent, [stamp, other, ..]) = (SentWrites::default(), stamps());
         let to = sent.begin_move(stamp, &id("a"));
         assert_eq!(sent.begin_move(stamp, &id("a")), to);
         assert!(
@@ -242,12 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn only_so_much_is_remembered_and_done_moves_push_out_no_others() {
-        let (sent, value) = (Sent::default(), Bytes::from("value"));
-        let [first, lost, ..] = stamps();
+    fn the_memory_is_bounded_and_done_moves_evict_no_others() {
+        let (sent, value) = (SentWrites::default(), Bytes::from("value"));
+        let [first, unanswered, ..] = stamps();
         drop(sent.begin(first, &value));
-        let to = sent.begin_move(lost, &id("a"));
-        for n in 0..=MOST {
+        let to = sent.begin_move(unanswered, &id("a"));
+        for n in 0..=MAX_REMEMBERED {
             let stamp = Stamp::generate();
             drop(sent.begin(stamp, &value));
             sent.begin_move(stamp, &id(&format!("{n}")));
@@ -256,12 +257,15 @@ mod tests {
         assert!(!sent.is_unanswered(first));
         assert_eq!(sent.destroy_moves(&id("0")), []);
         assert_eq!(sent.destroy_moves(&id("a")), [to]);
-        for n in 0..MOST {
+        for n in 0..MAX_REMEMBERED {
             sent.begin_move(Stamp::generate(), &id(&format!("{n}")));
         }
         assert_eq!(sent.destroy_moves(&id("a")), []);
         let latest = sent.latest();
         let sizes = [&latest.moving, &latest.moved].map(VecDeque::len);
-        assert_eq!((latest.unanswered.len(), sizes), (MOST, [MOST; 2]));
+        assert_eq!(
+            (latest.unanswered.len(), sizes),
+            (MAX_REMEMBERED, [MAX_REMEMBERED; 2])
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A native store with something wrong.
+//! A faulty native store.
 
 use session_core::{
     Draft, Error, Lifetime, Record, Result, Saved, SessionId, SessionStore, StoreWrapper, Version,
@@ -10,38 +10,38 @@ use crate::fixture::HOUR;
 /// Data that can't be read.
 pub(crate) const CORRUPT: &str = "corrupt";
 
-/// What is wrong with a store.
+/// The fault of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
+pub(crate) enum Fault {
     /// Records of the data [`CORRUPT`] can't be read.
     Corrupt,
     /// Another writer is faster than every save of a tombstone.
     Contended,
-    /// It sends each write twice, and has forgotten that it did.
+    /// Every write is done and answered with `Unknown`.
     Unsure,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Odd {
+pub(crate) struct Faulty {
     pub(crate) inner: MemoryStore,
-    pub(crate) wrong: Wrong,
+    pub(crate) fault: Fault,
 }
 
-impl Odd {
-    pub(crate) fn new(wrong: Wrong) -> Self {
+impl Faulty {
+    pub(crate) fn new(fault: Fault) -> Self {
         let inner = MemoryStore::new();
-        Self { inner, wrong }
+        Self { inner, fault }
     }
 
     fn answer(&self, saved: Saved) -> Saved {
-        match self.wrong {
-            Wrong::Unsure => Saved::Unknown,
-            Wrong::Corrupt | Wrong::Contended => saved,
+        match self.fault {
+            Fault::Unsure => Saved::Unknown,
+            Fault::Corrupt | Fault::Contended => saved,
         }
     }
 }
 
-impl StoreWrapper for Odd {
+impl StoreWrapper for Faulty {
     type Inner = MemoryStore;
 
     fn inner(this: &Self) -> &MemoryStore {
@@ -55,7 +55,7 @@ impl StoreWrapper for Odd {
     async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
         let found = this.inner.load(id).await?;
         match &found {
-            Some(record) if this.wrong == Wrong::Corrupt && record.data == CORRUPT => {
+            Some(record) if this.fault == Fault::Corrupt && record.data == CORRUPT => {
                 Err(Error::corrupt("it is"))
             }
             _ => Ok(found),
@@ -63,7 +63,7 @@ impl StoreWrapper for Odd {
     }
 
     async fn save(this: &Self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        if this.wrong == Wrong::Contended && !draft.data.starts_with(b"{") {
+        if this.fault == Fault::Contended && !draft.data.starts_with(b"{") {
             let faster = Draft::new("{}", Lifetime::idle(HOUR));
             let _ = this.inner.save(id, &faster, expected).await?;
         }

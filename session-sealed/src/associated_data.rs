@@ -1,24 +1,24 @@
-//! What the sealed data of a record is bound to: the associated data of the cipher.
+//! The cipher's associated data: the fields of a record that its sealed data is bound to.
 //!
-//! Integers are big-endian. A field of varying length has its length before it, so no two records
-//! give the same bytes.
+//! Integers are big-endian. A field of varying length follows its length, so no two records give
+//! the same bytes.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 17 | the label, which names this layout and its version |
 //! | 2 and 1–255 | the id |
-//! | 2 and 0–1,024 | the owner; no bytes for none |
-//! | 8 | the idle limit in milliseconds; the greatest number for none |
+//! | 2 and 0–1,024 | the owner; empty if there is none |
+//! | 8 | the idle limit in milliseconds; `u64::MAX` if there is none |
 //! | 8 | the absolute limit, likewise |
 //! | 16 | the stamp |
-//! | 2 and 0–192 | the credential; no bytes for none |
+//! | 2 and 0–192 | the credential; empty if there is none |
 
 use session_core::{Credential, Draft, Lifetime, Owner, Record, SessionId, Stamp, Timeout};
 
 const LABEL: &[u8] = b"sealed record v1\n";
 
-/// All of a record that its sealed data is bound to.
-pub(crate) struct Place<'a> {
+/// The fields of a record that its sealed data is bound to.
+pub(crate) struct AssociatedData<'a> {
     pub(crate) id: &'a SessionId,
     pub(crate) owner: Option<&'a Owner>,
     pub(crate) lifetime: Lifetime,
@@ -26,8 +26,8 @@ pub(crate) struct Place<'a> {
     pub(crate) credential: Option<&'a Credential>,
 }
 
-impl<'a> Place<'a> {
-    /// Where a write of `draft` puts the data.
+impl<'a> AssociatedData<'a> {
+    /// The associated data of a write of `draft`.
     pub(crate) fn of_draft(id: &'a SessionId, draft: &'a Draft) -> Self {
         Self {
             id,
@@ -38,7 +38,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Where the data of `record` was found.
+    /// The associated data of a stored `record`.
     pub(crate) fn of_record(id: &'a SessionId, record: &'a Record) -> Self {
         Self {
             id,
@@ -63,19 +63,21 @@ impl<'a> Place<'a> {
 }
 
 fn put_field(bytes: &mut Vec<u8>, field: &[u8]) {
-    // None is as long as 64 KiB.
+    // Every field is shorter than 64 KiB.
     bytes.extend((field.len() as u16).to_be_bytes());
     bytes.extend(field);
 }
 
-/// Of a finite limit, what every store gives back: whole milliseconds, of which some databases
-/// hold no more than 63 bits.
+/// Limits are encoded as every store returns them: whole milliseconds, in some databases of 63
+/// bits.
 fn put_limit(bytes: &mut Vec<u8>, limit: Timeout) {
-    let millis = limit.millis().map_or(u64::MAX, |millis| millis.min(MOST));
+    let millis = limit
+        .millis()
+        .map_or(u64::MAX, |millis| millis.min(MAX_MILLIS));
     bytes.extend(millis.to_be_bytes());
 }
 
-const MOST: u64 = u64::MAX / 2;
+const MAX_MILLIS: u64 = u64::MAX / 2;
 
 #[cfg(test)]
 mod tests {
@@ -88,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_these_bytes() {
+    fn associated_data_has_these_bytes() {
         let id = SessionId::from_stored("id").expect("valid");
         let owner = Owner::new("ann").expect("valid");
         let credential = Credential::from_stored(&[0xC1, 0xC2, 0xC3]).expect("it fits");
-        let place = Place {
+        let data = AssociatedData {
             id: &id,
             owner: Some(&owner),
             lifetime: lifetime(),
@@ -111,12 +113,12 @@ mod tests {
             b"\0\x03",
             b"\xC1\xC2\xC3",
         ];
-        assert_eq!(place.bytes(), golden.concat());
+        assert_eq!(data.bytes(), golden.concat());
 
-        let bare = Place {
+        let bare = AssociatedData {
             owner: None,
             credential: None,
-            ..place
+            ..data
         };
         let golden: [&[u8]; 7] = [
             b"sealed record v1\n",
@@ -131,26 +133,29 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_bound_as_every_store_gives_them_back() {
+    fn limits_are_bound_as_every_store_returns_them() {
         let id = SessionId::from_stored("id").expect("valid");
         let bytes = |idle: Duration| {
             let draft = Draft::new("", Lifetime::idle(idle)).with_stamp(Stamp::from_bytes([0; 16]));
-            Place::of_draft(&id, &draft).bytes()
+            AssociatedData::of_draft(&id, &draft).bytes()
         };
         let (micros, millis) = (Duration::from_micros(1_999), Duration::from_millis(1));
         assert_eq!(bytes(micros), bytes(millis), "whole milliseconds");
         assert_ne!(bytes(millis), bytes(2 * millis));
-        assert_eq!(bytes(Duration::MAX), bytes(Duration::from_millis(MOST)));
+        assert_eq!(
+            bytes(Duration::MAX),
+            bytes(Duration::from_millis(MAX_MILLIS))
+        );
     }
 
     #[test]
-    fn what_ends_one_field_does_not_begin_the_next() {
+    fn a_byte_moved_to_the_next_field_changes_the_associated_data() {
         let bytes = |id: &str, owner: &str| {
             let id = SessionId::from_stored(id).expect("valid");
             let draft = Draft::new("", lifetime())
-                .with_stamp(Stamp::from_bytes([0; 16]))
-                .with_owner(Owner::new(owner).expect("valid"));
-            Place::of_draft(&id, &draft).bytes()
+                .with_owner(Owner::new(owner).expect("valid"))
+                .with_stamp(Stamp::from_bytes([0; 16]));
+            AssociatedData::of_draft(&id, &draft).bytes()
         };
         assert_ne!(bytes("ab", "c"), bytes("a", "bc"));
         assert_ne!(bytes("a\0\x01b", "c"), bytes("a", "b\0\x01c"));
