@@ -6,6 +6,7 @@ use session_core::{Lifetime, Limits, Observer, Result, Sessions};
 use session_sealed::KeyRing;
 
 use crate::config::Backing;
+#[cfg(feature = "express")]
 use crate::cookie::NamePrefix;
 use crate::cookie_store::CookieStore;
 use crate::layer::{SessionLayer, SessionLayerBuilder};

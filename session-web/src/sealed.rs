@@ -72,6 +72,10 @@ pub(crate) enum Closer {
 
 impl Closer {
     /// Takes another lifetime for the values that say nothing of theirs.
+    #[cfg_attr(
+        not(feature = "express"),
+        allow(unused_variables, reason = "ours say their lifetime")
+    )]
     pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
         match self {
             Self::Sealed(_) | Self::Signed(_) => {}
