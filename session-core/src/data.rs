@@ -1,4 +1,4 @@
-//! A session's variables: a JSON object whose values stay raw until somebody reads them.
+//! A session's variables: a JSON object whose values stay raw until they are read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +23,7 @@ const USUAL_KEYS: usize = 8;
 /// The variables of one session, in the order they were stored: a JSON object of which only the
 /// top level is taken apart.
 ///
-/// Numbers of any size survive, and a value that nobody read is written back byte for byte,
+/// Numbers of any size survive, and a value that was not read is written back byte for byte,
 /// because values are cut out of the record and not parsed. So is a value that is nested too deeply
 /// to be read.
 ///

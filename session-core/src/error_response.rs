@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind};
 ///
 /// | status | errors |
 /// |---|---|
-/// | 409 | the session has ended, or somebody has signed in with it while the request was under way |
+/// | 409 | the session has ended, or another request has signed in with it meanwhile |
 /// | 503, `Retry-After: 1` | [temporary](Error::is_temporary) ones: the store is unavailable, or others were faster at every attempt |
 /// | 500 | all others, also an unknown outcome |
 ///

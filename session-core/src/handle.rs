@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::{Result, Session};
 
-/// One request's session, as a middleware has it. Whoever writes a middleware implements it, and puts
+/// One request's session, as a middleware has it. A middleware crate implements it, and puts
 /// a [`SessionHandle`] around it into the request's extensions, where the extractors of this crate's
 /// feature `axum` find it.
 #[async_trait]

@@ -66,7 +66,7 @@ impl JudgedToken {
     }
 
     /// Whether another framework's token opens the session though it was replaced longer than a
-    /// grace ago, because no client has presented the successor. Whoever planted that token on a
+    /// grace ago, because no client has presented the successor. An attacker who planted that token on a
     /// visitor may hold the successor by now.
     pub(crate) fn is_unclaimed(&self, age: Duration) -> bool {
         let is_replaced = matches!(self.verdict, Verdict::Replaced(_));

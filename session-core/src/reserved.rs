@@ -30,7 +30,7 @@ pub(crate) fn is_reserved(key: &str) -> bool {
     ALL.iter().any(|reserved| reserved.name == key)
 }
 
-/// Those whose values a new lineage drops, and a clear does not.
+/// The keys whose values a new lineage drops, and a clear does not.
 pub(crate) fn bound_to_lineage() -> impl Iterator<Item = &'static str> {
     let bound = ALL.into_iter().filter(|key| key.is_bound_to_lineage);
     bound.map(|key| key.name)

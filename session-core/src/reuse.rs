@@ -10,7 +10,7 @@ use crate::observer::{EndReason, Event, Refusal};
 use crate::sessions::Manager;
 use crate::{Error, ErrorKind, Record, Result, Session, SessionId, SessionToken};
 
-/// How often a session is judged anew because somebody wrote it in between.
+/// How often a session is judged anew because another request wrote it in between.
 const MOST_JUDGEMENTS: usize = 8;
 
 /// What happens when a token is used again that a renewal has replaced, whose successor is in use

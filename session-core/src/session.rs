@@ -49,7 +49,7 @@ pub(crate) enum Lifecycle {
     Barred,
     /// In the store, as of this version.
     Stored(JudgedToken, Version),
-    /// It was in the store, and ended; or somebody signed in with it elsewhere.
+    /// It was in the store, and ended; or another request signed in with it.
     Gone(Option<SessionId>),
 }
 

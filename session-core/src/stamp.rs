@@ -10,7 +10,7 @@ use crate::token::fill_random;
 ///
 /// A save says which stamp it read; the store swaps only if that is still the one there. The
 /// writer chooses the new stamp before sending it (see [`Draft`](crate::Draft)), so a write that
-/// is repeated after a broken connection can be told from somebody else's.
+/// is repeated after a broken connection can be told from another writer's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp([u8; 16]);
 

@@ -29,7 +29,7 @@ use crate::{
 ///   as if it had just written the draft. One that sends a write again by itself answers
 ///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`].
 /// * **Bad input costs only itself.** An undecodable record is [`ErrorKind::Corrupt`] for its own
-///   reader and nobody else.
+///   reader only.
 /// * **A future may be dropped at any point.** The operation then happened or did not; the store
 ///   stays usable, and no other caller waits for it.
 ///

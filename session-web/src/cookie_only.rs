@@ -46,7 +46,7 @@ impl CookieOnlyBuilder {
         }
     }
 
-    /// Signs the cookie and does not encrypt it: whoever holds it can read it, and not change it.
+    /// Signs the cookie and does not encrypt it: a client that has it can read it, and not change it.
     pub fn readable(mut self) -> Self {
         match &mut self.kind {
             Kind::Ring(_, cover) => *cover = Cover::Signed,
@@ -70,8 +70,8 @@ impl CookieOnlyBuilder {
         self
     }
 
-    /// Adds someone to be told when sessions begin and end. Nobody is told when one expires, for
-    /// nobody knows.
+    /// Adds an observer, which is notified when sessions begin and end. It is not notified when one
+    /// expires, because no server keeps it.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Arc::new(observer));
         self

@@ -47,7 +47,7 @@ impl SessionLayer {
     }
 
     /// Shares sessions in cookies with an Express app: those of [`CookieSession`], or the old one of
-    /// [`ConnectSess`]. Their values can be read by whoever holds them, and nothing in them says
+    /// [`ConnectSess`]. A client that has such a cookie can read its values, and nothing in them says
     /// when they end: [`lifetime`](CookieOnlyBuilder::lifetime), by default without limits, is what
     /// the browser is told. A session in them can have no owner.
     ///
@@ -94,7 +94,7 @@ impl SessionLayerBuilder {
     }
 
     /// Takes the cookie of an Express app too, where a request has none of this layer's: for moving
-    /// on to this library's own cookie without logging anybody out. The response then brings the
+    /// on to this library's own cookie without logging users out. The response then brings the
     /// new cookie and ends the old one.
     ///
     /// The new cookie always has a new token. Requests that bring the Express cookie within a minute

@@ -21,7 +21,7 @@ use crate::{plain_http, request};
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
     received: Received,
-    /// What was received, once it is read: not before somebody asks for the session.
+    /// What was received, once it is read: not before the session is asked for.
     presented: OnceLock<Presented>,
     pub(crate) secure: bool,
     /// The host of a request by plain http, whose browser drops a `Secure` cookie.
@@ -96,7 +96,7 @@ impl Inner {
         }
     }
 
-    /// The headers of the response are made of no session: whoever asks for it from now on can't have
+    /// The headers of the response are made of no session: a task that asks for it from now on can't have
     /// the client told. Gives the session that another task has opened just before.
     pub(crate) fn answered_unopened(&self) -> Option<&Opened> {
         self.is_answered.store(true, SeqCst);

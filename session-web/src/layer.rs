@@ -260,7 +260,7 @@ impl SessionLayerBuilder {
     }
 
     /// Signs tokens, so that made-up ones are refused without asking the store. The first secret
-    /// signs, all verify. Default: not signed, for nobody guesses a token: it has 216 random bits
+    /// signs, all verify. Default: not signed, because a token can't be guessed: it has 216 random bits
     /// besides its id. A signature spares the store the load of one session for each made-up token.
     pub fn sign(mut self, ring: KeyRing) -> Self {
         self.key_ring = Some(ring);

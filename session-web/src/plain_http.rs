@@ -66,7 +66,7 @@ impl PlainHttp {
     pub(crate) fn warn_of_missing_peer(&self) {
         if !self.missing_peer.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "proxy(Proxy::From(…)) trusts nobody, because requests don't have the peer's address: serve with \
+                "proxy(Proxy::From(…)) trusts no proxy, because requests don't have the peer's address: serve with \
                  into_make_service_with_connect_info::<SocketAddr>(), or put a Peer into their extensions"
             );
         }
@@ -103,7 +103,7 @@ impl PlainHttp {
 }
 
 /// The host of a request that seems to come from a browser that uses plain http; `None` if
-/// anything speaks against that, though nobody may be trusted to say so.
+/// anything speaks against that, though no trusted proxy says so.
 pub(crate) fn host(parts: &Parts) -> Option<HeaderValue> {
     let headers = &parts.headers;
     let from_https = |name| {

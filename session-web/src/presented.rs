@@ -1,4 +1,4 @@
-//! What a request has brought: kept as it came, and read when somebody asks for the session.
+//! What a request has brought: kept as it came, and read when the session is asked for.
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;

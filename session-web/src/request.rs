@@ -36,7 +36,7 @@ pub enum Secure {
     /// logs a warning when it is built, so that it does not go into production unnoticed:
     /// `if cfg!(debug_assertions) { Secure::Development } else { Secure::Always }`.
     Development,
-    /// On no request: Express' `false`. Whoever can listen on the way can take the session over.
+    /// On no request: Express' `false`. An attacker on the network path can take the session over.
     Never,
 }
 
@@ -57,13 +57,13 @@ impl Secure {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proxy {
-    /// Nobody's: the default, and Express' `false`.
+    /// No proxy: the default, and Express' `false`.
     #[default]
     None,
-    /// Anybody's: Express' `true`. For an application that nobody can reach but its proxy.
+    /// Any client: Express' `true`. Only for an application that no client can reach but through its proxy.
     Any,
     /// That of peers in these networks. The server must put a `ConnectInfo<SocketAddr>` into the
-    /// request, as axum's `into_make_service_with_connect_info` does, or a [`Peer`]; without, nobody
+    /// request, as axum's `into_make_service_with_connect_info` does, or a [`Peer`]; without, no proxy
     /// is trusted, and the log says so once.
     From(Vec<IpNet>),
 }

@@ -51,7 +51,7 @@ const CONTENT: u8 = 2;
 const FIXED: usize = 1 + 4 * 8 + 16 + 1 + 2;
 const NEVER: u64 = u64::MAX;
 
-/// Whether those who hold the cookie may read it.
+/// Whether the cookie can be read without the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cover {
     /// Encrypted: they may not.
@@ -373,7 +373,7 @@ mod tests {
         }
     }
 
-    /// Cookies outlive a deployment: whoever changes the layout gives it another version.
+    /// Cookies outlive a deployment: a change of the layout needs another version.
     #[test]
     fn a_cookie_has_exactly_these_bytes() {
         let mut content = vec![2];

@@ -151,7 +151,7 @@ struct Written {
     keeps_former: bool,
 }
 
-/// Writes what there is to write: one round trip at most where nobody else writes the session.
+/// Writes what there is to write: one round trip at most where no other request writes the session.
 async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
     let session = &opened.session;
     let replaced = match &opened.token {
@@ -175,7 +175,7 @@ async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
     })
 }
 
-/// Gives a session another token than the cookie of the app before this one has, which somebody
+/// Gives a session another token than the cookie of the app before this one has, which an attacker
 /// may have planted; whether it did. What was changed is written with it.
 ///
 /// If that fails, the client keeps that cookie, and its next request tries again.

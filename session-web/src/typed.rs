@@ -100,7 +100,7 @@ impl<T: SessionValue> Typed<T> {
     }
 
     /// Changes the value in the store, atomically, and gives what it is then: one round trip, and
-    /// two more for each time that somebody else was faster. `change` runs again then.
+    /// two more for each time that another request was faster. `change` runs again then.
     ///
     /// # Errors
     /// The store's; [`ErrorKind::Value`] for a value that is no `T`, unless

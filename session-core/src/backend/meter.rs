@@ -43,7 +43,7 @@ impl Meter {
     }
 
     /// The same for work that waits for nothing, which then is no future: 110 instructions for each
-    /// operation, and not 210 to 270, where no one listens to spans.
+    /// operation, and not 210 to 270, where no subscriber wants spans.
     ///
     /// # Errors
     /// Those of `work`.

@@ -16,13 +16,13 @@ pub(crate) enum Verdict {
     /// It is the current one, seen for the first time since the renewal that made it: this request
     /// confirms it.
     Unconfirmed,
-    /// It was replaced by a renewal with this salt, and nobody has presented the successor: it
+    /// It was replaced by a renewal with this salt, and no client has presented the successor: it
     /// opens, and the client is told of the successor again.
     Replaced([u8; 16]),
     /// It was replaced a short while ago, and its successor has been seen: it opens, and the client
     /// is told nothing.
     Late,
-    /// It was replaced longer ago, or was never this session's: somebody who knows the lineage
+    /// It was replaced longer ago, or was never this session's: a client that knows the lineage
     /// presents a secret that is not the current one. Two parties hold this sign-in.
     Reused,
     /// It is newer than the record: the store has rolled back.
@@ -103,7 +103,7 @@ impl TokenState {
         Some(Duration::from_millis(millis(age).saturating_sub(since)))
     }
 
-    /// Whether the current token is one to renew: not a guest's, which somebody may have planted on
+    /// Whether the current token is one to renew: not a guest's, which an attacker may have planted on
     /// a visitor, and with the old one end that visitor's session.
     pub(crate) const fn is_renewable(&self, has_owner: bool) -> bool {
         has_owner || !self.is_guests

@@ -90,7 +90,7 @@ pub(super) struct Renewed {
 
 impl TokenState {
     /// Of a token that begins a lineage when the session has this age. A `guest`'s is never
-    /// renewed: whoever planted it on a visitor could end their session with the old one.
+    /// renewed: an attacker who planted it on a visitor could end their session with the old one.
     pub(crate) fn of(token: &SessionToken, age: Duration, grace: Grace, is_guests: bool) -> Self {
         Self {
             verifier: token.verifier(),

@@ -175,7 +175,7 @@ impl Sessions {
     }
 
     /// Tells observers, and at most once a minute for each reason the log, that a client has presented a cookie, or
-    /// a header of this name, that can't be read. For whoever reads tokens for [`open`](Self::open).
+    /// a header of this name, that can't be read. For middleware that reads tokens for [`open`](Self::open).
     pub fn report_unreadable(&self, name: &str, why: Unreadable) {
         self.0.observers.unreadable(name, why);
     }

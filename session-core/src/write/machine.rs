@@ -177,7 +177,7 @@ impl Machine {
             (LoadAfterResend, Event::Untraceable) => End(Outcome::Unknown),
             (Resend, Event::Gone)
             | (LoadAfterResend, Event::NotFound | Event::SignedInElsewhere) => End(Outcome::Gone),
-            // A create is not sent again: whoever ended all sessions of its owner meanwhile has
+            // A create is not sent again: a caller that ended all sessions of its owner meanwhile has
             // ended this one too.
             (LoadCreated, Event::NotFound) => Do(DestroyCreated),
             (Resend | LoadAfterResend | LoadCreated, Event::Written { .. })

@@ -81,7 +81,7 @@ impl Session {
         if write.judged.is_same_sign_in(judged.state.as_ref()) {
             state.rebase(judged, record)?;
         } else {
-            // It happened, and then somebody signed in: what is stored is not for this handle.
+            // It happened, and another request has signed in since: the stored session is not for this handle.
             state.view = write.view.clone();
             state.base = Base::written(write.draft.data.clone(), write.view.lifetime);
             state.lifecycle = Lifecycle::Gone(Some(id));

@@ -32,7 +32,7 @@ pub(crate) struct Found<'r> {
 pub(crate) enum Finding {
     /// The write at this place has happened, and no other one.
     Happened(usize),
-    /// Somebody has signed in since: what is stored is not for this writer.
+    /// Another request has signed in since: the stored session is not for this writer.
     SignedInElsewhere,
     /// None has happened, and none of them can happen beside the next one.
     NoneHappened,
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_knows_after_more_writes_than_the_trail_has() {
+    fn the_outcome_is_unknown_after_more_writes_than_the_trail_has() {
         let [first, mine] = stamps();
         let others: [Stamp; 9] = stamps();
         let sent = [sent(mine, first)];

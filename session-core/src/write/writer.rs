@@ -162,13 +162,13 @@ impl<'a, 'e> Writer<'a, 'e> {
         let Some(record) = store.load(&write.judged.id).await? else {
             return Ok(Event::NotFound);
         };
-        // Nobody else can have made a session of this id.
+        // No other writer can have made a session of this id.
         let at = self.session.state().place_of(write);
         let round = self.session.adopt(at, &record)?;
         Ok(Event::Written { round })
     }
 
-    /// Nobody has the token of such a session, but its owner would be shown it.
+    /// No client has the token of such a session, but its owner would see it listed.
     async fn destroy_created(&mut self) -> Result<Event> {
         let write = self.write.as_ref().ok_or_else(Error::outcome_unknown)?;
         let store = &self.session.0.manager.store;

@@ -36,8 +36,8 @@ pub(super) trait BatchOperation: Send + Sync + 'static {
     /// Sends `items`, of which no two are about the same session, and answers each, in their order.
     ///
     /// # Errors
-    /// An error is everybody's. One that is permanent makes the batch go again in halves, until it
-    /// is the error of the item that causes it.
+    /// An error fails the whole batch. After a permanent one the batch is sent again in halves, until
+    /// only the item that causes it fails.
     fn execute(
         &self,
         items: &[Self::Item],

@@ -15,7 +15,7 @@ pub(super) struct Round<O: BatchOperation> {
     callers: Vec<Callers<O>>,
 }
 
-/// Who waits for one answer: a caller, and those whose operation was coalesced with its own.
+/// The callers of one answer: the first, and others whose operation was coalesced with its own.
 struct Callers<O: BatchOperation> {
     first: Option<oneshot::Sender<Message<O>>>,
     others: Vec<oneshot::Sender<Message<O>>>,

@@ -21,7 +21,7 @@ async fn what_is_queued_is_sent_together_in_the_order_it_came() {
     let answers = queue(&batcher, (0..200).map(op)).await;
     log.open(100);
     for (number, answer) in answered(answers).await {
-        assert_eq!(answer.ok(), Some(number), "everybody gets their own answer");
+        assert_eq!(answer.ok(), Some(number), "each caller gets its own answer");
     }
     let sent = log.sent();
     assert_eq!(log.sizes(), [1, 128, 71]);
@@ -139,7 +139,7 @@ async fn a_poison_item_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_temporary_error_is_everybodys_and_not_sent_again() {
+async fn a_temporary_error_fails_the_whole_batch_and_is_not_sent_again() {
     let log = Log::gated();
     let batcher = batcher::<false>(&log, LIMITS);
     let ops = (0..11).map(|n| Op {
