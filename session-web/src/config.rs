@@ -10,7 +10,7 @@ use crate::cookie::{CookieTemplate, is_below};
 use crate::format::TokenFormat;
 use crate::plain_http::PlainHttp;
 use crate::request::{Proxy, ProxyHeader, Secure};
-use crate::sealed::Closer;
+use crate::sealed::CookieCodec;
 use crate::set_cookie::SetCookie;
 
 /// Where sessions are kept.
@@ -19,7 +19,7 @@ pub(crate) enum Backing {
     /// In a store; the client holds a token.
     Store(Sessions),
     /// In the cookie. The manager holds the rules; its store is replaced for each request.
-    Cookie(Sessions, Closer),
+    Cookie(Sessions, CookieCodec),
 }
 
 impl Backing {
@@ -33,8 +33,8 @@ impl Backing {
     pub(crate) fn set_rules(&mut self, rules: Sessions) {
         match self {
             Self::Store(sessions) => *sessions = rules,
-            Self::Cookie(sessions, closer) => {
-                closer.set_lifetime(rules.lifetime());
+            Self::Cookie(sessions, codec) => {
+                codec.set_lifetime(rules.lifetime());
                 *sessions = rules;
             }
         }
@@ -143,7 +143,7 @@ pub(crate) struct Config {
     pub(crate) format: TokenFormat,
     /// The Express app whose cookie is taken where a request has none of ours.
     #[cfg(feature = "express")]
-    pub(crate) former: Option<Arc<crate::express::Former>>,
+    pub(crate) previous_app: Option<Arc<crate::express::PreviousApp>>,
     pub(crate) persistence: Persistence,
     pub(crate) rolling: Rolling,
     pub(crate) save_uninitialized: bool,
@@ -152,9 +152,9 @@ pub(crate) struct Config {
 
 impl Config {
     /// Whether the cookie of another app is taken too.
-    pub(crate) const fn has_former(&self) -> bool {
+    pub(crate) const fn has_previous_app(&self) -> bool {
         #[cfg(feature = "express")]
-        return self.former.is_some();
+        return self.previous_app.is_some();
         #[cfg(not(feature = "express"))]
         false
     }

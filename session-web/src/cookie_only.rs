@@ -10,7 +10,7 @@ use crate::config::Backing;
 use crate::cookie::NamePrefix;
 use crate::cookie_store::CookieStore;
 use crate::layer::{SessionLayer, SessionLayerBuilder};
-use crate::sealed::{Closer, Cover};
+use crate::sealed::{CookieCodec, Protection};
 
 /// Sets up a [`SessionLayer`] for sessions in the cookie: what a [`Sessions`] says of sessions in a
 /// store.
@@ -26,7 +26,7 @@ pub struct CookieOnlyBuilder {
 /// What makes the cookies.
 #[derive(Clone)]
 pub(crate) enum Kind {
-    Ring(KeyRing, Cover),
+    Ring(KeyRing, Protection),
     #[cfg(feature = "express")]
     Express(crate::express_cookies::ExpressCookies),
 }
@@ -49,7 +49,7 @@ impl CookieOnlyBuilder {
     /// Signs the cookie and does not encrypt it: a client that has it can read it, and not change it.
     pub fn readable(mut self) -> Self {
         match &mut self.kind {
-            Kind::Ring(_, cover) => *cover = Cover::Signed,
+            Kind::Ring(_, protection) => *protection = Protection::Signed,
             // Theirs are readable anyway.
             #[cfg(feature = "express")]
             Kind::Express(_) => {}
@@ -83,23 +83,23 @@ impl CookieOnlyBuilder {
     /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for limits that make no
     /// sense.
     pub fn options(self) -> Result<SessionLayerBuilder> {
-        let closer = match &self.kind {
-            Kind::Ring(ring, cover) => Closer::new(ring, *cover),
+        let codec = match &self.kind {
+            Kind::Ring(ring, protection) => CookieCodec::new(ring, *protection),
             #[cfg(feature = "express")]
             Kind::Express(cookies) => {
                 cookies.check()?;
-                Closer::Express(cookies.clone(), self.lifetime)
+                CookieCodec::Express(cookies.clone(), self.lifetime)
             }
         };
         // It holds the rules only: each request gets a store of its own.
-        let store = CookieStore::new(closer.clone(), String::new(), &[], &closer.new_token());
+        let store = CookieStore::new(codec.clone(), String::new(), &[], &codec.new_token());
         let mut rules = Sessions::builder(store)
             .lifetime(self.lifetime)
             .limits(self.limits);
         for observer in self.observers {
             rules = rules.shared_observer(observer);
         }
-        let builder = SessionLayerBuilder::new(Backing::Cookie(rules.build()?, closer));
+        let builder = SessionLayerBuilder::new(Backing::Cookie(rules.build()?, codec));
         Ok(match self.kind {
             Kind::Ring(..) => builder,
             #[cfg(feature = "express")]

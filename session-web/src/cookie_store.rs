@@ -9,7 +9,7 @@ use session_core::{
 };
 
 use crate::format::MOST_TOKENS;
-use crate::sealed::{Closer, Contents, now};
+use crate::sealed::{Contents, CookieCodec, now};
 use crate::set_cookie::MAX_COOKIE_BYTES;
 
 /// One request's session.
@@ -17,7 +17,7 @@ use crate::set_cookie::MAX_COOKIE_BYTES;
 /// Its id lasts as long as the request: the cookie is found by its name, and opened by its seal.
 #[derive(Debug)]
 pub(crate) struct CookieStore {
-    closer: Closer,
+    codec: CookieCodec,
     cookie_name: String,
     is_readable: bool,
     has_unreadable: bool,
@@ -45,7 +45,7 @@ impl CookieStore {
     /// opened by `token`. At most [`MOST_TOKENS`] that one of the secrets has made are looked at:
     /// others don't count, so that they can't hide the session.
     pub(crate) fn new(
-        closer: Closer,
+        codec: CookieCodec,
         cookie_name: String,
         values: &[String],
         token: &SessionToken,
@@ -53,13 +53,13 @@ impl CookieStore {
         let now = now();
         let (mut session, mut opened, mut has_unreadable) = (None, 0, false);
         for value in values {
-            let Some(mut contents) = closer.open(&cookie_name, value) else {
+            let Some(mut contents) = codec.decode(&cookie_name, value) else {
                 has_unreadable = true;
                 continue;
             };
             opened += 1;
             if session.is_none() && contents.is_live(now) {
-                if !closer.is_plain() {
+                if !codec.is_plain() {
                     let opened = Credential::opened_by(token, contents.credential.as_ref());
                     contents.credential = Some(opened);
                 }
@@ -70,7 +70,7 @@ impl CookieStore {
             }
         }
         Self {
-            closer,
+            codec,
             cookie_name,
             is_readable: opened > 0 || values.is_empty(),
             has_unreadable,
@@ -115,7 +115,7 @@ impl CookieStore {
 
     fn put(&self, state: &mut State, id: &SessionId, contents: Contents, now: u64) -> Result<()> {
         if contents.is_live(now) {
-            let value = self.closer.close(&self.cookie_name, &contents)?;
+            let value = self.codec.encode(&self.cookie_name, &contents)?;
             let size = self.cookie_name.len() + 1 + value.len();
             Error::check_size("session cookie", size, MAX_COOKIE_BYTES)?;
             state.change = Some(Change::Value(value, contents.ttl(now)));
@@ -138,7 +138,7 @@ impl State {
 #[async_trait]
 impl SessionStore for CookieStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_plain_ids(self.closer.is_plain())
+        Capabilities::new().with_plain_ids(self.codec.is_plain())
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {

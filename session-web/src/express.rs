@@ -116,14 +116,14 @@ impl SessionLayerBuilder {
     pub fn accept_express(mut self, express: &Express) -> Self {
         let tokens = ExpressTokens::new(express.clone(), self.config.backing.rules());
         let set_cookie = SetCookie::new(&CookieTemplate::of_express(express));
-        self.config.former = Some(Arc::new(Former { tokens, set_cookie }));
+        self.config.previous_app = Some(Arc::new(PreviousApp { tokens, set_cookie }));
         self
     }
 }
 
 /// The Express app that a layer takes over from.
 #[derive(Clone, Debug)]
-pub(crate) struct Former {
+pub(crate) struct PreviousApp {
     pub(crate) tokens: ExpressTokens,
     /// Its cookie, to be ended.
     pub(crate) set_cookie: SetCookie,

@@ -4,7 +4,7 @@ use session_core::{Bytes, Draft, Error, Lifetime, Result, Stamp};
 use session_express::{ConnectSess, CookieSession};
 use sha2::{Digest, Sha256};
 
-use crate::sealed::{BETWEEN, Contents, now};
+use crate::sealed::{Contents, SIGNATURE_SEPARATOR, now};
 
 /// Which of Express' cookies hold the sessions.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl ExpressCookies {
 
     /// The value for a session, with its signature behind it if that has a cookie of its own. There
     /// is no room for its limits, its stamp and a credential.
-    pub(crate) fn close(&self, session: &Contents) -> Result<String> {
+    pub(crate) fn encode(&self, session: &Contents) -> Result<String> {
         if session.owner.is_some() {
             let what = "an owner (so no `sign_in`) in a cookie of Express";
             return Err(Error::unsupported(what));
@@ -61,7 +61,7 @@ impl ExpressCookies {
         Ok(match self {
             Self::CookieSession(cookies) => {
                 let (value, signature) = cookies.write(&session.data);
-                format!("{value}{BETWEEN}{signature}")
+                format!("{value}{SIGNATURE_SEPARATOR}{signature}")
             }
             Self::ConnectSess(cookie) => cookie.write(&session.data),
         })
@@ -72,7 +72,7 @@ impl ExpressCookies {
     pub(crate) fn open(&self, value: &str, lifetime: Lifetime) -> Option<Contents> {
         let json = match self {
             Self::CookieSession(cookies) => {
-                let (value, signature) = value.split_once(BETWEEN)?;
+                let (value, signature) = value.split_once(SIGNATURE_SEPARATOR)?;
                 cookies.read(value, signature)?
             }
             Self::ConnectSess(cookie) => cookie.read(value)?,

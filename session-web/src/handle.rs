@@ -43,7 +43,7 @@ pub(crate) struct Opened {
     pub(crate) lifetime: Lifetime,
     /// Its [`binding`](session_core::Session::binding) when it was opened, if that was by the cookie
     /// of an app that this one follows.
-    pub(crate) former_binding: Option<String>,
+    pub(crate) previous_binding: Option<String>,
     /// The store of a session in the cookie.
     pub(crate) in_cookie: Option<Arc<CookieStore>>,
 }
@@ -135,21 +135,21 @@ impl Inner {
                 let (session, token) = sessions.open_first(tokens).await?;
                 let binding = self
                     .presented()
-                    .is_former
+                    .is_previous_app
                     .then(|| session.binding())
                     .flatten();
                 let mut opened = Opened::new(session, token.as_ref(), None);
-                opened.former_binding = binding;
+                opened.previous_binding = binding;
                 Ok(opened)
             }
-            Backing::Cookie(rules, closer) => {
-                let token = closer.new_token();
+            Backing::Cookie(rules, codec) => {
+                let token = codec.new_token();
                 let values: &[String] = match &self.presented().credentials {
                     Credentials::Values(values) => values,
                     _ => &[],
                 };
                 let name = self.config.set_cookie.name(self.secure);
-                let store = CookieStore::new(closer.clone(), name.to_owned(), values, &token);
+                let store = CookieStore::new(codec.clone(), name.to_owned(), values, &token);
                 if store.has_unreadable() {
                     let mut unread = Unread::new(name, Unreadable::UnknownSecret);
                     unread.is_beside = store.is_readable();
@@ -225,7 +225,7 @@ impl Opened {
             lifetime: session.lifetime(),
             token: presented.filter(|_| session.id().is_some()).cloned(),
             session,
-            former_binding: None,
+            previous_binding: None,
             in_cookie,
         }
     }

@@ -11,7 +11,7 @@ use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
 use crate::cookie_only::{CookieOnlyBuilder, Kind};
 use crate::format::TokenFormat;
 use crate::request::{Proxy, ProxyHeader, Secure};
-use crate::sealed::Cover;
+use crate::sealed::Protection;
 use crate::service::SessionService;
 use crate::set_cookie::SetCookie;
 use crate::signature::Signer;
@@ -80,7 +80,7 @@ impl SessionLayer {
     /// which there is none of. Of two requests that change the session at the same time, one
     /// overwrites the other. See `docs/security.md` before choosing this.
     pub fn cookie_only(ring: &KeyRing) -> CookieOnlyBuilder {
-        CookieOnlyBuilder::new(Kind::Ring(ring.clone(), Cover::Sealed))
+        CookieOnlyBuilder::new(Kind::Ring(ring.clone(), Protection::Sealed))
     }
 }
 
@@ -106,7 +106,7 @@ impl Config {
             served_path: None,
             format: TokenFormat::Plain,
             #[cfg(feature = "express")]
-            former: None,
+            previous_app: None,
             persistence: Persistence::default(),
             rolling: Rolling::default(),
             save_uninitialized: false,
@@ -146,11 +146,11 @@ impl Config {
         if let TokenFormat::Express(tokens) = &self.format {
             tokens.check()?;
         }
-        let Some(former) = &self.former else {
+        let Some(previous_app) = &self.previous_app else {
             return Ok(());
         };
-        former.tokens.check()?;
-        let theirs = CookieTemplate::of_express(former.tokens.express());
+        previous_app.tokens.check()?;
+        let theirs = CookieTemplate::of_express(previous_app.tokens.express());
         theirs.check_texts("Express ")?;
         let ours = SetCookie::new(&self.cookie);
         match [true, false]

@@ -7,7 +7,7 @@ use session_core::{SessionToken, Sessions, Unreadable};
 
 use crate::config::{Backing, Config, Transport};
 use crate::cookie_header;
-use crate::sealed::{BETWEEN, Closer};
+use crate::sealed::{CookieCodec, SIGNATURE_SEPARATOR};
 
 /// The headers that may hold something of the layer's.
 pub(crate) struct Received {
@@ -23,7 +23,7 @@ pub(crate) struct Presented {
     /// What was presented besides and can't be read.
     pub(crate) unreadable: Vec<Unread>,
     /// Whether the credentials came in the cookie of an app that this one follows.
-    pub(crate) is_former: bool,
+    pub(crate) is_previous_app: bool,
 }
 
 /// What may open a session.
@@ -52,7 +52,7 @@ impl Received {
             Transport::Bearer => header(&AUTHORIZATION),
             Transport::Header(name) => header(name),
         };
-        let needs_cookies = config.transport == Transport::Cookie || config.has_former();
+        let needs_cookies = config.transport == Transport::Cookie || config.has_previous_app();
         let cookies = needs_cookies.then(|| parts.headers.get_all(COOKIE).into_iter().cloned());
         Self {
             cookies: cookies.into_iter().flatten().collect(),
@@ -66,11 +66,11 @@ impl Received {
         let mut presented = Presented {
             credentials,
             unreadable: Vec::from_iter(unread),
-            is_former: false,
+            is_previous_app: false,
         };
         if presented.is_nothing() {
-            let (credentials, unread) = former(self, config);
-            presented.is_former = matches!(credentials, Credentials::Tokens(_));
+            let (credentials, unread) = previous_app(self, config);
+            presented.is_previous_app = matches!(credentials, Credentials::Tokens(_));
             presented.credentials = credentials;
             presented.unreadable.extend(unread);
         }
@@ -104,8 +104,8 @@ impl Unread {
 
 fn read(received: &Received, config: &Config, secure: bool) -> (Credentials, Option<Unread>) {
     let (cookies, name) = (&received.cookies[..], config.set_cookie.name(secure));
-    if let Backing::Cookie(_, closer) = &config.backing {
-        return in_cookies(closer, cookies, name);
+    if let Backing::Cookie(_, codec) = &config.backing {
+        return in_cookies(codec, cookies, name);
     }
     let field = received.field.as_ref();
     let (header, text) = match &config.transport {
@@ -152,17 +152,17 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
 /// The cookies that may be sessions. Those of Express' packages have a second one, which signs the
 /// first of that name.
 fn in_cookies(
-    closer: &Closer,
+    codec: &CookieCodec,
     cookies: &[HeaderValue],
     name: &str,
 ) -> (Credentials, Option<Unread>) {
     let mut sent = cookie_header::values(cookies, name).filter(|value| !value.is_empty());
-    let values: Vec<String> = if closer.is_plain() {
-        let signature = closer.signature_name();
+    let values: Vec<String> = if codec.is_plain() {
+        let signature = codec.signature_name();
         let signed = |value: &str| match &signature {
             Some(name) => {
                 let signature = cookie_header::first(cookies, name).unwrap_or_default();
-                format!("{value}{BETWEEN}{signature}")
+                format!("{value}{SIGNATURE_SEPARATOR}{signature}")
             }
             None => value.to_owned(),
         };
@@ -184,15 +184,15 @@ fn in_cookies(
 
 /// What the cookie of the app that this one follows presents, if there is one.
 #[cfg(feature = "express")]
-fn former(received: &Received, config: &Config) -> (Credentials, Option<Unread>) {
-    let Some(former) = config.former.as_ref() else {
+fn previous_app(received: &Received, config: &Config) -> (Credentials, Option<Unread>) {
+    let Some(previous_app) = config.previous_app.as_ref() else {
         return (Credentials::Nothing, None);
     };
-    let name = former.tokens.express().cookie_name();
+    let name = previous_app.tokens.express().cookie_name();
     let Some(cookie) = cookie_header::first(&received.cookies, name) else {
         return (Credentials::Nothing, None);
     };
-    match former.tokens.read(cookie) {
+    match previous_app.tokens.read(cookie) {
         Some(token) => (Credentials::Tokens(vec![token]), None),
         None => {
             let unread = Unread::new(name, Unreadable::UnknownSecret);
@@ -202,6 +202,6 @@ fn former(received: &Received, config: &Config) -> (Credentials, Option<Unread>)
 }
 
 #[cfg(not(feature = "express"))]
-fn former(_: &Received, _: &Config) -> (Credentials, Option<Unread>) {
+fn previous_app(_: &Received, _: &Config) -> (Credentials, Option<Unread>) {
     (Credentials::Nothing, None)
 }

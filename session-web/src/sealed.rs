@@ -40,7 +40,7 @@ use sha2::Sha256;
 
 /// What stands between a cookie's value and that of the cookie with its signature: neither can
 /// hold it.
-pub(crate) const BETWEEN: char = ';';
+pub(crate) const SIGNATURE_SEPARATOR: char = ';';
 
 const SIGNED: u8 = 2;
 const HEAD: usize = 5;
@@ -53,7 +53,7 @@ const NEVER: u64 = u64::MAX;
 
 /// Whether the cookie can be read without the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cover {
+pub(crate) enum Protection {
     /// Encrypted: they may not.
     Sealed,
     /// Signed only: they may.
@@ -62,7 +62,7 @@ pub(crate) enum Cover {
 
 /// Makes and opens the values of session cookies.
 #[derive(Clone, Debug)]
-pub(crate) enum Closer {
+pub(crate) enum CookieCodec {
     Sealed(Sealer),
     Signed(Keys),
     /// As an Express app keeps them, which says nothing of their lifetime.
@@ -70,7 +70,7 @@ pub(crate) enum Closer {
     Express(crate::express_cookies::ExpressCookies, Lifetime),
 }
 
-impl Closer {
+impl CookieCodec {
     /// Takes another lifetime for the values that say nothing of theirs.
     #[cfg_attr(
         not(feature = "express"),
@@ -84,10 +84,10 @@ impl Closer {
         }
     }
 
-    pub(crate) fn new(ring: &KeyRing, cover: Cover) -> Self {
-        match cover {
-            Cover::Sealed => Self::Sealed(Sealer::new(ring, b"session-web sealed cookie v1")),
-            Cover::Signed => Self::Signed(ring.keys(b"session-web signed cookie v1")),
+    pub(crate) fn new(ring: &KeyRing, protection: Protection) -> Self {
+        match protection {
+            Protection::Sealed => Self::Sealed(Sealer::new(ring, b"session-web sealed cookie v1")),
+            Protection::Signed => Self::Signed(ring.keys(b"session-web signed cookie v1")),
         }
     }
 
@@ -95,19 +95,19 @@ impl Closer {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported) for what the format has no room for.
-    pub(crate) fn close(&self, name: &str, session: &Contents) -> Result<String> {
+    pub(crate) fn encode(&self, name: &str, session: &Contents) -> Result<String> {
         let bytes = match self {
             Self::Sealed(sealer) => sealer.seal(name.as_bytes(), &session.encode()),
             Self::Signed(keys) => signed(keys.first(), name, &session.encode()),
             #[cfg(feature = "express")]
-            Self::Express(cookies, _) => return cookies.close(session),
+            Self::Express(cookies, _) => return cookies.encode(session),
         };
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// What is in a cookie's value; `None` if it was not made with one of the keys, for a cookie
     /// of this name, as this version makes it.
-    pub(crate) fn open(&self, name: &str, value: &str) -> Option<Contents> {
+    pub(crate) fn decode(&self, name: &str, value: &str) -> Option<Contents> {
         let decoded = || URL_SAFE_NO_PAD.decode(value).ok();
         match self {
             Self::Sealed(sealer) => Contents::decode(&sealer.open(name.as_bytes(), &decoded()?)?),
@@ -354,22 +354,26 @@ mod tests {
         Contents::new(&draft, 1_000, 2_000)
     }
 
-    fn closed(closer: &Closer) -> String {
-        closer.close("id", &contents()).expect("there is room")
+    fn encoded(codec: &CookieCodec) -> String {
+        codec.encode("id", &contents()).expect("there is room")
     }
 
-    const COVERS: [Cover; 2] = [Cover::Sealed, Cover::Signed];
+    const PROTECTIONS: [Protection; 2] = [Protection::Sealed, Protection::Signed];
 
     #[test]
     fn what_was_closed_opens() {
-        for cover in COVERS {
-            let closer = Closer::new(&KeyRing::new(Secret::generate()), cover);
-            let value = closed(&closer);
-            assert_eq!(closer.open("id", &value), Some(contents()), "{cover:?}");
-            assert_eq!(closer.open("other", &value), None, "another cookie's");
+        for protection in PROTECTIONS {
+            let codec = CookieCodec::new(&KeyRing::new(Secret::generate()), protection);
+            let value = encoded(&codec);
+            assert_eq!(
+                codec.decode("id", &value),
+                Some(contents()),
+                "{protection:?}"
+            );
+            assert_eq!(codec.decode("other", &value), None, "another cookie's");
             let readable = URL_SAFE_NO_PAD.decode(&value).expect("base64");
             let shows = readable.windows(8).any(|window| window == b"Napoleon");
-            assert_eq!(shows, cover == Cover::Signed, "{cover:?}");
+            assert_eq!(shows, protection == Protection::Signed, "{protection:?}");
         }
     }
 
@@ -390,7 +394,10 @@ mod tests {
         let ring = KeyRing::new(Secret::new([7; 32]).expect("32 bytes"));
         let signed = "AkfrVMECAAAAAAAAA-gAAAAAAADyMAAAAAAAAOpg__________8HBwcHBwcHBwcHBwcHBwcHAwAJCQkJ\
                       dXNlci0xNzY5eyJuYW1lIjoiTmFwb2xlb24ifbf_CA1ji2uEjTZhGKQhrYkz9N2o6COVAerttymt_5Gd";
-        assert_eq!(closed(&Closer::new(&ring, Cover::Signed)), signed);
+        assert_eq!(
+            encoded(&CookieCodec::new(&ring, Protection::Signed)),
+            signed
+        );
     }
 
     #[test]
@@ -413,20 +420,20 @@ mod tests {
 
     #[test]
     fn anything_changed_opens_nothing() {
-        for cover in COVERS {
-            let closer = Closer::new(&KeyRing::new(Secret::generate()), cover);
-            let value = closed(&closer);
+        for protection in PROTECTIONS {
+            let codec = CookieCodec::new(&KeyRing::new(Secret::generate()), protection);
+            let value = encoded(&codec);
             let bytes = URL_SAFE_NO_PAD.decode(&value).expect("base64");
             for n in 0..bytes.len() {
                 let mut wrong = bytes.clone();
                 wrong[n] ^= 1;
                 let wrong = URL_SAFE_NO_PAD.encode(wrong);
-                assert_eq!(closer.open("id", &wrong), None, "changed at {n}");
+                assert_eq!(codec.decode("id", &wrong), None, "changed at {n}");
                 let short = URL_SAFE_NO_PAD.encode(&bytes[..n]);
-                assert_eq!(closer.open("id", &short), None, "cut at {n}");
+                assert_eq!(codec.decode("id", &short), None, "cut at {n}");
             }
             for text in ["", "A", "!!!!", "AQ", "é"] {
-                assert_eq!(closer.open("id", text), None, "{text:?}");
+                assert_eq!(codec.decode("id", text), None, "{text:?}");
             }
         }
     }
@@ -434,25 +441,29 @@ mod tests {
     #[test]
     fn a_signed_cookie_is_no_sealed_one() {
         let ring = KeyRing::new(Secret::generate());
-        let [sealed, signed] = COVERS.map(|cover| Closer::new(&ring, cover));
-        let value = closed(&signed);
-        assert_eq!(sealed.open("id", &value), None);
-        assert_eq!(signed.open("id", &closed(&sealed)), None);
+        let [sealed, signed] = PROTECTIONS.map(|protection| CookieCodec::new(&ring, protection));
+        let value = encoded(&signed);
+        assert_eq!(sealed.decode("id", &value), None);
+        assert_eq!(signed.decode("id", &encoded(&sealed)), None);
     }
 
     #[test]
     fn secrets_rotate() {
         let (old, new) = (Secret::generate(), Secret::generate());
-        for cover in COVERS {
-            let before = Closer::new(&KeyRing::new(old.clone()), cover);
+        for protection in PROTECTIONS {
+            let before = CookieCodec::new(&KeyRing::new(old.clone()), protection);
             let ring = KeyRing::new(new.clone()).with_previous(old.clone());
-            let after = Closer::new(&ring, cover);
-            let value = closed(&before);
-            assert_eq!(after.open("id", &value), Some(contents()), "an old cookie");
-            let value = closed(&after);
-            assert_eq!(before.open("id", &value), None, "a new cookie");
-            let dropped = Closer::new(&KeyRing::new(new.clone()), cover);
-            assert_eq!(dropped.open("id", &closed(&before)), None);
+            let after = CookieCodec::new(&ring, protection);
+            let value = encoded(&before);
+            assert_eq!(
+                after.decode("id", &value),
+                Some(contents()),
+                "an old cookie"
+            );
+            let value = encoded(&after);
+            assert_eq!(before.decode("id", &value), None, "a new cookie");
+            let dropped = CookieCodec::new(&KeyRing::new(new.clone()), protection);
+            assert_eq!(dropped.decode("id", &encoded(&before)), None);
         }
     }
 }

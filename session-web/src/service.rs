@@ -16,7 +16,7 @@ use crate::caching;
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
 use crate::cookie_store::Change;
 use crate::handle::{Inner, Opened};
-use crate::sealed::BETWEEN;
+use crate::sealed::SIGNATURE_SEPARATOR;
 
 /// The header in which a client that presents its token as a bearer gets a new one.
 const X_SESSION: HeaderName = HeaderName::from_static("x-session");
@@ -66,7 +66,7 @@ where
 }
 
 /// A request that is being answered. When it goes, with a response or an error or because the client
-/// has gone away, the client can be told nothing any more.
+/// has gone away, nothing can be sent to the client any more.
 struct Answering(Arc<Inner>);
 
 impl Drop for Answering {
@@ -81,50 +81,54 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         None if handle.config.rolling == Rolling::Always => handle.open_unasked().await,
         opened => opened,
     };
-    let told = match opened {
+    let new_headers = match opened {
         Some(opened) => commit(handle, opened).await,
         None => match handle.answered_unopened() {
-            Some(late) => close(handle, late, Ok(Written::default())).await,
+            Some(late) => close_and_report(handle, late, Ok(Written::default())).await,
             None => return response,
         },
     };
-    let told = match told {
-        Ok(told) => told,
+    let new_headers = match new_headers {
+        Ok(new_headers) => new_headers,
         Err(error) => {
             tracing::error!(%error, "a session could not be saved");
             if handle.config.on_failure == OnFailure::Refuse {
                 return error_response(&error);
             }
-            Told::new()
+            NewHeaders::new()
         }
     };
-    if told.iter().any(|(name, _)| name == SET_COOKIE)
+    if new_headers.iter().any(|(name, _)| name == SET_COOKIE)
         && let Some(host) = handle.plain_host()
     {
         handle.config.plain_http.warn(host);
     }
     let headers = response.headers_mut();
     add_vary(headers, &handle.config.transport);
-    if !told.is_empty() {
+    if !new_headers.is_empty() {
         caching::forbid(headers);
     }
-    for (name, value) in told {
+    for (name, value) in new_headers {
         headers.append(name, value);
     }
     response
 }
 
-type Told = Vec<(HeaderName, HeaderValue)>;
+type NewHeaders = Vec<(HeaderName, HeaderValue)>;
 
 /// Writes what there is to write, and gives the headers that the client must get.
-async fn commit(handle: &Inner, opened: &Opened) -> Result<Told> {
+async fn commit(handle: &Inner, opened: &Opened) -> Result<NewHeaders> {
     let written = write(handle, opened).await;
-    close(handle, opened, written).await
+    close_and_report(handle, opened, written).await
 }
 
 /// Gives the headers that the client must get. The session is closed before they are made, so that
-/// no other task changes it in between and is told of success.
-async fn close(handle: &Inner, opened: &Opened, written: Result<Written>) -> Result<Told> {
+/// no other task changes it in between and gets a success for it.
+async fn close_and_report(
+    handle: &Inner,
+    opened: &Opened,
+    written: Result<Written>,
+) -> Result<NewHeaders> {
     opened.close_after_writes().await;
     let written = written?;
     match &opened.in_cookie {
@@ -133,11 +137,11 @@ async fn close(handle: &Inner, opened: &Opened, written: Result<Written>) -> Res
                 store.roll()?;
             }
             let change = store.change();
-            change.map_or(Ok(Told::new()), |change| {
-                tell_of_change(handle, opened, change)
+            change.map_or(Ok(NewHeaders::new()), |change| {
+                cookie_change_headers(handle, opened, change)
             })
         }
-        None => tell(handle, opened, written),
+        None => token_headers(handle, opened, written),
     }
 }
 
@@ -148,17 +152,19 @@ struct Written {
     has_moved: bool,
     /// Whether the token in the cookie of the app before this one could not be replaced. Whoever has
     /// planted it may know the one that the session has.
-    keeps_former: bool,
+    keeps_previous_cookie: bool,
 }
 
 /// Writes what there is to write: one round trip at most where no other request writes the session.
 async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
     let session = &opened.session;
     let replaced = match &opened.token {
-        Some(token) if handle.presented().is_former => replace_former(opened, token).await,
+        Some(token) if handle.presented().is_previous_app => {
+            replace_previous_token(opened, token).await
+        }
         _ => Ok(false),
     };
-    let keeps_former = replaced.is_err();
+    let keeps_previous_cookie = replaced.is_err();
     let is_replaced = done_or_warned(replaced, "a session could not get a new token");
     let mut has_moved = is_replaced;
     if session.is_changed() {
@@ -171,7 +177,7 @@ async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
     }
     Ok(Written {
         has_moved,
-        keeps_former,
+        keeps_previous_cookie,
     })
 }
 
@@ -179,13 +185,13 @@ async fn write(handle: &Inner, opened: &Opened) -> Result<Written> {
 /// may have planted; whether it did. What was changed is written with it.
 ///
 /// If that fails, the client keeps that cookie, and its next request tries again.
-async fn replace_former(opened: &Opened, presented: &SessionToken) -> Result<bool> {
+async fn replace_previous_token(opened: &Opened, presented: &SessionToken) -> Result<bool> {
     let session = &opened.session;
     if !presented.is_native() {
         return session.replace_foreign_token().await;
     }
     // The handler has given it a new one, by a sign-in for example.
-    let is_new = session.binding() != opened.former_binding;
+    let is_new = session.binding() != opened.previous_binding;
     // Of a late request, whose client has a newer token, nothing is to be replaced.
     let is_late = session.token().is_none();
     match is_new || is_late {
@@ -224,16 +230,20 @@ fn done_or_warned(done: Result<bool>, warning: &str) -> bool {
 }
 
 /// The headers for a session in a store.
-fn tell(handle: &Inner, opened: &Opened, written: Written) -> Result<Told> {
+fn token_headers(handle: &Inner, opened: &Opened, written: Written) -> Result<NewHeaders> {
     let (config, session) = (&handle.config, &opened.session);
     let Some(token) = session.token() else {
         // A cookie is removed only if this request itself has ended its session. The client may
         // have a newer one by now if another has, or if it has presented a replaced token.
         let ended = opened.token.is_some() && session.is_new();
-        return if ended { end(handle) } else { Ok(Told::new()) };
+        return if ended {
+            end(handle)
+        } else {
+            Ok(NewHeaders::new())
+        };
     };
-    if written.keeps_former {
-        return Ok(Told::new());
+    if written.keeps_previous_cookie {
+        return Ok(NewHeaders::new());
     }
     let lifetime = session.lifetime();
     let default = config.backing.rules().lifetime();
@@ -249,27 +259,27 @@ fn tell(handle: &Inner, opened: &Opened, written: Written) -> Result<Told> {
     let is_stale = lifetime != opened.lifetime || rolls;
     // The token in the cookie of the app before this one, which may be planted, is never sent on;
     // and one that another request may just be renewing is not sent over the new one.
-    let is_sendable = !handle.presented().is_former && !session.is_renewal_near();
+    let is_sendable = !handle.presented().is_previous_app && !session.is_renewal_near();
     let is_told = is_new || (is_stale && is_sendable);
     if !is_told {
-        return Ok(Told::new());
+        return Ok(NewHeaders::new());
     }
     let cookie = &config.set_cookie;
     let value = config.format.write(cookie.name(handle.secure), &token);
     let header = |value: &str| {
         HeaderValue::try_from(value).map_err(|_| Error::misconfigured("a token is header text"))
     };
-    let mut told = vec![match &config.transport {
+    let mut new_headers = vec![match &config.transport {
         Transport::Cookie => (SET_COOKIE, cookie.header(&value, handle.secure, max_age)?),
         Transport::Bearer => (X_SESSION, header(&value)?),
         Transport::Header(name) => (name.clone(), header(&value)?),
     }];
-    told.extend(end_of_former(handle)?);
-    Ok(told)
+    new_headers.extend(removal_of_previous_cookie(handle)?);
+    Ok(new_headers)
 }
 
 /// The headers for a session in the cookie.
-fn tell_of_change(handle: &Inner, opened: &Opened, change: Change) -> Result<Told> {
+fn cookie_change_headers(handle: &Inner, opened: &Opened, change: Change) -> Result<NewHeaders> {
     let config = &handle.config;
     match change {
         Change::Value(value, left) => {
@@ -279,52 +289,52 @@ fn tell_of_change(handle: &Inner, opened: &Opened, change: Change) -> Result<Tol
             set_in_cookie(handle, &value, max_age)
         }
         Change::Ended if !handle.presented().is_nothing() => end(handle),
-        Change::Ended => Ok(Told::new()),
+        Change::Ended => Ok(NewHeaders::new()),
     }
 }
 
 /// The cookie that holds a session, and the one that holds its signature if there is such a one.
-fn set_in_cookie(handle: &Inner, value: &str, max_age: Option<Duration>) -> Result<Told> {
+fn set_in_cookie(handle: &Inner, value: &str, max_age: Option<Duration>) -> Result<NewHeaders> {
     let (cookie, secure) = (&handle.config.set_cookie, handle.secure);
     let signature_name = match &handle.config.backing {
-        Backing::Cookie(_, closer) => closer.signature_name(),
+        Backing::Cookie(_, codec) => codec.signature_name(),
         Backing::Store(_) => None,
     };
     let Some(signature_name) = signature_name else {
         return Ok(vec![(SET_COOKIE, cookie.header(value, secure, max_age)?)]);
     };
-    let (value, signature) = value.split_once(BETWEEN).unwrap_or((value, ""));
+    let (value, signature) = value.split_once(SIGNATURE_SEPARATOR).unwrap_or((value, ""));
     let signature = cookie.header_named(&signature_name, signature, secure, max_age)?;
     let value = cookie.header(value, secure, max_age)?;
     Ok(vec![(SET_COOKIE, value), (SET_COOKIE, signature)])
 }
 
 /// The headers that make the client forget its token.
-fn end(handle: &Inner) -> Result<Told> {
-    let mut told = match &handle.config.transport {
+fn end(handle: &Inner) -> Result<NewHeaders> {
+    let mut new_headers = match &handle.config.transport {
         Transport::Cookie => set_in_cookie(handle, "", Some(Duration::ZERO))?,
         Transport::Bearer => vec![(X_SESSION, HeaderValue::from_static(""))],
         Transport::Header(name) => vec![(name.clone(), HeaderValue::from_static(""))],
     };
-    told.extend(end_of_former(handle)?);
-    Ok(told)
+    new_headers.extend(removal_of_previous_cookie(handle)?);
+    Ok(new_headers)
 }
 
 /// The header that makes the client forget the cookie of the app that this one follows.
 #[cfg(feature = "express")]
-fn end_of_former(handle: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
-    let Some(former) = &handle.config.former else {
+fn removal_of_previous_cookie(handle: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
+    let Some(previous_app) = &handle.config.previous_app else {
         return Ok(None);
     };
-    if !handle.presented().is_former {
+    if !handle.presented().is_previous_app {
         return Ok(None);
     }
-    let ended = (former.set_cookie).header("", handle.secure, Some(Duration::ZERO))?;
+    let ended = (previous_app.set_cookie).header("", handle.secure, Some(Duration::ZERO))?;
     Ok(Some((SET_COOKIE, ended)))
 }
 
 #[cfg(not(feature = "express"))]
-fn end_of_former(_: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
+fn removal_of_previous_cookie(_: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
     Ok(None)
 }
 
