@@ -19,7 +19,7 @@ impl Credential {
     /// The credential stored as these bytes. No bytes stand for none.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for over 192 bytes.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for over 192 bytes.
     pub fn from_stored(stored: &[u8]) -> Result<Option<Self>> {
         let (size, most) = (stored.len(), Self::MAX_BYTES);
         if size > most {

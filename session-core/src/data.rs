@@ -51,7 +51,7 @@ impl Data {
     /// Splits a record into its variables.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for what is no JSON object or has a key twice.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for what is no JSON object or has a key twice.
     pub fn decode(record: &Bytes) -> Result<Self> {
         Self::split(record, Twice::Corrupt)
     }
@@ -60,7 +60,7 @@ impl Data {
     /// the last value counts, as `JSON.parse` reads it.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for what is no JSON object.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for what is no JSON object.
     pub fn decode_as_javascript(record: &Bytes) -> Result<Self> {
         Self::split(record, Twice::Replaced)
     }

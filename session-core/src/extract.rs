@@ -12,7 +12,7 @@ use crate::{Error, Result, Session, SessionHandle, error_response};
 /// Loads the session: one round trip at the first extractor of a request that presents a token,
 /// none otherwise. All extractors of a request get the same session.
 ///
-/// The rejection is [`ErrorKind::Misconfigured`] if there is no session layer around the handler.
+/// The rejection is [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if there is no session layer around the handler.
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 

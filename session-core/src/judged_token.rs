@@ -26,7 +26,7 @@ impl JudgedToken {
     /// What `token` is to the session in `record`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for a record without a credential, unless the token is of a kind that
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for a record without a credential, unless the token is of a kind that
     /// needs none, and one with a credential that can't be read.
     pub(crate) fn judge(id: SessionId, token: SessionToken, record: &Record) -> Result<Self> {
         let Some(credential) = &record.credential else {

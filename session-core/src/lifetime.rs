@@ -192,7 +192,7 @@ impl Lifetime {
     /// Checks both limits against [`MIN`](Self::MIN), `max` and each other.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`], which names the limit and its value.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime), which names the limit and its value.
     pub fn check(&self, max: Duration) -> Result<()> {
         for (limit, timeout) in [("idle", self.idle), ("absolute", self.absolute)] {
             if let Timeout::After(value) = timeout {

@@ -26,7 +26,7 @@ impl Reaper {
     /// Starts a reaper of batches of 500, about every 60 seconds.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if the store has no directory.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -37,7 +37,7 @@ impl Reaper {
     /// Starts a reaper of batches of `batch`, about every `interval`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if the store has no directory, [`ErrorKind::Misconfigured`] if `batch`
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory, [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if `batch`
     /// or `interval` is zero.
     ///
     /// # Panics

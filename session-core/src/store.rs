@@ -28,7 +28,7 @@ use crate::{
 /// * **A repeated write is harmless.** A store that finds the draft's own stamp in place answers
 ///   as if it had just written the draft. One that sends a write again by itself answers
 ///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`].
-/// * **Bad input costs only itself.** An undecodable record is [`ErrorKind::Corrupt`] for its own
+/// * **Bad input costs only itself.** An undecodable record is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for its own
 ///   reader only.
 /// * **A future may be dropped at any point.** The operation then happened or did not; the store
 ///   stays usable, and no other caller waits for it.
@@ -65,7 +65,6 @@ use crate::{
 /// ```
 ///
 /// [`StoreWrapper`]: crate::StoreWrapper
-/// [`ErrorKind::Corrupt`]: crate::ErrorKind::Corrupt
 /// [`TokenChange::New`]: crate::TokenChange::New
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {

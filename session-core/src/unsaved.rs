@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Refuses new tokens from now on, because the response has begun and can't carry one to the client.
-    /// [`ErrorKind::TooLate`] is then the answer to the first save of a new session, which no client could
+    /// [`ErrorKind::TooLate`](crate::ErrorKind::TooLate) is then the answer to the first save of a new session, which no client could
     /// open, and to [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
     /// [`cycle_id`](Self::cycle_id), after which the client's token would open nothing.
     ///
@@ -126,7 +126,7 @@ impl Session {
     }
 
     /// Refuses every change from now on, because the session is kept in the client's cookie and the
-    /// response has begun: each write and [`destroy`](Self::destroy) is then [`ErrorKind::TooLate`].
+    /// response has begun: each write and [`destroy`](Self::destroy) is then [`ErrorKind::TooLate`](crate::ErrorKind::TooLate).
     pub fn forbid_change(&self) {
         self.state().late = Late::Change;
     }

@@ -17,7 +17,7 @@ impl Session {
     /// The value of `key`, or `None` if there is no such key or `null` is there.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if what is there is no `T`.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no `T`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let raw = self.state().view.data.get(key).cloned();
         raw.map_or(Ok(None), |raw| from_raw(key, &raw))
@@ -50,8 +50,8 @@ impl Session {
     /// [`remove`](Self::remove) leaves no key.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if `value` can't be written as JSON, or would not be read again: it has a
-    /// number that is NaN or infinite, or is nested over 127 deep. [`ErrorKind::TooLarge`] if the key is
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if `value` can't be written as JSON, or would not be read again: it has a
+    /// number that is NaN or infinite, or is nested over 127 deep. [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if the key is
     /// longer than [`Limits::key_bytes`](crate::Limits::key_bytes).
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<()> {
         let raw = self.raw(key, &value)?;
@@ -77,7 +77,7 @@ impl Session {
     /// read, changed and [inserted](Self::insert) would replace the other's.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert), and [`ErrorKind::Value`] if what is there is no list.
+    /// As [`insert`](Self::insert), and [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no list.
     pub fn push(&self, key: &str, value: impl Serialize) -> Result<()> {
         let raw = self.raw(key, &value)?;
         self.state().push(key, &raw)
@@ -102,7 +102,7 @@ impl Session {
     /// request [adds](Self::push) to the list meanwhile, what it adds stays there.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if what is there is no list of `T`; it stays there.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no list of `T`; it stays there.
     pub fn drain<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>> {
         loop {
             let list = self.state().view.data.get(key).cloned();

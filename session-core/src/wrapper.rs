@@ -25,7 +25,7 @@ use crate::{
 /// # The directory
 /// The wrapper is its own directory, so what it changes counts there too. Without one, because the
 /// store inside has none or [`has_directory`](Self::has_directory) says so, the directory's
-/// operations end with [`ErrorKind::Unsupported`].
+/// operations end with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
 ///
 /// [`SessionStore`] shows an example.
 pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {

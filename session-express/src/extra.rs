@@ -118,7 +118,7 @@ impl Extra {
     /// empty.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if no secret authenticates it. Reading it as empty would silently drop an
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if no secret authenticates it. Reading it as empty would silently drop an
     /// absolute limit and an owner.
     pub(crate) fn read(json: &Bytes, authenticator: Authenticator<'_>) -> Result<Self> {
         let stored = serde_json::from_slice(json).ok();

@@ -56,13 +56,12 @@ pub trait ExpressLayout: SessionStore {
 /// # Listings
 /// The directory lists all sessions. Records that are not sessions are counted but not listed. It
 /// can't look up owners, because Express' layouts have no owner index: those operations fail with
-/// [`ErrorKind::Unsupported`].
+/// [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported).
 ///
 /// # Time limits
 /// The time limit of the [policy](KeyValue::policy) covers an operation with its repeats and round
 /// trips. In an operation of the directory, it covers each command.
 ///
-/// [`ErrorKind::Unsupported`]: session_core::ErrorKind::Unsupported
 /// [`Saved::Conflict`]: session_core::Saved::Conflict
 /// [`Saved::Done`]: session_core::Saved::Done
 /// [`Saved::Unknown`]: session_core::Saved::Unknown

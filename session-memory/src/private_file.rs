@@ -12,8 +12,8 @@ use session_core::{Error, Result, Stamp};
 /// Reads the file at `path`; `None` if there is none.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`], naming the file, if another user owns it or may read or replace it, or
-/// it is not a regular file; [`ErrorKind::Refused`] if it can't be read.
+/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), naming the file, if another user owns it or may read or replace it, or
+/// it is not a regular file; [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be read.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     platform::check_folder(folder(path))?;
     let mut file = match platform::open(path) {
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 /// Writes `bytes` to `path`, atomically and readable only by the user of this process.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`], naming the file.
+/// [`ErrorKind::Refused`](session_core::ErrorKind::Refused), naming the file.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_path(path);
     let written = write_new(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));

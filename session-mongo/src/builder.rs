@@ -84,9 +84,9 @@ impl MongoStoreBuilder {
     /// [Connections](crate#connections).
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] for a URL or setting that can't be right, an option that weakens
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL or setting that can't be right, an option that weakens
     /// what a store promises, a login or TLS certificate that is refused, a missing right, or a
-    /// collection of another program; [`ErrorKind::Unavailable`] or [`ErrorKind::Timeout`] if the server
+    /// collection of another program; [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server
     /// can't be reached.
     pub async fn connect(self, url: &str) -> Result<MongoStore> {
         let options = url::parse(url, self.timeout).await?;

@@ -78,9 +78,9 @@ impl MysqlStoreBuilder {
     /// needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on it, and `CREATE` only to create it.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] for a URL, option or setting that can't be right, a login or a
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL, option or setting that can't be right, a login or a
     /// certificate that is refused, a right that is missing or a table that is not of this kind of
-    /// store: the message names it. [`ErrorKind::Unavailable`] or [`ErrorKind::Timeout`] if the server can't
+    /// store: the message names it. [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't
     /// be reached or gives no connection.
     pub async fn connect(self, url: &str) -> Result<MysqlStore> {
         self.check()?;

@@ -20,7 +20,7 @@ const OPTIONS: [&[&str]; 6] = [
 /// Parses `url`. The driver's parser ignores unknown options, so they are checked here.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`], which quotes only the name of an option, because the URL may contain a
+/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which quotes only the name of an option, because the URL may contain a
 /// password.
 pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {

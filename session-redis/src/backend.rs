@@ -38,7 +38,7 @@ const TOUCH_ATTEMPTS: u32 = 4;
 ///
 /// [`migrate`](Store::migrate) checks that the server is version 6.2 or later and that the user may
 /// run every command that the store needs; it tries them on a key that nothing else uses. Redis has
-/// no schema to create. Two or three round trips. It fails with [`ErrorKind::Misconfigured`] if the
+/// no schema to create. Two or three round trips. It fails with [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the
 /// server is older, refuses the login, or refuses commands, which the message names.
 pub type RedisStore = Store<RedisBackend>;
 

@@ -83,9 +83,9 @@ impl RedisStoreBuilder {
     /// or leads to a server that is not the primary. TCP keep-alive and the TCP user time-out are set.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] for a URL, option or setting that can't be right, a password or
-    /// certificate that is refused, a command that the user may not run; [`ErrorKind::Unavailable`] or
-    /// [`ErrorKind::Timeout`] if the server can't be reached.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL, option or setting that can't be right, a password or
+    /// certificate that is refused, a command that the user may not run; [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or
+    /// [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<RedisStore> {
         self.check()?;
         let client = client(url, self.ca_file.as_deref())?;

@@ -21,7 +21,7 @@ impl Secret {
     /// Creates a secret from these bytes. Text is used as it is, without decoding.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if there are under 32 bytes.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if there are under 32 bytes.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         if bytes.len() < Self::MIN_BYTES {
@@ -88,7 +88,7 @@ impl KeyRing {
     /// Creates a ring of these secrets. The first seals and signs.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if the list is empty.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the list is empty.
     pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Result<Self> {
         let secrets: Vec<Secret> = secrets.into_iter().collect();
         if secrets.is_empty() {

@@ -17,7 +17,7 @@ use crate::seal::{OVERHEAD, Sealer};
 ///
 /// Every create and save seals the data anew. The seal also covers the id, the owner, both limits,
 /// the stamp and the whole credential. If any of those or the data was changed in the database,
-/// forged or copied from another record, loading the record fails with [`ErrorKind::Corrupt`] and its
+/// forged or copied from another record, loading the record fails with [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) and its
 /// client gets a fresh session. A record that no secret of the ring opens fails in the same way.
 ///
 /// # What it does not do
@@ -30,7 +30,7 @@ use crate::seal::{OVERHEAD, Sealer};
 /// * It does not detect a deleted record.
 /// * It does not suit stores whose ids are the tokens ([`Capabilities::plain_ids`]): their formats
 ///   belong to other frameworks. A new token ([`TokenChange::New`]) is refused there with
-///   [`ErrorKind::Unsupported`], because the data could not be opened under the new id.
+///   [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported), because the data could not be opened under the new id.
 ///
 /// An operation takes as many round trips as the inner store's, and versions are the same.
 /// The limit on the data is 45 bytes ([`OVERHEAD`]) lower.

@@ -92,7 +92,7 @@ impl<T: SessionValue> Typed<T> {
     /// time, the one that is saved last counts. [`update`](Self::update) leaves none out.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if it can't be written as JSON.
+    /// [`ErrorKind::Value`](session_core::ErrorKind::Value) if it can't be written as JSON.
     pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> Result<R> {
         let result = change(&mut self.value);
         self.session.insert(T::KEY, &self.value)?;
@@ -103,7 +103,7 @@ impl<T: SessionValue> Typed<T> {
     /// two more for each time that another request was faster. `change` runs again then.
     ///
     /// # Errors
-    /// The store's; [`ErrorKind::Value`] for a value that is no `T`, unless
+    /// The store's; [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that is no `T`, unless
     /// [`SessionValue::ON_MISMATCH`] says otherwise.
     pub async fn update(&mut self, mut change: impl FnMut(&mut T) + Send) -> Result<()> {
         let change = |stored: Result<Option<T>>| {

@@ -118,7 +118,7 @@ impl Location {
     /// Takes the option `name` out, as a number or truth value.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if it is none: the message names the option, its value and `example`.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it is none: the message names the option, its value and `example`.
     pub fn take_parsed<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -135,7 +135,7 @@ impl Location {
     /// Takes the option `name` out, as a duration such as `500ms`, `5s`, `10m` or `1h`.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if it is none: the message names the option and its value.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it is none: the message names the option and its value.
     pub fn take_duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
         let Some(text) = self.take(name) else {
             return Ok(None);
@@ -173,7 +173,7 @@ impl Location {
     /// is there twice, and none is a built-in backend's. Call it after the last option was taken.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`], which lists the options that were asked for.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured), which lists the options that were asked for.
     pub fn finish(&self) -> Result<()> {
         let is_wrong = |name: &str| self.known.contains(&name) || OURS.contains(&name);
         match self.options.iter().find(|option| is_wrong(&option.name)) {

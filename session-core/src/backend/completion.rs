@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// not leave only the first of them done.
 ///
 /// # Errors
-/// Those of `work`; [`ErrorKind::Unavailable`] if it panics, or the runtime shuts down.
+/// Those of `work`; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it panics, or the runtime shuts down.
 pub async fn run_to_completion<T: Send + 'static>(
     operation: &'static str,
     work: impl Future<Output = Result<T>> + Send + 'static,

@@ -104,7 +104,7 @@ impl Policy {
     /// Refuses limits that no store can work with.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`].
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured).
     pub fn check(&self) -> Result<()> {
         if self.timeout.is_zero() || self.max_data == 0 {
             return Err(Error::misconfigured(

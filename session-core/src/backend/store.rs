@@ -115,7 +115,7 @@ impl<B: Backend> Store<B> {
     /// says. May be called by many processes at once, and again.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if the database is not fit for sessions, or a right is missing; the
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if the database is not fit for sessions, or a right is missing; the
     /// backend's.
     pub async fn migrate(&self) -> Result<()> {
         let work = |call| async move { self.core.backend.migrate(&call).await };

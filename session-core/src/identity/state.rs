@@ -215,7 +215,7 @@ impl TokenState {
     }
 
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for bytes that [`encode`](Self::encode) does not make.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for bytes that [`encode`](Self::encode) does not make.
     pub(crate) fn decode(credential: &Credential) -> Result<Self> {
         let corrupt = || Error::corrupt("the session's credential is not one of this version");
         Self::read(credential.as_bytes()).ok_or_else(corrupt)

@@ -81,7 +81,7 @@ impl SessionsBuilder {
     }
 
     /// How often a save is tried while other writers are faster, before
-    /// [`ErrorKind::Contention`]. Default 24: over a second in all, with growing random pauses.
+    /// [`ErrorKind::Contention`](crate::ErrorKind::Contention). Default 24: over a second in all, with growing random pauses.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
@@ -132,7 +132,7 @@ impl SessionsBuilder {
     /// The manager.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`] or [`ErrorKind::Misconfigured`] for rules that make no sense.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) or [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for rules that make no sense.
     pub fn build(self) -> Result<Sessions> {
         self.limits.check_lifetime(&self.lifetime)?;
         self.check_renewal()?;

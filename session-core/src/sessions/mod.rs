@@ -201,7 +201,7 @@ impl Sessions {
     /// or what converts into one, as all functions of an owner's sessions do.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if the store has no directory; the store's own;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory; the store's own;
     /// [`Owner::new`]'s.
     pub async fn owned_by<O>(&self, owner: O) -> Result<Vec<SessionInfo>>
     where
@@ -233,7 +233,7 @@ impl Sessions {
     /// ended, observers were notified of those, and calling it again goes on.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`] if sessions begin as fast as they are
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if sessions begin as fast as they are
     /// ended.
     pub async fn destroy_owned_by<O>(&self, owner: O, except: Option<&SessionId>) -> Result<usize>
     where
@@ -264,7 +264,7 @@ impl Sessions {
     /// for each that is ended, and then the count again.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`] if sessions begin as fast as they are
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if sessions begin as fast as they are
     /// ended.
     pub async fn keep_newest<O>(&self, owner: O, most: usize) -> Result<usize>
     where
@@ -361,7 +361,7 @@ impl Sessions {
     /// One that lives throughout is listed at least once.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if the store has no directory. The stream ends after an error.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory. The stream ends after an error.
     pub fn list(&self) -> Result<SessionStream> {
         Ok(Box::pin(self.pages(None)?))
     }

@@ -32,13 +32,13 @@ pub trait Crypto: fmt::Debug + Send + Sync + 'static {
     /// Encrypts `text`. The result is stored.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] for a text beyond the cipher's limit.
+    /// [`ErrorKind::TooLarge`](session_core::ErrorKind::TooLarge) for a text beyond the cipher's limit.
     async fn encrypt(&self, text: &str) -> Result<String>;
 
     /// Decrypts a text that was [encrypted](Self::encrypt) here or by Express.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it was not encrypted, has another secret, or was changed.
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if it was not encrypted, has another secret, or was changed.
     async fn decrypt(&self, text: &str) -> Result<String>;
 }
 

@@ -110,7 +110,7 @@ impl ExpressMysqlSession {
     /// there is a live one with that name.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if it wrote nothing and an earlier attempt, whose answer was lost, may
+    /// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) if it wrote nothing and an earlier attempt, whose answer was lost, may
     /// have written.
     async fn write(
         &self,
