@@ -11,8 +11,8 @@ use session_core::{Result, SessionId, SessionStore, async_trait};
 /// Opens the stores that the cases run on.
 ///
 /// An `async fn open(namespace: String) -> Result<MyStore>` is a factory, and so is
-/// [`in_memory`]`(MyStore::new)`. Implement the trait to corrupt sessions on purpose, to list secrets,
-/// or to skip the tests if there is no database.
+/// [`in_memory`]`(MyStore::new)`. Implement the trait to corrupt sessions on purpose, to list
+/// secrets, or to skip the tests if there is no database.
 ///
 /// Every case runs on its own namespace, so cases can run concurrently on one database.
 #[async_trait]
@@ -25,9 +25,9 @@ pub trait StoreFactory: Send + Sync + 'static {
     /// a collection, a table.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a namespace that is invalid in
-    /// the store. Most cases use namespaces of 20 lower-case letters and digits, which every store
-    /// must accept. Any other error fails the case.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a namespace that is
+    /// invalid in the store. Most cases use namespaces of 20 lower-case letters and digits, which
+    /// every store must accept. Any other error fails the case.
     async fn open(&self, namespace: &str) -> Result<TestStore>;
 
     /// Returns why there is no store to test, such as a variable that skips it; `None` if there is

@@ -15,16 +15,16 @@ impl Session {
     /// A token for the forms of this session's pages, against requests forged by other sites
     /// (OWASP Cross-Site Request Forgery Prevention Cheat Sheet, "Synchronizer Token Pattern").
     ///
-    /// The secret behind it is kept in the session, under the reserved key `_csrf`, so it is a change
-    /// to save the first time. What other code has put under that key is replaced. The text is another
-    /// one each time, so that compressing a page does not betray it (BREACH). Tokens from before a
-    /// [`sign_in`](Self::sign_in), [`cycle_id`](Self::cycle_id) or
+    /// The secret behind it is kept in the session, under the reserved key `_csrf`, so it is a
+    /// change to save the first time. What other code has put under that key is replaced. The text
+    /// is another one each time, so that compressing a page does not betray it (BREACH). Tokens
+    /// from before a [`sign_in`](Self::sign_in), [`cycle_id`](Self::cycle_id) or
     /// [`reauthenticated`](Self::reauthenticated) are refused after it: an attacker who planted the
     /// session may have read them. A renewal and a [`clear`](Self::clear) leave them valid.
     ///
     /// If two requests make the first tokens of a session at the same time, both tokens are good in
-    /// a session that is in a store already. Otherwise one of them is: a session that is kept in its
-    /// cookie is the one whose cookie the browser has got last, and two first visits without a
+    /// a session that is in a store already. Otherwise one of them is: a session that is kept in
+    /// its cookie is the one whose cookie the browser has got last, and two first visits without a
     /// cookie begin two sessions.
     ///
     /// # Errors

@@ -51,7 +51,8 @@ impl Data {
     /// Splits a record into its variables.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for what is no JSON object or has a key twice.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for what is no JSON object or has a key
+    /// twice.
     pub fn decode(record: &Bytes) -> Result<Self> {
         Self::split(record, Twice::Corrupt)
     }
@@ -132,7 +133,8 @@ impl Data {
         self.changed().named.remove(key)
     }
 
-    /// Removes what the application has put there: all keys but those that are bound to the lineage.
+    /// Removes what the application has put there: all keys but those that are bound to the
+    /// lineage.
     pub(crate) fn clear(&mut self) {
         let variables = self.changed();
         variables.named.retain(is_bound_to_lineage);
@@ -163,8 +165,8 @@ impl Data {
         &self.0.unnamed
     }
 
-    /// Whether there are keys that are no text, which [`iter`](Self::iter) leaves out: JavaScript may
-    /// write half a surrogate pair.
+    /// Whether there are keys that are no text, which [`iter`](Self::iter) leaves out: JavaScript
+    /// may write half a surrogate pair.
     #[must_use]
     pub fn has_unnamed(&self) -> bool {
         !self.0.unnamed.is_empty()

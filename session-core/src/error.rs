@@ -16,8 +16,9 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// What a [`Source`] is made of: an error or a text.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong, by its [`kind`](Self::kind). `Display` says what failed and why, with the causes
-/// that [`source`] gives; messages never hold a token, a password or session data. Cheap to clone.
+/// What went wrong, by its [`kind`](Self::kind). `Display` says what failed and why, with the
+/// causes that [`source`] gives; messages never hold a token, a password or session data. Cheap to
+/// clone.
 ///
 /// Opaque, so that more can be known of an error later. A store makes one with the function of its
 /// kind, such as [`Error::unavailable`].
@@ -98,7 +99,8 @@ pub enum ErrorKind {
     Timeout,
     /// The store refused the operation for good: a missing right, a wrong type, a bug.
     Refused,
-    /// A record, session key, owner, session id or cookie is larger than its limit; nothing was sent.
+    /// A record, session key, owner, session id or cookie is larger than its limit; nothing was
+    /// sent.
     TooLarge,
     /// A lifetime breaks a rule; nothing was sent.
     InvalidLifetime,
@@ -110,8 +112,8 @@ pub enum ErrorKind {
     /// begun. Nothing was written.
     TooLate,
     /// The session ended while it was in use: it was destroyed, it expired, or another request gave
-    /// it a new token, by a sign-in for example. Nothing may bring it back for this request. Nothing
-    /// was written, unless the error [is doubtful](Error::is_doubtful).
+    /// it a new token, by a sign-in for example. Nothing may bring it back for this request.
+    /// Nothing was written, unless the error [is doubtful](Error::is_doubtful).
     Gone,
     /// An earlier write was never answered, and other requests have written the session so often
     /// since that no record tells whether it happened. It is not sent again: it could happen twice.
@@ -253,8 +255,8 @@ impl Error {
         self.status() == RetryStatus::Temporary
     }
 
-    /// Whether a write that failed with this error may have happened all the same: the answer did not
-    /// come, or the store's own error does not say so.
+    /// Whether a write that failed with this error may have happened all the same: the answer did
+    /// not come, or the store's own error does not say so.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         match &*self.0 {
@@ -368,7 +370,8 @@ impl Error {
         Reason::Full { limit }.into()
     }
 
-    /// [`ErrorKind::Gone`]; whether an earlier write that was never answered happened may be unknown.
+    /// [`ErrorKind::Gone`]; whether an earlier write that was never answered happened may be
+    /// unknown.
     pub(crate) fn gone_after(unknown: bool) -> Self {
         Reason::Gone { unknown }.into()
     }

@@ -12,7 +12,8 @@ use crate::{Error, Result, Session, SessionHandle, error_response};
 /// Loads the session: one round trip at the first extractor of a request that presents a token,
 /// none otherwise. All extractors of a request get the same session.
 ///
-/// The rejection is [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if there is no session layer around the handler.
+/// The rejection is [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if there is no
+/// session layer around the handler.
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
@@ -46,7 +47,8 @@ fn handle(parts: &Parts) -> Option<&SessionHandle> {
     parts.extensions.get()
 }
 
-/// The [`error_response`], so that a handler can return `session_core::Result`; the error is logged.
+/// The [`error_response`], so that a handler can return `session_core::Result`; the error is
+/// logged.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         tracing::error!(error = %self, "a request failed because of its session");

@@ -1,5 +1,5 @@
-//! Looks for a number in a value that JSON has no text for. `serde_json` writes `null` for it, which
-//! reads back as no value, or as an error.
+//! Looks for a number in a value that JSON has no text for. `serde_json` writes `null` for it,
+//! which reads back as no value, or as an error.
 //!
 //! A serializer that writes nothing: a value can be looked through in no other way.
 

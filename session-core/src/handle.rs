@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::{Result, Session};
 
-/// One request's session, as a middleware has it. A middleware crate implements it, and puts
-/// a [`SessionHandle`] around it into the request's extensions, where the extractors of this crate's
+/// One request's session, as a middleware has it. A middleware crate implements it, and puts a
+/// [`SessionHandle`] around it into the request's extensions, where the extractors of this crate's
 /// feature `axum` find it.
 #[async_trait]
 pub trait RequestSession: Send + Sync + 'static {
@@ -18,8 +18,8 @@ pub trait RequestSession: Send + Sync + 'static {
     /// [`forbid_change`](Session::forbid_change)), also if the first call comes as late as that.
     ///
     /// # Errors
-    /// The store's; [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a request that the
-    /// middleware does not serve.
+    /// The store's; [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a request
+    /// that the middleware does not serve.
     async fn session(&self) -> Result<Session>;
 
     /// The name by which handlers tell nested middleware apart: that of its cookie, without a
@@ -50,15 +50,17 @@ impl SessionHandle {
     ///
     /// A request whose token was replaced a moment ago by a sign-in, or was used before (see
     /// [`OnReuse`](crate::OnReuse)), gets an empty session that can't be saved
-    /// ([`is_gone`](Session::is_gone)), and its response sets no cookie unless the handler signs in.
+    /// ([`is_gone`](Session::is_gone)), and its response sets no cookie unless the handler signs
+    /// in.
     ///
     /// Once the response has begun (in a stream, a socket, a spawned task), or there will be none
-    /// because the inner service has failed or the client has gone away, nothing saves by itself, and
-    /// what the client would have to be told is [`ErrorKind::TooLate`](crate::ErrorKind::TooLate).
+    /// because the inner service has failed or the client has gone away, nothing saves by itself,
+    /// and what the client would have to be told is
+    /// [`ErrorKind::TooLate`](crate::ErrorKind::TooLate).
     ///
     /// # Errors
-    /// The store's; [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if the middleware does not
-    /// serve this request, for example because its path is not below the cookie's.
+    /// The store's; [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if the middleware
+    /// does not serve this request, for example because its path is not below the cookie's.
     pub async fn session(&self) -> Result<Session> {
         self.0.session().await
     }

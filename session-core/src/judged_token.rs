@@ -26,8 +26,8 @@ impl JudgedToken {
     /// What `token` is to the session in `record`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for a record without a credential, unless the token is of a kind that
-    /// needs none, and one with a credential that can't be read.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for a record without a credential, unless
+    /// the token is of a kind that needs none, and one with a credential that can't be read.
     pub(crate) fn judge(id: SessionId, token: SessionToken, record: &Record) -> Result<Self> {
         let Some(credential) = &record.credential else {
             // A token of this kind was loaded by its very text.
@@ -66,8 +66,8 @@ impl JudgedToken {
     }
 
     /// Whether another framework's token opens the session though it was replaced longer than a
-    /// grace ago, because no client has presented the successor. An attacker who planted that token on a
-    /// visitor may hold the successor by now.
+    /// grace ago, because no client has presented the successor. An attacker who planted that token
+    /// on a visitor may hold the successor by now.
     pub(crate) fn is_unclaimed(&self, age: Duration) -> bool {
         let is_replaced = matches!(self.verdict, Verdict::Replaced(_));
         let state = self.state.as_ref().filter(|_| !self.token.is_native());

@@ -14,8 +14,8 @@ impl Session {
     /// way to set an owner.
     ///
     /// The old token opens nothing from that write on, so that another party who knows it gains
-    /// nothing (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
-    /// Change"; ASVS 5.0 §7.2.4). The id stays. The secret behind form tokens is dropped.
+    /// nothing (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege
+    /// Level Change"; ASVS 5.0 §7.2.4). The id stays. The secret behind form tokens is dropped.
     ///
     /// If another request has signed in with this session meanwhile (two clicks on one button), a
     /// session of its own is made, with what this request has read and changed; if the session has
@@ -77,10 +77,10 @@ impl Session {
     /// Gives a session that was opened by another framework's token one of this library's, as the
     /// first write does by itself; whether it did. Saves what was changed too.
     ///
-    /// If that was done before, by another request, and no client has presented the new token within
-    /// the [grace](crate::SessionsBuilder::grace), the session gets a token of a new lineage, as by
-    /// [`cycle_id`](Self::cycle_id): an attacker who planted the old token may hold the one before.
-    /// Of several requests that do so at the same time, one succeeds.
+    /// If that was done before, by another request, and no client has presented the new token
+    /// within the [grace](crate::SessionsBuilder::grace), the session gets a token of a new
+    /// lineage, as by [`cycle_id`](Self::cycle_id): an attacker who planted the old token may hold
+    /// the one before. Of several requests that do so at the same time, one succeeds.
     ///
     /// # Errors
     /// As [`save`](Self::save).
@@ -155,8 +155,8 @@ impl Session {
     /// none for a session that was never saved.
     ///
     /// # Errors
-    /// The store's: the session may then still be there. [`ErrorKind::Gone`] if the token that it was
-    /// opened with had just been replaced: the session may live under another one.
+    /// The store's: the session may then still be there. [`ErrorKind::Gone`] if the token that it
+    /// was opened with had just been replaced: the session may live under another one.
     /// [`ErrorKind::TooLate`] for a session in a cookie that can't be changed any more.
     pub async fn destroy(&self) -> Result<()> {
         let _lock = self.0.write_lock.lock().await;

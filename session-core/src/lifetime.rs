@@ -9,8 +9,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is asked for: a limit in time, or none. A type apart from [`Ttl`], what is left: a limit is
-/// set and stored, what is left is measured, and neither may be taken for the other. `Never` is greater than every duration, so the earlier of two
-/// limits is `a.min(b)`.
+/// set and stored, what is left is measured, and neither may be taken for the other. `Never` is
+/// greater than every duration, so the earlier of two limits is `a.min(b)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timeout {
     /// After this long. Stores count whole milliseconds; a fraction of one is cut off, so that a
@@ -73,8 +73,8 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// What is left of a session's life, by the store's clock, when it was read. See [`Timeout`] for why
-/// it is a type of its own.
+/// What is left of a session's life, by the store's clock, when it was read. See [`Timeout`] for
+/// why it is a type of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ttl {
     /// The session ends after this long unless it is used, and at the latest then if its absolute
@@ -192,7 +192,8 @@ impl Lifetime {
     /// Checks both limits against [`MIN`](Self::MIN), `max` and each other.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime), which names the limit and its value.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime), which names the limit and
+    /// its value.
     pub fn check(&self, max: Duration) -> Result<()> {
         for (limit, timeout) in [("idle", self.idle), ("absolute", self.absolute)] {
             if let Timeout::After(value) = timeout {

@@ -45,7 +45,8 @@ pub enum EndReason {
     /// [`Sessions::destroy`](crate::Sessions::destroy),
     /// [`Sessions::destroy_owned_by`](crate::Sessions::destroy_owned_by).
     Revoked,
-    /// Its owner had more than were allowed: [`Sessions::keep_newest`](crate::Sessions::keep_newest).
+    /// Its owner had more than were allowed:
+    /// [`Sessions::keep_newest`](crate::Sessions::keep_newest).
     Limit,
     /// An old token of its sign-in was used again, so two parties hold it: see
     /// [`OnReuse`](crate::OnReuse).
@@ -113,11 +114,11 @@ pub trait Observer: Send + Sync + 'static {
     fn refused(&self, _id: &SessionId, _why: Refusal) {}
     /// A stored session could not be read, and was treated as absent.
     fn corrupt(&self, _id: &SessionId, _error: &Error) {}
-    /// A client presented a cookie, or a header of this name, that can't be read, so that no session
-    /// was looked up by it. Many of [`Unreadable::UnknownSecret`] after a deployment mean that a secret
-    /// is wrong. Told when a handler asks for its session, once for each name, and to the log at most
-    /// once a minute for each reason. If another cookie of that name can be read, the log is told at
-    /// `debug`.
+    /// A client presented a cookie, or a header of this name, that can't be read, so that no
+    /// session was looked up by it. Many of [`Unreadable::UnknownSecret`] after a deployment mean
+    /// that a secret is wrong. Told when a handler asks for its session, once for each name, and to
+    /// the log at most once a minute for each reason. If another cookie of that name can be read,
+    /// the log is told at `debug`.
     fn unreadable(&self, _name: &str, _why: Unreadable) {}
     /// A client presented a token of no session: of one that has ended, or made up. Many from one
     /// place mean that a client is guessing.

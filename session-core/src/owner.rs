@@ -23,7 +23,8 @@ impl Owner {
     /// An owner named `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) over 1,024 bytes, [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if empty.
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) over 1,024 bytes,
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if empty.
     pub fn new(name: impl AsRef<str>) -> Result<Self> {
         let name = name.as_ref();
         if name.is_empty() {

@@ -22,7 +22,8 @@ use crate::SessionToken;
 /// ([`Capabilities::plain_ids`](crate::Capabilities::plain_ids)), it is a [`SessionToken::plain`].
 /// One that is no token opens nothing, and is shown nowhere: observers are notified of
 /// [`Unreadable::Malformed`](crate::Unreadable::Malformed) under the name `token`. An empty text is
-/// nothing. A text is what the token was before any signature or encoding: check and remove those first.
+/// nothing. A text is what the token was before any signature or encoding: check and remove those
+/// first.
 #[derive(Clone)]
 pub struct PresentedToken<'a>(Form<'a>);
 

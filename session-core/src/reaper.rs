@@ -37,8 +37,9 @@ impl Reaper {
     /// Starts a reaper of batches of `batch`, about every `interval`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory, [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if `batch`
-    /// or `interval` is zero.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory,
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if `batch` or `interval` is
+    /// zero.
     ///
     /// # Panics
     /// Outside a Tokio runtime.

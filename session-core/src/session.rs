@@ -157,8 +157,8 @@ impl Session {
     /// counts from where it did.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime), which names the limit and the
-    /// value.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime), which names the limit and
+    /// the value.
     pub fn set_lifetime(&self, lifetime: Lifetime) -> Result<()> {
         self.0.manager.limits.check_lifetime(&lifetime)?;
         self.state().set_lifetime(lifetime);

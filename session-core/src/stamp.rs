@@ -59,8 +59,8 @@ struct Supply {
 impl Supply {
     const EMPTY: Self = Self { last: 0, step: 0 };
 
-    /// Of a linear congruential generator whose period is 2^128 with any odd step (Hull and Dobell),
-    /// as PCG uses it.
+    /// Of a linear congruential generator whose period is 2^128 with any odd step (Hull and
+    /// Dobell), as PCG uses it.
     const FACTOR: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
 
     fn next(&mut self) -> Stamp {
@@ -81,8 +81,8 @@ fn random() -> u128 {
     u128::from_ne_bytes(bytes)
 }
 
-/// What tells stamps of a forked process, which goes on with the same numbers, from its parent's. It
-/// changes only the lower half.
+/// What tells stamps of a forked process, which goes on with the same numbers, from its parent's.
+/// It changes only the lower half.
 fn nanoseconds() -> u128 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_nanos()

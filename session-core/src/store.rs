@@ -35,7 +35,8 @@ use crate::{
 ///
 /// # Wrappers
 /// A store around another store implements [`StoreWrapper`]: it names the store inside and writes
-/// what it changes. All else is passed on, and [`directory`](Self::directory) is the wrapper itself.
+/// what it changes. All else is passed on, and [`directory`](Self::directory) is the wrapper
+/// itself.
 ///
 /// ```
 /// use session_core::{Record, Result, SessionId, SessionStore, StoreWrapper};
@@ -114,7 +115,8 @@ pub trait SessionDirectory: SessionStore {
     /// meanwhile may be. A page may be short or empty though more follow.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a cursor that is not this store's.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a cursor that is not this
+    /// store's.
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page>;
 
     /// One page of the live sessions of `owner`, as [`list`](Self::list) gives those of all.

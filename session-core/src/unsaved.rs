@@ -115,10 +115,11 @@ impl Session {
         state.pending.clear();
     }
 
-    /// Refuses new tokens from now on, because the response has begun and can't carry one to the client.
-    /// [`ErrorKind::TooLate`](crate::ErrorKind::TooLate) is then the answer to the first save of a new session, which no client could
-    /// open, and to [`sign_in`](Self::sign_in), [`reauthenticated`](Self::reauthenticated) and
-    /// [`cycle_id`](Self::cycle_id), after which the client's token would open nothing.
+    /// Refuses new tokens from now on, because the response has begun and can't carry one to the
+    /// client. [`ErrorKind::TooLate`](crate::ErrorKind::TooLate) is then the answer to the first
+    /// save of a new session, which no client could open, and to [`sign_in`](Self::sign_in),
+    /// [`reauthenticated`](Self::reauthenticated) and [`cycle_id`](Self::cycle_id), after which the
+    /// client's token would open nothing.
     ///
     /// A program that puts tokens into responses itself calls it, as `session-web` does.
     pub fn forbid_new_token(&self) {
@@ -126,7 +127,8 @@ impl Session {
     }
 
     /// Refuses every change from now on, because the session is kept in the client's cookie and the
-    /// response has begun: each write and [`destroy`](Self::destroy) is then [`ErrorKind::TooLate`](crate::ErrorKind::TooLate).
+    /// response has begun: each write and [`destroy`](Self::destroy) is then
+    /// [`ErrorKind::TooLate`](crate::ErrorKind::TooLate).
     pub fn forbid_change(&self) {
         self.state().late = Late::Change;
     }

@@ -23,9 +23,9 @@ impl Session {
         raw.map_or(Ok(None), |raw| from_raw(key, &raw))
     }
 
-    /// As [`get`](Self::get), and removes a value that is no `T`, whose error is given all the same:
-    /// for what can be made again. If another request replaces that value meanwhile, the new one
-    /// stays.
+    /// As [`get`](Self::get), and removes a value that is no `T`, whose error is given all the
+    /// same: for what can be made again. If another request replaces that value meanwhile, the new
+    /// one stays.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -43,16 +43,17 @@ impl Session {
     }
 
     /// Sets `key` to `value`, replacing what was there. Nothing is written until
-    /// [`save`](Self::save). A value that equals the one there, whatever the order of its keys, is no
-    /// change.
+    /// [`save`](Self::save). A value that equals the one there, whatever the order of its keys, is
+    /// no change.
     ///
     /// `None` is stored as `null`, as Express does it: the key is there, and has no value.
     /// [`remove`](Self::remove) leaves no key.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if `value` can't be written as JSON, or would not be read again: it has a
-    /// number that is NaN or infinite, or is nested over 127 deep. [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if the key is
-    /// longer than [`Limits::key_bytes`](crate::Limits::key_bytes).
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if `value` can't be written as JSON, or would
+    /// not be read again: it has a number that is NaN or infinite, or is nested over 127 deep.
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if the key is longer than
+    /// [`Limits::key_bytes`](crate::Limits::key_bytes).
     pub fn insert(&self, key: &str, value: impl Serialize) -> Result<()> {
         let raw = self.raw(key, &value)?;
         self.state().set(key, raw);
@@ -77,7 +78,8 @@ impl Session {
     /// read, changed and [inserted](Self::insert) would replace the other's.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert), and [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no list.
+    /// As [`insert`](Self::insert), and [`ErrorKind::Value`](crate::ErrorKind::Value) if what is
+    /// there is no list.
     pub fn push(&self, key: &str, value: impl Serialize) -> Result<()> {
         let raw = self.raw(key, &value)?;
         self.state().push(key, &raw)
@@ -102,7 +104,8 @@ impl Session {
     /// request [adds](Self::push) to the list meanwhile, what it adds stays there.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no list of `T`; it stays there.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no list of `T`; it stays
+    /// there.
     pub fn drain<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>> {
         loop {
             let list = self.state().view.data.get(key).cloned();
@@ -151,9 +154,9 @@ impl Session {
         state.view.data.own_keys().map(str::to_owned).collect()
     }
 
-    /// Whether the application has no keys. What the library keeps in the session for it, such as the
-    /// secret of form tokens, is saved all the same: [`is_changed`](Self::is_changed) says whether
-    /// there is something to save.
+    /// Whether the application has no keys. What the library keeps in the session for it, such as
+    /// the secret of form tokens, is saved all the same: [`is_changed`](Self::is_changed) says
+    /// whether there is something to save.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let state = self.state();

@@ -52,7 +52,8 @@ impl ConnectSess {
     /// Checks the options: refuses an empty secret and a name that is invalid in a cookie.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which says what to change.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which says what to
+    /// change.
     pub fn check(&self) -> Result<()> {
         if self.secrets.any_empty() {
             return Err(Error::misconfigured(

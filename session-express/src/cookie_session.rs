@@ -89,7 +89,8 @@ impl CookieSession {
     /// Checks the options: refuses an empty key and a name that is invalid in a cookie.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which says what to change.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which says what to
+    /// change.
     pub fn check(&self) -> Result<()> {
         if self.keys.any_empty() {
             return Err(Error::misconfigured(

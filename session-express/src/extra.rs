@@ -118,8 +118,8 @@ impl Extra {
     /// empty.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if no secret authenticates it. Reading it as empty would silently drop an
-    /// absolute limit and an owner.
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if no secret authenticates it.
+    /// Reading it as empty would silently drop an absolute limit and an owner.
     pub(crate) fn read(json: &Bytes, authenticator: Authenticator<'_>) -> Result<Self> {
         let stored = serde_json::from_slice(json).ok();
         let stored = stored.filter(|stored: &Stored| stored.is_authentic(authenticator.secrets));

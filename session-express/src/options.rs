@@ -247,7 +247,8 @@ impl Express {
     /// cookie, and times under a second. Stores and layers call this when they are built.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which says what to change.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which says what to
+    /// change.
     pub fn check(&self) -> Result<()> {
         if self.secrets.any_empty() {
             return Err(Error::misconfigured(

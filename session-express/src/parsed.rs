@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 /// Refuses a value that a database would change or refuse when it parses the value: one with half a
-/// surrogate pair, a key twice in one object, a number beyond a double, more than `max_depth` levels
-/// of objects and lists, or a whole number that `check_whole` refuses.
+/// surrogate pair, a key twice in one object, a number beyond a double, more than `max_depth`
+/// levels of objects and lists, or a whole number that `check_whole` refuses.
 ///
 /// `json` must be well-formed, as every value of a session is.
 ///

@@ -56,8 +56,8 @@ impl SessionJson {
     /// was copied from another session; the next write removes them.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if Express would not read it as a session either, or if the value of
-    /// [`EXTRA_KEY`] is not authentic.
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if Express would not read it as a
+    /// session either, or if the value of [`EXTRA_KEY`] is not authentic.
     pub(crate) fn decode(json: &Bytes, authenticator: Authenticator<'_>) -> Result<Self> {
         let mut variables = Data::decode_as_javascript(json)?;
         let cookie = variables.remove(COOKIE);
@@ -171,7 +171,8 @@ impl SessionJson {
     /// Applies `draft` at `now`. Returns the new session and its time to live.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a variable that Express would drop.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a variable that
+    /// Express would drop.
     pub(crate) fn apply(&self, draft: &Draft, ttl: Timeout, now: u64) -> Result<(Self, Ttl)> {
         let variables = Data::decode(&draft.data)?;
         check_keys(&variables)?;

@@ -33,8 +33,9 @@ impl Default for MemoryStoreBuilder {
 impl MemoryStoreBuilder {
     /// Sets the maximum number of sessions; default no limit.
     ///
-    /// A full store refuses new sessions with [`ErrorKind::Full`](session_core::ErrorKind::Full). It does not evict, because a client
-    /// that creates many sessions could then log all other users out.
+    /// A full store refuses new sessions with [`ErrorKind::Full`](session_core::ErrorKind::Full).
+    /// It does not evict, because a client that creates many sessions could then log all other
+    /// users out.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = Some(sessions);
         self
@@ -73,9 +74,10 @@ impl MemoryStoreBuilder {
     /// Builds the store. Blocks while it reads the snapshot file, if one is set.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if a limit is zero, or another user could have written the snapshot
-    /// (the message names file, owner and mode); [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if the snapshot is truncated or
-    /// was changed; [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be read.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if a limit is zero, or
+    /// another user could have written the snapshot (the message names file, owner and mode);
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if the snapshot is truncated or was
+    /// changed; [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be read.
     pub fn build(self) -> Result<MemoryStore> {
         if self.max_sessions == Some(0) || self.max_data == 0 {
             return Err(Error::misconfigured(

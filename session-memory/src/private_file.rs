@@ -12,8 +12,9 @@ use session_core::{Error, Result, Stamp};
 /// Reads the file at `path`; `None` if there is none.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), naming the file, if another user owns it or may read or replace it, or
-/// it is not a regular file; [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be read.
+/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), naming the file, if
+/// another user owns it or may read or replace it, or it is not a regular file;
+/// [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be read.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     platform::check_folder(folder(path))?;
     let mut file = match platform::open(path) {

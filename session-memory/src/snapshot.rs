@@ -46,7 +46,8 @@ impl MemoryStore {
     /// A blocking task of Tokio copies the sessions, a few at a time, and writes the file.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if no file is set, [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be written.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if no file is set,
+    /// [`ErrorKind::Refused`](session_core::ErrorKind::Refused) if it can't be written.
     pub async fn save_snapshot(&self) -> Result<usize> {
         let Some(path) = self.0.options.snapshot.clone() else {
             return Err(Error::misconfigured(

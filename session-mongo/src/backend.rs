@@ -1,7 +1,7 @@
 //! The operations: each has a command for one session, and one for a batch.
 //!
-//! Destroys are sent individually, because a `delete` of several documents answers only how many there
-//! were.
+//! Destroys are sent individually, because a `delete` of several documents answers only how many
+//! there were.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -72,8 +72,8 @@ impl MongoBackend {
         self.expiry_grace.store(seconds, Relaxed);
     }
 
-    /// Checks the user's rights and, unless the store `migrates` afterwards, the collection, and takes
-    /// over the grace of its TTL index.
+    /// Checks the user's rights and, unless the store `migrates` afterwards, the collection, and
+    /// takes over the grace of its TTL index.
     pub(crate) async fn check(&self, call: &Call<MongoClient>, migrates: bool) -> Result<()> {
         if migrates {
             let rights = [&check::USE_RIGHTS[..], &check::SETUP_RIGHTS].concat();
@@ -153,8 +153,8 @@ impl Backend for MongoBackend {
 
     async fn save(&self, call: &Call<MongoClient>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
         match save(call, saves, false).await {
-            // Sent individually, each save gets its own error. The store would do that too, but it does
-            // not know that some saves may have been executed.
+            // Sent individually, each save gets its own error. The store would do that too, but it
+            // does not know that some saves may have been executed.
             Err(error) if saves.len() > 1 && !error.is_temporary() => {
                 let mut answers = Vec::with_capacity(saves.len());
                 for one in saves.chunks(1) {
@@ -201,10 +201,10 @@ impl Backend for MongoBackend {
     }
 
     /// Creates the owner index and the TTL index, or changes the
-    /// [`expiry_grace`](MongoStoreBuilder::expiry_grace) of the TTL index. Up to four round trips, one
-    /// more if the grace changes. Needs the rights `createIndex` and `listIndexes` on the collection and
-    /// `listCollections` on the database; to change the grace also `collMod`, without which the old
-    /// grace stays and a warning is logged.
+    /// [`expiry_grace`](MongoStoreBuilder::expiry_grace) of the TTL index. Up to four round trips,
+    /// one more if the grace changes. Needs the rights `createIndex` and `listIndexes` on the
+    /// collection and `listCollections` on the database; to change the grace also `collMod`,
+    /// without which the old grace stays and a warning is logged.
     async fn migrate(&self, call: &Call<MongoClient>) -> Result<()> {
         let grace = migrate::run(call, &self.namespace, self.expiry_grace()).await?;
         self.set_expiry_grace(grace);

@@ -37,8 +37,8 @@ impl Default for MongoStoreBuilder {
 }
 
 impl MongoStoreBuilder {
-    /// Sets the collection; default `session_store`. Stores in different collections share nothing. A
-    /// collection with documents or indexes of another program is refused.
+    /// Sets the collection; default `session_store`. Stores in different collections share nothing.
+    /// A collection with documents or indexes of another program is refused.
     pub fn collection(mut self, name: impl Into<String>) -> Self {
         self.collection = name.into();
         self
@@ -50,26 +50,26 @@ impl MongoStoreBuilder {
         self
     }
 
-    /// Sets the maximum size of one session's data in bytes; default 1 MiB, at most 15 MiB, because a
-    /// document has at most 16 MiB.
+    /// Sets the maximum size of one session's data in bytes; default 1 MiB, at most 15 MiB, because
+    /// a document has at most 16 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// Sets how long after its deadline the TTL index removes a session, in whole seconds, rounded up;
-    /// default 0. Until then a [`Reaper`](crate::Reaper) can report it, so set this (to an hour, for
-    /// example) if you run one. With 0 the store reports nothing. Changing the grace of an existing
-    /// collection needs the right `collMod`; without it the store keeps the old grace and logs a
-    /// warning.
+    /// Sets how long after its deadline the TTL index removes a session, in whole seconds, rounded
+    /// up; default 0. Until then a [`Reaper`](crate::Reaper) can report it, so set this (to an
+    /// hour, for example) if you run one. With 0 the store reports nothing. Changing the grace of
+    /// an existing collection needs the right `collMod`; without it the store keeps the old grace
+    /// and logs a warning.
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
         self.expiry_grace = grace;
         self
     }
 
-    /// Sets whether connecting also [migrates](MongoStore::migrate): it creates the indexes. Default
-    /// true. Otherwise call [`MongoStore::migrate`]. The user's rights and the collection are checked
-    /// in either case.
+    /// Sets whether connecting also [migrates](MongoStore::migrate): it creates the indexes.
+    /// Default true. Otherwise call [`MongoStore::migrate`]. The user's rights and the collection
+    /// are checked in either case.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -79,15 +79,16 @@ impl MongoStoreBuilder {
     /// URL must name a database: `mongodb://host/database`. The server looks the user up in that
     /// database, unless the URL has an `authSource`.
     ///
-    /// Four round trips, one more to create indexes. Reads go to the primary, whatever the URL says; with
-    /// `directConnection=true` operations fail while the server is not the primary. See
+    /// Four round trips, one more to create indexes. Reads go to the primary, whatever the URL
+    /// says; with `directConnection=true` operations fail while the server is not the primary. See
     /// [Connections](crate#connections).
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL or setting that can't be right, an option that weakens
-    /// what a store promises, a login or TLS certificate that is refused, a missing right, or a
-    /// collection of another program; [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server
-    /// can't be reached.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL or setting
+    /// that can't be right, an option that weakens what a store promises, a login or TLS
+    /// certificate that is refused, a missing right, or a collection of another program;
+    /// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or
+    /// [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<MongoStore> {
         let options = url::parse(url, self.timeout).await?;
         let database = options.default_database.clone().ok_or_else(|| {
@@ -99,10 +100,10 @@ impl MongoStoreBuilder {
         self.open(namespace, clients).await
     }
 
-    /// Uses a database of the caller, with its read and write concern; reads go to the primary whatever
-    /// its read preference. The store never closes or replaces its client. So the client must belong to a
-    /// runtime that lives as long as the store, and should not have a `directConnection` to a server that
-    /// may be demoted.
+    /// Uses a database of the caller, with its read and write concern; reads go to the primary
+    /// whatever its read preference. The store never closes or replaces its client. So the client
+    /// must belong to a runtime that lives as long as the store, and should not have a
+    /// `directConnection` to a server that may be demoted.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

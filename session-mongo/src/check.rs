@@ -92,9 +92,9 @@ fn missing<'r>(
     rights.iter().copied().filter(is_missing).collect()
 }
 
-/// Refuses a collection that is unsuitable or has another program's documents or indexes. Returns its
-/// indexes; `None` if it does not exist. Without `must_list`, the list is empty if the user may not
-/// list them.
+/// Refuses a collection that is unsuitable or has another program's documents or indexes. Returns
+/// its indexes; `None` if it does not exist. Without `must_list`, the list is empty if the user may
+/// not list them.
 pub(crate) async fn collection(
     call: &Call<MongoClient>,
     namespace: &Namespace,

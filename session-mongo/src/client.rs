@@ -11,8 +11,8 @@ use tokio::task::AbortHandle;
 
 use crate::connector::MIN_AGE;
 
-/// The client of a [`MongoStore`](crate::MongoStore): a database and a collection of one client of the
-/// driver. Cursors end with the client. Clones share it.
+/// The client of a [`MongoStore`](crate::MongoStore): a database and a collection of one client of
+/// the driver. Cursors end with the client. Clones share it.
 #[derive(Clone)]
 pub struct MongoClient {
     pub(crate) database: Database,
@@ -47,8 +47,8 @@ impl MongoClient {
         self.collection.clone_with_type()
     }
 
-    /// Whether a new client may lead to another server. In a replica set the driver itself finds the
-    /// primary.
+    /// Whether a new client may lead to another server. In a replica set the driver itself finds
+    /// the primary.
     pub(crate) fn is_direct(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.is_direct)
     }

@@ -22,8 +22,8 @@ pub(crate) struct Updated {
     pub(crate) duplicates: Vec<usize>,
 }
 
-/// Sends a command, and repeats it only if the server refused to execute it, because another server may
-/// be the primary by then.
+/// Sends a command, and repeats it only if the server refused to execute it, because another server
+/// may be the primary by then.
 pub(crate) async fn send<T, W>(
     call: &Call<MongoClient>,
     command: impl FnOnce(MongoClient) -> W + Clone,
@@ -34,8 +34,9 @@ where
     resend(call, Resend::IfRefused, command).await
 }
 
-/// Sends a command that is harmless to execute twice, and repeats it if the command or its answer is
-/// lost. The driver itself repeats only commands that it has built, and writes only on a replica set.
+/// Sends a command that is harmless to execute twice, and repeats it if the command or its answer
+/// is lost. The driver itself repeats only commands that it has built, and writes only on a replica
+/// set.
 pub(crate) async fn send_idempotent<T, W>(
     call: &Call<MongoClient>,
     command: impl FnOnce(MongoClient) -> W + Clone,
@@ -139,13 +140,14 @@ pub(crate) async fn create(
     draft: &Draft,
 ) -> Result<Saved> {
     let mut is_repeated = false;
-    // An expired session may have this id. Once it is removed, an earlier attempt of this create may
-    // insert the same draft.
+    // An expired session may have this id. Once it is removed, an earlier attempt of this create
+    // may insert the same draft.
     for _ in 0..3 {
-        // As the driver's own command: only that accepts an error that quotes half a character of an id.
+        // As the driver's own command: only that accepts an error that quotes half a character of
+        // an id.
         let sent = send_idempotent(call, |to| async move {
-            // Matches the same draft from an earlier attempt, or nothing; with any other session of this
-            // id the insert fails.
+            // Matches the same draft from an earlier attempt, or nothing; with any other session of
+            // this id the insert fails.
             let same = schema::with_stamp(id, draft.stamp);
             let create = to.collection.update_one(same, statement::create(draft));
             match create.upsert(true).await {
@@ -179,8 +181,8 @@ async fn remove_expired(call: &Call<MongoClient>, id: &SessionId) -> Result<()> 
     delete.await.map(drop)
 }
 
-/// Touches one session. Not by the driver's retryable `findAndModify`: for that the server keeps a copy of
-/// the document, and a repeat returns the copy without the server's time.
+/// Touches one session. Not by the driver's retryable `findAndModify`: for that the server keeps a
+/// copy of the document, and a repeat returns the copy without the server's time.
 pub(crate) async fn touch(
     call: &Call<MongoClient>,
     id: &SessionId,
@@ -221,8 +223,8 @@ pub(crate) async fn destroy(
     if let Some(document) = sent.answer {
         return Ok(Some(ended(call, id, &document).await));
     }
-    // The first attempt may have destroyed it. Not if a session has this id, because ids are never used
-    // again.
+    // The first attempt may have destroyed it. Not if a session has this id, because ids are never
+    // used again.
     if !sent.is_repeated || (expected.is_some() && is_there(call, id).await?) {
         return Ok(None);
     }
@@ -256,8 +258,8 @@ async fn is_there(call: &Call<MongoClient>, id: &SessionId) -> Result<bool> {
     }
 }
 
-/// Reads the reply to an `update`. An error that is not about a duplicate fails the whole batch, which is
-/// then sent again in parts.
+/// Reads the reply to an `update`. An error that is not about a duplicate fails the whole batch,
+/// which is then sent again in parts.
 fn updated(call: &Call<MongoClient>, reply: &Document) -> Result<Updated> {
     check_concern(call, reply)?;
     let errors = reply.get_array("writeErrors").map(Vec::as_slice);

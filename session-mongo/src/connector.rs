@@ -1,10 +1,10 @@
 //! Makes the clients of a store.
 //!
 //! The driver finds a new primary itself if it knows the members of a replica set, and replaces
-//! connections that break or fall silent. With `directConnection` it knows one address: if that comes
-//! to lead to another server, open connections stay at the old one, which refuses writes. And a client
-//! works only as long as the runtime that it was created in. In both cases a store that has created its
-//! client replaces it.
+//! connections that break or fall silent. With `directConnection` it knows one address: if that
+//! comes to lead to another server, open connections stay at the old one, which refuses writes. And
+//! a client works only as long as the runtime that it was created in. In both cases a store that
+//! has created its client replaces it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use tokio::runtime::Handle;
 use crate::client::{MongoClient, OwnClient};
 use crate::error::from_mongo;
 
-/// The minimum age of a client that is replaced, so that operations on a server that stays the wrong
-/// one do not create a client each.
+/// The minimum age of a client that is replaced, so that operations on a server that stays the
+/// wrong one do not create a client each.
 pub(crate) const MIN_AGE: Duration = Duration::from_millis(500);
 
 /// Makes the clients of a store.
@@ -42,7 +42,8 @@ struct Source {
 }
 
 impl MongoConnector {
-    /// For a collection of the deployment in `options`. Returns the first client too. Needs a runtime.
+    /// For a collection of the deployment in `options`. Returns the first client too. Needs a
+    /// runtime.
     pub(crate) fn new(
         mut options: ClientOptions,
         database: String,

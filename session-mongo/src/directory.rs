@@ -19,8 +19,8 @@ const MAX_IN_FLIGHT: usize = 32;
 /// The most sessions of a page. A page is one reply, which by default has at most 101 documents.
 pub(crate) const MAX_PAGE: usize = 10_000;
 
-/// How many batches in a row may find sessions of which none can be destroyed, because other requests
-/// destroy them or change their owner first.
+/// How many batches in a row may find sessions of which none can be destroyed, because other
+/// requests destroy them or change their owner first.
 const MAX_FRUITLESS: u32 = 16;
 
 /// The first characters of a cursor. The id of the last session of the page follows.
@@ -57,8 +57,8 @@ pub(crate) async fn owned_by(
     .await
 }
 
-/// One round trip to find sessions, and one for each session, up to 32 at a time. If some fail after
-/// others succeeded, returns what those have destroyed.
+/// One round trip to find sessions, and one for each session, up to 32 at a time. If some fail
+/// after others succeeded, returns what those have destroyed.
 pub(crate) async fn destroy_owned_by(
     call: &Call<MongoClient>,
     owner: &Owner,
@@ -81,7 +81,8 @@ pub(crate) async fn destroy_owned_by(
     ))
 }
 
-/// Removes the documents that `filter` matches and whose ids are text, up to 10,000 for each command.
+/// Removes the documents that `filter` matches and whose ids are text, up to 10,000 for each
+/// command.
 pub(crate) async fn clear(call: &Call<MongoClient>, filter: fn() -> Document) -> Result<u64> {
     let (mut cleared, mut ids) = (0, doc! { "$type": "string" });
     let by_id = doc! { "_id": 1 };
@@ -102,8 +103,9 @@ pub(crate) async fn clear(call: &Call<MongoClient>, filter: fn() -> Document) ->
     }
 }
 
-/// Four round trips for each batch: find, claim, read, delete. A claim reserves an expired session for one
-/// reaper; if its process dies before the delete, another reaper can claim the session after a minute.
+/// Four round trips for each batch: find, claim, read, delete. A claim reserves an expired session
+/// for one reaper; if its process dies before the delete, another reaper can claim the session
+/// after a minute.
 pub(crate) async fn reap(call: &Call<MongoClient>, limit: usize) -> Result<Vec<Ended>> {
     if limit == 0 {
         return Ok(Vec::new());
@@ -159,8 +161,8 @@ pub(crate) async fn find_ids(
     Ok(found.await?.answer.into_iter().filter_map(id).collect())
 }
 
-/// A page of the live sessions that `filter` matches, ordered by id, which is the order of `index`. One
-/// round trip.
+/// A page of the live sessions that `filter` matches, ordered by id, which is the order of `index`.
+/// One round trip.
 async fn page(
     call: &Call<MongoClient>,
     (mut filter, index): (Document, &str),
@@ -226,7 +228,8 @@ async fn find_owned(
     Ok(read_all(&found.await?.answer, |session| session.ended()))
 }
 
-/// Destroys the sessions `found` that still belong to `owner`, whatever their version, and returns them.
+/// Destroys the sessions `found` that still belong to `owner`, whatever their version, and returns
+/// them.
 async fn destroy_found(
     call: &Call<MongoClient>,
     found: Vec<Ended>,
@@ -253,8 +256,8 @@ async fn destroy_found(
     Ok(all)
 }
 
-/// Destroys one session of `owner`. After a lost connection only the driver repeats it, which is exact: a
-/// session that a second attempt does not find may have another owner.
+/// Destroys one session of `owner`. After a lost connection only the driver repeats it, which is
+/// exact: a session that a second attempt does not find may have another owner.
 async fn destroy_owned(
     call: &Call<MongoClient>,
     session: &Ended,

@@ -75,8 +75,8 @@ fn is_set_up(operation: &str) -> bool {
     matches!(operation, "connect" | "migrate")
 }
 
-/// Extracts each server's error from the driver's message that none could be selected, which has them
-/// only as text.
+/// Extracts each server's error from the driver's message that none could be selected, which has
+/// them only as text.
 fn selection(place: &str, message: &str) -> String {
     let until = |text: &str, end: &[&str]| {
         let ends = end.iter().filter_map(|end| text.find(end));
@@ -119,8 +119,8 @@ fn selection(place: &str, message: &str) -> String {
     }
 }
 
-/// Describes what is wrong with a URL. Quotes the driver's message only if that shows no more of the URL
-/// than the name of an option.
+/// Describes what is wrong with a URL. Quotes the driver's message only if that shows no more of
+/// the URL than the name of an option.
 fn wrong_url(message: &str) -> String {
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric());
     let unknown = message.split_once(" is an invalid option");
@@ -162,8 +162,8 @@ pub(crate) enum Resend {
     IfLost,
 }
 
-/// Maps the failure of a command that was sent by `client`. If no server was found, the command is not
-/// repeated, because the driver has tried within its own time limit.
+/// Maps the failure of a command that was sent by `client`. If no server was found, the command is
+/// not repeated, because the driver has tried within its own time limit.
 pub(crate) fn failure(
     call: &Call<MongoClient>,
     client: &MongoClient,
@@ -198,8 +198,8 @@ fn is_wrong_server(error: &MongoError) -> bool {
     code(error).is_some_and(|code| NOT_PRIMARY.contains(&code))
 }
 
-/// Whether the server [refused](is_wrong_server) a command before executing it. A write whose concern was
-/// not satisfied was executed.
+/// Whether the server [refused](is_wrong_server) a command before executing it. A write whose
+/// concern was not satisfied was executed.
 fn is_unexecuted(error: &MongoError) -> bool {
     let is_unconfirmed = matches!(
         &*error.kind,
@@ -208,8 +208,9 @@ fn is_unexecuted(error: &MongoError) -> bool {
     is_wrong_server(error) && !is_unconfirmed
 }
 
-/// Whether the driver may have sent a write twice, and the first attempt may have been executed although
-/// the second was refused. MongoDB 6.1 and later label errors of writes that were not executed.
+/// Whether the driver may have sent a write twice, and the first attempt may have been executed
+/// although the second was refused. MongoDB 6.1 and later label errors of writes that were not
+/// executed.
 fn may_be_second_attempt(error: &MongoError) -> bool {
     error.contains_label(RETRYABLE_WRITE_ERROR) && !error.contains_label(NO_WRITES_PERFORMED)
 }

@@ -47,40 +47,41 @@
 //!
 //! Operations of one kind that queue while others are in flight are sent as one batch of up to 128
 //! sessions. The saves or touches of a batch are one statement of one command, because the server
-//! takes as long to plan a statement as to write a session. A session's `_id` never changes, so a load
-//! looks it up in one index, for which the server has a fast path.
+//! takes as long to plan a statement as to write a session. A session's `_id` never changes, so a
+//! load looks it up in one index, for which the server has a fast path.
 //!
 //! The server computes every time (`$$NOW`).
 //!
 //! # Repeats
 //!
 //! The store repeats a command once, within the [`timeout`](MongoStoreBuilder::timeout), if the
-//! connection breaks before its answer arrives. A repeated save or create that finds another version
-//! answers [`Saved::Unknown`]. On a replica set, the driver's retryable writes make the repeat of a
-//! destroy or of a single create exact. On a standalone server, a repeated destroy that finds no session
-//! answers [`Ended::unknown`].
+//! connection breaks before its answer arrives. A repeated save or create that finds another
+//! version answers [`Saved::Unknown`]. On a replica set, the driver's retryable writes make the
+//! repeat of a destroy or of a single create exact. On a standalone server, a repeated destroy that
+//! finds no session answers [`Ended::unknown`].
 //!
 //! [`Saved::Unknown`]: session_core::Saved::Unknown
 //!
 //! # Expiry
 //!
-//! MongoDB's TTL thread removes expired sessions about once a minute; until then a load ignores them.
-//! It reports none: to report them, set an [`expiry_grace`](MongoStoreBuilder::expiry_grace) and run a
-//! [`Reaper`].
+//! MongoDB's TTL thread removes expired sessions about once a minute; until then a load ignores
+//! them. It reports none: to report them, set an [`expiry_grace`](MongoStoreBuilder::expiry_grace)
+//! and run a [`Reaper`].
 //!
 //! # Connections
 //!
-//! Reads go to the primary, whatever read preference the URL or the [`mongodb::Database`] has. A store
-//! that was made by [`MongoStore::connect`] replaces its client if the address leads to another server,
-//! or if the runtime that it was made in has ended. When its last clone is dropped, the connections are
-//! closed at once.
+//! Reads go to the primary, whatever read preference the URL or the [`mongodb::Database`] has. A
+//! store that was made by [`MongoStore::connect`] replaces its client if the address leads to
+//! another server, or if the runtime that it was made in has ended. When its last clone is dropped,
+//! the connections are closed at once.
 //!
 //! # Durability
 //!
-//! The write concern is that of the URL or of the [`mongodb::Database`]. With `w=majority` (the server's
-//! default on most replica sets) a logout survives a failover; with `w=1` a failover may undo the most
-//! recent writes. The store refuses concerns with which a load may miss an acknowledged write: `w=0`,
-//! `journal=false`, `readConcernLevel=available` and `snapshot`, and `majority` without `w=majority`.
+//! The write concern is that of the URL or of the [`mongodb::Database`]. With `w=majority` (the
+//! server's default on most replica sets) a logout survives a failover; with `w=1` a failover may
+//! undo the most recent writes. The store refuses concerns with which a load may miss an
+//! acknowledged write: `w=0`, `journal=false`, `readConcernLevel=available` and `snapshot`, and
+//! `majority` without `w=majority`.
 #![forbid(unsafe_code)]
 
 mod backend;

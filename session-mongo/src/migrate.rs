@@ -23,8 +23,8 @@ pub(crate) const LAYOUT: Layout = Layout {
 /// How often other programs may create conflicting indexes meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// Creates missing indexes, and changes the grace if the user has the right. Returns the grace that the
-/// TTL index has then.
+/// Creates missing indexes, and changes the grace if the user has the right. Returns the grace that
+/// the TTL index has then.
 pub(crate) async fn run(
     call: &Call<MongoClient>,
     namespace: &Namespace,

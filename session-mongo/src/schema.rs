@@ -17,8 +17,8 @@ pub(crate) const VERSION: i32 = 3;
 /// The name of the TTL index.
 pub(crate) const TTL_INDEX: &str = "due_ttl";
 
-/// The name of the owner index. Queries for an owner name it, because the server might choose the index
-/// on `_id`.
+/// The name of the owner index. Queries for an owner name it, because the server might choose the
+/// index on `_id`.
 pub(crate) const OWNER_INDEX: &str = "owner_id";
 
 /// The name that MongoDB gives the index on `_id`.
@@ -64,8 +64,8 @@ pub(crate) fn grace_of(seconds: u64) -> Duration {
     Duration::from_secs(seconds.saturating_sub(DUE_MILLIS.unsigned_abs() / 1_000))
 }
 
-/// Matches all documents of this layout, corrupt or not, but none of another program with fields `v` and
-/// `stamp`: either both have the right type, or all other fields of a session exist.
+/// Matches all documents of this layout, corrupt or not, but none of another program with fields
+/// `v` and `stamp`: either both have the right type, or all other fields of a session exist.
 pub(crate) fn of_this_layout() -> Document {
     let is_there = || Bson::from(doc! { "$exists": true });
     let others = ["data", "credential", "born", "deadline", "due"];
@@ -105,7 +105,8 @@ pub(crate) fn is_live() -> Document {
     doc! { "$gt": ["$deadline", "$$NOW"] }
 }
 
-/// Restricts `filter` to sessions that have not expired: live ones, and corrupt ones without a deadline.
+/// Restricts `filter` to sessions that have not expired: live ones, and corrupt ones without a
+/// deadline.
 pub(crate) fn with_unexpired(mut filter: Document) -> Document {
     let unknown = doc! { "$ne": [{ "$type": "$deadline" }, "date"] };
     filter.insert("$expr", doc! { "$or": [is_live(), unknown] });
@@ -146,8 +147,8 @@ pub(crate) fn with_claim(mut filter: Document, claim: &Stamp) -> Document {
     with_expired(filter)
 }
 
-/// A projection of a session and the server's time. The client computes remaining time, age and whether
-/// the session is live, because the server would take longer.
+/// A projection of a session and the server's time. The client computes remaining time, age and
+/// whether the session is live, because the server would take longer.
 fn projection(session: impl Into<Bson>) -> Document {
     doc! { "_id": 0, "now": "$$NOW", "session": session.into() }
 }

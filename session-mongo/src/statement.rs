@@ -1,9 +1,9 @@
 //! The statement of each operation, with its values, as raw BSON.
 //!
-//! The fields of a session are listed once, in [`Values`]. With the driver's `Document` instead of raw
-//! BSON, building a single save takes 62,300 client instructions instead of 33,600, and each save of a
-//! batch of 64 takes 14,500 instead of 11,900 (callgrind, 300 bytes of data): 1 to 3 % of the client's
-//! time.
+//! The fields of a session are listed once, in [`Values`]. With the driver's `Document` instead of
+//! raw BSON, building a single save takes 62,300 client instructions instead of 33,600, and each
+//! save of a batch of 64 takes 14,500 instead of 11,900 (callgrind, 300 bytes of data): 1 to 3 % of
+//! the client's time.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -29,8 +29,8 @@ static LIVE: LazyLock<RawDocumentBuf> = LazyLock::new(|| raw(&schema::is_live())
 static SET_OWN_DRAFT: LazyLock<RawDocumentBuf> =
     LazyLock::new(|| rawdoc! { "$set": set(&Values::OWN_DRAFT, Anchor::Keep) });
 
-/// Sets `due` to the deadline if it is later, or earlier by a minute or more. So most writes leave the
-/// index on `due` alone, whose update would cost as much as the rest of the write.
+/// Sets `due` to the deadline if it is later, or earlier by a minute or more. So most writes leave
+/// the index on `due` alone, whose update would cost as much as the rest of the write.
 static UPDATE_DUE: LazyLock<RawDocumentBuf> = LazyLock::new(|| {
     let near = rawdoc! { "$and": [
         { "$gte": ["$deadline", "$due"] },
@@ -116,8 +116,8 @@ pub(crate) fn create(draft: &Draft) -> Vec<Document> {
     stages.filter_map(Result::ok).collect()
 }
 
-/// Makes a session of `draft` in a new document, which has an `_id` and the draft's stamp. If an earlier
-/// attempt has created the session, its times are unchanged.
+/// Makes a session of `draft` in a new document, which has an `_id` and the draft's stamp. If an
+/// earlier attempt has created the session, its times are unchanged.
 fn create_stages(draft: &Draft) -> [RawDocumentBuf; 2] {
     let values = Values::of(draft);
     let mut set = rawdoc! { "v": { "$literal": VERSION } };
@@ -176,9 +176,9 @@ fn touch_stages(idle: Timeout) -> RawArrayBuf {
 
 /// Saves sessions, in as few update statements as possible.
 ///
-/// The server takes as long to parse and plan a statement as to write a session. So one statement saves
-/// all and looks up each session's draft by its id. Saves that restart the limits are rare and have a
-/// statement each.
+/// The server takes as long to parse and plan a statement as to write a session. So one statement
+/// saves all and looks up each session's draft by its id. Saves that restart the limits are rare
+/// and have a statement each.
 pub(crate) fn saves(items: &[Save]) -> Vec<RawDocumentBuf> {
     let (together, singly): (Vec<_>, Vec<_>) = items
         .iter()

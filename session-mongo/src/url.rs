@@ -18,8 +18,8 @@ pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions>
         options.write_concern.as_ref(),
         options.read_concern.as_ref(),
     )?;
-    // Less than the store's time limit, so that the error has the driver's reason. The time to connect
-    // is shorter still, because the driver knows the reason only after it.
+    // Less than the store's time limit, so that the error has the driver's reason. The time to
+    // connect is shorter still, because the driver knows the reason only after it.
     let (selection, connect) = (timeout.mul_f64(0.8), timeout.mul_f64(0.6));
     options.server_selection_timeout.get_or_insert(selection);
     options.connect_timeout.get_or_insert(connect);

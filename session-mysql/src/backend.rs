@@ -41,8 +41,8 @@ pub type MysqlStore = Store<MysqlBackend>;
 pub struct MysqlBackend {
     pub(crate) sql: Arc<Statements>,
     policy: Policy,
-    /// Whether the server may know `DELETE … RETURNING`: false once it has refused it. MariaDB knows
-    /// it, MySQL does not.
+    /// Whether the server may know `DELETE … RETURNING`: false once it has refused it. MariaDB
+    /// knows it, MySQL does not.
     pub(crate) has_returning: AtomicBool,
 }
 
@@ -110,8 +110,8 @@ impl MysqlBackend {
         Ok(answers)
     }
 
-    /// Creates one session, replacing an expired one. With `is_repeated`, an earlier attempt may have
-    /// created it.
+    /// Creates one session, replacing an expired one. With `is_repeated`, an earlier attempt may
+    /// have created it.
     async fn create_one(
         &self,
         call: &Call<MysqlClient>,
@@ -153,7 +153,8 @@ impl MysqlBackend {
         rows.first().map(|row| stamp(row, 1)).transpose()
     }
 
-    /// Updates the rows. Returns how many matched, and whether an earlier attempt may have been executed.
+    /// Updates the rows. Returns how many matched, and whether an earlier attempt may have been
+    /// executed.
     async fn update(&self, call: &Call<MysqlClient>, saves: &[Save]) -> Result<(u64, bool)> {
         let commands = self.commands(call);
         if let [save] = saves {
@@ -266,8 +267,8 @@ impl Backend for MysqlBackend {
         }
     }
 
-    /// Creates the table if it does not exist, which needs the right `CREATE`, and checks the table and
-    /// the user's rights.
+    /// Creates the table if it does not exist, which needs the right `CREATE`, and checks the table
+    /// and the user's rights.
     async fn migrate(&self, call: &Call<MysqlClient>) -> Result<()> {
         let commands = self.commands(call);
         let create = || self.sql.create_table.query().persistent(false);

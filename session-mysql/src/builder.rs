@@ -34,8 +34,8 @@ impl Default for MysqlStoreBuilder {
 }
 
 impl MysqlStoreBuilder {
-    /// Sets the table, in the connection's database; default `session_store`. Stores in different tables
-    /// share nothing.
+    /// Sets the table, in the connection's database; default `session_store`. Stores in different
+    /// tables share nothing.
     pub fn table(mut self, name: impl Into<String>) -> Self {
         self.table = name.into();
         self
@@ -55,22 +55,23 @@ impl MysqlStoreBuilder {
         self
     }
 
-    /// Sets the maximum number of connections; default 16. If the server allows fewer, operations wait
-    /// for the existing ones.
+    /// Sets the maximum number of connections; default 16. If the server allows fewer, operations
+    /// wait for the existing ones.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
     }
 
-    /// Sets whether connecting also [migrates](MysqlStore::migrate): it creates the table if it does not
-    /// exist. Default true. Otherwise call [`MysqlStore::migrate`], or run [`schema`](crate::schema).
+    /// Sets whether connecting also [migrates](MysqlStore::migrate): it creates the table if it
+    /// does not exist. Default true. Otherwise call [`MysqlStore::migrate`], or run
+    /// [`schema`](crate::schema).
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
-    /// Connects to the server at `url`, `mysql://` or `mariadb://`, with these options of the driver,
-    /// the crate [`sqlx`]: `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket` and
+    /// Connects to the server at `url`, `mysql://` or `mariadb://`, with these options of the
+    /// driver, the crate [`sqlx`]: `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket` and
     /// `statement-cache-capacity` (`?ssl-mode=VERIFY_IDENTITY&ssl-ca=…`). The URL names the
     /// database.
     ///
@@ -78,10 +79,12 @@ impl MysqlStoreBuilder {
     /// needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on it, and `CREATE` only to create it.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL, option or setting that can't be right, a login or a
-    /// certificate that is refused, a right that is missing or a table that is not of this kind of
-    /// store: the message names it. [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't
-    /// be reached or gives no connection.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL, option or
+    /// setting that can't be right, a login or a certificate that is refused, a right that is
+    /// missing or a table that is not of this kind of store: the message names it.
+    /// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or
+    /// [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't be reached or
+    /// gives no connection.
     pub async fn connect(self, url: &str) -> Result<MysqlStore> {
         self.check()?;
         self.connect_with(url::parse(url)?).await

@@ -127,8 +127,8 @@ impl Table {
     }
 
     /// # Errors
-    /// If `column` is not the primary key, no index begins with one of `indexed`, or another index is
-    /// unique.
+    /// If `column` is not the primary key, no index begins with one of `indexed`, or another index
+    /// is unique.
     fn check_indexes(&self, column: &str, indexed: &[&str]) -> Result<(), Difference> {
         let is_primary = |index: &&Index| index.name == "PRIMARY";
         let primary = self.indexes.iter().find(is_primary);
@@ -182,7 +182,8 @@ impl Index {
     }
 }
 
-/// Finds a difference from the table that [`schema`](crate::schema) creates which a store can't accept.
+/// Finds a difference from the table that [`schema`](crate::schema) creates which a store can't
+/// accept.
 pub(crate) fn difference(table: &Table) -> Result<(), Difference> {
     table.check_not_view()?;
     table.column("id")?;
@@ -264,8 +265,8 @@ impl Commands<'_> {
         table.ok_or_else(|| self.missing_right("SELECT"))
     }
 
-    /// Checks the user's rights to `columns` of the table, the first of which is its key. Sends nothing
-    /// that writes or that a read-only server would refuse.
+    /// Checks the user's rights to `columns` of the table, the first of which is its key. Sends
+    /// nothing that writes or that a read-only server would refuse.
     pub(crate) async fn check_rights(self, columns: &[&str]) -> Result<()> {
         let table = quoted(self.target().table);
         let columns: Vec<String> = columns.iter().map(|name| quoted(name)).collect();

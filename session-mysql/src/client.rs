@@ -1,9 +1,9 @@
 //! The client of a store: its pool of connections.
 //!
-//! Not the pool of sqlx, for four reasons. It pings each connection that is returned, which doubles the
-//! round trips at the server. If the server allows no more connections it fails, instead of waiting for
-//! one of its own. It takes a refused port for a server that is starting, and reports a time-out. And
-//! it hands out connections whose tokio runtime has ended.
+//! Not the pool of sqlx, for four reasons. It pings each connection that is returned, which doubles
+//! the round trips at the server. If the server allows no more connections it fails, instead of
+//! waiting for one of its own. It takes a refused port for a server that is starting, and reports a
+//! time-out. And it hands out connections whose tokio runtime has ended.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,8 +33,8 @@ const NO_PREPARE_FOR: Duration = Duration::from_secs(60);
 /// The pauses while the server refuses all connections of this store.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(250));
 
-/// Sets up a new connection: statements mean the same whatever the server's settings are, and a value
-/// that does not fit is an error.
+/// Sets up a new connection: statements mean the same whatever the server's settings are, and a
+/// value that does not fit is an error.
 const SETTINGS: &str = "\
 SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, sql_auto_is_null = 0, \
 sql_safe_updates = 0, sql_select_limit = 18446744073709551615, \
@@ -125,8 +125,8 @@ impl MysqlClient {
         }))
     }
 
-    /// Returns the connection that was used last, or a new one; callers wait in order. If the server
-    /// allows no more connections, callers wait for the existing ones.
+    /// Returns the connection that was used last, or a new one; callers wait in order. If the
+    /// server allows no more connections, callers wait for the existing ones.
     pub(crate) async fn acquire(&self) -> sqlx::Result<PooledConnection> {
         let shared = &self.0;
         let until = Instant::now() + shared.acquire_timeout;
@@ -160,8 +160,8 @@ impl MysqlClient {
         }
     }
 
-    /// Closes all connections, those in use when they are returned: one was broken or led to the wrong
-    /// server, so others may be or do too.
+    /// Closes all connections, those in use when they are returned: one was broken or led to the
+    /// wrong server, so others may be or do too.
     pub(crate) fn discard(&self) {
         let mut state = self.0.state();
         state.generation += 1;
@@ -170,8 +170,8 @@ impl MysqlClient {
         idle.into_iter().for_each(|idle| idle.connection.close());
     }
 
-    /// Closes the connections that were not used since `began`, when a statement was sent that was not
-    /// answered: they may be silent too.
+    /// Closes the connections that were not used since `began`, when a statement was sent that was
+    /// not answered: they may be silent too.
     pub(crate) fn discard_unused_since(&self, began: Instant) {
         let mut state = self.0.state();
         let silent: Vec<IdleConnection> = state
@@ -229,8 +229,8 @@ impl Shared {
         answer
     }
 
-    /// Opens a connection. After a `refusal`, it returns that error if no connection is open by `until`,
-    /// because a time-out would not say why.
+    /// Opens a connection. After a `refusal`, it returns that error if no connection is open by
+    /// `until`, because a time-out would not say why.
     async fn connect_after(
         &self,
         refusal: Option<sqlx::Error>,

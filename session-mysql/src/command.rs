@@ -76,11 +76,11 @@ impl<'c> Commands<'c> {
         self.fetch_from_writable(0, statement).await
     }
 
-    /// Fetches the rows of a statement that only reads. If there are fewer than `wanted`, the server
-    /// must be one that takes writes.
+    /// Fetches the rows of a statement that only reads. If there are fewer than `wanted`, the
+    /// server must be one that takes writes.
     ///
-    /// A demoted server still answers reads, and lacks later writes. So if rows are missing, a write on
-    /// the same connection follows, which such a server refuses.
+    /// A demoted server still answers reads, and lacks later writes. So if rows are missing, a
+    /// write on the same connection follows, which such a server refuses.
     pub(crate) async fn fetch_from_writable(
         self,
         wanted: usize,

@@ -23,7 +23,8 @@ impl MysqlConnector {
     /// Opens no connection yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the options name no database.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the options name no
+    /// database.
     pub(crate) fn new(
         options: MySqlConnectOptions,
         max_connections: u32,

@@ -46,8 +46,8 @@ impl MysqlBackend {
         self.not_found(call, destroy, is_repeated).await
     }
 
-    /// The answer if no row was deleted. If an earlier attempt may have been executed and there is no
-    /// such session, that attempt may have destroyed it.
+    /// The answer if no row was deleted. If an earlier attempt may have been executed and there is
+    /// no such session, that attempt may have destroyed it.
     async fn not_found(
         &self,
         call: &Call<MysqlClient>,

@@ -15,8 +15,8 @@ use crate::schema::Statements;
 
 /// How many rows one statement deletes.
 const CLEAR_BATCH: u64 = 1_000;
-/// How many batches in a row may find sessions of which none can be destroyed, because other requests
-/// destroy them or change their owner first.
+/// How many batches in a row may find sessions of which none can be destroyed, because other
+/// requests destroy them or change their owner first.
 const MAX_FRUITLESS: u32 = 16;
 
 /// The most rows of a page.
@@ -53,8 +53,8 @@ impl<'d> Directory<'d> {
         self.page(cursor, limit, owned).await
     }
 
-    /// Destroys in batches of up to 128, each a transaction. If a batch fails after others succeeded,
-    /// returns what those have destroyed.
+    /// Destroys in batches of up to 128, each a transaction. If a batch fails after others
+    /// succeeded, returns what those have destroyed.
     pub(crate) async fn destroy_owned_by(
         self,
         owner: &Owner,
@@ -144,8 +144,8 @@ impl<'d> Directory<'d> {
         removal.send(self.call, self.sql).await.map(Some)
     }
 
-    /// A page of the sessions that `statement` selects; its last binds are the id before the page and
-    /// the limit. Corrupt rows are left out.
+    /// A page of the sessions that `statement` selects; its last binds are the id before the page
+    /// and the limit. Corrupt rows are left out.
     async fn page(
         self,
         cursor: Option<&Cursor>,
@@ -165,7 +165,8 @@ pub(crate) fn count(rows: &[MySqlRow]) -> Result<u64> {
     Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
 }
 
-/// Deletes all rows by repeating `statement`, whose argument is its limit. Returns how many there were.
+/// Deletes all rows by repeating `statement`, whose argument is its limit. Returns how many there
+/// were.
 pub(crate) async fn clear(commands: Commands<'_>, statement: impl Fn(u64) -> Bound) -> Result<u64> {
     let mut cleared = 0;
     loop {
@@ -177,8 +178,8 @@ pub(crate) async fn clear(commands: Commands<'_>, statement: impl Fn(u64) -> Bou
     }
 }
 
-/// The rows after the cursor, and the cursor of the next page. The arguments of `statement` are the id
-/// before the page and the limit.
+/// The rows after the cursor, and the cursor of the next page. The arguments of `statement` are the
+/// id before the page and the limit.
 pub(crate) async fn page(
     commands: Commands<'_>,
     cursor: Option<&Cursor>,

@@ -1,7 +1,7 @@
 //! Maps the driver's errors to [`Error`] and [`Failure`].
 //!
-//! Messages name the product, its address and the cause, but never quote the server's message, which
-//! may contain a row or a user name.
+//! Messages name the product, its address and the cause, but never quote the server's message,
+//! which may contain a row or a user name.
 
 use std::borrow::Cow;
 use std::io;
@@ -57,8 +57,8 @@ impl Target<'_> {
         ))
     }
 
-    /// Maps a driver's error at `stage`. The statement is repeated after a temporary error, and on a new
-    /// connection if the error shows that connections are broken or lead to the wrong server.
+    /// Maps a driver's error at `stage`. The statement is repeated after a temporary error, and on
+    /// a new connection if the error shows that connections are broken or lead to the wrong server.
     pub(crate) fn failure(&self, stage: Stage, error: &sqlx::Error) -> Failure {
         let failure = Failure::from(self.error(error));
         let failure = match may_repeat(error) {
@@ -202,8 +202,8 @@ fn is_temporary(number: u16) -> bool {
         )
 }
 
-/// Whether the server is shutting down or takes no writes. A new connection may lead to another server.
-/// The statement was not executed.
+/// Whether the server is shutting down or takes no writes. A new connection may lead to another
+/// server. The statement was not executed.
 fn is_wrong_server(number: u16) -> bool {
     matches!(
         number,
@@ -217,8 +217,8 @@ fn is_wrong_server(number: u16) -> bool {
     )
 }
 
-/// A deadlock, a lock wait time-out, a row that changed under a snapshot or in another member of the
-/// group, a statement that must be prepared again.
+/// A deadlock, a lock wait time-out, a row that changed under a snapshot or in another member of
+/// the group, a statement that must be prepared again.
 fn is_retryable(number: u16) -> bool {
     matches!(
         number,
@@ -254,7 +254,8 @@ fn describe(number: u16) -> &'static str {
     }
 }
 
-/// Whether to repeat the statement: after a [retryable](is_retryable) error, or on another connection.
+/// Whether to repeat the statement: after a [retryable](is_retryable) error, or on another
+/// connection.
 fn may_repeat(error: &sqlx::Error) -> bool {
     match number(error) {
         Some(number) => is_retryable(number) || is_wrong_server(number),

@@ -36,8 +36,8 @@
 //!
 //! [`connect`](MysqlStoreBuilder::connect), [`migrate`](MysqlStore::migrate) and
 //! [`clear`](SessionDirectory::clear) refuse a table that is not a store's (a view, or another
-//! program's table): [`ErrorKind::Misconfigured`] names the difference. Additional columns that may be
-//! null or have a default are accepted, and so are additional indexes that are not unique.
+//! program's table): [`ErrorKind::Misconfigured`] names the difference. Additional columns that may
+//! be null or have a default are accepted, and so are additional indexes that are not unique.
 //!
 //! # Round trips
 //!
@@ -57,9 +57,9 @@
 //! others to join its batch. The server computes every time (`UTC_TIMESTAMP(6)`), whatever its time
 //! zone.
 //!
-//! On MySQL, a destroy reads owner and age just before it deletes the row: a save in between may have
-//! changed them. The first destroy of a store on MySQL takes one more round trip, to find out that the
-//! server has no `RETURNING`.
+//! On MySQL, a destroy reads owner and age just before it deletes the row: a save in between may
+//! have changed them. The first destroy of a store on MySQL takes one more round trip, to find out
+//! that the server has no `RETURNING`.
 //!
 //! # Repeats
 //!
@@ -69,23 +69,23 @@
 //! four times on new connections.
 //!
 //! After a lost connection the first attempt may have been executed. A repeated save or create then
-//! answers [`Saved::Unknown`] instead of [`Saved::Conflict`], and a repeated destroy or reap that finds
-//! no row answers [`Ended::unknown`].
+//! answers [`Saved::Unknown`] instead of [`Saved::Conflict`], and a repeated destroy or reap that
+//! finds no row answers [`Ended::unknown`].
 //!
 //! [`Saved::Unknown`]: session_core::Saved::Unknown
 //! [`Saved::Conflict`]: session_core::Saved::Conflict
 //!
 //! # Expiry
 //!
-//! Expired rows stay until [`reap`](SessionDirectory::reap) removes them, so run a [`Reaper`]. A reap
-//! reads the ids of some expired rows without a lock, locks those rows by primary key, skipping rows
-//! that are locked, checks their deadlines again and deletes them. Requests and any number of reapers
-//! never wait for each other.
+//! Expired rows stay until [`reap`](SessionDirectory::reap) removes them, so run a [`Reaper`]. A
+//! reap reads the ids of some expired rows without a lock, locks those rows by primary key,
+//! skipping rows that are locked, checks their deadlines again and deletes them. Requests and any
+//! number of reapers never wait for each other.
 //!
 //! # Connections
 //!
-//! The store has its own pool of up to [`connections`](MysqlStoreBuilder::connections) connections. It
-//! uses a connection for at most 30 minutes, and closes one that was idle for 30 s at the next
+//! The store has its own pool of up to [`connections`](MysqlStoreBuilder::connections) connections.
+//! It uses a connection for at most 30 minutes, and closes one that was idle for 30 s at the next
 //! operation.
 //!
 //! * The store sets character set, time zone, `sql_mode` (strict), `autocommit` and more on each

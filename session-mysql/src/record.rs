@@ -46,9 +46,9 @@ fn check_version(version: i64) -> Result<()> {
     )))
 }
 
-/// The first column of `LOAD`: the stamp; then numbers, each followed by a comma, empty for null: the
-/// version of the layout, the limits in milliseconds, the remaining time and the age in microseconds,
-/// the size of the credential; then the credential; then the owner.
+/// The first column of `LOAD`: the stamp; then numbers, each followed by a comma, empty for null:
+/// the version of the layout, the limits in milliseconds, the remaining time and the age in
+/// microseconds, the size of the credential; then the credential; then the owner.
 #[derive(Debug, PartialEq, Eq)]
 struct Head<'r> {
     stamp: Stamp,

@@ -67,8 +67,8 @@ struct Removed {
 impl Removal {
     /// Removes the rows and returns the ended sessions.
     ///
-    /// The transaction runs in its own task. If it were dropped with its caller, it might be committed
-    /// without anything reporting the sessions.
+    /// The transaction runs in its own task. If it were dropped with its caller, it might be
+    /// committed without anything reporting the sessions.
     pub(crate) async fn send(
         self,
         call: &Call<MysqlClient>,

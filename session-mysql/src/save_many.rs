@@ -1,14 +1,14 @@
 //! Many saves in one `UPDATE`.
 //!
-//! Each row takes its values from lists. `FIELD` or `CASE` would find a row's position by comparing its
-//! id with up to 128 others, once for each of five columns. `INTERVAL` finds a number in a sorted list
-//! by binary search, so the position is looked up by the checksum (CRC-32) of the id; `ELT` returns
-//! the element at that position of another list.
+//! Each row takes its values from lists. `FIELD` or `CASE` would find a row's position by comparing
+//! its id with up to 128 others, once for each of five columns. `INTERVAL` finds a number in a
+//! sorted list by binary search, so the position is looked up by the checksum (CRC-32) of the id;
+//! `ELT` returns the element at that position of another list.
 //!
 //! # An example
 //! The sessions `a`, `b` and `c` are saved. Their checksums are 3904355907, 1908338681 and
-//! 112844655, so in ascending order they are `c`, `b`, `a`. Statements are prepared for 1, 2, 4, 8, …
-//! sessions, so `a` is repeated to make four. Only two of the columns are shown:
+//! 112844655, so in ascending order they are `c`, `b`, `a`. Statements are prepared for 1, 2, 4, 8,
+//! … sessions, so `a` is repeated to make four. Only two of the columns are shown:
 //!
 //! ```sql
 //! UPDATE `session_store` SET
@@ -101,8 +101,8 @@ fn bind_once<'i, T>(
     query.bind(large(last))
 }
 
-/// Splits `saves` into lists that one statement can save: sorted by the checksums of their ids, which
-/// are distinct.
+/// Splits `saves` into lists that one statement can save: sorted by the checksums of their ids,
+/// which are distinct.
 pub(crate) fn split_by_checksum<'s>(
     saves: impl IntoIterator<Item = &'s Save>,
 ) -> Vec<Vec<Checksummed<'s>>> {

@@ -69,8 +69,8 @@ WHERE `id` = ? AND `stamp` = ? AND {live}";
 /// Binds: idle, absolute, idle in µs, restart, absolute in µs, idle in µs, restart, absolute in µs,
 /// restart.
 ///
-/// `deadline` comes before `born`, because it depends on the server's mode whether an assignment sees
-/// earlier ones. `LEAST` is null if a limit is null; `COALESCE` then takes the other limit.
+/// `deadline` comes before `born`, because it depends on the server's mode whether an assignment
+/// sees earlier ones. `LEAST` is null if a limit is null; `COALESCE` then takes the other limit.
 const LIFETIME: &str = "\
 `idle` = ?, `absolute` = ?,
     `deadline` = COALESCE(
@@ -112,7 +112,8 @@ const COUNT: &str = "SELECT COUNT(*) FROM {table} WHERE {live}";
 /// Binds: the id before the page, the most rows.
 const LIST: &str = "SELECT {info} FROM {table} WHERE `id` > ? AND {live} ORDER BY `id` LIMIT ?";
 
-/// Binds: owner, the id before the page, the most rows. The index on the owner has the ids in order.
+/// Binds: owner, the id before the page, the most rows. The index on the owner has the ids in
+/// order.
 const OWNED: &str = "\
 SELECT {info} FROM {table} WHERE `owner` = ? AND `id` > ? AND {live} ORDER BY `id` LIMIT ?";
 

@@ -20,8 +20,8 @@ const OPTIONS: [&[&str]; 6] = [
 /// Parses `url`. The driver's parser ignores unknown options, so they are checked here.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which quotes only the name of an option, because the URL may contain a
-/// password.
+/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured), which quotes only the name
+/// of an option, because the URL may contain a password.
 pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
         return Err(Error::misconfigured(
@@ -65,8 +65,8 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
     Ok(options)
 }
 
-/// Refuses values that the driver can't parse and files that do not exist: the driver's message would
-/// not name the option.
+/// Refuses values that the driver can't parse and files that do not exist: the driver's message
+/// would not name the option.
 fn check(name: &str, value: &str) -> Result<()> {
     let wrong = |why: &str| {
         let message = format!("invalid option {name} in the MySQL URL: it {why}");

@@ -23,8 +23,8 @@ use crate::save_many::SaveGroup;
 use crate::script::{Code, Scripts};
 use crate::{RedisClient, RedisStoreBuilder, check};
 
-/// Measured: `docs/performance.md`. Batches save the server's cost of a command or script, not round
-/// trips: commands are pipelined on one connection anyway, so batches in flight are free.
+/// Measured: `docs/performance.md`. Batches save the server's cost of a command or script, not
+/// round trips: commands are pipelined on one connection anyway, so batches in flight are free.
 const BATCH_LIMITS: BatchLimits = BatchLimits::new(24, 3).with_queued(100_000);
 /// How often a command is repeated for each cause. A restart has several causes in turn: the
 /// connection breaks, is refused, the server loads its data, and then lacks the scripts.
@@ -38,8 +38,9 @@ const TOUCH_ATTEMPTS: u32 = 4;
 ///
 /// [`migrate`](Store::migrate) checks that the server is version 6.2 or later and that the user may
 /// run every command that the store needs; it tries them on a key that nothing else uses. Redis has
-/// no schema to create. Two or three round trips. It fails with [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the
-/// server is older, refuses the login, or refuses commands, which the message names.
+/// no schema to create. Two or three round trips. It fails with
+/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the server is older,
+/// refuses the login, or refuses commands, which the message names.
 pub type RedisStore = Store<RedisBackend>;
 
 /// The backend of a [`RedisStore`].
@@ -85,8 +86,8 @@ impl RedisBackend {
         Ok(saved(code, draft)?.after(sent.is_repeated))
     }
 
-    /// Computes the server's time from the key's remaining time: in a cluster `TIME` may be answered by
-    /// another node.
+    /// Computes the server's time from the key's remaining time: in a cluster `TIME` may be
+    /// answered by another node.
     async fn load_in_cluster(
         &self,
         call: &Call<RedisClient>,
@@ -153,8 +154,8 @@ impl RedisBackend {
         Ok(saved(code, &save.draft)?.after(sent.is_repeated))
     }
 
-    /// Two round trips if the session has an owner and its deadline moves: the first one returns the
-    /// owner, whose index must have the later deadline before the session has it.
+    /// Two round trips if the session has an owner and its deadline moves: the first one returns
+    /// the owner, whose index must have the later deadline before the session has it.
     async fn touch_one(&self, call: &Call<RedisClient>, touch: &Touch) -> Result<Option<Ttl>> {
         let key = self.keys.session(&touch.id);
         let mut indexed: Option<(Owner, Ttl)> = None;
@@ -196,8 +197,8 @@ impl RedisBackend {
         Ok(destroyed.ended.pop())
     }
 
-    /// Destroys up to `limit` of the sessions `ids`, which are on one node. With `owner` or `expected`,
-    /// only those of this owner or version.
+    /// Destroys up to `limit` of the sessions `ids`, which are on one node. With `owner` or
+    /// `expected`, only those of this owner or version.
     pub(crate) async fn destroy_ids(
         &self,
         call: &Call<RedisClient>,
@@ -233,8 +234,8 @@ impl RedisBackend {
         Ok(Destroyed { ended, examined })
     }
 
-    /// Reads a session without its data. Returns it with the size of the data in bytes and the server's
-    /// time in milliseconds.
+    /// Reads a session without its data. Returns it with the size of the data in bytes and the
+    /// server's time in milliseconds.
     pub(crate) async fn inspect(
         &self,
         call: &Call<RedisClient>,
@@ -361,8 +362,8 @@ impl Backend for RedisBackend {
         self.directory(call).list(cursor, limit).await
     }
 
-    /// Reads part of the owner index. A page may be empty although more pages follow. One round trip for
-    /// the index, and one for each session in the page, up to 64 at a time.
+    /// Reads part of the owner index. A page may be empty although more pages follow. One round
+    /// trip for the index, and one for each session in the page, up to 64 at a time.
     async fn owned_by(
         &self,
         call: &Call<RedisClient>,
@@ -373,8 +374,9 @@ impl Backend for RedisBackend {
         self.directory(call).owned_by(owner, cursor, limit).await
     }
 
-    /// Reads the owner index until `limit` sessions are destroyed. One round trip for each 1,000 ids in
-    /// the index, and one for each 128 of them; in a cluster one for each id, up to 64 at a time.
+    /// Reads the owner index until `limit` sessions are destroyed. One round trip for each 1,000
+    /// ids in the index, and one for each 128 of them; in a cluster one for each id, up to 64 at a
+    /// time.
     ///
     /// If an error occurs after some sessions were destroyed, it returns those.
     async fn destroy_owned_by(
@@ -392,8 +394,8 @@ impl Backend for RedisBackend {
         self.directory(call).clear().await
     }
 
-    /// Does nothing: Redis removes expired sessions itself, and each write to an owner index removes
-    /// expired entries.
+    /// Does nothing: Redis removes expired sessions itself, and each write to an owner index
+    /// removes expired entries.
     async fn reap(&self, _call: &Call<RedisClient>, _limit: usize) -> Result<Vec<Ended>> {
         Ok(Vec::new())
     }

@@ -34,9 +34,9 @@ impl Default for RedisStoreBuilder {
 }
 
 impl RedisStoreBuilder {
-    /// Sets the prefix of the store's keys: any text of at most 255 bytes; default `session:`. Stores
-    /// with different prefixes share nothing. In a cluster, a part of the prefix in braces is a hash
-    /// tag that keeps all sessions on one node.
+    /// Sets the prefix of the store's keys: any text of at most 255 bytes; default `session:`.
+    /// Stores with different prefixes share nothing. In a cluster, a part of the prefix in braces
+    /// is a hash tag that keeps all sessions on one node.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -61,8 +61,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets whether connecting also [migrates](RedisStore::migrate): it checks the version of the server
-    /// and the user's rights. Default true.
+    /// Sets whether connecting also [migrates](RedisStore::migrate): it checks the version of the
+    /// server and the user's rights. Default true.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -76,15 +76,17 @@ impl RedisStoreBuilder {
     /// | `rediss://…`, `valkeys://…` | the same, with TLS |
     /// | `unix:/path?db=0&user=…&pass=…`, `redis+unix:`, `valkey+unix:` | the path of a Unix socket |
     ///
-    /// Each takes `?protocol=resp2`, for a proxy without RESP3. (With RESP3 a client detects a broken
-    /// connection at once.) Other options are refused.
+    /// Each takes `?protocol=resp2`, for a proxy without RESP3. (With RESP3 a client detects a
+    /// broken connection at once.) Other options are refused.
     ///
-    /// The store [replaces](crate#connections) its one multiplexed connection when it breaks, is silent,
-    /// or leads to a server that is not the primary. TCP keep-alive and the TCP user time-out are set.
+    /// The store [replaces](crate#connections) its one multiplexed connection when it breaks, is
+    /// silent, or leads to a server that is not the primary. TCP keep-alive and the TCP user
+    /// time-out are set.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL, option or setting that can't be right, a password or
-    /// certificate that is refused, a command that the user may not run; [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for a URL, option or
+    /// setting that can't be right, a password or certificate that is refused, a command that the
+    /// user may not run; [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or
     /// [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't be reached.
     pub async fn connect(self, url: &str) -> Result<RedisStore> {
         self.check()?;
@@ -92,10 +94,11 @@ impl RedisStoreBuilder {
         self.build(client).await
     }
 
-    /// Uses a client or connection of the caller. With a [`redis::Client`], or a `ClusterClient` for
-    /// Redis Cluster, the store opens its own connections. It never closes a `ConnectionManager` or
-    /// `ClusterConnection` and [can't replace it](Connection). A `Client` gets TCP keep-alive and a TCP
-    /// user time-out if it has none; the settings of a `ClusterClient` are used as they are.
+    /// Uses a client or connection of the caller. With a [`redis::Client`], or a `ClusterClient`
+    /// for Redis Cluster, the store opens its own connections. It never closes a
+    /// `ConnectionManager` or `ClusterConnection` and [can't replace it](Connection). A `Client`
+    /// gets TCP keep-alive and a TCP user time-out if it has none; the settings of a
+    /// `ClusterClient` are used as they are.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

@@ -8,8 +8,8 @@ use crate::command::{convert, eval, send_by};
 use crate::error::is_forbidden;
 use crate::{RedisClient, scan};
 
-/// The commands of a store, ordered so that each finds a key of its type. `$` is the key, `@` a time
-/// ten seconds from now.
+/// The commands of a store, ordered so that each finds a key of its type. `$` is the key, `@` a
+/// time ten seconds from now.
 pub(crate) const NATIVE_COMMANDS: &[&str] = &[
     "TIME",
     "SCAN 0 COUNT 1",

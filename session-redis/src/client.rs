@@ -7,8 +7,8 @@ use redis::aio::{ConnectionLike, ConnectionManager};
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
-/// The client of a [`RedisStore`](crate::RedisStore): a connection, or one for each node of a cluster.
-/// Clones share the connections.
+/// The client of a [`RedisStore`](crate::RedisStore): a connection, or one for each node of a
+/// cluster. Clones share the connections.
 #[derive(Clone)]
 pub struct RedisClient(pub(crate) DriverConnection);
 

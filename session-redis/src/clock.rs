@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 /// How long a reading is used.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// The most that a reading may be ahead of the server. A reading counts from its request, so a session
-/// never seems to have more time than it has. Times are in milliseconds, so a larger lead would show.
+/// The most that a reading may be ahead of the server. A reading counts from its request, so a
+/// session never seems to have more time than it has. Times are in milliseconds, so a larger lead
+/// would show.
 pub(crate) const MAX_LEAD: Duration = Duration::from_millis(1);
 
-/// The last reading. Without it, each load would send `TIME` too and the server would do a fifth fewer.
+/// The last reading. Without it, each load would send `TIME` too and the server would do a fifth
+/// fewer.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(Mutex<Option<Reading>>);
 

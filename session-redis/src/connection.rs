@@ -11,10 +11,10 @@ use redis::cluster_async::ClusterConnection;
 
 /// A client or connection of the `redis` crate, to one server or to a cluster.
 ///
-/// Prefer a [`Client`] or `ClusterClient`: the store opens its own connection, and replaces it if it is
-/// silent or leads to a server that no longer takes writes. A [`ConnectionManager`] or
-/// `ClusterConnection` is shared with the caller, and the store can't replace it: it reconnects by its
-/// own rules, which cover neither case.
+/// Prefer a [`Client`] or `ClusterClient`: the store opens its own connection, and replaces it if
+/// it is silent or leads to a server that no longer takes writes. A [`ConnectionManager`] or
+/// `ClusterConnection` is shared with the caller, and the store can't replace it: it reconnects by
+/// its own rules, which cover neither case.
 #[derive(Clone)]
 pub struct Connection(pub(crate) Origin);
 

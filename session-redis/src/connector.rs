@@ -1,9 +1,9 @@
 //! Makes the clients of a store.
 //!
-//! The driver reconnects when it sees a connection break. It does not notice a connection that stays
-//! open without answers or leads to a server that is no longer the primary, and it does not retry an
-//! attempt to connect that the server refused (a wrong password, too many clients). In these cases the
-//! store replaces its client.
+//! The driver reconnects when it sees a connection break. It does not notice a connection that
+//! stays open without answers or leads to a server that is no longer the primary, and it does not
+//! retry an attempt to connect that the server refused (a wrong password, too many clients). In
+//! these cases the store replaces its client.
 
 use std::fmt;
 use std::time::Duration;
@@ -113,7 +113,8 @@ impl Connector for RedisConnector {
         Ok(())
     }
 
-    /// Each node of a cluster has its own connection, so an answer of one says nothing about another.
+    /// Each node of a cluster has its own connection, so an answer of one says nothing about
+    /// another.
     fn is_one_connection(&self) -> bool {
         !self.origin.is_cluster()
     }

@@ -139,8 +139,8 @@ impl Directory<'_> {
         Ok(())
     }
 
-    /// Destroys up to `limit` sessions of `owner` among the first of `ids`. Returns them, and how many of
-    /// `ids` were examined.
+    /// Destroys up to `limit` sessions of `owner` among the first of `ids`. Returns them, and how
+    /// many of `ids` were examined.
     async fn destroy_some(
         self,
         ids: &[SessionId],

@@ -169,8 +169,8 @@ fn from_io(place: &str, operation: &'static str, error: RedisError) -> Error {
     }
 }
 
-/// Why TLS failed, if another attempt can't help: the certificate is not trusted, or the server does
-/// not speak TLS.
+/// Why TLS failed, if another attempt can't help: the certificate is not trusted, or the server
+/// does not speak TLS.
 fn tls_refusal(error: &RedisError) -> Option<String> {
     let error = error.source()?;
     let io = error.downcast_ref::<io::Error>().or_else(|| {
@@ -216,8 +216,9 @@ fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Erro
     Error::refused(operation, placed(place, said(error)))
 }
 
-/// Whether the server's message says that the user may not run a command, or not on this key. Inside
-/// scripts it has no code; Redis up to 7.0, Redis from 7.2 on and Valkey word it differently.
+/// Whether the server's message says that the user may not run a command, or not on this key.
+/// Inside scripts it has no code; Redis up to 7.0, Redis from 7.2 on and Valkey word it
+/// differently.
 pub(crate) fn is_forbidden(said: &str) -> bool {
     [
         "NOPERM",

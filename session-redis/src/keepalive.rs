@@ -8,8 +8,8 @@ use redis::io::tcp::{TcpSettings, socket2};
 /// How many keep-alive probes may go unanswered.
 const PROBES: u32 = 3;
 
-/// The client with keep-alive (for idle connections) and user time-out (for unacknowledged data), where
-/// its own settings have none.
+/// The client with keep-alive (for idle connections) and user time-out (for unacknowledged data),
+/// where its own settings have none.
 pub(crate) fn with_keepalive(client: Client, timeout: Duration) -> Client {
     let info = client.get_connection_info();
     let settings = with_defaults(info.tcp_settings().clone(), timeout);

@@ -14,9 +14,9 @@ const HASH_CHARS: usize = 43;
 /// The keys of the store with one prefix.
 ///
 /// A session's key is the prefix and the id in braces, with all but URL-safe characters
-/// percent-encoded. So the last `{` of a key is the one after the prefix, and two stores or ids never
-/// share a key. The braces make the id the hash tag of Redis Cluster, which spreads sessions over the
-/// slots, and distinguish the keys of sessions from those of owner indexes.
+/// percent-encoded. So the last `{` of a key is the one after the prefix, and two stores or ids
+/// never share a key. The braces make the id the hash tag of Redis Cluster, which spreads sessions
+/// over the slots, and distinguish the keys of sessions from those of owner indexes.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     prefix: String,
@@ -68,16 +68,17 @@ impl Keys {
         format!("{}scratch:{}", self.prefix, id.as_str())
     }
 
-    /// A write that changes nothing. It goes before a read whose answer must be the primary's: a demoted
-    /// server refuses it, so a session that this server lacks is not taken for ended. Not needed in a
-    /// cluster, whose nodes know which keys they serve.
+    /// A write that changes nothing. It goes before a read whose answer must be the primary's: a
+    /// demoted server refuses it, so a session that this server lacks is not taken for ended. Not
+    /// needed in a cluster, whose nodes know which keys they serve.
     pub(crate) fn no_op_write(&self) -> Cmd {
         let mut write = redis::cmd("UNLINK");
         write.arg(format!("{}scratch:", self.prefix));
         write
     }
 
-    /// A glob that matches all keys of this store, and perhaps other keys: see [`kind`](Self::kind).
+    /// A glob that matches all keys of this store, and perhaps other keys: see
+    /// [`kind`](Self::kind).
     pub(crate) fn pattern(&self) -> String {
         let mut pattern = String::with_capacity(self.prefix.len() + 2);
         for c in self.prefix.chars() {

@@ -58,17 +58,17 @@
 //! A load also sends `TIME` if the last answer to it is older than 1 s. A destroy of a session with
 //! an owner also removes the id from the owner index, without waiting for the answer.
 //!
-//! Each write is one script, so it is atomic, and takes the time from the server. Saves of one batch
-//! that set the same limits share one call of the script. The compare-and-set of the server itself
-//! (`SET … IFEQ` of Valkey 8.1 and Redis 8.4) can't replace the script: it compares the whole old
-//! value, of which a save knows only the stamp, and can't write the server's time.
+//! Each write is one script, so it is atomic, and takes the time from the server. Saves of one
+//! batch that set the same limits share one call of the script. The compare-and-set of the server
+//! itself (`SET … IFEQ` of Valkey 8.1 and Redis 8.4) can't replace the script: it compares the
+//! whole old value, of which a save knows only the stamp, and can't write the server's time.
 //!
 //! # Repeats
 //!
 //! The driver opens a broken connection again, and the store repeats the commands that were sent on
-//! it, up to three times for each cause within the [time limit](RedisStoreBuilder::timeout). It also
-//! repeats a command that a server refuses because it is not the primary or not ready: on a new
-//! connection, because the address may lead to another server by then.
+//! it, up to three times for each cause within the [time limit](RedisStoreBuilder::timeout). It
+//! also repeats a command that a server refuses because it is not the primary or not ready: on a
+//! new connection, because the address may lead to another server by then.
 //!
 //! The stamp shows what the first attempt did. Where it no longer can, a save or create answers
 //! [`Saved::Unknown`](session_core::Saved::Unknown), and a destroy that finds no session answers
@@ -76,8 +76,8 @@
 //! between the two attempts; only an operation that ends all sessions of an owner or of the store
 //! can do so.
 //!
-//! In a cluster the driver repeats commands itself and does not report it. A save whose first attempt
-//! was executed, and replaced by another save since, answers
+//! In a cluster the driver repeats commands itself and does not report it. A save whose first
+//! attempt was executed, and replaced by another save since, answers
 //! [`Saved::Conflict`](session_core::Saved::Conflict); a destroy whose first attempt was executed
 //! answers `None`.
 //!
@@ -90,28 +90,28 @@
 //!
 //! An owner index may name too many sessions, never too few. An id is added before its session is
 //! written and before a touch extends it, and stays until the session is destroyed or its deadline
-//! has passed by an hour. A session that gets another owner stays in the old index too, so readers of
-//! an index check the owner of each session. Each write to an index removes some of the entries
-//! whose time has passed, and the index itself expires an hour after its last session. The store does
-//! not use Redis' `expired` events, which may come late or never.
+//! has passed by an hour. A session that gets another owner stays in the old index too, so readers
+//! of an index check the owner of each session. Each write to an index removes some of the entries
+//! whose time has passed, and the index itself expires an hour after its last session. The store
+//! does not use Redis' `expired` events, which may come late or never.
 //!
-//! On one server the index entry and the session are sent in one pipeline. If the server refuses only
-//! the entry (the user may not run `ZADD`, or memory is short), the session is written without it
-//! and the caller gets the error; the next save or touch adds the entry.
+//! On one server the index entry and the session are sent in one pipeline. If the server refuses
+//! only the entry (the user may not run `ZADD`, or memory is short), the session is written without
+//! it and the caller gets the error; the next save or touch adds the entry.
 //!
-//! Indexes are read by `ZSCAN`, which returns each id that is present throughout at least once; ranks
-//! shift when entries are removed. A cursor of `ZSCAN` and `SCAN` belongs to the server that began
-//! it: a listing that continues after a failover may miss sessions, so start it again.
+//! Indexes are read by `ZSCAN`, which returns each id that is present throughout at least once;
+//! ranks shift when entries are removed. A cursor of `ZSCAN` and `SCAN` belongs to the server that
+//! began it: a listing that continues after a failover may miss sessions, so start it again.
 //!
-//! If the key of an index holds a value of another type, the store does not replace it, because a new
-//! index would lack the existing sessions. Sessions of that owner are written without an index, and
-//! `owned_by` and `destroy_owned_by` read all sessions of the store.
+//! If the key of an index holds a value of another type, the store does not replace it, because a
+//! new index would lack the existing sessions. Sessions of that owner are written without an index,
+//! and `owned_by` and `destroy_owned_by` read all sessions of the store.
 //!
 //! # Connections
 //!
 //! A store uses one multiplexed connection. It replaces the connection if a call is given up and
-//! nothing has arrived for half of the [time limit](RedisStoreBuilder::timeout), or if the server is
-//! not the primary. The next call uses the new connection.
+//! nothing has arrived for half of the [time limit](RedisStoreBuilder::timeout), or if the server
+//! is not the primary. The next call uses the new connection.
 #![forbid(unsafe_code)]
 
 mod backend;

@@ -1,8 +1,8 @@
 //! The owner indexes: which ids may be sessions of an owner.
 //!
-//! An index may name too many sessions, never too few: an id is added before its session is written,
-//! and removed when the session is destroyed or its deadline has passed by an hour, never because the
-//! owner changed. Readers of an index check the owner of each session.
+//! An index may name too many sessions, never too few: an id is added before its session is
+//! written, and removed when the session is destroyed or its deadline has passed by an hour, never
+//! because the owner changed. Readers of an index check the owner of each session.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub(crate) enum IndexPosition {
         /// into pages here.
         after: Option<SessionId>,
     },
-    /// In a scan of all sessions of the store, because the index's key holds a value of another type.
+    /// In a scan of all sessions of the store, because the index's key holds a value of another
+    /// type.
     Store(Option<Cursor>),
 }
 
@@ -75,8 +76,8 @@ impl IndexPosition {
             .ok_or_else(|| Error::misconfigured("this cursor is not of an owner in a Redis store"))
     }
 
-    /// About `limit` of `ids` that follow the id `after`, and the position of the next page. `ids` is
-    /// what `ZSCAN` returned between its cursors `at` and `next`.
+    /// About `limit` of `ids` that follow the id `after`, and the position of the next page. `ids`
+    /// is what `ZSCAN` returned between its cursors `at` and `next`.
     fn paginate(
         at: u64,
         after: Option<&SessionId>,
@@ -123,10 +124,11 @@ impl RedisBackend {
         command
     }
 
-    /// Sends `index`, which adds an index entry, and then `command`, which writes or extends the session.
+    /// Sends `index`, which adds an index entry, and then `command`, which writes or extends the
+    /// session.
     ///
-    /// One round trip on one server. In a cluster the index is on another node, so `command` waits for
-    /// the answer to `index`: "log out everywhere" would miss a session that its index lacks.
+    /// One round trip on one server. In a cluster the index is on another node, so `command` waits
+    /// for the answer to `index`: "log out everywhere" would miss a session that its index lacks.
     pub(crate) async fn send_indexed(
         &self,
         call: &Call<RedisClient>,
@@ -147,9 +149,9 @@ impl RedisBackend {
         Ok(sent.map(|_| answer))
     }
 
-    /// Removes `ids`, whose sessions have ended, from the index of `owner`. The caller does not wait for
-    /// the answer: the command is sent before all later ones of this connection, and if it fails the
-    /// index names too many sessions until it is next written.
+    /// Removes `ids`, whose sessions have ended, from the index of `owner`. The caller does not
+    /// wait for the answer: the command is sent before all later ones of this connection, and if it
+    /// fails the index names too many sessions until it is next written.
     pub(crate) fn remove_from_owner_index<'a>(
         &self,
         call: &Call<RedisClient>,
@@ -173,9 +175,9 @@ impl RedisBackend {
         }
     }
 
-    /// About `limit` ids of sessions that may belong to `owner`, some of them ended or of other owners,
-    /// and the position of the next page. Reads the index or, if its key holds a value of another type,
-    /// all sessions.
+    /// About `limit` ids of sessions that may belong to `owner`, some of them ended or of other
+    /// owners, and the position of the next page. Reads the index or, if its key holds a value of
+    /// another type, all sessions.
     ///
     /// With `needs_primary`, no other server's answer is used: its index may lack sessions.
     pub(crate) async fn index_page(

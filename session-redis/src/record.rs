@@ -1,4 +1,5 @@
-//! A session as it is stored: how it is written and read. The crate's documentation shows the layout.
+//! A session as it is stored: how it is written and read. The crate's documentation shows the
+//! layout.
 
 use std::io::Write;
 use std::time::Duration;
@@ -74,8 +75,8 @@ impl StoredSession {
             .with_owner(self.owner)
     }
 
-    /// The record, if the session is live at `now`, which may be [ahead](MAX_LEAD) of the server that
-    /// returned it.
+    /// The record, if the session is live at `now`, which may be [ahead](MAX_LEAD) of the server
+    /// that returned it.
     pub(crate) fn into_live_record(self, now: u64) -> Option<Record> {
         let Some(deadline) = self.deadline else {
             return Some(self.into_record(now));

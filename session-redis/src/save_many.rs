@@ -9,7 +9,8 @@ use crate::keys::Keys;
 use crate::record::Tail;
 use crate::script::Code;
 
-/// From this many bytes of data on, overwriting the padding costs less than concatenating the value.
+/// From this many bytes of data on, overwriting the padding costs less than concatenating the
+/// value.
 const LARGE: usize = 1024;
 
 /// Saves that set the same limits, so that one call of the script can execute them.

@@ -24,8 +24,8 @@ pub(crate) enum Node {
     },
 }
 
-/// Some keys that match `pattern`, from `cursor` on, and the cursor of the next page. A key may come
-/// twice, because Redis may resize its table meanwhile.
+/// Some keys that match `pattern`, from `cursor` on, and the cursor of the next page. A key may
+/// come twice, because Redis may resize its table meanwhile.
 pub(crate) async fn page(
     call: &Call<RedisClient>,
     pattern: &str,

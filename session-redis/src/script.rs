@@ -7,8 +7,8 @@ use redis::Script;
 ///
 /// A script returns a list: a [`Code`], then what else the caller needs.
 ///
-/// `pcall` instead of `call`, because a value of another type is a corrupt session. `call` then raises
-/// any other error (a missing right).
+/// `pcall` instead of `call`, because a value of another type is a corrupt session. `call` then
+/// raises any other error (a missing right).
 const PRELUDE: &str = r"
 local GONE, DONE, CONFLICT, OTHER_OWNER, CORRUPT = 0, 1, 2, 3, 4
 
@@ -99,12 +99,12 @@ return {DONE}
 ///
 /// The busiest script. It computes once what the sessions share. Redis hashes every byte of every
 /// string that Lua receives, so the script reads the old value only to the end of the stamp, and
-/// overwrites padding (`SETRANGE`) instead of concatenating a new value. Lua formats numbers slowly, so
-/// calls get text.
+/// overwrites padding (`SETRANGE`) instead of concatenating a new value. Lua formats numbers
+/// slowly, so calls get text.
 ///
-/// The script concatenates in two cases nevertheless. A `PXAT` of the present millisecond removes the
-/// key at once on Valkey, and `SETRANGE` would create another key without expiry. And the user may lack
-/// the right to `SETRANGE`: what a script has written stays when it fails.
+/// The script concatenates in two cases nevertheless. A `PXAT` of the present millisecond removes
+/// the key at once on Valkey, and `SETRANGE` would create another key without expiry. And the user
+/// may lack the right to `SETRANGE`: what a script has written stays when it fails.
 ///
 /// If it has written nothing, it ends with a write that changes nothing, like `no_op_write`.
 const SAVE: &str = r"
@@ -187,10 +187,10 @@ if plain then return DONE end
 return answers
 ";
 
-/// KEYS: session. ARGV: idle, and the owner whose index names the session for that long.
-/// Returns the remaining milliseconds (-1 for never). If the session has another owner and would live
-/// longer, returns `OTHER_OWNER`, the milliseconds that would remain, and the owner: its index must be
-/// written first.
+/// KEYS: session. ARGV: idle, and the owner whose index names the session for that long. Returns
+/// the remaining milliseconds (-1 for never). If the session has another owner and would live
+/// longer, returns `OTHER_OWNER`, the milliseconds that would remain, and the owner: its index must
+/// be written first.
 const TOUCH: &str = r"
 local function left(deadline, now)
     return deadline == 0 and -1 or deadline - now
@@ -228,9 +228,9 @@ return {DONE, left(moved, now)}
 ";
 
 /// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), and the limit.
-/// Destroys sessions in order until the limit is reached. Returns for each examined session a code or,
-/// if it was destroyed, its owner and age. A corrupt session is destroyed too, unless a stamp is
-/// given; its owner is '' and its age -1.
+/// Destroys sessions in order until the limit is reached. Returns for each examined session a code
+/// or, if it was destroyed, its owner and age. A corrupt session is destroyed too, unless a stamp
+/// is given; its owner is '' and its age -1.
 const DESTROY: &str = r"
 local function destroy(key, now)
     local h = read(key)
@@ -268,12 +268,12 @@ return {DONE, front, redis.call('STRLEN', KEYS[1]), time()}
 
 /// KEYS: an owner index. ARGV: id, the longest time that its session may still live (0 for ever).
 ///
-/// Each write removes up to 1,000 entries whose time has passed by an hour: removing a million at once
-/// would block the server for a second. The hour allows for the clock of the session's node, which is
-/// another one in a cluster.
+/// Each write removes up to 1,000 entries whose time has passed by an hour: removing a million at
+/// once would block the server for a second. The hour allows for the clock of the session's node,
+/// which is another one in a cluster.
 ///
-/// A value of another type is not replaced: a new index would lack the existing sessions. Readers then
-/// read all sessions.
+/// A value of another type is not replaced: a new index would lack the existing sessions. Readers
+/// then read all sessions.
 const INDEX: &str = r"
 local DONE, SLACK, BATCH = 1, 3600000, 1000
 local call, format, key = redis.call, string.format, KEYS[1]
@@ -321,8 +321,8 @@ impl Scripts {
         }
     }
 
-    /// All scripts. `index` comes first: a server that has only some of them never has a script that
-    /// writes sessions without having `index`.
+    /// All scripts. `index` comes first: a server that has only some of them never has a script
+    /// that writes sessions without having `index`.
     pub(crate) fn all(&self) -> [&Script; 6] {
         let Self {
             create,

@@ -21,7 +21,8 @@ impl Secret {
     /// Creates a secret from these bytes. Text is used as it is, without decoding.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if there are under 32 bytes.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if there are under 32
+    /// bytes.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         if bytes.len() < Self::MIN_BYTES {

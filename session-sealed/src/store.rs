@@ -17,8 +17,9 @@ use crate::seal::{OVERHEAD, Sealer};
 ///
 /// Every create and save seals the data anew. The seal also covers the id, the owner, both limits,
 /// the stamp and the whole credential. If any of those or the data was changed in the database,
-/// forged or copied from another record, loading the record fails with [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) and its
-/// client gets a fresh session. A record that no secret of the ring opens fails in the same way.
+/// forged or copied from another record, loading the record fails with
+/// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) and its client gets a fresh session. A
+/// record that no secret of the ring opens fails in the same way.
 ///
 /// # What it does not do
 /// * It encrypts the data only. Owner, limits, times and credential stay readable, because the store

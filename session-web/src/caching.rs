@@ -1,5 +1,5 @@
-//! Keeping a response with a token out of caches (OWASP Session Management Cheat Sheet, "Web Content
-//! Caching").
+//! Keeping a response with a token out of caches (OWASP Session Management Cheat Sheet, "Web
+//! Content Caching").
 
 use http::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderName, HeaderValue};
 

@@ -98,11 +98,11 @@ pub enum Rolling {
     /// Whenever the session's deadline has moved, so that browser and store agree about it.
     #[default]
     WithDeadline,
-    /// With every response to a request that has brought one: Express' `true`. The session of such a
-    /// request is loaded and extended even if its handler does not ask for it (one round trip, and
-    /// another where [`touch_after`](session_core::SessionsBuilder::touch_after) says so), and the
-    /// response must not be cached, so keep static files outside of the layer. If that fails, the
-    /// response goes out without. Within a grace of its renewal a token is not sent again.
+    /// With every response to a request that has brought one: Express' `true`. The session of such
+    /// a request is loaded and extended even if its handler does not ask for it (one round trip,
+    /// and another where [`touch_after`](session_core::SessionsBuilder::touch_after) says so), and
+    /// the response must not be cached, so keep static files outside of the layer. If that fails,
+    /// the response goes out without. Within a grace of its renewal a token is not sent again.
     Always,
     /// Never: Express' `false`. The browser drops it while the session lives on.
     Never,

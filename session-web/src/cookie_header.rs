@@ -2,8 +2,8 @@
 
 use http::HeaderValue;
 
-/// The values of all cookies `name` in the lines of the request's header, in the order they came in, which may be no
-/// text.
+/// The values of all cookies `name` in the lines of the request's header, in the order they came
+/// in, which may be no text.
 ///
 /// Everything else in the header is skipped, undecoded: other applications' cookies are not ours to
 /// judge.

@@ -46,7 +46,8 @@ impl CookieOnlyBuilder {
         }
     }
 
-    /// Signs the cookie and does not encrypt it: a client that has it can read it, and not change it.
+    /// Signs the cookie and does not encrypt it: a client that has it can read it, and not change
+    /// it.
     pub fn readable(mut self) -> Self {
         match &mut self.kind {
             Kind::Ring(_, protection) => *protection = Protection::Signed,
@@ -80,8 +81,8 @@ impl CookieOnlyBuilder {
     /// Goes on to the options of the cookie.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for limits that make no
-    /// sense.
+    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for limits that
+    /// make no sense.
     pub fn options(self) -> Result<SessionLayerBuilder> {
         let codec = match &self.kind {
             Kind::Ring(ring, protection) => CookieCodec::new(ring, *protection),

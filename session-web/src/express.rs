@@ -38,18 +38,18 @@ impl SessionLayer {
     /// store on the way. `docs/express.md` is the guide.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a `max_age` or `ttl`
-    /// that is over the limit.
+    /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a `max_age` or
+    /// `ttl` that is over the limit.
     pub fn express_compatible(store: impl ExpressLayout) -> Result<SessionLayerBuilder> {
         let (express, lifetime) = (store.express().clone(), store.lifetime());
         let sessions = Sessions::builder(store).lifetime(lifetime);
         Ok(Self::builder(sessions.build()?).express(&express))
     }
 
-    /// Shares sessions in cookies with an Express app: those of [`CookieSession`], or the old one of
-    /// [`ConnectSess`]. A client that has such a cookie can read its values, and nothing in them says
-    /// when they end: [`lifetime`](CookieOnlyBuilder::lifetime), by default without limits, is what
-    /// the browser is told. A session in them can have no owner.
+    /// Shares sessions in cookies with an Express app: those of [`CookieSession`], or the old one
+    /// of [`ConnectSess`]. A client that has such a cookie can read its values, and nothing in them
+    /// says when they end: [`lifetime`](CookieOnlyBuilder::lifetime), by default without limits, is
+    /// what the browser is told. A session in them can have no owner.
     ///
     /// ```
     /// # fn example() -> session_core::Result<()> {
@@ -97,20 +97,21 @@ impl SessionLayerBuilder {
     /// on to this library's own cookie without logging users out. The response then brings the
     /// new cookie and ends the old one.
     ///
-    /// The new cookie always has a new token. Requests that bring the Express cookie within a minute
-    /// (the [grace](session_core::SessionsBuilder::grace)) of the first one get the same new cookie.
-    /// If no client has presented that by then, the next request with the Express cookie gets another
-    /// one, by which the one before opens nothing. The Express cookie opens nothing from then on, or
-    /// once a grace has passed since the new one was first presented. If the token in the Express
-    /// cookie is one of this library's, only one request gets a new cookie. Others that come at the
-    /// same time, and those that are late for a second new cookie, get an empty session that can't be
-    /// saved, for a grace. One write, once for each session.
+    /// The new cookie always has a new token. Requests that bring the Express cookie within a
+    /// minute (the [grace](session_core::SessionsBuilder::grace)) of the first one get the same new
+    /// cookie. If no client has presented that by then, the next request with the Express cookie
+    /// gets another one, by which the one before opens nothing. The Express cookie opens nothing
+    /// from then on, or once a grace has passed since the new one was first presented. If the token
+    /// in the Express cookie is one of this library's, only one request gets a new cookie. Others
+    /// that come at the same time, and those that are late for a second new cookie, get an empty
+    /// session that can't be saved, for a grace. One write, once for each session.
     ///
-    /// **What a planted cookie is worth:** an attacker who plants an Express cookie on a visitor, and
-    /// presents it within a minute before or after the visitor's first request with it, can get the
-    /// visitor's new cookie, and shares that guest's session until it gets a token of a new lineage
-    /// ([`sign_in`](session_core::Session::sign_in), [`cycle_id`](session_core::Session::cycle_id)).
-    /// Earlier or later, the cookie gives the attacker nothing of the visitor's.
+    /// **What a planted cookie is worth:** an attacker who plants an Express cookie on a visitor,
+    /// and presents it within a minute before or after the visitor's first request with it, can get
+    /// the visitor's new cookie, and shares that guest's session until it gets a token of a new
+    /// lineage ([`sign_in`](session_core::Session::sign_in),
+    /// [`cycle_id`](session_core::Session::cycle_id)). Earlier or later, the cookie gives the
+    /// attacker nothing of the visitor's.
     ///
     /// The store must have the sessions already, see [`MovingStore`](session_express::MovingStore).
     pub fn accept_express(mut self, express: &Express) -> Self {

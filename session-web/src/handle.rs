@@ -41,8 +41,8 @@ pub(crate) struct Opened {
     /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
     pub(crate) lifetime: Lifetime,
-    /// Its [`binding`](session_core::Session::binding) when it was opened, if that was by the cookie
-    /// of an app that this one follows.
+    /// Its [`binding`](session_core::Session::binding) when it was opened, if that was by the
+    /// cookie of an app that this one follows.
     pub(crate) previous_binding: Option<String>,
     /// The store of a session in the cookie.
     pub(crate) in_cookie: Option<Arc<CookieStore>>,
@@ -96,8 +96,8 @@ impl Inner {
         }
     }
 
-    /// The headers of the response are made of no session: a task that asks for it from now on can't have
-    /// the client told. Gives the session that another task has opened just before.
+    /// The headers of the response are made of no session: a task that asks for it from now on
+    /// can't have the client told. Gives the session that another task has opened just before.
     pub(crate) fn answered_unopened(&self) -> Option<&Opened> {
         self.is_answered.store(true, SeqCst);
         self.opened.get()
@@ -199,8 +199,8 @@ impl RequestSession for Inner {
 }
 
 impl Opened {
-    /// Refuses from now on what its client would have to be told. A write that another task has under
-    /// way is done before, so that what the session says of its token then is what to tell.
+    /// Refuses from now on what its client would have to be told. A write that another task has
+    /// under way is done before, so that what the session says of its token then is what to tell.
     pub(crate) async fn close_after_writes(&self) {
         match self.in_cookie {
             Some(_) => self.session.forbid_change_after_writes().await,

@@ -75,10 +75,10 @@ impl SessionLayer {
     /// secrets of `ring`, without a store.
     ///
     /// Nothing of such a session can be revoked. A copy of the cookie opens the session, as it was
-    /// when the copy was made, until its deadline: after a sign-out, after a sign-in (which replaces
-    /// the cookie in the browser and does not end the old value), and under "log out everywhere",
-    /// which there is none of. Of two requests that change the session at the same time, one
-    /// overwrites the other. See `docs/security.md` before choosing this.
+    /// when the copy was made, until its deadline: after a sign-out, after a sign-in (which
+    /// replaces the cookie in the browser and does not end the old value), and under "log out
+    /// everywhere", which there is none of. Of two requests that change the session at the same
+    /// time, one overwrites the other. See `docs/security.md` before choosing this.
     pub fn cookie_only(ring: &KeyRing) -> CookieOnlyBuilder {
         CookieOnlyBuilder::new(Kind::Ring(ring.clone(), Protection::Sealed))
     }
@@ -219,11 +219,11 @@ impl SessionLayerBuilder {
         }
     }
 
-    /// The lifetime of sessions that set none of their own, in the place of what the [`Sessions`] says
-    /// that this layer was given. Default: 30 minutes idle, 12 hours absolute.
+    /// The lifetime of sessions that set none of their own, in the place of what the [`Sessions`]
+    /// says that this layer was given. Default: 30 minutes idle, 12 hours absolute.
     ///
-    /// This and the next two methods are for programs that have no [`Sessions`] of their own. One that
-    /// opens sessions elsewhere too sets the rules there, once.
+    /// This and the next two methods are for programs that have no [`Sessions`] of their own. One
+    /// that opens sessions elsewhere too sets the rules there, once.
     pub fn lifetime(self, lifetime: Lifetime) -> Self {
         self.with_rules(|rules| rules.lifetime(lifetime))
     }
@@ -260,8 +260,9 @@ impl SessionLayerBuilder {
     }
 
     /// Signs tokens, so that made-up ones are refused without asking the store. The first secret
-    /// signs, all verify. Default: not signed, because a token can't be guessed: it has 216 random bits
-    /// besides its id. A signature spares the store the load of one session for each made-up token.
+    /// signs, all verify. Default: not signed, because a token can't be guessed: it has 216 random
+    /// bits besides its id. A signature spares the store the load of one session for each made-up
+    /// token.
     pub fn sign(mut self, ring: KeyRing) -> Self {
         self.key_ring = Some(ring);
         self
@@ -368,8 +369,8 @@ impl SessionLayerBuilder {
     /// The layer.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for options that contradict
-    /// each other or the store, or that browsers refuse; it says what to change.
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) for options that
+    /// contradict each other or the store, or that browsers refuse; it says what to change.
     /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a
     /// [`lifetime`](Self::lifetime) that makes no sense.
     pub fn build(mut self) -> Result<SessionLayer> {

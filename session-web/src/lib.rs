@@ -16,8 +16,8 @@
 //!     .layer(SessionLayer::new(MemoryStore::new()));               // saves before the response goes
 //! ```
 //!
-//! [`Session`] and [`Error`] are those of `session-core`. As a response, the error has the status 503,
-//! 409 or 500 that [`OnFailure::Refuse`] tells, and is logged.
+//! [`Session`] and [`Error`] are those of `session-core`. As a response, the error has the status
+//! 503, 409 or 500 that [`OnFailure::Refuse`] tells, and is logged.
 //!
 //! Without axum, a service finds a [`SessionHandle`] in the request's extensions:
 //!

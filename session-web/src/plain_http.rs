@@ -35,8 +35,8 @@ struct Hosts {
 impl Hosts {
     /// The most hosts that are each logged once.
     const MOST: usize = 16;
-    /// How often another one is logged when there are more: clients that make up hosts must not keep the
-    /// site's own from the log for ever.
+    /// How often another one is logged when there are more: clients that make up hosts must not
+    /// keep the site's own from the log for ever.
     const PAUSE: Duration = Duration::from_secs(60);
 
     /// Whether to log this host now: how many requests of others were not logged before it.

@@ -32,9 +32,9 @@ pub enum Secure {
     /// If the request came by https, which [`Proxy`] may have to tell: Express' `'auto'`. Behind a
     /// proxy that ends TLS and is not named by [`Proxy`], cookies are not `Secure`.
     AsRequest,
-    /// As [`AsRequest`](Self::AsRequest), for development by plain http, on any host name. The layer
-    /// logs a warning when it is built, so that it does not go into production unnoticed:
-    /// `if cfg!(debug_assertions) { Secure::Development } else { Secure::Always }`.
+    /// As [`AsRequest`](Self::AsRequest), for development by plain http, on any host name. The
+    /// layer logs a warning when it is built, so that it does not go into production unnoticed: `if
+    /// cfg!(debug_assertions) { Secure::Development } else { Secure::Always }`.
     Development,
     /// On no request: Express' `false`. An attacker on the network path can take the session over.
     Never,
@@ -60,11 +60,12 @@ pub enum Proxy {
     /// No proxy: the default, and Express' `false`.
     #[default]
     None,
-    /// Any client: Express' `true`. Only for an application that no client can reach but through its proxy.
+    /// Any client: Express' `true`. Only for an application that no client can reach but through
+    /// its proxy.
     Any,
     /// That of peers in these networks. The server must put a `ConnectInfo<SocketAddr>` into the
-    /// request, as axum's `into_make_service_with_connect_info` does, or a [`Peer`]; without, no proxy
-    /// is trusted, and the log says so once.
+    /// request, as axum's `into_make_service_with_connect_info` does, or a [`Peer`]; without, no
+    /// proxy is trusted, and the log says so once.
     From(Vec<IpNet>),
 }
 

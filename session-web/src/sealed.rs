@@ -94,7 +94,8 @@ impl CookieCodec {
     /// The cookie's value for a session.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported) for what the format has no room for.
+    /// [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported) for what the format has no
+    /// room for.
     pub(crate) fn encode(&self, name: &str, session: &Contents) -> Result<String> {
         let bytes = match self {
             Self::Sealed(sealer) => sealer.seal(name.as_bytes(), &session.encode()),

@@ -65,8 +65,8 @@ where
     }
 }
 
-/// A request that is being answered. When it goes, with a response or an error or because the client
-/// has gone away, nothing can be sent to the client any more.
+/// A request that is being answered. When it goes, with a response or an error or because the
+/// client has gone away, nothing can be sent to the client any more.
 struct Answering(Arc<Inner>);
 
 impl Drop for Answering {
@@ -150,8 +150,8 @@ async fn close_and_report(
 struct Written {
     /// Whether that has moved the session's deadline.
     has_moved: bool,
-    /// Whether the token in the cookie of the app before this one could not be replaced. Whoever has
-    /// planted it may know the one that the session has.
+    /// Whether the token in the cookie of the app before this one could not be replaced. Whoever
+    /// has planted it may know the one that the session has.
     keeps_previous_cookie: bool,
 }
 

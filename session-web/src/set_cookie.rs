@@ -46,7 +46,8 @@ impl SetCookie {
     /// A `Set-Cookie` header. A `max_age` of zero makes browsers drop the cookie.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`](session_core::ErrorKind::TooLarge) if name and value have over [`MAX_COOKIE_BYTES`].
+    /// [`ErrorKind::TooLarge`](session_core::ErrorKind::TooLarge) if name and value have over
+    /// [`MAX_COOKIE_BYTES`].
     pub(crate) fn header(
         &self,
         value: &str,

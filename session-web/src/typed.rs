@@ -103,8 +103,8 @@ impl<T: SessionValue> Typed<T> {
     /// two more for each time that another request was faster. `change` runs again then.
     ///
     /// # Errors
-    /// The store's; [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that is no `T`, unless
-    /// [`SessionValue::ON_MISMATCH`] says otherwise.
+    /// The store's; [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that is no
+    /// `T`, unless [`SessionValue::ON_MISMATCH`] says otherwise.
     pub async fn update(&mut self, mut change: impl FnMut(&mut T) + Send) -> Result<()> {
         let change = |stored: Result<Option<T>>| {
             let mut value = match stored {

@@ -36,9 +36,10 @@ use crate::Schemes;
 /// [`Schemes`] takes URLs of further schemes, for stores of your own.
 ///
 /// # Errors
-/// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a URL or option that can't be right, or a backend whose feature
-/// is off: the message says which to turn on, and which schemes or options there are. [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) and the like if the server
-/// can't be reached. No error shows a password.
+/// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for a URL or option that can't be
+/// right, or a backend whose feature is off: the message says which to turn on, and which schemes
+/// or options there are. [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) and the like if
+/// the server can't be reached. No error shows a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>> {
     Schemes::new().connect(url).await
 }

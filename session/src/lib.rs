@@ -28,7 +28,8 @@
 //! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
 //! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
 //!
-//! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and [`session_core`] for the words used here.
+//! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and
+//! [`session_core`] for the words used here.
 #![forbid(unsafe_code)]
 
 mod backends;

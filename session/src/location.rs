@@ -25,8 +25,8 @@ const OURS: [&str; 10] = [
 ///
 /// It takes its own options out of the query, checks by [`finish`](Self::finish) or
 /// [`finish_with`](Self::finish_with) that no wrong one is left, and gives the
-/// [rest](Self::driver_url) to its driver. The URL may hold a password, which neither `Debug` nor an
-/// error shows.
+/// [rest](Self::driver_url) to its driver. The URL may hold a password, which neither `Debug` nor
+/// an error shows.
 pub struct Location {
     scheme: String,
     /// Everything before the query.
@@ -87,8 +87,8 @@ impl Location {
         format!("{}?{query}{}", self.base, self.fragment)
     }
 
-    /// Fails if what looks like an option may be a part of a password: if an `@` follows, or its name
-    /// can't be one.
+    /// Fails if what looks like an option may be a part of a password: if an `@` follows, or its
+    /// name can't be one.
     pub(crate) fn check_options(&self) -> Result<()> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         let is_name = |option: &UrlOption| {
@@ -118,7 +118,8 @@ impl Location {
     /// Takes the option `name` out, as a number or truth value.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it is none: the message names the option, its value and `example`.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it is none: the message
+    /// names the option, its value and `example`.
     pub fn take_parsed<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -135,7 +136,8 @@ impl Location {
     /// Takes the option `name` out, as a duration such as `500ms`, `5s`, `10m` or `1h`.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it is none: the message names the option and its value.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it is none: the message
+    /// names the option and its value.
     pub fn take_duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
         let Some(text) = self.take(name) else {
             return Ok(None);
@@ -173,7 +175,8 @@ impl Location {
     /// is there twice, and none is a built-in backend's. Call it after the last option was taken.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured), which lists the options that were asked for.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured), which lists the options that
+    /// were asked for.
     pub fn finish(&self) -> Result<()> {
         let is_wrong = |name: &str| self.known.contains(&name) || OURS.contains(&name);
         match self.options.iter().find(|option| is_wrong(&option.name)) {

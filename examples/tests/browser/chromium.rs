@@ -117,8 +117,8 @@ impl Chromium {
 
     /// Clicks on the button of a form, and waits for the page it leads to.
     ///
-    /// chromedriver waits only for what has begun when the click returns; what is opened before that
-    /// takes the place of the form's request, and nothing is sent.
+    /// chromedriver waits only for what has begun when the click returns; what is opened before
+    /// that takes the place of the form's request, and nothing is sent.
     pub(crate) async fn submit(&self, selector: &str) {
         let mark = "window.isLeft = true;";
         let marked = self.client.execute(mark, Vec::new()).await;

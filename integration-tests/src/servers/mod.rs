@@ -1,10 +1,11 @@
 //! The database servers that tests run against: existing ones, or ones that are started and end
 //! with the process.
 //!
-//! [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] search once in a process: for a URL in the
-//! environment, a Docker engine, a server binary on `PATH`. `integration-tests/servers/README.md`
-//! lists the variables that control this. [`ExpressApp`] is an Express app for tests that share
-//! sessions with Express, and [`Client`] is a browser that visits both.
+//! [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] search once in a process: for a URL in
+//! the environment, a Docker engine, a server binary on `PATH`.
+//! `integration-tests/servers/README.md` lists the variables that control this. [`ExpressApp`] is
+//! an Express app for tests that share sessions with Express, and [`Client`] is a browser that
+//! visits both.
 
 mod binary;
 mod client;

@@ -1,5 +1,5 @@
-//! `Debug` shows no session data, no live token, no credential and no secret, whatever it is that is
-//! shown. Each public type of the workspace is either shown here or known to hold nothing of the
+//! `Debug` shows no session data, no live token, no credential and no secret, whatever it is that
+//! is shown. Each public type of the workspace is either shown here or known to hold nothing of the
 //! kind.
 
 use std::collections::BTreeSet;

@@ -165,7 +165,8 @@ async fn dies_at_the_worst_moments(kind: Kind, arguments: &[&str], options: &str
     client.counts("2", "at first").await;
 
     let client = Arc::new(client);
-    // First of all, while every connection of the pool is good: on a dead one nothing would be sent.
+    // First of all, while every connection of the pool is good: on a dead one nothing would be
+    // sent.
     let waiting = Arc::clone(&client);
     let under_way = tokio::spawn(async move {
         waiting

@@ -134,7 +134,8 @@ impl<C: Client> Call<C> {
     /// Sends a command: runs `send`, again if it fails for a [reason](Failure) that passes.
     ///
     /// # Errors
-    /// The failure's; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if there is no answer in time.
+    /// The failure's; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if there is no answer in
+    /// time.
     pub async fn send<T, W>(&self, send: impl Fn(Attempt<C>) -> W) -> Result<Sent<T>>
     where
         W: Future<Output = Result<T, Failure>>,

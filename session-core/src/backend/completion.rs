@@ -4,11 +4,12 @@ use std::future::Future;
 
 use crate::{Error, Result};
 
-/// Runs `work`, the steps of `operation`, in a task of its own, so that a caller that goes away does
-/// not leave only the first of them done.
+/// Runs `work`, the steps of `operation`, in a task of its own, so that a caller that goes away
+/// does not leave only the first of them done.
 ///
 /// # Errors
-/// Those of `work`; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it panics, or the runtime shuts down.
+/// Those of `work`; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it panics, or the
+/// runtime shuts down.
 pub async fn run_to_completion<T: Send + 'static>(
     operation: &'static str,
     work: impl Future<Output = Result<T>> + Send + 'static,

@@ -9,8 +9,9 @@ use super::Operation;
 use super::counters::{Counters, Counts};
 use crate::Result;
 
-/// Gives each operation of a store a span, and counts it. A [`Store`](super::Store) has one; a store
-/// that implements [`SessionStore`](crate::SessionStore) itself may use it too. Clones count together.
+/// Gives each operation of a store a span, and counts it. A [`Store`](super::Store) has one; a
+/// store that implements [`SessionStore`](crate::SessionStore) itself may use it too. Clones count
+/// together.
 #[derive(Clone, Debug)]
 pub struct Meter {
     name: &'static str,

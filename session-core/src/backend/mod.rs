@@ -67,7 +67,8 @@ pub use store::Store;
 /// What each operation promises is the contract of [`SessionStore`](crate::SessionStore).
 /// Everything is sent through [`Call::send`].
 pub trait Backend: Debug + Send + Sync + Sized + 'static {
-    /// What operations are sent by: a connection, a pool, a client of the driver's. Clones share it.
+    /// What operations are sent by: a connection, a pool, a client of the driver's. Clones share
+    /// it.
     type Client: Client;
 
     /// The product's name, in lower case, for spans and metrics: `redis`, `mysql`.

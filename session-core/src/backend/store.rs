@@ -115,8 +115,8 @@ impl<B: Backend> Store<B> {
     /// says. May be called by many processes at once, and again.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if the database is not fit for sessions, or a right is missing; the
-    /// backend's.
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if the database is not fit for
+    /// sessions, or a right is missing; the backend's.
     pub async fn migrate(&self) -> Result<()> {
         let work = |call| async move { self.core.backend.migrate(&call).await };
         self.by_command(Operation::Migrate, work).await
@@ -209,8 +209,8 @@ impl<B: Backend> SessionStore for Store<B> {
         B::HAS_DIRECTORY.then_some(self)
     }
 
-    // What is not batched is boxed: a backend's future is large, and a call that is batched would be
-    // as large, and moved several times (256 callers of MySQL: half the loads).
+    // What is not batched is boxed: a backend's future is large, and a call that is batched would
+    // be as large, and moved several times (256 callers of MySQL: half the loads).
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let create = Create::new(id.clone(), self.checked(draft)?);
         let call = self.call(Operation::Create);

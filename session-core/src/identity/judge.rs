@@ -103,8 +103,8 @@ impl TokenState {
         Some(Duration::from_millis(millis(age).saturating_sub(since)))
     }
 
-    /// Whether the current token is one to renew: not a guest's, which an attacker may have planted on
-    /// a visitor, and with the old one end that visitor's session.
+    /// Whether the current token is one to renew: not a guest's, which an attacker may have planted
+    /// on a visitor, and with the old one end that visitor's session.
     pub(crate) const fn is_renewable(&self, has_owner: bool) -> bool {
         has_owner || !self.is_guests
     }

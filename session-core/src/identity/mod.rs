@@ -1,4 +1,5 @@
-//! Which token opens a session: what a record keeps of its token, and how a presented one is judged.
+//! Which token opens a session: what a record keeps of its token, and how a presented one is
+//! judged.
 //!
 //! Split tokens (also known as selector and verifier): the id finds the record, the rest of the
 //! token is verified here. Renewals rotate the secret, and a replaced secret that is used again

@@ -181,7 +181,8 @@ impl TokenState {
         &self.lineage
     }
 
-    /// What changes with each new lineage. Another framework's token has none: it stands for itself.
+    /// What changes with each new lineage. Another framework's token has none: it stands for
+    /// itself.
     pub(crate) fn bound_to(&self) -> &[u8] {
         if self.lineage == NO_LINEAGE {
             &self.verifier
@@ -215,7 +216,8 @@ impl TokenState {
     }
 
     /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for bytes that [`encode`](Self::encode) does not make.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for bytes that [`encode`](Self::encode)
+    /// does not make.
     pub(crate) fn decode(credential: &Credential) -> Result<Self> {
         let corrupt = || Error::corrupt("the session's credential is not one of this version");
         Self::read(credential.as_bytes()).ok_or_else(corrupt)

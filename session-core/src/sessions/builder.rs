@@ -81,7 +81,8 @@ impl SessionsBuilder {
     }
 
     /// How often a save is tried while other writers are faster, before
-    /// [`ErrorKind::Contention`](crate::ErrorKind::Contention). Default 24: over a second in all, with growing random pauses.
+    /// [`ErrorKind::Contention`](crate::ErrorKind::Contention). Default 24: over a second in all,
+    /// with growing random pauses.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
@@ -108,16 +109,18 @@ impl SessionsBuilder {
     /// before that, or never, is not noticed. Guests' tokens are not renewed: an attacker who
     /// planted one on a visitor could end that visitor's session with it.
     ///
-    /// A renewal costs two writes, one to renew and one to note the first use of the new token, each
-    /// together with what a request has to write anyway or in the place of a touch.
-    /// [`cycle_id`](crate::Session::cycle_id) and [`sign_in`](crate::Session::sign_in) have no grace.
+    /// A renewal costs two writes, one to renew and one to note the first use of the new token,
+    /// each together with what a request has to write anyway or in the place of a touch.
+    /// [`cycle_id`](crate::Session::cycle_id) and [`sign_in`](crate::Session::sign_in) have no
+    /// grace.
     pub fn renew_after(mut self, after: Duration) -> Self {
         self.renew_after = Some(after);
         self
     }
 
     /// How long a replaced token is accepted once its successor has been presented: requests and
-    /// responses may be delayed by as much. Later use counts as reuse. At least 1 ms, at most 4.6 hours. Default 60 seconds.
+    /// responses may be delayed by as much. Later use counts as reuse. At least 1 ms, at most 4.6
+    /// hours. Default 60 seconds.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -132,7 +135,8 @@ impl SessionsBuilder {
     /// The manager.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) or [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for rules that make no sense.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) or
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) for rules that make no sense.
     pub fn build(self) -> Result<Sessions> {
         self.limits.check_lifetime(&self.lifetime)?;
         self.check_renewal()?;

@@ -78,8 +78,8 @@ impl Sessions {
         SessionsBuilder::with_rules_of(&self.0, shared(store)).finish()
     }
 
-    /// A builder that has the store, rules and observers of this manager, for one that differs in some
-    /// rules.
+    /// A builder that has the store, rules and observers of this manager, for one that differs in
+    /// some rules.
     pub fn to_builder(&self) -> SessionsBuilder {
         SessionsBuilder::with_rules_of(&self.0, Arc::clone(&self.0.store))
     }
@@ -138,8 +138,8 @@ impl Sessions {
     /// [`open`](Self::open). For clients that may hold several, such as cookies of one name for
     /// different paths.
     ///
-    /// Each is loaded by a load of its own, all at the same time, so give few. Later ones than the one that opens are not
-    /// judged.
+    /// Each is loaded by a load of its own, all at the same time, so give few. Later ones than the
+    /// one that opens are not judged.
     ///
     /// # Errors
     /// As [`open`](Self::open), of the tokens up to the one that opens.
@@ -174,14 +174,15 @@ impl Sessions {
         Ok((session, which.map(|which| others.swap_remove(which))))
     }
 
-    /// Tells observers, and at most once a minute for each reason the log, that a client has presented a cookie, or
-    /// a header of this name, that can't be read. For middleware that reads tokens for [`open`](Self::open).
+    /// Tells observers, and at most once a minute for each reason the log, that a client has
+    /// presented a cookie, or a header of this name, that can't be read. For middleware that reads
+    /// tokens for [`open`](Self::open).
     pub fn report_unreadable(&self, name: &str, why: Unreadable) {
         self.0.observers.unreadable(name, why);
     }
 
-    /// As [`report_unreadable`](Self::report_unreadable), of a cookie beside another one of the same
-    /// name that can be read: it is logged at `debug` only.
+    /// As [`report_unreadable`](Self::report_unreadable), of a cookie beside another one of the
+    /// same name that can be read: it is logged at `debug` only.
     pub fn report_unreadable_beside(&self, name: &str, why: Unreadable) {
         self.0.observers.unreadable_beside(name, why);
     }
@@ -201,8 +202,8 @@ impl Sessions {
     /// or what converts into one, as all functions of an owner's sessions do.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory; the store's own;
-    /// [`Owner::new`]'s.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory; the
+    /// store's own; [`Owner::new`]'s.
     pub async fn owned_by<O>(&self, owner: O) -> Result<Vec<SessionInfo>>
     where
         O: TryInto<Owner>,
@@ -233,8 +234,8 @@ impl Sessions {
     /// ended, observers were notified of those, and calling it again goes on.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if sessions begin as fast as they are
-    /// ended.
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if
+    /// sessions begin as fast as they are ended.
     pub async fn destroy_owned_by<O>(&self, owner: O, except: Option<&SessionId>) -> Result<usize>
     where
         O: TryInto<Owner>,
@@ -264,8 +265,8 @@ impl Sessions {
     /// for each that is ended, and then the count again.
     ///
     /// # Errors
-    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if sessions begin as fast as they are
-    /// ended.
+    /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if
+    /// sessions begin as fast as they are ended.
     pub async fn keep_newest<O>(&self, owner: O, most: usize) -> Result<usize>
     where
         O: TryInto<Owner>,
@@ -361,7 +362,8 @@ impl Sessions {
     /// One that lives throughout is listed at least once.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory. The stream ends after an error.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no directory. The
+    /// stream ends after an error.
     pub fn list(&self) -> Result<SessionStream> {
         Ok(Box::pin(self.pages(None)?))
     }

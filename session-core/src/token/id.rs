@@ -31,7 +31,8 @@ impl SessionId {
     /// An id as a store gave it back, known to be no secret.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) over 255 bytes, [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if empty.
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) over 255 bytes,
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if empty.
     pub fn from_stored(text: &str) -> Result<Self> {
         Self::checked(text, false)
     }

@@ -47,10 +47,10 @@ pub(crate) type Verifier = [u8; 32];
 /// | 24 | secret | 144 random bits |
 ///
 /// 216 of its bits are new in each new token; OWASP ASVS 5.0 §7.2.3 asks for 128. Clones share one
-/// text, which is zeroised when the last of them is dropped, compared in constant time and redacted in
-/// `Debug`. A token has neither `Display` nor `Serialize`: the only way to its text is
-/// [`expose`](Self::expose). Stores never see it; they file a session under its [`SessionId`] and keep
-/// a hash of the rest.
+/// text, which is zeroised when the last of them is dropped, compared in constant time and redacted
+/// in `Debug`. A token has neither `Display` nor `Serialize`: the only way to its text is
+/// [`expose`](Self::expose). Stores never see it; they file a session under its [`SessionId`] and
+/// keep a hash of the rest.
 #[derive(Clone)]
 pub struct SessionToken(Arc<Secret>);
 

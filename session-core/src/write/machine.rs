@@ -177,8 +177,8 @@ impl Machine {
             (LoadAfterResend, Event::Untraceable) => End(Outcome::Unknown),
             (Resend, Event::Gone)
             | (LoadAfterResend, Event::NotFound | Event::SignedInElsewhere) => End(Outcome::Gone),
-            // A create is not sent again: a caller that ended all sessions of its owner meanwhile has
-            // ended this one too.
+            // A create is not sent again: a caller that ended all sessions of its owner meanwhile
+            // has ended this one too.
             (LoadCreated, Event::NotFound) => Do(DestroyCreated),
             (Resend | LoadAfterResend | LoadCreated, Event::Written { .. })
             | (LoadAfterResend, Event::NoneWritten)

@@ -45,12 +45,14 @@ impl Session {
     /// time. A write whose connection breaks is repeated once, which is harmless.
     ///
     /// # Errors
-    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) if the session has ended, or another request has given it a new token since
-    /// it was opened, by a sign-in, a re-authentication or [`cycle_id`](Self::cycle_id);
-    /// [`ErrorKind::Contention`](crate::ErrorKind::Contention) if others were faster at every attempt, [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) over
-    /// the store's [`max_data`](crate::Capabilities::max_data), and the store's own. The changes are
-    /// kept and can be saved again: the next call first finds out whether they were written.
-    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if that can't be found out; the changes are then dropped.
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) if the session has ended, or another request has
+    /// given it a new token since it was opened, by a sign-in, a re-authentication or
+    /// [`cycle_id`](Self::cycle_id); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if
+    /// others were faster at every attempt, [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge)
+    /// over the store's [`max_data`](crate::Capabilities::max_data), and the store's own. The
+    /// changes are kept and can be saved again: the next call first finds out whether they were
+    /// written. [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if that can't be
+    /// found out; the changes are then dropped.
     pub async fn save(&self) -> Result<()> {
         self.write_for(Operation::Save).await.map(drop)
     }
@@ -71,8 +73,8 @@ impl Session {
     /// One round trip, and two more for each conflict.
     ///
     /// # Errors
-    /// As [`save`](Self::save), and [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there is no `T`. The key is then
-    /// as it was.
+    /// As [`save`](Self::save), and [`ErrorKind::Value`](crate::ErrorKind::Value) if what is there
+    /// is no `T`. The key is then as it was.
     pub async fn update<T, F>(&self, key: &str, mut change: F) -> Result<T>
     where
         T: Serialize + DeserializeOwned + Send,
@@ -117,8 +119,8 @@ impl Session {
         self.write_with(&operation, &mut unedited).await
     }
 
-    /// Extends the session in the store. It saves no changes, so it does not count any as reported by
-    /// an error.
+    /// Extends the session in the store. It saves no changes, so it does not count any as reported
+    /// by an error.
     pub(crate) async fn write_touch(&self) -> Result<()> {
         let _lock = self.0.write_lock.lock().await;
         let mut edit = unedited;

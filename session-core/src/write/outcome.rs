@@ -67,7 +67,8 @@ impl Session {
         }
     }
 
-    /// Takes the pending write at this place as done, though others may have written since. Gives its round.
+    /// Takes the pending write at this place as done, though others may have written since. Gives
+    /// its round.
     pub(super) fn adopt(&self, at: usize, record: &Record) -> Result<u32> {
         let mut state = self.state();
         if at >= state.pending.len() {
@@ -81,7 +82,8 @@ impl Session {
         if write.judged.is_same_sign_in(judged.state.as_ref()) {
             state.rebase(judged, record)?;
         } else {
-            // It happened, and another request has signed in since: the stored session is not for this handle.
+            // It happened, and another request has signed in since: the stored session is not for
+            // this handle.
             state.view = write.view.clone();
             state.base = Base::written(write.draft.data.clone(), write.view.lifetime);
             state.lifecycle = Lifecycle::Gone(Some(id));

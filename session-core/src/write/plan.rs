@@ -50,8 +50,8 @@ pub(crate) enum Operation {
     Touch,
     /// Writes a new token if the present one is due, and nothing otherwise.
     Renew,
-    /// Writes a token of this library's in the place of another framework's. If that was done longer
-    /// than a grace ago and no client has presented it, one of a new lineage.
+    /// Writes a token of this library's in the place of another framework's. If that was done
+    /// longer than a grace ago and no client has presented it, one of a new lineage.
     ReplaceForeignToken,
     /// Writes under a new token.
     CycleId,

@@ -40,8 +40,8 @@ fn push(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.extend(content);
 }
 
-/// The content of the element that `bytes` begin with, if it has the tag `expected`, and the bytes after
-/// it.
+/// The content of the element that `bytes` begin with, if it has the tag `expected`, and the bytes
+/// after it.
 fn take(bytes: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
     let (&tag, bytes) = bytes.split_first()?;
     let (&first, bytes) = bytes.split_first()?;

@@ -1,7 +1,7 @@
 //! The `crypto` option of connect-mongo, which is the package kruptein, 3.0.8.
 //!
-//! The stored text encodes a DER sequence of six strings. The key is PBKDF2-HMAC-SHA512 of the secret and
-//! the salt. The plaintext is the session's JSON, written as a JSON string.
+//! The stored text encodes a DER sequence of six strings. The key is PBKDF2-HMAC-SHA512 of the
+//! secret and the salt. The plaintext is the session's JSON, written as a JSON string.
 
 use std::fmt;
 
@@ -24,8 +24,8 @@ const IV: usize = 12;
 const TAG: usize = 16;
 const AAD: usize = 64;
 
-/// The encryption of connect-mongo's option `crypto`, with its defaults: AES-256-GCM and SHA-512. The
-/// options `key_size`, `iv_size` and `at_size` have no effect in kruptein either.
+/// The encryption of connect-mongo's option `crypto`, with its defaults: AES-256-GCM and SHA-512.
+/// The options `key_size`, `iv_size` and `at_size` have no effect in kruptein either.
 ///
 /// Every record has its own key. Deriving it takes about 10 ms at each read and write, on tokio's
 /// threads for blocking work. The secret is zeroised on drop and redacted in `Debug`.

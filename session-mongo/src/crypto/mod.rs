@@ -5,9 +5,9 @@
 //! | `cryptoAdapter: createWebCryptoAdapter({…})` | [`WebCrypto`] |
 //! | `crypto: {…}`, `cryptoAdapter: createKrupteinAdapter({…})` | [`Kruptein`] |
 //!
-//! Use them only for sessions that are shared with Express. They do not bind a session to its id, so an
-//! attacker who can write to the database can replace one session by another, and they take only one
-//! secret at a time. `session-sealed` has neither weakness and is faster.
+//! Use them only for sessions that are shared with Express. They do not bind a session to its id,
+//! so an attacker who can write to the database can replace one session by another, and they take
+//! only one secret at a time. `session-sealed` has neither weakness and is faster.
 
 mod der;
 mod encoding;
@@ -32,13 +32,15 @@ pub trait Crypto: fmt::Debug + Send + Sync + 'static {
     /// Encrypts `text`. The result is stored.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`](session_core::ErrorKind::TooLarge) for a text beyond the cipher's limit.
+    /// [`ErrorKind::TooLarge`](session_core::ErrorKind::TooLarge) for a text beyond the cipher's
+    /// limit.
     async fn encrypt(&self, text: &str) -> Result<String>;
 
     /// Decrypts a text that was [encrypted](Self::encrypt) here or by Express.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if it was not encrypted, has another secret, or was changed.
+    /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) if it was not encrypted, has
+    /// another secret, or was changed.
     async fn decrypt(&self, text: &str) -> Result<String>;
 }
 

@@ -1,6 +1,7 @@
 //! `createWebCryptoAdapter` of connect-mongo 6.
 //!
-//! The stored text encodes the initialisation vector, then the encrypted JSON, and with GCM the tag.
+//! The stored text encodes the initialisation vector, then the encrypted JSON, and with GCM the
+//! tag.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -32,15 +33,15 @@ pub enum Algorithm {
     AesGcm,
     /// `AES-GCM` with an `ivLength` of 16.
     AesGcm16,
-    /// `AES-CBC` with an `ivLength` of 16. It is not authenticated: an attacker who can write to the
-    /// database can change the decrypted session.
+    /// `AES-CBC` with an `ivLength` of 16. It is not authenticated: an attacker who can write to
+    /// the database can change the decrypted session.
     AesCbc,
 }
 
 /// The encryption of `createWebCryptoAdapter` of connect-mongo 6, with the same defaults.
 ///
-/// The key is derived at its first use, which takes some tenths of a second, and then kept. Key and secret
-/// are zeroised on drop and redacted in `Debug`.
+/// The key is derived at its first use, which takes some tenths of a second, and then kept. Key and
+/// secret are zeroised on drop and redacted in `Debug`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

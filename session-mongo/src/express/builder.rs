@@ -65,57 +65,57 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// Sets the time limit of one operation, including repeats and [encryption](Self::crypto); default
-    /// 5 s.
+    /// Sets the time limit of one operation, including repeats and [encryption](Self::crypto);
+    /// default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Sets the maximum size of one record in bytes; default 1 MiB, at most 15 MiB, because a document has
-    /// at most 16 MiB.
+    /// Sets the maximum size of one record in bytes; default 1 MiB, at most 15 MiB, because a
+    /// document has at most 16 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.options.max_data = bytes;
         self
     }
 
-    /// Skips a touch that comes sooner than this after the last write. connect-mongo: `touchAfter`, in
-    /// seconds; default 0. It must be shorter than the lifetime of sessions.
+    /// Skips a touch that comes sooner than this after the last write. connect-mongo: `touchAfter`,
+    /// in seconds; default 0. It must be shorter than the lifetime of sessions.
     pub fn touch_after(mut self, after: Duration) -> Self {
         self.options.touch_after = after;
         self
     }
 
-    /// Sets whether sessions are written as strings instead of documents. connect-mongo: `stringify`;
-    /// default `true`.
+    /// Sets whether sessions are written as strings instead of documents. connect-mongo:
+    /// `stringify`; default `true`.
     pub fn stringify(mut self, stringify: bool) -> Self {
         self.options.stringify = stringify;
         self
     }
 
-    /// Sets whether documents record when they were created and changed. connect-mongo: `timestamps`;
-    /// default `false`.
+    /// Sets whether documents record when they were created and changed. connect-mongo:
+    /// `timestamps`; default `false`.
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.options.timestamps = timestamps;
         self
     }
 
-    /// Sets the function that turns a session's token into its `_id`, for example a hash. connect-mongo:
-    /// `transformId`; by default the `_id` is the token.
+    /// Sets the function that turns a session's token into its `_id`, for example a hash.
+    /// connect-mongo: `transformId`; by default the `_id` is the token.
     pub fn transform_id(mut self, to: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         self.options.transform_id = Some(Arc::new(to));
         self
     }
 
-    /// Encrypts sessions, which must be strings. connect-mongo: `cryptoAdapter` or `crypto`; default
-    /// none.
+    /// Encrypts sessions, which must be strings. connect-mongo: `cryptoAdapter` or `crypto`;
+    /// default none.
     pub fn crypto(mut self, crypto: impl Crypto) -> Self {
         self.options.crypto = Some(Arc::new(crypto));
         self
     }
 
-    /// Sets whether connecting creates the TTL index. connect-mongo: `autoRemove: 'native'`; default
-    /// `true`. The user's rights and the collection are checked in either case.
+    /// Sets whether connecting creates the TTL index. connect-mongo: `autoRemove: 'native'`;
+    /// default `true`. The user's rights and the collection are checked in either case.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self

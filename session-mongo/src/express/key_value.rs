@@ -170,7 +170,8 @@ async fn delete_one(call: &Call<MongoClient>, filter: Document) -> Result<Sent<b
 /// Returns whether something was written.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) if not, and an earlier attempt may have written it.
+/// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) if not, and an earlier attempt
+/// may have written it.
 fn check_written(call: &Call<MongoClient>, sent: Sent<bool>) -> Result<bool> {
     if sent.is_repeated && !sent.answer {
         let place = call.place();

@@ -13,14 +13,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One document for each session: `_id` is the token (or what [`transform_id`] makes of it), `session`
-//! is its JSON as a string, encrypted if the app encrypts, or a document, and `expires` is its expiry.
-//! The store reads what connect-mongo writes, and connect-mongo reads what the store writes. The store
-//! reads both strings and documents, whichever it writes.
+//! One document for each session: `_id` is the token (or what [`transform_id`] makes of it),
+//! `session` is its JSON as a string, encrypted if the app encrypts, or a document, and `expires`
+//! is its expiry. The store reads what connect-mongo writes, and connect-mongo reads what the store
+//! writes. The store reads both strings and documents, whichever it writes.
 //!
 //! One round trip for each operation; two for a touch, and for a second save in the same request. A
-//! session that gets a new token gets a new `_id`, which MongoDB can't change: the store removes the
-//! old document and then adds a new one. If the server is lost in between, the session is lost.
+//! session that gets a new token gets a new `_id`, which MongoDB can't change: the store removes
+//! the old document and then adds a new one. If the server is lost in between, the session is lost.
 //!
 //! [`transform_id`]: ExpressStoreBuilder::transform_id
 

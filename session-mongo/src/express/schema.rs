@@ -28,8 +28,8 @@ pub(super) fn of_this_layout() -> Document {
     doc! { "_id": { "$type": "string" }, "$or": [typed, dated] }
 }
 
-/// Matches documents that have not expired by the server's clock. An `expires` that is not a date has
-/// expired, as in connect-mongo.
+/// Matches documents that have not expired by the server's clock. An `expires` that is not a date
+/// has expired, as in connect-mongo.
 pub(super) fn live() -> Document {
     let later = doc! { "$gt": ["$expires", "$$NOW"] };
     doc! { "$or": [
@@ -95,8 +95,8 @@ pub(super) fn value(session: Option<&Bson>) -> Result<Bytes> {
     Ok(value.freeze())
 }
 
-/// A projection of the session, its dates and the server's time. The client computes the differences,
-/// because a failing expression in a projection would fail a whole listing.
+/// A projection of the session, its dates and the server's time. The client computes the
+/// differences, because a failing expression in a projection would fail a whole listing.
 pub(super) fn fields() -> Document {
     doc! { "session": 1, "expires": 1, "lastModified": 1, "now": "$$NOW" }
 }

@@ -1,8 +1,8 @@
 //! Sessions as documents: what connect-mongo keeps with `stringify: false`.
 //!
-//! A document is read as JavaScript's `JSON.stringify` shows it. A save keeps unchanged values exactly,
-//! including dates, and writes changed values as Node's driver would. It refuses a value that BSON can't
-//! represent; the error names the session key.
+//! A document is read as JavaScript's `JSON.stringify` shows it. A save keeps unchanged values
+//! exactly, including dates, and writes changed values as Node's driver would. It refuses a value
+//! that BSON can't represent; the error names the session key.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -103,7 +103,8 @@ fn parsed(json: &[u8]) -> std::result::Result<Bson, String> {
     stored(value).map_err(str::to_owned)
 }
 
-/// Refuses an integer that BSON can't hold. Checked in the text, because a `Value` may have rounded it.
+/// Refuses an integer that BSON can't hold. Checked in the text, because a `Value` may have rounded
+/// it.
 fn check_whole(text: &str) -> std::result::Result<(), String> {
     match text.parse::<i64>() {
         Ok(_) => Ok(()),
@@ -154,10 +155,10 @@ fn iso(date: DateTime) -> Value {
     format!("{seconds}.{millis:03}Z").into()
 }
 
-/// Converts a double. JavaScript has one type of number, and writes integers without a point; Node's
-/// driver stores integers beyond 32 bits as doubles. Within 32 bits it stores integers as such, so a
-/// double there was inserted as one, and is shown with a point: the same number to JavaScript, and the
-/// inserted type to a Rust program. The same holds for negative zero.
+/// Converts a double. JavaScript has one type of number, and writes integers without a point;
+/// Node's driver stores integers beyond 32 bits as doubles. Within 32 bits it stores integers as
+/// such, so a double there was inserted as one, and is shown with a point: the same number to
+/// JavaScript, and the inserted type to a Rust program. The same holds for negative zero.
 fn double(number: f64) -> Value {
     let is_written_as_double = number as i32 as f64 == number;
     if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER as f64 && !is_written_as_double {

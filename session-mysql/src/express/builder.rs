@@ -63,22 +63,22 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// Sets the time limit of one operation, including repeats and the wait for a connection; default
-    /// 5 s.
+    /// Sets the time limit of one operation, including repeats and the wait for a connection;
+    /// default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets the maximum size of one record in bytes; default 1 MiB. The limit is at most what the data
-    /// column holds: 16 MiB, or 64 KiB if it is `TEXT`.
+    /// Sets the maximum size of one record in bytes; default 1 MiB. The limit is at most what the
+    /// data column holds: 16 MiB, or 64 KiB if it is `TEXT`.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
         self
     }
 
-    /// Sets the maximum number of connections; default 16. If the server allows fewer, operations wait
-    /// for the existing ones.
+    /// Sets the maximum number of connections; default 16. If the server allows fewer, operations
+    /// wait for the existing ones.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
@@ -94,8 +94,8 @@ impl ExpressStoreBuilder {
     /// Connects to the server at `url`, as
     /// [`MysqlStoreBuilder::connect`](crate::MysqlStoreBuilder::connect).
     ///
-    /// If the table exists, it must have the three columns, of types that hold a session, a unique key on
-    /// the session id alone, and no other column that must be given a value.
+    /// If the table exists, it must have the three columns, of types that hold a session, a unique
+    /// key on the session id alone, and no other column that must be given a value.
     ///
     /// # Errors
     /// As [`MysqlStoreBuilder::connect`](crate::MysqlStoreBuilder::connect).

@@ -97,7 +97,8 @@ impl Format {
     /// Converts `json` to what is stored.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that the column would change.
+    /// [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that the column would
+    /// change.
     pub(super) fn seal(self, json: Bytes) -> session_core::Result<Bytes> {
         if self.is_parsed {
             json::check(&json)?;
@@ -173,7 +174,8 @@ fn unescaped(json: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The character whose escape `escape` begins with, unless it is ASCII, and the length of that escape.
+/// The character whose escape `escape` begins with, unless it is ASCII, and the length of that
+/// escape.
 fn character(escape: &str) -> Option<(char, usize)> {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;

@@ -53,8 +53,8 @@ impl ExpressMysqlSession {
         self
     }
 
-    /// Creates the table if it does not exist and `migrate` is set, and checks it. Returns the same with
-    /// the table's format; `None` if there is no table.
+    /// Creates the table if it does not exist and `migrate` is set, and checks it. Returns the same
+    /// with the table's format; `None` if there is no table.
     pub(super) async fn prepare(
         self,
         call: &Call<MysqlClient>,
@@ -82,7 +82,8 @@ impl ExpressMysqlSession {
         Commands::new(call, &self.names.table)
     }
 
-    /// Replaces `old` by `new` and the id `from` by `to`. Removes an expired row that has the id `to`.
+    /// Replaces `old` by `new` and the id `from` by `to`. Removes an expired row that has the id
+    /// `to`.
     async fn update(
         &self,
         call: &Call<MysqlClient>,
@@ -106,12 +107,12 @@ impl ExpressMysqlSession {
         }
     }
 
-    /// Runs `statement`, which writes a value under `name`. Returns how many rows it wrote; `None` if
-    /// there is a live one with that name.
+    /// Runs `statement`, which writes a value under `name`. Returns how many rows it wrote; `None`
+    /// if there is a live one with that name.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) if it wrote nothing and an earlier attempt, whose answer was lost, may
-    /// have written.
+    /// [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) if it wrote nothing and an
+    /// earlier attempt, whose answer was lost, may have written.
     async fn write(
         &self,
         call: &Call<MysqlClient>,
@@ -155,8 +156,8 @@ impl KeyValue for ExpressMysqlSession {
 
     async fn get(&self, call: &Call<MysqlClient>, name: &str) -> Result<Option<Found>> {
         let get = || query(&self.sql.get).bind(name);
-        // Only a server that takes writes may say that a session is gone, or has the version to destroy.
-        // Any server may answer a load.
+        // Only a server that takes writes may say that a session is gone, or has the version to
+        // destroy. Any server may answer a load.
         let wanted = match call.operation() {
             Operation::Load => 0,
             Operation::Destroy => usize::MAX,
@@ -279,8 +280,8 @@ fn name(row: &MySqlRow) -> Option<String> {
     String::from_utf8(column(row, 0).ok()?).ok()
 }
 
-/// Binds an id as text, so that the index of a text column is used. An id that is not UTF-8 comes from
-/// a column of bytes.
+/// Binds an id as text, so that the index of a text column is used. An id that is not UTF-8 comes
+/// from a column of bytes.
 fn bind_name(query: Bound, name: &[u8]) -> Bound {
     match std::str::from_utf8(name) {
         Ok(text) => query.bind(text),

@@ -51,8 +51,8 @@ const CLEAR: &str = "DELETE FROM {table} ORDER BY {sid} LIMIT ?";
 /// Binds: the most rows. Takes no lock.
 const EXPIRED: &str = "SELECT {name} FROM {table} WHERE {over} LIMIT ?";
 
-/// The clock is the server's, where express-mysql-session uses the app's. There a row has expired if
-/// `expires` is null or less than the clock rounded to the nearest second.
+/// The clock is the server's, where express-mysql-session uses the app's. There a row has expired
+/// if `expires` is null or less than the clock rounded to the nearest second.
 const FRAGMENTS: [(&str, &str); 5] = [
     ("{over}", "NOT IFNULL({live}, FALSE)"),
     (

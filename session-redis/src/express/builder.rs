@@ -73,8 +73,8 @@ impl ExpressStoreBuilder {
     }
 
     /// Connects to the Redis server at `url`, as
-    /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect), and checks the user's rights:
-    /// it tries each command that the layout needs on an unused key.
+    /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect), and checks the user's
+    /// rights: it tries each command that the layout needs on an unused key.
     ///
     /// # Errors
     /// As [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect).

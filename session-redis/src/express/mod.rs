@@ -10,9 +10,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The key is the prefix and the token, the value is the session's JSON, with a time to live in whole
-//! seconds, rounded up. The store reads what connect-redis writes, and connect-redis reads what the
-//! store writes.
+//! The key is the prefix and the token, the value is the session's JSON, with a time to live in
+//! whole seconds, rounded up. The store reads what connect-redis writes, and connect-redis reads
+//! what the store writes.
 //!
 //! One round trip for each operation; two for a touch, and for a second save in the same request.
 

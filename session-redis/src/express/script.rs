@@ -1,8 +1,8 @@
 //! The Lua scripts, each atomic.
 //!
-//! A script that finds no record ends with a write that changes nothing: a replica refuses it, so its
-//! answer is never taken for the primary's. After a script that leaves a record unchanged, the store
-//! reads the record, with such a write.
+//! A script that finds no record ends with a write that changes nothing: a replica refuses it, so
+//! its answer is never taken for the primary's. After a script that leaves a record unchanged, the
+//! store reads the record, with such a write.
 
 use redis::Script;
 
@@ -34,8 +34,8 @@ end
 return 1
 ";
 
-/// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever). Returns -1
-/// if the new name is taken.
+/// KEYS: from, to. ARGV: the value it must have, the new one, seconds to live (0 for ever). Returns
+/// -1 if the new name is taken.
 ///
 /// What a script has written stays when it fails. So a command that the user may not run must fail
 /// before the record is removed: the first `DEL` is there to fail.

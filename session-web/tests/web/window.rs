@@ -26,8 +26,8 @@ use crate::probe::Probe;
 
 type Done = Option<ErrorKind>;
 
-/// A task that a handler spawns. It works on another thread, and ends, while the layer writes a line
-/// of the log.
+/// A task that a handler spawns. It works on another thread, and ends, while the layer writes a
+/// line of the log.
 #[derive(Clone)]
 struct Rival(Arc<Mutex<Option<Lead>>>);
 

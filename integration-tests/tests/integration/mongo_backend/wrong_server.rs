@@ -32,8 +32,9 @@ async fn open(url: &str) -> [(&'static str, Sessions); 2] {
     ]
 }
 
-/// The relay leads to the secondary for a while. Nothing is read from it; and once the address leads
-/// to the primary again the next calls work, though the connections to the secondary stay open.
+/// The relay leads to the secondary for a while. Nothing is read from it; and once the address
+/// leads to the primary again the next calls work, though the connections to the secondary stay
+/// open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_whose_address_leads_to_the_primary_again_works_at_once() {
     if servers::is_skipped(Kind::Mongo) {

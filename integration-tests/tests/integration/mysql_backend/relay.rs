@@ -34,8 +34,8 @@ struct Shared {
     is_closed: AtomicBool,
 }
 
-/// Connections that were made before `until` get the error `number` as the answer to everything with
-/// this word.
+/// Connections that were made before `until` get the error `number` as the answer to everything
+/// with this word.
 #[derive(Clone, Copy, Default)]
 struct Refusal {
     until: usize,

@@ -44,8 +44,8 @@ async fn losing(
     tokio::join!(run, interrupted).0
 }
 
-/// As after a restart: the connection is lost, then refused, then the server loads its data, and then
-/// it lacks the scripts.
+/// As after a restart: the connection is lost, then refused, then the server loads its data, and
+/// then it lacks the scripts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_outlives_four_faults_of_a_restart() {
     if servers::is_skipped(Kind::Redis) {

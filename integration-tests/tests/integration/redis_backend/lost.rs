@@ -46,8 +46,8 @@ impl Stage {
         (id, draft.stamp.into())
     }
 
-    /// Runs `call` on the far store, loses the answer to its script, and does `meanwhile` before it can be
-    /// sent again.
+    /// Runs `call` on the far store, loses the answer to its script, and does `meanwhile` before it
+    /// can be sent again.
     async fn losing<T>(
         &self,
         call: impl AsyncFnOnce(&RedisStore) -> T,

@@ -62,7 +62,8 @@ impl<O: BatchOperation> Shared<O> {
         }
     }
 
-    /// Starts `item` by itself, or queues it and gives its caller a batch to drive if one may start.
+    /// Starts `item` by itself, or queues it and gives its caller a batch to drive if one may
+    /// start.
     pub(super) fn admit(shared: &Arc<Self>, item: O::Item) -> Result<Admitted<O>> {
         let mut queue = shared.queue();
         if queue.start_one() {
@@ -223,8 +224,8 @@ impl<O: BatchOperation> InFlight<O> {
     /// Takes what is queued, and drives it to its end.
     pub(super) async fn drive(&mut self) {
         if self.shared.queue().expects_more() {
-            // The callers of the last batch became runnable together. Without this the first of them
-            // would send its operation by itself, and the others wait for a whole round trip.
+            // The callers of the last batch became runnable together. Without this the first of
+            // them would send its operation by itself, and the others wait for a whole round trip.
             tokio::task::yield_now().await;
         }
         let batch = self.shared.queue().take(bytes::<O>, is_wanted::<O>);

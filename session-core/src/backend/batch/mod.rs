@@ -36,8 +36,8 @@ pub(super) trait BatchOperation: Send + Sync + 'static {
     /// Sends `items`, of which no two are about the same session, and answers each, in their order.
     ///
     /// # Errors
-    /// An error fails the whole batch. After a permanent one the batch is sent again in halves, until
-    /// only the item that causes it fails.
+    /// An error fails the whole batch. After a permanent one the batch is sent again in halves,
+    /// until only the item that causes it fails.
     fn execute(
         &self,
         items: &[Self::Item],
@@ -131,7 +131,8 @@ impl<O: BatchOperation> Batcher<O> {
     /// one that was sent goes on.
     ///
     /// # Errors
-    /// The operation's for this item; [`Unavailable`](crate::ErrorKind::Unavailable) if too many are queued.
+    /// The operation's for this item; [`Unavailable`](crate::ErrorKind::Unavailable) if too many
+    /// are queued.
     pub(super) async fn call(&self, item: O::Item) -> Result<O::Answer> {
         let (mut batch, mut answer) = match Shared::admit(&self.shared, item)? {
             Admitted::AtOnce(batch) => return batch.send().await,
