@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::token::fill_random;
+use crate::contract::token::fill_random;
 
 /// Exponential backoff with full jitter: before attempt `n` (from 0) waits a random time between
 /// nothing and `base` doubled `n` times, at most `cap`.

@@ -18,64 +18,27 @@
 
 pub mod backend;
 mod backoff;
-mod credential;
-mod csrf;
-mod data;
+mod contract;
 mod error;
 #[cfg(feature = "http")]
 mod error_response;
 #[cfg(feature = "axum")]
 mod extract;
-mod finite;
-mod flash;
-mod handle;
-mod identity;
-mod judged_token;
-mod lifecycle;
-mod lifetime;
-mod limits;
-mod observer;
-mod ordered_map;
-mod owner;
-mod patch;
-mod presented_token;
-mod reaper;
-mod record;
-mod reserved;
-mod reuse;
-mod same;
-mod session;
-mod sessions;
-mod stamp;
-mod store;
-mod token;
-mod unsaved;
-mod value;
-mod variables;
-mod wrapper;
-mod write;
+mod manager;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
-pub use credential::Credential;
-pub use data::Data;
+pub use contract::{
+    Anchor, Capabilities, Credential, Cursor, Draft, Ended, Lifetime, Owner, Page, Record, Saved,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, StoreWrapper,
+    Timeout, TokenChange, Ttl, Version, shared,
+};
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 #[cfg(feature = "http")]
 pub use error_response::error_response;
-pub use flash::Flash;
-pub use handle::{RequestSession, SessionHandle};
-pub use lifetime::{Lifetime, Timeout, Ttl};
-pub use limits::Limits;
-pub use observer::{EndReason, Event, LogObserver, Observer, Refusal, Unreadable};
-pub use owner::Owner;
-pub use presented_token::PresentedToken;
-pub use reaper::Reaper;
-pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo, TokenChange, Version};
-pub use reuse::OnReuse;
-pub use session::Session;
-pub use sessions::{SessionStream, Sessions, SessionsBuilder};
-pub use stamp::Stamp;
-pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore, shared};
-pub use token::{SessionId, SessionToken};
-pub use wrapper::StoreWrapper;
+pub use manager::{
+    Data, EndReason, Event, Flash, Limits, LogObserver, Observer, OnReuse, PresentedToken, Reaper,
+    Refusal, RequestSession, Session, SessionHandle, SessionStream, Sessions, SessionsBuilder,
+    Unreadable,
+};

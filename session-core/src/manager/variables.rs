@@ -5,12 +5,12 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::data::Raw;
-use crate::patch::{Change, has_value, is_empty_list, is_list, joined, list_of};
-use crate::reserved::is_bound_to_lineage;
-use crate::same::is_same;
-use crate::session::State;
-use crate::value::{from_raw, is_null, to_raw};
+use crate::manager::data::Raw;
+use crate::manager::patch::{Change, has_value, is_empty_list, is_list, joined, list_of};
+use crate::manager::reserved::is_bound_to_lineage;
+use crate::manager::same::is_same;
+use crate::manager::session::State;
+use crate::manager::value::{from_raw, is_null, to_raw};
 use crate::{Error, Result, Session};
 
 impl Session {

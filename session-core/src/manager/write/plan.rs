@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Edit;
-use crate::identity::{TokenState, Verdict};
-use crate::judged_token::JudgedToken;
-use crate::reserved::bound_to_lineage;
-use crate::session::{Lifecycle, State, View};
-use crate::sessions::Manager;
+use crate::manager::identity::{TokenState, Verdict};
+use crate::manager::judged_token::JudgedToken;
+use crate::manager::reserved::bound_to_lineage;
+use crate::manager::session::{Lifecycle, State, View};
+use crate::manager::sessions::Manager;
 use crate::{
     Anchor, Draft, Error, Owner, Result, Session, SessionToken, Stamp, TokenChange, Version,
 };

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::state::{Renewed, TokenState, millis};
 use crate::SessionToken;
-use crate::token::is_later_generation;
+use crate::contract::token::is_later_generation;
 
 /// What a presented token is to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::ordered_map::OrderedMap;
-use crate::reserved::{is_bound_to_lineage, is_reserved};
-use crate::value::{DUPLICATE, describe};
+use crate::manager::ordered_map::OrderedMap;
+use crate::manager::reserved::{is_bound_to_lineage, is_reserved};
+use crate::manager::value::{DUPLICATE, describe};
 use crate::{Error, Result};
 
 /// One value, as JSON text. Shares the bytes of the record it was read from.
@@ -232,7 +232,7 @@ fn name(json: &str) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::value::{from_raw, to_raw};
+    use crate::manager::value::{from_raw, to_raw};
     use proptest::prelude::*;
 
     fn decode(json: impl Into<Bytes>) -> Result<Data> {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::data::Data;
-use crate::judged_token::JudgedToken;
-use crate::patch::Patch;
-use crate::sessions::Manager;
-use crate::unsaved::{Base, Late, Tally};
-use crate::write::PendingWrite;
+use crate::manager::data::Data;
+use crate::manager::judged_token::JudgedToken;
+use crate::manager::patch::Patch;
+use crate::manager::sessions::Manager;
+use crate::manager::unsaved::{Base, Late, Tally};
+use crate::manager::write::PendingWrite;
 use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
 
 /// One opened session.

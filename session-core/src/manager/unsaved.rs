@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 
-use crate::data::Data;
-use crate::patch::Patch;
-use crate::session::{Lifecycle, Opened, State};
-use crate::write::Operation;
+use crate::manager::data::Data;
+use crate::manager::patch::Patch;
+use crate::manager::session::{Lifecycle, Opened, State};
+use crate::manager::write::Operation;
 use crate::{Error, Lifetime, Record, Result, Session};
 
 /// How many keys a warning names.

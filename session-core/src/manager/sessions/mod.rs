@@ -13,8 +13,8 @@ use std::time::Instant;
 use futures_core::Stream;
 use futures_util::{TryStreamExt, stream};
 
-use crate::observer::{EndReason, Event};
-use crate::presented_token::Malformed;
+use crate::manager::observer::{EndReason, Event};
+use crate::manager::presented_token::Malformed;
 use crate::{
     Cursor, Ended, Error, Lifetime, Observer, Owner, Page, PresentedToken, Result, Session,
     SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::backoff::Backoff;
-use crate::identity::{Grace, Verdict};
-use crate::judged_token::JudgedToken;
-use crate::observer::Observers;
+use crate::manager::identity::{Grace, Verdict};
+use crate::manager::judged_token::JudgedToken;
+use crate::manager::observer::Observers;
 use crate::{Lifetime, Limits, OnReuse, SessionId, SessionStore, Ttl};
 
 pub(crate) struct Manager {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::plan::{PlannedWrite, WriteKind};
 use super::resolve::{Finding, Found, SentWrite, resolve};
-use crate::identity::TokenState;
-use crate::patch::Patch;
-use crate::session::{Lifecycle, State};
+use crate::manager::identity::TokenState;
+use crate::manager::patch::Patch;
+use crate::manager::session::{Lifecycle, State};
 use crate::{Record, SessionId};
 
 /// A write that was sent and is not known to have been done.

@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use super::trail::Trail;
-use crate::token::{Verifier, fill_random};
+use crate::contract::token::{Verifier, fill_random};
 use crate::{Credential, Error, Result, SessionToken, Stamp};
 
 const VERSION: u8 = 1 << 4;

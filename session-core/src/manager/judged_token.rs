@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::identity::{Grace, TokenState, Verdict};
+use crate::manager::identity::{Grace, TokenState, Verdict};
 use crate::{Error, Record, Result, SessionId, SessionToken};
 
 const BINDING: &[u8] = b"session binding v1\0";

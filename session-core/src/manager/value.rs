@@ -5,8 +5,8 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::data::Raw;
-use crate::finite::check_finite;
+use crate::manager::data::Raw;
+use crate::manager::finite::check_finite;
 use crate::{Error, Result};
 
 /// How deeply a value may be nested: what `serde_json` reads without overflowing a stack.

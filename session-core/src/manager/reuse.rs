@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::identity::Verdict;
-use crate::judged_token::JudgedToken;
-use crate::observer::{EndReason, Event, Refusal};
-use crate::sessions::Manager;
+use crate::manager::identity::Verdict;
+use crate::manager::judged_token::JudgedToken;
+use crate::manager::observer::{EndReason, Event, Refusal};
+use crate::manager::sessions::Manager;
 use crate::{Error, ErrorKind, Record, Result, Session, SessionId, SessionToken};
 
 /// How often a session is judged anew because another request wrote it in between.

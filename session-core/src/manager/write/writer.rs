@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Edit;
 use super::machine::{Action, Effect, Event, Failure, Machine, Next, Outcome, Purpose};
 use super::plan::{Operation, PlannedWrite, WriteKind};
-use crate::identity::Verdict;
-use crate::session::Lifecycle;
-use crate::sessions::Manager;
+use crate::manager::identity::Verdict;
+use crate::manager::session::Lifecycle;
+use crate::manager::sessions::Manager;
 use crate::{Error, Result, Saved, Session};
 
 /// One call that writes.

@@ -1,11 +1,11 @@
 //! Tokens and ends: signing in, new tokens, renewal, use, and signing out.
 
-use crate::identity::TokenState;
-use crate::judged_token::JudgedToken;
-use crate::observer::{EndReason, Event};
-use crate::session::Lifecycle;
-use crate::sessions::Manager;
-use crate::write::Operation;
+use crate::manager::identity::TokenState;
+use crate::manager::judged_token::JudgedToken;
+use crate::manager::observer::{EndReason, Event};
+use crate::manager::session::Lifecycle;
+use crate::manager::sessions::Manager;
+use crate::manager::write::Operation;
 use crate::{Ended, Error, ErrorKind, Owner, Result, Session, SessionId, Version};
 
 impl Session {

@@ -4,10 +4,10 @@ use bytes::{BufMut, BytesMut};
 use serde_json::value::RawValue;
 
 use crate::Lifetime;
-use crate::data::{Data, Raw};
-use crate::ordered_map::OrderedMap;
-use crate::reserved::is_bound_to_lineage;
-use crate::value::is_null;
+use crate::manager::data::{Data, Raw};
+use crate::manager::ordered_map::OrderedMap;
+use crate::manager::reserved::is_bound_to_lineage;
+use crate::manager::value::is_null;
 
 /// Changes to a session, not a new whole.
 #[derive(Clone, Default)]

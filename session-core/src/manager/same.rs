@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::data::{Data, Raw};
-use crate::value::MAX_DEPTH;
+use crate::manager::data::{Data, Raw};
+use crate::manager::value::MAX_DEPTH;
 
 /// Whether two values are the same: objects in whatever order, texts in whatever spelling. Numbers
 /// are compared by their text: `1` and `1.0` are read by different types of Rust, and a number may

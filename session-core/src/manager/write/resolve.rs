@@ -2,7 +2,7 @@
 //! stored now.
 
 use crate::Stamp;
-use crate::identity::TokenState;
+use crate::manager::identity::TokenState;
 
 /// One write that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(crate) fn resolve(sent: &[SentWrite], found: Found<'_>) -> Finding {
 mod tests {
     use super::*;
     use crate::SessionToken;
-    use crate::identity::Grace;
+    use crate::manager::identity::Grace;
     use std::time::Duration;
 
     fn stamps<const N: usize>() -> [Stamp; N] {

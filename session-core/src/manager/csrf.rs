@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
-use crate::reserved::CSRF;
+use crate::manager::reserved::CSRF;
 use crate::{Result, Session};
 
 /// Bytes of a secret behind form tokens. A session has one, or as many as requests made its first

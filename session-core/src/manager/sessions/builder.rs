@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Manager, Sessions};
 use crate::backoff::Backoff;
-use crate::identity::Grace;
-use crate::observer::Observers;
+use crate::manager::identity::Grace;
+use crate::manager::observer::Observers;
 use crate::{Error, Lifetime, Limits, Observer, OnReuse, Result, SessionStore};
 
 /// Sets the rules of [`Sessions`].

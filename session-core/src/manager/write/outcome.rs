@@ -8,11 +8,11 @@ use super::machine;
 use super::pending::PendingWrite;
 use super::plan::{PlannedWrite, WriteKind};
 use super::resolve::Finding;
-use crate::identity::TokenState;
-use crate::judged_token::JudgedToken;
-use crate::observer::Event;
-use crate::session::{Clock, Lifecycle, State};
-use crate::unsaved::Base;
+use crate::manager::identity::TokenState;
+use crate::manager::judged_token::JudgedToken;
+use crate::manager::observer::Event;
+use crate::manager::session::{Clock, Lifecycle, State};
+use crate::manager::unsaved::Base;
 use crate::{Anchor, Error, Record, Result, Session, Version};
 
 impl Session {

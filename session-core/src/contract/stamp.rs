@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::token::fill_random;
+use crate::contract::token::fill_random;
 
 /// 128 bits that name one exact write of a record.
 ///

@@ -20,8 +20,8 @@ mod writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::session::View;
-use crate::value::{from_raw, to_raw};
+use crate::manager::session::View;
+use crate::manager::value::{from_raw, to_raw};
 use crate::{Error, Result, Session};
 use writer::Writer;
 

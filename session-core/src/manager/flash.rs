@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reserved::FLASH;
+use crate::manager::reserved::FLASH;
 use crate::{Result, Session};
 
 /// A message for the next page.

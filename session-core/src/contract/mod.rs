@@ -1,0 +1,19 @@
+//! What a store promises: the traits that stores implement, and the types in their signatures.
+
+pub(crate) mod credential;
+pub(crate) mod lifetime;
+pub(crate) mod owner;
+pub(crate) mod record;
+pub(crate) mod stamp;
+pub(crate) mod store;
+pub(crate) mod token;
+pub(crate) mod wrapper;
+
+pub use credential::Credential;
+pub use lifetime::{Lifetime, Timeout, Ttl};
+pub use owner::Owner;
+pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo, TokenChange, Version};
+pub use stamp::Stamp;
+pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore, shared};
+pub use token::{SessionId, SessionToken};
+pub use wrapper::StoreWrapper;
