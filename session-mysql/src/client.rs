@@ -3,7 +3,8 @@
 //! Not the pool of sqlx, for four reasons. It pings each connection that is returned, which doubles
 //! the round trips at the server. If the server allows no more connections it fails, instead of
 //! waiting for one of its own. It takes a refused port for a server that is starting, and reports a
-//! time-out. And it hands out connections whose tokio runtime has ended.
+//! time-out. And it hands out connections whose tokio runtime has ended. Measured with one caller: a
+//! save takes 87 µs of the client's CPU, by the pool of sqlx 139 µs (`benches/results/compare.md`).
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
