@@ -334,7 +334,8 @@ impl Error {
         Self::value("read", key, expected, reason.into())
     }
 
-    /// [`ErrorKind::Gone`]: the session has ended, and nothing was written.
+    /// [`ErrorKind::Gone`]: the session has ended, and nothing was written. Not for stores, which
+    /// answer [`Saved::Gone`](crate::Saved::Gone) or `None`.
     #[must_use]
     pub fn gone() -> Self {
         Self::gone_after(false)

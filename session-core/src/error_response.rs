@@ -10,10 +10,11 @@ use crate::{Error, ErrorKind};
 /// | status | errors |
 /// |---|---|
 /// | 409 | the session has ended, or another request has signed in with it meanwhile |
-/// | 503, `Retry-After: 1` | [temporary](Error::is_temporary) ones: the store is unavailable, or others were faster at every attempt |
+/// | 503 | [temporary](Error::is_temporary) ones: the store is unavailable, or others were faster at every attempt |
 /// | 500 | all others, also an unknown outcome |
 ///
-/// Each has `Cache-Control: no-store`.
+/// Each has `Cache-Control: no-store`. A 503 has `Retry-After: 1`, unless a create or save may have
+/// happened all the same: a client that repeats the request could then do twice what it wants once.
 #[must_use]
 pub fn error_response<B: Default>(error: &Error) -> Response<B> {
     let status = status_of(error);
@@ -21,7 +22,7 @@ pub fn error_response<B: Default>(error: &Error) -> Response<B> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if status == StatusCode::SERVICE_UNAVAILABLE && !may_be_written(error) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
@@ -37,26 +38,32 @@ fn status_of(error: &Error) -> StatusCode {
     }
 }
 
+/// Whether a change of the session was sent without an answer.
+fn may_be_written(error: &Error) -> bool {
+    error.is_doubtful() && matches!(error.operation(), Some("create" | "save"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_what_is_safe_to_repeat_is_answered_with_try_again() {
-        for (error, status) in [
-            (Error::gone(), StatusCode::CONFLICT),
-            (Error::gone_after(true), StatusCode::CONFLICT),
-            (Error::outcome_unknown(), StatusCode::INTERNAL_SERVER_ERROR),
-            (Error::corrupt("no JSON"), StatusCode::INTERNAL_SERVER_ERROR),
-            (
-                Error::unavailable("save", "down"),
-                StatusCode::SERVICE_UNAVAILABLE,
-            ),
-            (Error::contention(24), StatusCode::SERVICE_UNAVAILABLE),
+        let down = |operation| Error::unavailable(operation, "down");
+        for (error, status, is_later) in [
+            (Error::gone(), 409, false),
+            (Error::gone_after(true), 409, false),
+            (Error::outcome_unknown(), 500, false),
+            (Error::corrupt("no JSON"), 500, false),
+            (down("create"), 503, false),
+            (down("save"), 503, false),
+            (down("load"), 503, true),
+            (down("touch"), 503, true),
+            (down("destroy"), 503, true),
+            (Error::contention(24), 503, true),
         ] {
             let response: Response<String> = error_response(&error);
-            assert_eq!(response.status(), status, "{error:?}");
-            let is_later = status == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(response.status().as_u16(), status, "{error:?}");
             let headers = response.headers();
             assert_eq!(headers.contains_key(RETRY_AFTER), is_later, "{error:?}");
             assert_eq!(headers[CACHE_CONTROL], "no-store", "{error:?}");

@@ -205,7 +205,7 @@ fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Erro
     }
     if is_forbidden(&said(error)) {
         return Error::misconfigured(format!(
-            "{place} refuses a command that sessions need \
+            "{place} refuses a right that sessions need \
              (docs/operations.md lists the commands): {}",
             said(error)
         ));

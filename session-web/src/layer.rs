@@ -200,7 +200,7 @@ impl Config {
 /// | [`priority`](Self::priority) | `cookie.priority` | none |
 /// | [`prefix`](Self::prefix) | – | `__Host-` or `__Secure-` |
 /// | [`on_failure`](Self::on_failure) | – | refuse |
-/// | [`lifetime`](Self::lifetime) | `cookie.maxAge`, the store's `ttl` | 30 minutes idle, 12 hours absolute |
+/// | [`lifetime`](Self::lifetime) | `cookie.maxAge`, the store's `ttl` | that of the `Sessions` |
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionLayerBuilder {
@@ -220,7 +220,8 @@ impl SessionLayerBuilder {
     }
 
     /// The lifetime of sessions that set none of their own, in the place of what the [`Sessions`]
-    /// says that this layer was given. Default: 30 minutes idle, 12 hours absolute.
+    /// says that this layer was given. Default: that one's, which is 30 minutes idle and 12 hours
+    /// absolute unless it was set. Beside an Express app, leave it as the store's.
     ///
     /// This and the next two methods are for programs that have no [`Sessions`] of their own. One
     /// that opens sessions elsewhere too sets the rules there, once.

@@ -103,7 +103,10 @@ pub use cookie_only::CookieOnlyBuilder;
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
-pub use session_core::{self, Error, Flash, Result, Session, SessionHandle};
+pub use session_core::{
+    self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
+    SessionHandle, SessionId, Sessions, Timeout,
+};
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;
 #[cfg(feature = "axum")]

@@ -178,15 +178,30 @@ impl Location {
     /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured), which lists the options that
     /// were asked for.
     pub fn finish(&self) -> Result<()> {
-        let is_wrong = |name: &str| self.known.contains(&name) || OURS.contains(&name);
+        self.check_taken(&[])
+    }
+
+    /// Fails if an option that was taken is there again, or one of a built-in backend that is none of
+    /// the `drivers`.
+    fn check_taken(&self, drivers: &[&str]) -> Result<()> {
+        let is_wrong = |name: &str| {
+            self.known.contains(&name) || (OURS.contains(&name) && !drivers.contains(&name))
+        };
         match self.options.iter().find(|option| is_wrong(&option.name)) {
             None => Ok(()),
-            Some(UrlOption { name, .. }) => Err(Error::misconfigured(format!(
-                "invalid option {name:?} in the URL: {} URLs take {}, each once",
-                self.scheme,
-                self.known.join(", ")
-            ))),
+            Some(UrlOption { name, .. }) => Err(self.invalid(name, drivers, ", each once")),
         }
+    }
+
+    fn invalid(&self, name: &str, drivers: &[&str], how: &str) -> Error {
+        let scheme = &self.scheme;
+        let options = [&self.known, drivers].concat().join(", ");
+        Error::misconfigured(match options.is_empty() {
+            true => format!("invalid option {name:?} in the URL: {scheme} URLs take no options"),
+            false => {
+                format!("invalid option {name:?} in the URL: {scheme} URLs take {options}{how}")
+            }
+        })
     }
 
     /// As [`finish`](Self::finish), for a driver that ignores options it doesn't know: only
@@ -195,15 +210,11 @@ impl Location {
     /// # Errors
     /// As [`finish`](Self::finish).
     pub fn finish_with(&self, drivers: &[&str]) -> Result<()> {
-        self.finish()?;
+        self.check_taken(drivers)?;
         let mut names = self.options.iter().map(UrlOption::written_name);
         match names.find(|name| !drivers.contains(name)) {
             None => Ok(()),
-            Some(name) => Err(Error::misconfigured(format!(
-                "invalid option {name:?} in the URL: {} URLs take {}",
-                self.scheme,
-                [&self.known, drivers].concat().join(", ")
-            ))),
+            Some(name) => Err(self.invalid(name, drivers, "")),
         }
     }
 }

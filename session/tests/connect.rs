@@ -301,7 +301,7 @@ async fn a_third_partys_scheme_gets_the_options_as_the_built_in_ones_do() {
         ("size=1&size=2", "invalid option \"size\" in the URL"),
         (
             "prefix=a",
-            "own URLs take timeout, max_data, migrate, table, size, each once",
+            "own URLs take timeout, max_data, migrate, table, size, region, each once",
         ),
         (
             "sise=1",
@@ -341,4 +341,31 @@ async fn a_location_shows_no_password() {
         shown.contains("own") && !shown.contains("hunter2"),
         "{shown}"
     );
+}
+
+/// What belongs to a built-in backend may be an option of another driver, under the same name.
+#[tokio::test]
+async fn a_drivers_option_may_have_the_name_of_a_built_in_one() {
+    async fn connect(location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+        location.finish_with(&["table"])?;
+        Err(session::Error::misconfigured(location.driver_url()))
+    }
+    async fn without(location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+        location.finish_with(&[])?;
+        Err(session::Error::misconfigured(location.driver_url()))
+    }
+    let schemes = Schemes::new()
+        .scheme("own", connect)
+        .scheme("bare", without);
+    assert_eq!(
+        refused_by(&schemes, "own://h?table=t").await,
+        "own://h?table=t"
+    );
+    let refused = refused_by(&schemes, "own://h?prefix=t").await;
+    assert!(
+        refused.ends_with("own URLs take table, each once"),
+        "{refused}"
+    );
+    let refused = refused_by(&schemes, "bare://h?x=1").await;
+    assert!(refused.ends_with("bare URLs take no options"), "{refused}");
 }

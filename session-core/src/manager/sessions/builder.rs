@@ -93,7 +93,7 @@ impl SessionsBuilder {
     /// [`Duration::ZERO`] sends each touch that moves the deadline.
     ///
     /// A session may end that much before its idle limit has passed. At most half of a session's
-    /// idle limit counts, so that sessions with a short one don't expire while they are in use.
+    /// idle limit counts, so a session that is used more often than every half of it stays alive.
     pub fn touch_after(mut self, after: Duration) -> Self {
         self.touch_after = Some(after);
         self

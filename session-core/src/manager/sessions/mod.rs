@@ -106,7 +106,8 @@ impl Sessions {
     /// expired, corrupt or no token at all. A token that names no session is never adopted.
     ///
     /// Takes a token or its text, as [`PresentedToken`] says, and an `Option` of either:
-    /// `sessions.open(cookie_value)` with a `&str`.
+    /// `sessions.open(cookie_value)` with a `&str`. In a layout of plain ids a text is looked up as it
+    /// is, so verify and remove Express' signature first. Without a token, [`start`](Self::start).
     ///
     /// A token that was replaced a moment ago by a sign-in, or is one that was used before (see
     /// [`OnReuse`](crate::OnReuse)), gives an empty session that can't be saved: its
