@@ -47,7 +47,7 @@
 //!   to the session from then on must call [`save`](session_core::Session::save) itself. A
 //!   warning, one a request and at most ten a minute, names the keys of changes that are dropped
 //!   unsaved. A new token can't be sent any more: a write that would make one is
-//!   [`ErrorKind::TooLate`](session_core::ErrorKind::TooLate).
+//!   [`ErrorKind::TooLate`].
 //! * A handler that panics, or whose client goes away, saves nothing, and the same warning names
 //!   its changes. One that calls `save` itself has saved; the layer then sets the cookie.
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may

@@ -150,8 +150,8 @@ async fn close_and_report(
 struct Written {
     /// Whether that has moved the session's deadline.
     has_moved: bool,
-    /// Whether the token in the cookie of the app before this one could not be replaced. Whoever
-    /// has planted it may know the one that the session has.
+    /// Whether the token in the cookie of the app before this one could not be replaced. An
+    /// attacker who planted it may know the one that the session has.
     keeps_previous_cookie: bool,
 }
 

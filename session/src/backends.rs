@@ -1,14 +1,7 @@
 //! One function a backend: from a location to a store.
 
-#[cfg(any(
-    feature = "memory",
-    feature = "redis",
-    feature = "mongo",
-    feature = "mysql"
-))]
-use {crate::Location, session_core::Result};
-
-use crate::Schemes;
+#[allow(unused_imports, reason = "each backend may be there")]
+use crate::{Location, Result, Schemes};
 
 /// Registers a backend for these schemes, or that its feature is off.
 macro_rules! register {
@@ -47,12 +40,7 @@ pub(crate) fn register(mut schemes: Schemes) -> Schemes {
 }
 
 /// Passes the options that are set in the URL to a backend's builder.
-#[cfg(any(
-    feature = "memory",
-    feature = "redis",
-    feature = "mongo",
-    feature = "mysql"
-))]
+#[allow(unused_macros, reason = "each backend may be there")]
 macro_rules! set {
     ($builder:ident, $($option:ident = $value:expr),+ $(,)?) => {
         $(if let Some(value) = $value {

@@ -141,15 +141,9 @@ impl Record {
     /// What a load gives of a session that `draft` has left in this state.
     #[must_use]
     pub fn of(draft: &Draft, ttl: Ttl, age: Duration) -> Self {
-        Self {
-            data: draft.data.clone(),
-            version: draft.stamp.into(),
-            credential: draft.credential.clone(),
-            owner: draft.owner.clone(),
-            lifetime: draft.lifetime,
-            ttl,
-            age,
-        }
+        Self::new(draft.data.clone(), draft.stamp, draft.lifetime, ttl, age)
+            .with_credential(draft.credential.clone())
+            .with_owner(draft.owner.clone())
     }
 }
 
@@ -403,14 +397,9 @@ impl SessionInfo {
     /// The line about the session `id`, of which this is the record.
     #[must_use]
     pub fn of(id: SessionId, record: &Record) -> Self {
-        Self {
-            id,
-            owner: record.owner.clone(),
-            lifetime: record.lifetime,
-            ttl: record.ttl,
-            age: record.age,
-            size: record.data.len(),
-        }
+        let size = record.data.len();
+        Self::new(id, record.lifetime, record.ttl, record.age, size)
+            .with_owner(record.owner.clone())
     }
 }
 

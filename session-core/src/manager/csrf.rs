@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::contract::token::fill_random;
 use crate::manager::reserved::CSRF;
 use crate::{Result, Session};
 
@@ -81,7 +82,6 @@ fn secrets_in(texts: Option<Vec<String>>) -> Vec<[u8; SECRET_BYTES]> {
 
 fn random() -> [u8; SECRET_BYTES] {
     let mut bytes = [0; SECRET_BYTES];
-    // Without a working generator nothing about sessions is safe.
-    getrandom::fill(&mut bytes).expect("the operating system's random generator works");
+    fill_random(&mut bytes);
     bytes
 }
