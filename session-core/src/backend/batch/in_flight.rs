@@ -6,16 +6,15 @@
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::queue::{AnswerSizes, Queue};
 use super::round::Round;
+use super::runtime::{Mutex, MutexGuard, Tasks, oneshot};
 use super::{BatchLimits, BatchOperation, Size};
 use crate::{Error, Result};
 
@@ -266,19 +265,17 @@ impl<O: BatchOperation> Drop for InFlight<O> {
         // If a task of its own is dropped, its runtime shuts down.
         let goes_on = !self.polled && !self.in_task;
         let left = self.work.take().filter(|_| goes_on);
-        match (left, Handle::try_current()) {
-            (Some(work), Ok(runtime)) => {
+        match (left, Tasks::current()) {
+            (Some(work), Some(tasks)) => {
                 let mut batch = Self::new(&self.shared);
                 batch.items = self.items;
                 batch.work = Some(work);
                 batch.began = self.began;
                 batch.in_task = true;
-                runtime.spawn(async move {
-                    // Its callers were queued before it began. Longer it would only keep others
-                    // from being sent.
-                    let left = batch.shared.timeout.saturating_sub(batch.began.elapsed());
-                    let _ = tokio::time::timeout(left, batch.finish()).await;
-                });
+                // Its callers were queued before it began. Longer it would only keep others from
+                // being sent.
+                let left = self.shared.timeout.saturating_sub(self.began.elapsed());
+                tasks.spawn(left, async move { batch.finish().await });
             }
             _ => Shared::finish(&self.shared, self.items, self.sizes),
         }

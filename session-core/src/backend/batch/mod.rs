@@ -6,10 +6,13 @@
 //! away, the batch goes on in a task of its own.
 
 mod in_flight;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod operation;
 mod queue;
 mod round;
-#[cfg(test)]
+mod runtime;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::future::Future;

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use tokio::sync::oneshot;
-
 use super::in_flight::{Entry, Message};
+use super::runtime::oneshot;
 use super::{BatchOperation, Duplicates, Item};
 use crate::{Error, Result, SessionId};
 
