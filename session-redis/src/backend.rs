@@ -25,6 +25,8 @@ use crate::{RedisClient, RedisStoreBuilder, check};
 
 /// Measured: `docs/performance.md`. Batches save the server's cost of a command or script, not
 /// round trips: commands are pipelined on one connection anyway, so batches in flight are free.
+/// With loads that are only pipelined, 256 callers make 0.66 of the loads a second, and fewer
+/// callers 0.95 to 0.98.
 const BATCH_LIMITS: BatchLimits = BatchLimits::new(24, 3).with_queued(100_000);
 /// How often a command is repeated for each cause. A restart has several causes in turn: the
 /// connection breaks, is refused, the server loads its data, and then lacks the scripts.
