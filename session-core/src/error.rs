@@ -172,14 +172,14 @@ pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.0.to_string();
-        f.write_str(&told)?;
+        let mut shown = self.0.to_string();
+        f.write_str(&shown)?;
         let mut next = self.0.source();
         while let Some(error) = next {
             let text = error.to_string();
-            if !told.contains(&text) {
+            if !shown.contains(&text) {
                 write!(f, ": {text}")?;
-                told = text;
+                shown = text;
             }
             next = error.source();
         }

@@ -94,7 +94,7 @@ async fn changes_that_are_dropped_are_named_once_without_their_values() {
     }
     drop(session);
     let line = warning(&log);
-    assert!(line.contains("untold=0"), "{line}");
+    assert!(line.contains("suppressed=0"), "{line}");
     assert!(
         line.contains("more=84") && !line.contains("key16"),
         "{line}"

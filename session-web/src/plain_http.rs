@@ -29,7 +29,7 @@ struct Hosts {
     /// When another one was logged after those.
     last_further: Option<Instant>,
     /// How many requests of further ones were not logged since.
-    untold: u64,
+    suppressed: u64,
 }
 
 impl Hosts {
@@ -50,11 +50,11 @@ impl Hosts {
         }
         let is_soon = |last| now.duration_since(last) < Self::PAUSE;
         if self.last_further.is_some_and(is_soon) {
-            self.untold += 1;
+            self.suppressed += 1;
             return None;
         }
         self.last_further = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -80,13 +80,13 @@ impl PlainHttp {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let admitted = hosts.admit(&host, Instant::now());
         drop(hosts);
-        let Some(untold) = admitted else {
+        let Some(suppressed) = admitted else {
             return;
         };
         if is_loopback(&host) {
             tracing::info!(
                 ?host,
-                untold,
+                suppressed,
                 "the session cookie is Secure, and the request came by plain http: Chrome, Firefox and curl \
                  keep it for this host, Safari does not; for development set secure(Secure::Development)"
             );
@@ -94,7 +94,7 @@ impl PlainHttp {
         }
         tracing::warn!(
             ?host,
-            untold,
+            suppressed,
             "the session cookie is Secure, and the request came by plain http: browsers drop the cookie, so \
              every visit begins another session. Serve this host by https; if a proxy does, name it with \
              proxy(Proxy::From(…)); for development by plain http set secure(Secure::Development)"

@@ -454,12 +454,12 @@ mod tests {
         let (own, other) = (Some(drafts[0].stamp), Some(Stamp::generate()));
         let done = Saved::done(&drafts[0]);
         // One was matched, and it is the one that has its own stamp.
-        let told = outcomes([own, other, None], 1, false);
-        assert_eq!(told, [done.clone(), Saved::Conflict, Saved::Gone]);
+        let answers = outcomes([own, other, None], 1, false);
+        assert_eq!(answers, [done.clone(), Saved::Conflict, Saved::Gone]);
         // Two were: one of them has been written again since.
-        let told = outcomes([own, other, None], 2, false);
-        assert_eq!(told, [done.clone(), Saved::Unknown, Saved::Gone]);
-        let told = outcomes([own, other, None], 1, true);
-        assert_eq!(told, [done, Saved::Unknown, Saved::Gone]);
+        let answers = outcomes([own, other, None], 2, false);
+        assert_eq!(answers, [done.clone(), Saved::Unknown, Saved::Gone]);
+        let answers = outcomes([own, other, None], 1, true);
+        assert_eq!(answers, [done, Saved::Unknown, Saved::Gone]);
     }
 }

@@ -191,16 +191,16 @@ pub(crate) struct Observers {
 
 #[derive(Default)]
 struct Warned {
-    corrupt: Seldom,
+    corrupt: RateLimit,
     // One for each reason: a stranger's junk must not hide a wrong secret.
-    malformed: Seldom,
-    unknown_secret: Seldom,
+    malformed: RateLimit,
+    unknown_secret: RateLimit,
     // A program's own mistakes are to be seen one by one; clients that go away cause it too.
-    unsaved: Seldom<10>,
+    unsaved: RateLimit<10>,
 }
 
 impl Warned {
-    const fn unreadable(&self, why: Unreadable) -> &Seldom {
+    const fn unreadable(&self, why: Unreadable) -> &RateLimit {
         match why {
             Unreadable::Malformed => &self.malformed,
             Unreadable::UnknownSecret => &self.unknown_secret,
@@ -224,24 +224,24 @@ impl Observers {
     /// Tells of a stored session that can't be read.
     pub(crate) fn corrupt(&self, id: &SessionId, error: &Error) {
         self.notify(|observer| observer.corrupt(id, error));
-        if let Some(untold) = self.warned.corrupt.turn() {
-            tracing::warn!(?id, %error, untold, "a stored session is treated as absent");
+        if let Some(suppressed) = self.warned.corrupt.admit() {
+            tracing::warn!(?id, %error, suppressed, "a stored session is treated as absent");
         }
     }
 
     /// Tells of a presented text that can't be read.
     pub(crate) fn unreadable(&self, name: &str, why: Unreadable) {
         self.notify(|observer| observer.unreadable(name, why));
-        if let Some(untold) = self.warned.unreadable(why).turn() {
+        if let Some(suppressed) = self.warned.unreadable(why).admit() {
             let reason = why.text();
-            tracing::warn!(name, untold, "a session cookie opens nothing: {reason}");
+            tracing::warn!(name, suppressed, "a session cookie opens nothing: {reason}");
         }
     }
 
     /// How many warnings of changes that were dropped unsaved there were since the last that was
     /// let through, if there is to be one now.
     pub(crate) fn unsaved(&self) -> Option<u64> {
-        self.warned.unsaved.turn()
+        self.warned.unsaved.admit()
     }
 
     /// Tells of a presented text that can't be read, beside one of the same name that can.
@@ -255,28 +255,28 @@ impl Observers {
     }
 }
 
-/// Lets so many warnings through a minute, for what strangers can cause: when the minute began, how
-/// many there were in it, and how many were not let through since the last.
+/// Admits up to `MOST` warnings a minute of what strangers can cause. Holds when the minute began,
+/// how many it has admitted since, and how many it has suppressed since the last.
 #[derive(Default)]
-struct Seldom<const MOST: u64 = 1>(Mutex<(Option<Instant>, u64, u64)>);
+struct RateLimit<const MOST: u64 = 1>(Mutex<(Option<Instant>, u64, u64)>);
 
-impl<const MOST: u64> Seldom<MOST> {
+impl<const MOST: u64> RateLimit<MOST> {
     const PAUSE: Duration = Duration::from_secs(60);
 
-    /// How many there were since the last warning, if it is time for another.
-    fn turn(&self) -> Option<u64> {
+    /// If a warning is admitted: how many were suppressed since the last.
+    fn admit(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (began, told, untold) = &mut *state;
+        let (began, admitted, suppressed) = &mut *state;
         if began.is_none_or(|began| now.duration_since(began) >= Self::PAUSE) {
-            (*began, *told) = (Some(now), 0);
+            (*began, *admitted) = (Some(now), 0);
         }
-        if *told >= MOST {
-            *untold += 1;
+        if *admitted >= MOST {
+            *suppressed += 1;
             return None;
         }
-        *told += 1;
-        Some(std::mem::take(untold))
+        *admitted += 1;
+        Some(std::mem::take(suppressed))
     }
 }
 
@@ -287,17 +287,20 @@ mod tests {
     #[test]
     fn malformed_texts_do_not_use_up_the_warning_of_a_wrong_secret() {
         let warned = Warned::default();
-        assert_eq!(warned.unreadable(Unreadable::Malformed).turn(), Some(0));
-        assert_eq!(warned.unreadable(Unreadable::Malformed).turn(), None);
-        assert_eq!(warned.unreadable(Unreadable::UnknownSecret).turn(), Some(0));
+        assert_eq!(warned.unreadable(Unreadable::Malformed).admit(), Some(0));
+        assert_eq!(warned.unreadable(Unreadable::Malformed).admit(), None);
+        assert_eq!(
+            warned.unreadable(Unreadable::UnknownSecret).admit(),
+            Some(0)
+        );
     }
 
     #[test]
     fn one_warning_a_minute_says_how_many_there_were_since_the_last() {
-        let seldom: Seldom = Seldom::default();
-        assert_eq!(seldom.turn(), Some(0));
-        assert_eq!((seldom.turn(), seldom.turn()), (None, None));
-        seldom.0.lock().expect("whole").0 = Instant::now().checked_sub(Seldom::<1>::PAUSE);
-        assert_eq!((seldom.turn(), seldom.turn()), (Some(2), None));
+        let limit: RateLimit = RateLimit::default();
+        assert_eq!(limit.admit(), Some(0));
+        assert_eq!((limit.admit(), limit.admit()), (None, None));
+        limit.0.lock().expect("whole").0 = Instant::now().checked_sub(RateLimit::<1>::PAUSE);
+        assert_eq!((limit.admit(), limit.admit()), (Some(2), None));
     }
 }

@@ -184,7 +184,7 @@ impl Drop for Opened {
         if state.tally.is_reported() || !state.is_changed() {
             return;
         }
-        let Some(untold) = self.manager.observers.unsaved() else {
+        let Some(suppressed) = self.manager.observers.unsaved() else {
             return;
         };
         let id = match &state.lifecycle {
@@ -198,7 +198,7 @@ impl Drop for Opened {
             session = ?id,
             keys = ?&keys[..keys.len() - more],
             more,
-            untold,
+            suppressed,
             "session changes were dropped unsaved: the request may have ended before its response, or \
              they were made after the response had begun; call `save` after changes made that late, and \
              `discard` for changes that are not wanted"

@@ -71,43 +71,43 @@ const MISSING: &str = "missing field";
 /// of `serde`'s own messages is kept: a type may have others, and they may begin like those.
 fn without_data(words: &str) -> String {
     const OTHER: &str = "the type does not accept it";
-    const TOLD: [(&str, Told); 8] = [
-        (MISSING, name_told),
-        ("duplicate field", name_told),
-        ("invalid length", length_told),
-        ("invalid type", unexpected_told),
-        ("invalid value", unexpected_told),
-        ("unknown variant", names_told),
-        ("unknown field", names_told),
+    const KINDS: [(&str, Shown); 8] = [
+        (MISSING, shown_name),
+        ("duplicate field", shown_name),
+        ("invalid length", shown_length),
+        ("invalid type", shown_unexpected),
+        ("invalid value", shown_unexpected),
+        ("unknown variant", shown_names),
+        ("unknown field", shown_names),
         (DUPLICATE, |_| None),
     ];
-    let mut all = TOLD.iter();
-    let found = all.find_map(|(what, told)| Some((what, told, words.strip_prefix(*what)?)));
+    let mut all = KINDS.iter();
+    let found = all.find_map(|(what, shown)| Some((what, shown, words.strip_prefix(*what)?)));
     found.map_or_else(
         || OTHER.to_owned(),
-        |(what, told, rest)| format!("{what}{}", told(rest).unwrap_or_default()),
+        |(what, shown, rest)| format!("{what}{}", shown(rest).unwrap_or_default()),
     )
 }
 
 /// What is kept of the words that come after the first ones.
-type Told = fn(&str) -> Option<String>;
+type Shown = fn(&str) -> Option<String>;
 
 const EXPECTED: &str = ", expected ";
 
 /// A field's name, and nothing after it.
-fn name_told(rest: &str) -> Option<String> {
+fn shown_name(rest: &str) -> Option<String> {
     is_name(rest.strip_prefix(' ')?).then(|| rest.to_owned())
 }
 
 /// A length, and what was expected.
-fn length_told(rest: &str) -> Option<String> {
+fn shown_length(rest: &str) -> Option<String> {
     let (length, _) = rest.strip_prefix(' ')?.split_once(EXPECTED)?;
     let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| rest.to_owned())
 }
 
 /// The kind of what was found, and what was expected.
-fn unexpected_told(rest: &str) -> Option<String> {
+fn shown_unexpected(rest: &str) -> Option<String> {
     let found = rest.strip_prefix(": ")?;
     let (kind, shown) = KINDS
         .iter()
@@ -159,7 +159,7 @@ fn after_shown(shown: &str) -> Option<&str> {
 }
 
 /// The names that a type knows, without the one that it does not.
-fn names_told(rest: &str) -> Option<String> {
+fn shown_names(rest: &str) -> Option<String> {
     // The last one: the name that was found comes before it, whatever is in that. A type without
     // names has no such list, and ends otherwise.
     let (_, names) = rest.rsplit_once("`, expected ")?;
@@ -339,7 +339,7 @@ mod tests {
         ] {
             let object = raw(&BTreeMap::from([(nasty, 1)]));
             let text = raw(&nasty);
-            for (error, told) in [
+            for (error, shown) in [
                 (from_raw::<Empty>("k", &object).map(drop), ""),
                 (
                     from_raw::<One>("k", &object).map(drop),
@@ -359,7 +359,7 @@ mod tests {
                 let (_, reason) = text.split_once(": ").expect("a reason");
                 let (reason, place) = reason.split_once(" at line 1 column ").expect("a place");
                 assert!(place.parse::<u32>().is_ok(), "{place}");
-                let whole = ["field", "variant"].map(|what| format!("unknown {what}{told}"));
+                let whole = ["field", "variant"].map(|what| format!("unknown {what}{shown}"));
                 assert!(whole.iter().any(|whole| whole == reason), "{reason}");
             }
         }

@@ -1,5 +1,6 @@
 //! The layer, as browsers and handlers see it.
 
+mod accept_express;
 mod app;
 mod browser;
 mod cookie_only;
@@ -11,7 +12,6 @@ mod express;
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
 #[cfg(feature = "express")]
-mod former;
 mod late;
 mod layer;
 #[path = "../../../session-core/tests/support/log.rs"]

@@ -97,8 +97,12 @@ async fn what_may_have_been_done_is_told_to_all_that_comes_after() {
     let (store, log) = Setting::default().store([REPEAT, lost, REPEAT]);
     let saved = store.create(&id(), &draft(1)).await.expect("an answer");
     assert_eq!(saved, Saved::Unknown, "a conflict with itself, perhaps");
-    let told: Vec<bool> = log.attempts().into_iter().map(|(_, told)| told).collect();
-    assert_eq!(told, [false, false, true, true]);
+    let repeated: Vec<bool> = log
+        .attempts()
+        .into_iter()
+        .map(|(_, repeated)| repeated)
+        .collect();
+    assert_eq!(repeated, [false, false, true, true]);
     let (store, _) = Setting::default().store([REPEAT]);
     let saved = store.create(&id(), &draft(1)).await.expect("an answer");
     assert_eq!(saved, Saved::Conflict, "nothing was done before");
