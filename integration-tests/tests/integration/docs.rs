@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Every document, by its path in the repository.
 const DOCUMENTS: &[&str] = &[
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "README.md",
+    "SECURITY.md",
     "benches/results/README.md",
     "benches/results/counts.md",
     "benches/results/machines.md",
