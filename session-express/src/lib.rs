@@ -37,6 +37,7 @@
 //! documents the consequences. [`MovingStore`] moves sessions to a native store, where ids never
 //! change.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod connect_sess;

@@ -40,6 +40,7 @@
 //! A restart loses all sessions, unless [`MemoryStore::save_snapshot`] writes them to a file and
 //! [`MemoryStoreBuilder::snapshot`] reads it back.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod content;

@@ -83,6 +83,7 @@
 //! acknowledged write: `w=0`, `journal=false`, `readConcernLevel=available` and `snapshot`, and
 //! `majority` without `w=majority`.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod builder;

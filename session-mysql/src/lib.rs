@@ -111,6 +111,7 @@
 //! encrypted by RSA. This crate leaves RSA out, because the crate `rsa` has a known timing leak
 //! (RUSTSEC-2023-0071). Use TLS, or an account without a password on a loopback socket.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod builder;

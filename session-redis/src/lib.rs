@@ -113,6 +113,7 @@
 //! nothing has arrived for half of the [time limit](RedisStoreBuilder::timeout), or if the server
 //! is not the primary. The next call uses the new connection.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod builder;

@@ -31,6 +31,7 @@
 //! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and
 //! [`session_core`] for the words used here.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backends;
 mod connect;
