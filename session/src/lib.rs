@@ -2,11 +2,11 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> session::Result<()> {
-//! use session::Sessions;
+//! # async fn main() -> session_store::Result<()> {
+//! use session_store::Sessions;
 //!
 //! // or redis://…, mongodb://…, mysql://…
-//! let sessions = Sessions::new(session::connect("memory:").await?);
+//! let sessions = Sessions::new(session_store::connect("memory:").await?);
 //!
 //! let session = sessions.start();
 //! session.insert("name", "Napoleon")?;
