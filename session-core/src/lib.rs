@@ -43,3 +43,8 @@ pub use manager::{
     Refusal, RequestSession, Session, SessionHandle, SessionStream, Sessions, SessionsBuilder,
     Unreadable,
 };
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -65,3 +65,8 @@ pub use session_core::{
     SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use store::MemoryStore;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

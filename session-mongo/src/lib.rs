@@ -113,3 +113,8 @@ pub use session_core::{
 pub use backend::{MongoBackend, MongoStore};
 pub use builder::MongoStoreBuilder;
 pub use client::MongoClient;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -147,3 +147,8 @@ pub use backend::{MysqlBackend, MysqlStore};
 pub use builder::MysqlStoreBuilder;
 pub use client::MysqlClient;
 pub use schema::schema;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -147,3 +147,8 @@ pub use backend::{RedisBackend, RedisStore};
 pub use builder::RedisStoreBuilder;
 pub use client::RedisClient;
 pub use connection::Connection;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

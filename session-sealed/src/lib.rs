@@ -15,3 +15,8 @@ pub use key::{Key, KeyRing, Keys, Secret};
 pub use seal::{OVERHEAD, Sealer};
 pub use session_core;
 pub use store::SealedStore;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

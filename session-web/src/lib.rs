@@ -113,7 +113,7 @@ pub use set_cookie::MAX_COOKIE_BYTES;
 #[cfg(feature = "axum")]
 pub use typed::{OnMismatch, SessionValue, Typed};
 
-/// The examples of that page are compiled.
+/// Compiles the example of the README.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/changing-values.md")]
-struct ChangingValues;
+#[doc = include_str!("../README.md")]
+struct Readme;

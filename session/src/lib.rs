@@ -56,3 +56,8 @@ pub use session_mongo as mongo;
 pub use session_mysql as mysql;
 #[cfg(feature = "redis")]
 pub use session_redis as redis;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

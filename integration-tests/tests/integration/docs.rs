@@ -25,6 +25,15 @@ const DOCUMENTS: &[&str] = &[
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
     "session-conformance/README.md",
+    "session-core/README.md",
+    "session-express/README.md",
+    "session-memory/README.md",
+    "session-mongo/README.md",
+    "session-mysql/README.md",
+    "session-redis/README.md",
+    "session-sealed/README.md",
+    "session-web/README.md",
+    "session/README.md",
 ];
 
 /// Names that are not ours, or whose file is made: folders of the machine, of other programs, of an
