@@ -6,7 +6,6 @@
 #     browser     chromium, chromedriver
 #     express     the npm packages of the Express programs; Node itself must be there
 #     lint        shellcheck
-#     release     cargo-deny
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=integration-tests/servers/lib.sh
@@ -123,7 +122,7 @@ express() {
     ln -sfn "$packages/node_modules" "$folder/node_modules"
 }
 
-[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|express|lint|release…"
+[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|express|lint…"
 for what in "$@"; do
     case $what in
     binaries) binaries ;;
@@ -131,7 +130,6 @@ for what in "$@"; do
     browser) commands chromium=chromium chromedriver=chromium-driver ;;
     express) express ;;
     lint) commands shellcheck=shellcheck ;;
-    release) fetch cargo-deny ;;
     *) die "no such thing to install: $what" ;;
     esac
 done
