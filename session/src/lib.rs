@@ -28,6 +28,10 @@
 //! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
 //! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
 //!
+//! The feature `tls` (default) encrypts connections to Redis and MySQL, with Mozilla's root
+//! certificates, and `tls-native-roots` in its place with the system's. MongoDB's driver always has
+//! TLS. `redis-cluster` adds stores on a driver's client of a Redis Cluster.
+//!
 //! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and
 //! [`session_core`] for the words used here.
 #![forbid(unsafe_code)]
