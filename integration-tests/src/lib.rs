@@ -12,3 +12,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/express.md")]
 struct ExpressGuide;
+
+/// Compiles the examples of values that change their types.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/changing-values.md")]
+struct ChangingValues;

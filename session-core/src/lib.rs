@@ -15,6 +15,7 @@
 //! | `http` | `error_response`: the response to a request that fails by an [`Error`] |
 //! | `axum` | `Session` and `Option<Session>` as extractors, and [`Error`] as a response |
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
 mod backoff;
@@ -42,3 +43,8 @@ pub use manager::{
     Refusal, RequestSession, Session, SessionHandle, SessionStream, Sessions, SessionsBuilder,
     Unreadable,
 };
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

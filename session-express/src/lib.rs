@@ -10,7 +10,7 @@
 //! The modules `session_redis::express`, `session_mongo::express` and `session_mysql::express`
 //! (Cargo feature `express`) read and write the records of connect-redis, connect-mongo and
 //! express-mysql-session. `SessionLayer::express_compatible` of `session-web` reads and writes the
-//! cookie. `docs/express.md` is the guide.
+//! cookie. [docs/express.md][manual] is the guide.
 //!
 //! # What is in a record
 //!
@@ -36,7 +36,10 @@
 //! new token is a new id: in these layouts, and only here, a session's id changes. [`ExpressStore`]
 //! documents the consequences. [`MovingStore`] moves sessions to a native store, where ids never
 //! change.
+//!
+#![doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/express.md")]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod connect_sess;
@@ -66,3 +69,8 @@ pub use options::{CookieOptions, Express, Priority, SameSite};
 pub use parsed::check_parsed;
 pub use session_core;
 pub use store::{ExpressLayout, ExpressStore};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

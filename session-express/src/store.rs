@@ -25,7 +25,7 @@ pub trait ExpressLayout: SessionStore {
 /// Ids are the tokens, and records have no credential
 /// ([`Capabilities::plain_ids`](session_core::Capabilities::plain_ids)). Servers that use this
 /// library lose no updates and bring no ended session back, as with any other store. Express
-/// overwrites records without comparing them: `docs/express.md` describes what that can lose.
+/// overwrites records without comparing them: [docs/express.md][manual] describes what that can lose.
 ///
 /// # Versions
 /// The format has no field for a stamp, so [`Version::stamp`] is a hash of the record's contents,
@@ -69,6 +69,7 @@ pub trait ExpressLayout: SessionStore {
 /// [`Version::moved_to`]: session_core::Version::moved_to
 /// [`Version::stamp`]: session_core::Version::stamp
 /// [`Version::stored`]: session_core::Version::stored
+#[doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/express.md")]
 pub struct ExpressStore<K: KeyValue> {
     store: Store<Layout<K>>,
 }

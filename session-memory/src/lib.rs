@@ -40,6 +40,7 @@
 //! A restart loses all sessions, unless [`MemoryStore::save_snapshot`] writes them to a file and
 //! [`MemoryStoreBuilder::snapshot`] reads it back.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod content;
@@ -64,3 +65,8 @@ pub use session_core::{
     SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use store::MemoryStore;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

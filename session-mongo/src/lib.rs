@@ -83,6 +83,7 @@
 //! acknowledged write: `w=0`, `journal=false`, `readConcernLevel=available` and `snapshot`, and
 //! `majority` without `w=majority`.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod builder;
@@ -112,3 +113,8 @@ pub use session_core::{
 pub use backend::{MongoBackend, MongoStore};
 pub use builder::MongoStoreBuilder;
 pub use client::MongoClient;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

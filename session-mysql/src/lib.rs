@@ -111,6 +111,7 @@
 //! encrypted by RSA. This crate leaves RSA out, because the crate `rsa` has a known timing leak
 //! (RUSTSEC-2023-0071). Use TLS, or an account without a password on a loopback socket.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod builder;
@@ -146,3 +147,8 @@ pub use backend::{MysqlBackend, MysqlStore};
 pub use builder::MysqlStoreBuilder;
 pub use client::MysqlClient;
 pub use schema::schema;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -45,7 +45,7 @@ pub(crate) fn parse(url: &str) -> Result<MySqlConnectOptions> {
         let Some(known) = OPTIONS.iter().find(|names| names.contains(&&*name)) else {
             return Err(Error::misconfigured(format!(
                 "invalid option {name:?} in the MySQL URL: it takes {}. The store's own options are set \
-                 on the builder, or in a URL for the crate `session`",
+                 on the builder, or in a URL for the crate `session-store`",
                 known_options()
             )));
         };

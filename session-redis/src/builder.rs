@@ -149,7 +149,7 @@ pub(crate) fn client(url: &str, ca_file: Option<&Path>) -> Result<Connection> {
 
 /// Installs a rustls provider if the program has not: without one, rustls panics at its first use.
 fn install_crypto_provider() {
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "tls-native-roots"))]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Another thread may have installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();

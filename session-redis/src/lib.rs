@@ -113,6 +113,7 @@
 //! nothing has arrived for half of the [time limit](RedisStoreBuilder::timeout), or if the server
 //! is not the primary. The next call uses the new connection.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod builder;
@@ -146,3 +147,8 @@ pub use backend::{RedisBackend, RedisStore};
 pub use builder::RedisStoreBuilder;
 pub use client::RedisClient;
 pub use connection::Connection;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

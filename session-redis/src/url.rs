@@ -18,6 +18,9 @@ pub(crate) fn client(url: &str, ca: Option<Vec<u8>>) -> Result<Client> {
     let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
     check_options(scheme, query)?;
     check_fragment(scheme, fragment)?;
+    if is_tls(scheme) && !cfg!(any(feature = "tls", feature = "tls-native-roots")) {
+        return Err(needs_tls(scheme));
+    }
     let info = url.into_connection_info().map_err(invalid_url)?;
     let mut settings = info.redis_settings().clone();
     if !options(query).any(|name| name == "protocol") {
@@ -35,7 +38,7 @@ fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Clien
             "a certificate authority needs a rediss:// or valkeys:// URL",
         ));
     }
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "tls-native-roots"))]
     {
         let certificates = redis::TlsCertificates {
             client_tls: None,
@@ -43,13 +46,18 @@ fn open(info: ConnectionInfo, scheme: &str, ca: Option<Vec<u8>>) -> Result<Clien
         };
         Client::build_with_tls(info, certificates).map_err(invalid_url)
     }
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(any(feature = "tls", feature = "tls-native-roots")))]
     {
         let _ = ca;
-        Err(Error::misconfigured(
-            "a certificate authority needs the feature \"tls\" of session-redis",
-        ))
+        Err(needs_tls(scheme))
     }
+}
+
+/// The driver's message names the features of another crate.
+fn needs_tls(scheme: &str) -> Error {
+    Error::misconfigured(format!(
+        "{scheme}:// URLs need the Cargo feature \"tls\" or \"tls-native-roots\", and both are off"
+    ))
 }
 
 fn is_tls(scheme: &str) -> bool {
@@ -175,6 +183,17 @@ mod tests {
         ] {
             let text = refused(url);
             assert!(text.contains(named), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn tls_is_there_or_the_error_names_its_feature() {
+        for url in ["rediss://:hunter2@h/", "valkeys://:hunter2@h/"] {
+            if cfg!(any(feature = "tls", feature = "tls-native-roots")) {
+                client(url, None).expect(url);
+            } else {
+                assert!(refused(url).contains("\"tls-native-roots\""), "{url}");
+            }
         }
     }
 

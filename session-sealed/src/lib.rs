@@ -4,6 +4,7 @@
 //! The cipher is XChaCha20-Poly1305; keys are derived with HKDF-SHA256. Secrets can be rotated: the
 //! first secret of a [`KeyRing`] seals, all of them open.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod associated_data;
 mod key;
@@ -14,3 +15,8 @@ pub use key::{Key, KeyRing, Keys, Secret};
 pub use seal::{OVERHEAD, Sealer};
 pub use session_core;
 pub use store::SealedStore;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -35,7 +35,9 @@ impl SessionLayer {
     /// ```
     ///
     /// With a [`MovingStore`](session_express::MovingStore) around it, sessions move to a native
-    /// store on the way. `docs/express.md` is the guide.
+    /// store on the way. [docs/express.md][manual] is the guide.
+    ///
+    #[doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/express.md")]
     ///
     /// # Errors
     /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a `max_age` or

@@ -78,7 +78,9 @@ impl SessionLayer {
     /// when the copy was made, until its deadline: after a sign-out, after a sign-in (which
     /// replaces the cookie in the browser and does not end the old value), and under "log out
     /// everywhere", which there is none of. Of two requests that change the session at the same
-    /// time, one overwrites the other. See `docs/security.md` before choosing this.
+    /// time, one overwrites the other. See [docs/security.md][manual] before choosing this.
+    ///
+    #[doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/security.md")]
     pub fn cookie_only(ring: &KeyRing) -> CookieOnlyBuilder {
         CookieOnlyBuilder::new(Kind::Ring(ring.clone(), Protection::Sealed))
     }

@@ -72,6 +72,7 @@
 //! [tower]: https://docs.rs/tower
 //! [axum]: https://docs.rs/axum
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod caching;
 mod config;
@@ -112,7 +113,7 @@ pub use set_cookie::MAX_COOKIE_BYTES;
 #[cfg(feature = "axum")]
 pub use typed::{OnMismatch, SessionValue, Typed};
 
-/// The examples of that page are compiled.
+/// Compiles the example of the README.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/changing-values.md")]
-struct ChangingValues;
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -37,8 +37,10 @@ pub trait SessionValue: Default + Serialize + DeserializeOwned + Send {
 }
 
 /// What [`Typed`] does with a stored value that is not of its type. In each case the log has the
-/// key, the type and the reason, and nothing of the value. `docs/changing-values.md` says how to
-/// change a type so that this does not happen.
+/// key, the type and the reason, and nothing of the value. [docs/changing-values.md][manual] says how
+/// to change a type so that this does not happen.
+///
+#[doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/changing-values.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnMismatch {

@@ -27,8 +27,8 @@ use crate::Schemes;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let store = session::connect("memory:?max_sessions=100000").await.expect("needs no server");
-/// let error = session::connect("postgres://localhost").await.expect_err("no such backend");
+/// let store = session_store::connect("memory:?max_sessions=100000").await.expect("needs no server");
+/// let error = session_store::connect("postgres://localhost").await.expect_err("no such backend");
 /// assert!(error.to_string().contains("mysql://"));
 /// # }
 /// ```

@@ -2,11 +2,11 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> session::Result<()> {
-//! use session::Sessions;
+//! # async fn main() -> session_store::Result<()> {
+//! use session_store::Sessions;
 //!
 //! // or redis://…, mongodb://…, mysql://…
-//! let sessions = Sessions::new(session::connect("memory:").await?);
+//! let sessions = Sessions::new(session_store::connect("memory:").await?);
 //!
 //! let session = sessions.start();
 //! session.insert("name", "Napoleon")?;
@@ -28,9 +28,14 @@
 //! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
 //! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
 //!
+//! The feature `tls` (default) encrypts connections to Redis and MySQL, with Mozilla's root
+//! certificates, and `tls-native-roots` in its place with the system's. MongoDB's driver always has
+//! TLS. `redis-cluster` adds stores on a driver's client of a Redis Cluster.
+//!
 //! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and
 //! [`session_core`] for the words used here.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backends;
 mod connect;
@@ -55,3 +60,8 @@ pub use session_mongo as mongo;
 pub use session_mysql as mysql;
 #[cfg(feature = "redis")]
 pub use session_redis as redis;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,8 +16,8 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Arc<dyn SessionStore>>> + S
 /// stores of its own.
 ///
 /// ```
-/// use session::memory::MemoryStore;
-/// use session::{Location, Result, Schemes};
+/// use session_store::memory::MemoryStore;
+/// use session_store::{Location, Result, Schemes};
 ///
 /// async fn connect_scratch(mut location: Location) -> Result<MemoryStore> {
 ///     let mut builder = MemoryStore::builder();
@@ -79,7 +79,7 @@ impl Schemes {
     pub(crate) fn missing(self, name: &str, feature: &'static str) -> Self {
         let connect = move |location: Location| -> Connecting {
             let error = Error::misconfigured(format!(
-                "{}: URLs need the feature {feature:?} of the crate `session`: turn it on in Cargo.toml",
+                "{}: URLs need the feature {feature:?} of the crate `session-store`: turn it on in Cargo.toml",
                 location.scheme(),
             ));
             Box::pin(async move { Err(error) })
@@ -131,7 +131,7 @@ impl Schemes {
         let mut message = format!("no session store takes {scheme:?} URLs");
         let lists = [
             ("this program has", known),
-            ("the crate `session` also knows", off),
+            ("the crate `session-store` also knows", off),
         ];
         for (what, list) in lists.iter().filter(|(_, list)| !list.is_empty()) {
             message += &format!("; {what} {}", list.join(", "));

@@ -1,9 +1,9 @@
 //! What `connect` says to URLs it can't use, whatever features are on.
 
-use session::{ErrorKind, Location, Result, Schemes};
+use session_store::{ErrorKind, Location, Result, Schemes};
 
 async fn refused(url: &str) -> String {
-    let error = session::connect(url).await.expect_err(url);
+    let error = session_store::connect(url).await.expect_err(url);
     assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}: {error}");
     format!("{error} {error:?}")
 }
@@ -142,7 +142,7 @@ async fn a_wrong_option_is_named() {
             assert!(message.contains(known), "{message} lists {known}");
         }
     }
-    session::connect("memory:?max_sessions=5&max_data=100&expiry_grace=5s")
+    session_store::connect("memory:?max_sessions=5&max_data=100&expiry_grace=5s")
         .await
         .expect("all of memory's options");
 }
@@ -197,7 +197,7 @@ fn urls(place: &str, options: &str) -> Vec<String> {
 }
 
 /// Everything that an error shows, and that its causes show.
-fn shown(error: &session::Error) -> Vec<String> {
+fn shown(error: &session_store::Error) -> Vec<String> {
     let mut shown = vec![format!("{error} {error:?}")];
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
@@ -248,7 +248,7 @@ async fn a_server_that_fails_is_told_with_its_cause_and_without_the_password() {
         ("nowhere.invalid:1", &["lookup", "resolve", "nowhere"][..]),
     ] {
         for url in urls(place, "timeout=1s") {
-            let error = session::connect(&url).await.expect_err(&url);
+            let error = session_store::connect(&url).await.expect_err(&url);
             assert!(error.is_temporary(), "{url}: {error:?}");
             let message = error.to_string().to_lowercase();
             let is_told = causes.iter().any(|cause| message.contains(cause));
@@ -261,14 +261,16 @@ async fn a_server_that_fails_is_told_with_its_cause_and_without_the_password() {
 }
 
 /// A third party's function, which passes on to another store what it has read.
-async fn connect_own(mut location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+async fn connect_own(
+    mut location: Location,
+) -> Result<std::sync::Arc<dyn session_store::SessionStore>> {
     let timeout = location.take_timeout()?;
     let max_data = location.take_max_data()?;
     let migrate = location.take_migrate()?;
     let table = location.take("table");
     let size = location.take_parsed::<u8>("size", "16")?;
     location.finish_with(&["region"])?;
-    Err(session::Error::misconfigured(format!(
+    Err(session_store::Error::misconfigured(format!(
         "read {timeout:?} {max_data:?} {migrate:?} {table:?} {size:?}, left {}",
         location.driver_url()
     )))
@@ -332,8 +334,8 @@ async fn a_built_in_scheme_can_be_replaced() {
 
 #[tokio::test]
 async fn a_location_shows_no_password() {
-    async fn show(location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
-        Err(session::Error::misconfigured(format!("{location:?}")))
+    async fn show(location: Location) -> Result<std::sync::Arc<dyn session_store::SessionStore>> {
+        Err(session_store::Error::misconfigured(format!("{location:?}")))
     }
     let schemes = Schemes::new().scheme("own", show);
     let shown = refused_by(&schemes, "own://u:hunter2@h/?a=hunter2").await;
@@ -346,13 +348,17 @@ async fn a_location_shows_no_password() {
 /// What belongs to a built-in backend may be an option of another driver, under the same name.
 #[tokio::test]
 async fn a_drivers_option_may_have_the_name_of_a_built_in_one() {
-    async fn connect(location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+    async fn connect(
+        location: Location,
+    ) -> Result<std::sync::Arc<dyn session_store::SessionStore>> {
         location.finish_with(&["table"])?;
-        Err(session::Error::misconfigured(location.driver_url()))
+        Err(session_store::Error::misconfigured(location.driver_url()))
     }
-    async fn without(location: Location) -> Result<std::sync::Arc<dyn session::SessionStore>> {
+    async fn without(
+        location: Location,
+    ) -> Result<std::sync::Arc<dyn session_store::SessionStore>> {
         location.finish_with(&[])?;
-        Err(session::Error::misconfigured(location.driver_url()))
+        Err(session_store::Error::misconfigured(location.driver_url()))
     }
     let schemes = Schemes::new()
         .scheme("own", connect)

@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use session::{
+use session_store::{
     EndReason, Error, ErrorKind, Event, Lifetime, Observer, Owner, Result, Session, SessionId,
     Sessions, Timeout, Ttl,
 };
@@ -49,7 +49,7 @@ fn store_url(mut args: impl Iterator<Item = String>) -> Result<String, &'static 
 }
 
 async fn tour(url: &str) -> Result<()> {
-    let store = session::connect(url).await?;
+    let store = session_store::connect(url).await?;
     let scheme = url.split(':').next().unwrap_or_default();
     println!("A tour of sessions in {scheme}. Lines with a dot are what an observer hears.\n");
 

@@ -32,7 +32,7 @@ pub(crate) async fn serve() -> u16 {
         .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::from(key))
         .expect("a good certificate");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let store = session::memory::MemoryStore::new();
+    let store = session_store::memory::MemoryStore::new();
     let app = Router::new()
         .route("/", get(count))
         .layer(SessionLayer::new(store))

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use session::memory::MemoryStore;
+use session_store::memory::MemoryStore;
 use session_web::{Secure, Session, SessionLayer};
 use tokio::net::TcpListener;
 

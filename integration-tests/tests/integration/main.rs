@@ -13,6 +13,7 @@ mod moving;
 mod mysql;
 mod mysql_backend;
 mod own_backend;
+mod packages;
 mod redaction;
 mod redis;
 mod redis_backend;

@@ -145,7 +145,7 @@ async fn dies_at_the_worst_moments(kind: Kind, arguments: &[&str], options: &str
         "{url}{}{options}",
         if url.contains('?') { "&" } else { "?" }
     );
-    let store = session::connect(&url).await.expect("it is up");
+    let store = session_store::connect(&url).await.expect("it is up");
     let gate = Gate {
         reached: Arc::new(Semaphore::new(0)),
         open: Arc::new(Semaphore::new(0)),

@@ -12,8 +12,10 @@
 //!   wrong server, is replaced ([`Failure`], [`Connector`]);
 //! * a [`tracing`] span for each operation, and [counters](Counts).
 //!
-//! The page `docs/own-store.md` shows a whole one. A store that needs none of this implements
+//! The page [docs/own-store.md][manual] shows a whole one. A store that needs none of this implements
 //! [`SessionStore`](crate::SessionStore) itself.
+//!
+#![doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/own-store.md")]
 
 mod batch;
 mod call;

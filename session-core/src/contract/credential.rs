@@ -7,8 +7,10 @@ use crate::{Error, Result};
 
 /// What tells a session's token from any other: 1 to 192 bytes that a store keeps as they are.
 ///
-/// The manager makes it, and verifies tokens with it; its layout is in `docs/architecture.md`. It
-/// holds hashes only: a reader can make no token of it.
+/// The manager makes it, and verifies tokens with it; its layout is in
+/// [docs/architecture.md][manual]. It holds hashes only: a reader can make no token of it.
+///
+#[doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/architecture.md")]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(Arc<[u8]>);
 

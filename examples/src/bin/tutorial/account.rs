@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{Form, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session::{Lifetime, Result, Session, SessionId};
+use session_store::{Lifetime, Result, Session, SessionId};
 
 use crate::html::{button, escape, page};
 use crate::shop::forged;
@@ -138,7 +138,8 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Res
     // The layer does so at the end of every request; here the page shall tell what comes of it.
     session.touch().await?;
     let lifetime = session.lifetime();
-    let limit = |timeout: session::Timeout| timeout.duration().map_or("none".to_owned(), in_words);
+    let limit =
+        |timeout: session_store::Timeout| timeout.duration().map_or("none".to_owned(), in_words);
     let left = session.expires_in().left();
     let keys: String = session
         .keys()

@@ -1,7 +1,7 @@
 //! The frame of every page.
 
 use axum::response::Html;
-use session::Session;
+use session_store::Session;
 
 use crate::Site;
 

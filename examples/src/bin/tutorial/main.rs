@@ -25,7 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::routing::{get, post};
-use session::{Lifetime, LogObserver, Reaper, Sessions};
+use session_store::{Lifetime, LogObserver, Reaper, Sessions};
 use session_web::{KeyRing, Secret, Secure, SessionLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -110,7 +110,7 @@ async fn run() -> Result<(), Failure> {
 async fn in_store(options: &Options) -> Result<(Site, SessionLayer), Failure> {
     // Sessions' beginnings and ends are in the log, and nothing else has to be written for that.
     let url = &options.store;
-    let sessions = Sessions::builder(session::connect(url).await?)
+    let sessions = Sessions::builder(session_store::connect(url).await?)
         .lifetime(options.lifetime)
         .observer(LogObserver)
         .build()?;

@@ -7,7 +7,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
-use session::{Result, Session};
+use session_store::{Result, Session};
 use session_web::{SessionValue, Typed};
 
 use crate::Site;

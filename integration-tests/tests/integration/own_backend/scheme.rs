@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use session::{Location, Result, Schemes};
+use session_store::{Location, Result, Schemes};
 
 use super::toy::{Server, Toy, ToyStore};
 

@@ -225,7 +225,7 @@ async fn a_private_authority_is_trusted_by_builder_and_by_url() {
         let store = store.expect("trusted");
         assert!(store.create(&id(), &draft()).await.expect("up").is_done());
         let with = format!("{url}?ca_file={}&prefix=y:", ca.display());
-        let store = session::connect(&with).await.expect("trusted");
+        let store = session_store::connect(&with).await.expect("trusted");
         assert!(store.create(&id(), &draft()).await.expect("up").is_done());
         let builder = ExpressStore::builder(Express::new("keyboard cat"));
         builder.ca_file(&ca).connect(&url).await.expect("trusted");
@@ -259,7 +259,7 @@ async fn every_scheme_leads_to_the_server() {
             format!("redis+unix:{socket}?prefix=z:"),
             format!("valkey+unix://{socket}?prefix=z:&protocol=resp3"),
         ] {
-            let store = session::connect(&url).await;
+            let store = session_store::connect(&url).await;
             let store = store.unwrap_or_else(|error| panic!("{url}: {error}"));
             assert!(store.create(&id(), &draft()).await.expect("up").is_done());
         }
@@ -283,7 +283,7 @@ async fn options_and_fragments_that_mean_nothing_are_refused_by_name() {
         ),
         ("redis://127.0.0.1:1/#b", "#fragment"),
     ] {
-        let error = session::connect(url).await.map(drop).expect_err(url);
+        let error = session_store::connect(url).await.map(drop).expect_err(url);
         check_refused(&error, &named.to_lowercase());
     }
 }
