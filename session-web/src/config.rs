@@ -113,8 +113,8 @@ pub enum Rolling {
 #[non_exhaustive]
 pub enum OnFailure {
     /// It is refused: 503 if the store is unavailable or others were faster at every attempt, 409
-    /// if the session has ended or another request has signed in with it meanwhile,
-    /// 500 otherwise, also if the outcome of the save is unknown. The handler's response is
+    /// if the session has ended or another request has signed in with it meanwhile, 413 if it is too
+    /// large, 500 otherwise, also if the outcome of the save is unknown. The handler's response is
     /// discarded.
     #[default]
     Refuse,

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! [`Session`] and [`Error`] are those of `session-core`. As a response, the error has the status
-//! 503, 409 or 500 that [`OnFailure::Refuse`] tells, and is logged.
+//! that [`session_core::error_response`] tells, and is logged.
+//! [`on_error`](SessionLayerBuilder::on_error) puts a site's own page in its place.
 //!
 //! Without axum, a service finds a [`SessionHandle`] in the request's extensions:
 //!
@@ -79,6 +80,7 @@ mod cookie;
 mod cookie_header;
 mod cookie_only;
 mod cookie_store;
+mod error_pages;
 #[cfg(feature = "express")]
 pub mod express;
 #[cfg(feature = "express")]
@@ -100,6 +102,7 @@ mod typed;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
+pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;

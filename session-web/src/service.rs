@@ -9,12 +9,13 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
 use http::{Request, Response};
-use session_core::{Error, ErrorKind, Result, SessionHandle, SessionToken, error_response};
+use session_core::{Error, ErrorKind, Result, SessionHandle, SessionToken};
 use tower_service::Service;
 
 use crate::caching;
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
 use crate::cookie_store::Change;
+use crate::error_pages::{PlainErrors, RespondToError};
 use crate::handle::{Inner, Opened};
 use crate::sealed::SIGNATURE_SEPARATOR;
 
@@ -23,24 +24,30 @@ const X_SESSION: HeaderName = HeaderName::from_static("x-session");
 
 /// What [`SessionLayer`](crate::SessionLayer) makes of a service.
 #[derive(Clone, Debug)]
-pub struct SessionService<S> {
+pub struct SessionService<S, E = PlainErrors> {
     inner: S,
     config: Arc<Config>,
+    errors: E,
 }
 
-impl<S> SessionService<S> {
-    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+impl<S, E> SessionService<S, E> {
+    pub(crate) fn new(inner: S, config: Arc<Config>, errors: E) -> Self {
+        Self {
+            inner,
+            config,
+            errors,
+        }
     }
 }
 
-impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S>
+impl<S, E, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S, E>
 where
     S: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
     RequestBody: Send + 'static,
-    ResponseBody: Default + Send + 'static,
+    ResponseBody: Send + 'static,
+    E: RespondToError<ResponseBody>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -52,6 +59,8 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        let errors = self.errors.clone();
+        let kept = errors.keep(&parts);
         let handle = Arc::new(Inner::new(Arc::clone(&self.config), &parts));
         parts.extensions.insert(SessionHandle::new(handle.clone()));
         // What is ready is this one, not its clone.
@@ -60,7 +69,9 @@ where
         Box::pin(async move {
             let answering = Answering(handle);
             let response = inner.call(Request::from_parts(parts, body)).await?;
-            Ok(conclude(&answering.0, response).await)
+            let response = errors.replace(&kept, response);
+            let concluded = conclude(&answering.0, response).await;
+            Ok(concluded.unwrap_or_else(|error| errors.respond(&kept, &error)))
         })
     }
 }
@@ -76,7 +87,7 @@ impl Drop for Answering {
 }
 
 /// Saves the session if it was used, and tells the client what it must know.
-async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Response<B> {
+async fn conclude<B>(handle: &Inner, mut response: Response<B>) -> Result<Response<B>> {
     let opened = match handle.opened.get() {
         None if handle.config.rolling == Rolling::Always => handle.open_unasked().await,
         opened => opened,
@@ -85,7 +96,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         Some(opened) => commit(handle, opened).await,
         None => match handle.answered_unopened() {
             Some(late) => close_and_report(handle, late, Ok(Written::default())).await,
-            None => return response,
+            None => return Ok(response),
         },
     };
     let new_headers = match new_headers {
@@ -93,7 +104,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         Err(error) => {
             tracing::error!(%error, "a session could not be saved");
             if handle.config.on_failure == OnFailure::Refuse {
-                return error_response(&error);
+                return Err(error);
             }
             NewHeaders::new()
         }
@@ -111,7 +122,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
     for (name, value) in new_headers {
         headers.append(name, value);
     }
-    response
+    Ok(response)
 }
 
 type NewHeaders = Vec<(HeaderName, HeaderValue)>;

@@ -5,6 +5,7 @@ mod browser;
 mod cookie_only;
 #[cfg(feature = "express")]
 mod cookies;
+mod error_pages;
 #[cfg(feature = "express")]
 mod express;
 #[cfg(feature = "express")]
