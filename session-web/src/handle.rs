@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, Uri};
 use session_core::{
     Error, Lifetime, RequestSession, Result, Session, SessionHandle, SessionToken, Unreadable,
     async_trait,
@@ -231,12 +231,17 @@ impl Opened {
     }
 }
 
-/// The path that the browser has asked for: within a router that is nested in another, the request
-/// has only the rest of it.
+/// The path that the browser has asked for.
 fn path(parts: &Parts) -> &str {
+    original_uri(parts).path()
+}
+
+/// What the browser has asked for: within a router that is nested in another, the request has only
+/// the rest of the path.
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
-        return original.0.path();
+        return &original.0;
     }
-    parts.uri.path()
+    &parts.uri
 }

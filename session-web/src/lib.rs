@@ -91,7 +91,10 @@ mod layer;
 mod list;
 mod plain_http;
 mod presented;
+mod refusal;
 mod request;
+mod require_owner;
+mod return_to;
 mod sealed;
 mod service;
 mod set_cookie;
@@ -105,6 +108,8 @@ pub use cookie_only::CookieOnlyBuilder;
 pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
+pub use require_owner::{RequireOwner, RequireOwnerService};
+pub use return_to::ReturnTo;
 pub use service::SessionService;
 pub use session_core::{
     self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,

@@ -4,6 +4,7 @@ pub(crate) mod csrf;
 pub(crate) mod data;
 pub(crate) mod finite;
 pub(crate) mod flash;
+pub(crate) mod guard;
 pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod judged_token;

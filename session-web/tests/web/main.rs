@@ -22,6 +22,7 @@ mod pages;
 mod plain_http;
 mod probe;
 mod renewal;
+mod require_owner;
 mod responses;
 mod reuse;
 mod rules;
