@@ -80,6 +80,9 @@ mod cookie;
 mod cookie_header;
 mod cookie_only;
 mod cookie_store;
+mod cross_origin;
+#[cfg(feature = "axum")]
+mod csrf_form;
 mod error_pages;
 #[cfg(feature = "express")]
 pub mod express;
@@ -105,6 +108,9 @@ mod typed;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
+pub use cross_origin::{CSRF_HEADER, CrossOriginProtection, CrossOriginService};
+#[cfg(feature = "axum")]
+pub use csrf_form::{CsrfForm, CsrfFormRejection};
 pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};

@@ -11,6 +11,7 @@ mod express;
 #[cfg(feature = "express")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
+mod forged;
 #[cfg(feature = "express")]
 mod former;
 mod late;
