@@ -12,6 +12,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod limits;
 pub(crate) mod observer;
 pub(crate) mod ordered_map;
+pub(crate) mod password;
 pub(crate) mod patch;
 pub(crate) mod presented_token;
 pub(crate) mod reaper;
