@@ -41,6 +41,8 @@ pub(crate) struct Opened {
     /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
     pub(crate) lifetime: Lifetime,
+    /// Whether it said then that its cookie outlives the browser.
+    pub(crate) persistent: Option<bool>,
     /// Its [`binding`](session_core::Session::binding) when it was opened, if that was by the
     /// cookie of an app that this one follows.
     pub(crate) previous_binding: Option<String>,
@@ -223,6 +225,7 @@ impl Opened {
     ) -> Self {
         Self {
             lifetime: session.lifetime(),
+            persistent: session.persistent(),
             token: presented.filter(|_| session.id().is_some()).cloned(),
             session,
             previous_binding: None,

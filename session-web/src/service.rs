@@ -260,14 +260,15 @@ fn token_headers(handle: &Inner, opened: &Opened, written: Written) -> Result<Ne
     let default = config.backing.rules().lifetime();
     let max_age = config
         .persistence
-        .max_age(lifetime, default, session.expires_in());
+        .max_age(session, default, session.expires_in());
     let rolls = match config.rolling {
         Rolling::Always => true,
         Rolling::WithDeadline => written.has_moved && max_age.is_some(),
         Rolling::Never => false,
     };
     let is_new = opened.token.as_ref() != Some(&token);
-    let is_stale = lifetime != opened.lifetime || rolls;
+    let is_other = lifetime != opened.lifetime || session.persistent() != opened.persistent;
+    let is_stale = is_other || rolls;
     // The token in the cookie of the app before this one, which may be planted, is never sent on;
     // and one that another request may just be renewing is not sent over the new one.
     let is_sendable = !handle.presented().is_previous_app && !session.is_renewal_near();
@@ -294,9 +295,8 @@ fn cookie_change_headers(handle: &Inner, opened: &Opened, change: Change) -> Res
     let config = &handle.config;
     match change {
         Change::Value(value, left) => {
-            let (lifetime, default) =
-                (opened.session.lifetime(), config.backing.rules().lifetime());
-            let max_age = config.persistence.max_age(lifetime, default, left);
+            let default = config.backing.rules().lifetime();
+            let max_age = config.persistence.max_age(&opened.session, default, left);
             set_in_cookie(handle, &value, max_age)
         }
         Change::Ended if !handle.presented().is_nothing() => end(handle),

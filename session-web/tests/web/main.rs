@@ -20,6 +20,7 @@ mod layer;
 mod log;
 mod options;
 mod pages;
+mod persistence;
 mod plain_http;
 mod probe;
 mod renewal;
