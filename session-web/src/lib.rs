@@ -32,6 +32,20 @@
 //! }
 //! ```
 //!
+//! # What a site with users needs
+//!
+//! | for | there is |
+//! |---|---|
+//! | handlers of signed-in users | the extractor [`Owner`], or `Option<Owner>` |
+//! | whole routers of them, and the way to the sign-in page and back | [`RequireOwner`], [`ReturnTo`] |
+//! | what does harm in the wrong hands | [`RequireOwner::within`] |
+//! | requests that other sites forge | [`CrossOriginProtection`], and `CsrfForm` for forms |
+//! | a changed password | [`Session::password_changed`] |
+//! | "remember me" | [`Session::set_lifetime`], [`Session::set_persistent`] |
+//! | pages for errors | [`on_error`](SessionLayerBuilder::on_error) |
+//!
+//! `docs/recipes.md` has each of them whole.
+//!
 //! # What happens to a request
 //!
 //! * **No extractor, no store traffic**, and no header in the response, unless the site chose
