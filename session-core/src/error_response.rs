@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind};
 ///
 /// The error itself is in the response's extensions, so that middleware further out can tell such a
 /// response from a handler's own, and put a page in its place. A 401 has no `WWW-Authenticate`,
-/// because HTTP knows no scheme for cookies.
+/// because HTTP has no scheme for cookies; a middleware that takes tokens as bearers adds it.
 #[must_use]
 pub fn error_response<B: Default>(error: &Error) -> Response<B> {
     let status = status_of(error);

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
-use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
-use http::{Request, Response};
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY, WWW_AUTHENTICATE};
+use http::{Request, Response, StatusCode};
 use session_core::{Error, ErrorKind, Result, SessionHandle, SessionToken};
 use tower_service::Service;
 
@@ -69,7 +69,8 @@ where
         Box::pin(async move {
             let answering = Answering(handle);
             let response = inner.call(Request::from_parts(parts, body)).await?;
-            let response = errors.replace(&kept, response);
+            let mut response = errors.replace(&kept, response);
+            add_challenge(&answering.0.config.transport, &mut response);
             let concluded = conclude(&answering.0, response).await;
             Ok(concluded.unwrap_or_else(|error| errors.respond(&kept, &error)))
         })
@@ -347,6 +348,18 @@ fn removal_of_previous_cookie(handle: &Inner) -> Result<Option<(HeaderName, Head
 #[cfg(not(feature = "express"))]
 fn removal_of_previous_cookie(_: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
     Ok(None)
+}
+
+/// Names the scheme to sign in by, where HTTP has one, in a refusal of the session's (RFC 9110
+/// §15.5.2, RFC 6750 §3).
+fn add_challenge<B>(transport: &Transport, response: &mut Response<B>) {
+    let is_refusal = response.status() == StatusCode::UNAUTHORIZED
+        && response.extensions().get::<Error>().is_some();
+    if is_refusal && *transport == Transport::Bearer {
+        let challenge = HeaderValue::from_static("Bearer");
+        let headers = response.headers_mut();
+        headers.entry(WWW_AUTHENTICATE).or_insert(challenge);
+    }
 }
 
 /// Says that the response depends on the session.

@@ -55,7 +55,7 @@ impl Session {
     /// Says whether the client keeps the session's cookie when it closes ("keep me signed in"),
     /// whatever the middleware's own rule is; saved with the session, under the reserved key
     /// `_persistent`. The session's limits are the same either way: a browser that restores its
-    /// tabs restores the cookie too.
+    /// tabs restores the cookie too. An Express app that shares the session does not read it.
     ///
     /// # Errors
     /// None: it is plain memory.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{any, get};
 use http::StatusCode;
-use session_web::{Error, Owner, RequireOwner, Result, ReturnTo, Session, SessionLayer};
+use session_web::{Error, Owner, RequireOwner, Result, ReturnTo, Session, SessionLayer, Transport};
 
 use crate::browser::{Browser, Page};
 use crate::probe::Probe;
@@ -190,6 +190,29 @@ async fn the_sites_page_is_shown_for_a_refusal_and_not_for_a_redirect() {
     let shown = Browser::new().get(&app(redirecting()), "/account").await;
     assert_eq!(leads_to(&shown), "/sign-in?return_to=%2Faccount");
     assert_eq!(shown.text, "");
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_scheme_where_there_is_one() {
+    let app = |transport| {
+        let layer = SessionLayer::builder(Probe::default()).transport(transport);
+        let routes = Router::new()
+            .route("/self", get(account))
+            .route("/own", get(|| async { StatusCode::UNAUTHORIZED }))
+            .route("/account", get(account).route_layer(RequireOwner::new()));
+        routes.layer(layer.build().expect("good"))
+    };
+    for (transport, scheme) in [
+        (Transport::Bearer, Some("Bearer")),
+        (Transport::Cookie, None),
+    ] {
+        let app = app(transport);
+        for (path, scheme) in [("/self", scheme), ("/account", scheme), ("/own", None)] {
+            let page = Browser::new().get(&app, path).await;
+            assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(page.header("www-authenticate"), scheme, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
