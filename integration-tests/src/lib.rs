@@ -8,6 +8,11 @@ pub mod servers;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// Compiles the recipes for sites with users.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/recipes.md")]
+struct Recipes;
+
 /// Compiles the steps from Express to this library.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/express.md")]

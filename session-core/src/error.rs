@@ -86,6 +86,12 @@ enum Reason {
     Unsupported { what: &'static str },
     #[error("the session store is full: it may hold {limit} sessions")]
     Full { limit: usize },
+    #[error("no user is signed in")]
+    Unauthenticated,
+    #[error("the user has not authenticated within the last {within:?}")]
+    ReauthenticationRequired { within: Duration },
+    #[error("the request may be forged: {reason}")]
+    Forged { reason: &'static str },
 }
 
 /// The kind of an [`Error`].
@@ -127,6 +133,12 @@ pub enum ErrorKind {
     Unsupported,
     /// The store is full: it has the most sessions it was allowed.
     Full,
+    /// No user is signed in, and the request needs one.
+    Unauthenticated,
+    /// A user is signed in, and has authenticated longer ago than the request allows.
+    ReauthenticationRequired,
+    /// The request changes something, and nothing proves that a page of this site has sent it.
+    Forged,
 }
 
 /// Whether the same call may succeed later.
@@ -214,6 +226,9 @@ impl Error {
             Reason::Misconfigured { .. } => ErrorKind::Misconfigured,
             Reason::Unsupported { .. } => ErrorKind::Unsupported,
             Reason::Full { .. } => ErrorKind::Full,
+            Reason::Unauthenticated => ErrorKind::Unauthenticated,
+            Reason::ReauthenticationRequired { .. } => ErrorKind::ReauthenticationRequired,
+            Reason::Forged { .. } => ErrorKind::Forged,
         }
     }
 
@@ -253,6 +268,16 @@ impl Error {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.status() == RetryStatus::Temporary
+    }
+
+    /// Whether the request is refused though everything works: its user is not signed in, or it
+    /// may be forged. Such an error is no reason to wake an administrator.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::Unauthenticated | ErrorKind::ReauthenticationRequired | ErrorKind::Forged
+        )
     }
 
     /// Whether a write that failed with this error may have happened all the same: the answer did
@@ -371,6 +396,24 @@ impl Error {
         Reason::Full { limit }.into()
     }
 
+    /// [`ErrorKind::Unauthenticated`].
+    #[must_use]
+    pub fn unauthenticated() -> Self {
+        Reason::Unauthenticated.into()
+    }
+
+    /// [`ErrorKind::ReauthenticationRequired`]: the user has not authenticated `within` that time.
+    #[must_use]
+    pub fn reauthentication_required(within: Duration) -> Self {
+        Reason::ReauthenticationRequired { within }.into()
+    }
+
+    /// [`ErrorKind::Forged`], for this reason, such as `it has no form token`.
+    #[must_use]
+    pub fn forged(reason: &'static str) -> Self {
+        Reason::Forged { reason }.into()
+    }
+
     /// [`ErrorKind::Gone`]; whether an earlier write that was never answered happened may be
     /// unknown.
     pub(crate) fn gone_after(unknown: bool) -> Self {
@@ -423,54 +466,4 @@ impl std::error::Error for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("Redis at 127.0.0.1:6379")]
-    struct Outer(#[source] std::io::Error);
-
-    #[test]
-    fn display_names_what_failed_and_every_cause_once() {
-        let refused = || std::io::Error::other("connection refused");
-        for (error, text) in [
-            (
-                Error::unavailable("load", Outer(refused())),
-                "cannot load the session: Redis at 127.0.0.1:6379: connection refused",
-            ),
-            (
-                Error::unavailable("create", refused()),
-                "cannot save the session: connection refused",
-            ),
-            (
-                Error::deadline("reap", Duration::from_secs(5)),
-                "cannot reap expired sessions: no answer within 5s",
-            ),
-            (
-                Error::refused("odd", "no such thing"),
-                "the session store failed (odd): no such thing",
-            ),
-        ] {
-            assert_eq!(error.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn an_error_is_as_large_as_a_pointer() {
-        assert_eq!(size_of::<Error>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn a_write_is_doubtful_if_its_answer_is_missing() {
-        for (error, is_doubtful) in [
-            (Error::unavailable("save", "down"), true),
-            (Error::outcome_unknown(), true),
-            (Error::gone_after(true), true),
-            (Error::gone(), false),
-            (Error::contention(24), false),
-            (Error::corrupt("no JSON"), false),
-        ] {
-            assert_eq!(error.is_doubtful(), is_doubtful, "{error}");
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use crate::{Error, Result, Session, SessionHandle, error_response};
+use crate::{Error, Owner, Result, Session, SessionHandle, error_response};
 
 /// Loads the session: one round trip at the first extractor of a request that presents a token,
 /// none otherwise. All extractors of a request get the same session.
@@ -43,15 +43,52 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     }
 }
 
+/// The owner of the request's session, for handlers that need a signed-in user:
+///
+/// ```
+/// # use axum_core::response::IntoResponse;
+/// use session_core::{Owner, Result};
+///
+/// async fn account(owner: Owner) -> Result<String> {
+///     Ok(format!("hello {}", owner.as_str()))
+/// }
+/// ```
+///
+/// The rejection is that of `Session`, and
+/// [`ErrorKind::Unauthenticated`](crate::ErrorKind::Unauthenticated), as a response 401, if no user
+/// is signed in. Loads the session as the extractor of `Session` does.
+impl<S: Sync> FromRequestParts<S> for Owner {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let session = <Session as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        session.require_owner()
+    }
+}
+
+/// `None` if no user is signed in. A session that can't be loaded is an error: its user may be
+/// signed in.
+impl<S: Sync> OptionalFromRequestParts<S> for Owner {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>> {
+        let session = <Session as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(session.require_owner().ok())
+    }
+}
+
 fn handle(parts: &Parts) -> Option<&SessionHandle> {
     parts.extensions.get()
 }
 
 /// The [`error_response`], so that a handler can return `session_core::Result`; the error is
-/// logged.
+/// logged, a [refusal](Error::is_refusal) at `debug`.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        tracing::error!(error = %self, "a request failed because of its session");
+        match self.is_refusal() {
+            true => tracing::debug!(error = %self, "a request was refused"),
+            false => tracing::error!(error = %self, "a request failed because of its session"),
+        }
         error_response(&self)
     }
 }

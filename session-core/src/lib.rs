@@ -13,7 +13,7 @@
 //! | Cargo feature | what it adds |
 //! |---|---|
 //! | `http` | `error_response`: the response to a request that fails by an [`Error`] |
-//! | `axum` | `Session` and `Option<Session>` as extractors, and [`Error`] as a response |
+//! | `axum` | `Session` and [`Owner`] as extractors, each as an `Option` too, and [`Error`] as a response |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use session_core::{Lifetime, Sessions, Ttl};
+use session_core::{Lifetime, Session, Sessions, Ttl};
 
 use crate::cookie::{CookieTemplate, is_below};
 use crate::format::TokenFormat;
@@ -56,7 +56,9 @@ pub enum Transport {
     Header(HeaderName),
 }
 
-/// Which cookies outlive the browser. Express: `cookie.maxAge`, which is one for all sessions.
+/// Which cookies outlive the browser, if their sessions don't
+/// [say so](session_core::Session::set_persistent) themselves. Express: `cookie.maxAge`, which is one
+/// for all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Persistence {
@@ -71,18 +73,19 @@ pub enum Persistence {
 }
 
 impl Persistence {
-    /// The `Max-Age` of the cookie of a session with this lifetime that has this much left.
+    /// The `Max-Age` of the cookie of a session that has this much left; `default` is the lifetime
+    /// of those that set none of their own.
     pub(crate) fn max_age(
         self,
-        lifetime: Lifetime,
+        session: &Session,
         default: Lifetime,
         left: Ttl,
     ) -> Option<Duration> {
-        let persists = match self {
-            Self::Remembered => lifetime != default,
+        let persists = session.persistent().unwrap_or_else(|| match self {
+            Self::Remembered => session.lifetime() != default,
             Self::Always => true,
             Self::Never => false,
-        };
+        });
         // At least a second, for zero would remove the cookie.
         let seconds = |left: Duration| left.as_millis().div_ceil(1000).max(1) as u64;
         let left = left.left().unwrap_or(Lifetime::MAX).min(Lifetime::MAX);
@@ -113,8 +116,8 @@ pub enum Rolling {
 #[non_exhaustive]
 pub enum OnFailure {
     /// It is refused: 503 if the store is unavailable or others were faster at every attempt, 409
-    /// if the session has ended or another request has signed in with it meanwhile,
-    /// 500 otherwise, also if the outcome of the save is unknown. The handler's response is
+    /// if the session has ended or another request has signed in with it meanwhile, 413 if it is too
+    /// large, 500 otherwise, also if the outcome of the save is unknown. The handler's response is
     /// discarded.
     #[default]
     Refuse,

@@ -68,7 +68,7 @@ impl SessionLayer {
     }
 }
 
-impl SessionLayerBuilder {
+impl<E> SessionLayerBuilder<E> {
     /// Speaks the cookie of an Express app: its name, signature and attributes, and when it is
     /// sent. For a [`Sessions`] with rules of its own, which should have the
     /// [`lifetime`](ExpressLayout::lifetime) of its store; otherwise

@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, Uri};
 use session_core::{
     Error, Lifetime, RequestSession, Result, Session, SessionHandle, SessionToken, Unreadable,
     async_trait,
@@ -41,6 +41,8 @@ pub(crate) struct Opened {
     /// The token that the request has presented, if that has opened the session.
     pub(crate) token: Option<SessionToken>,
     pub(crate) lifetime: Lifetime,
+    /// Whether it said then that its cookie outlives the browser.
+    pub(crate) persistent: Option<bool>,
     /// Its [`binding`](session_core::Session::binding) when it was opened, if that was by the
     /// cookie of an app that this one follows.
     pub(crate) previous_binding: Option<String>,
@@ -223,6 +225,7 @@ impl Opened {
     ) -> Self {
         Self {
             lifetime: session.lifetime(),
+            persistent: session.persistent(),
             token: presented.filter(|_| session.id().is_some()).cloned(),
             session,
             previous_binding: None,
@@ -231,12 +234,17 @@ impl Opened {
     }
 }
 
-/// The path that the browser has asked for: within a router that is nested in another, the request
-/// has only the rest of it.
+/// The path that the browser has asked for.
 fn path(parts: &Parts) -> &str {
+    original_uri(parts).path()
+}
+
+/// What the browser has asked for: within a router that is nested in another, the request has only
+/// the rest of the path.
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
-        return original.0.path();
+        return &original.0;
     }
-    parts.uri.path()
+    &parts.uri
 }

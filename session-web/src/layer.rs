@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Response;
+use http::request::Parts;
 use session_core::{Error, Lifetime, Limits, Observer, Result, Sessions, SessionsBuilder};
 use session_sealed::KeyRing;
 use tower_layer::Layer;
@@ -9,6 +11,7 @@ use tower_layer::Layer;
 use crate::config::{Backing, Config, OnFailure, Persistence, Rolling, Transport};
 use crate::cookie::{CookieTemplate, NamePrefix, Priority, SameSite};
 use crate::cookie_only::{CookieOnlyBuilder, Kind};
+use crate::error_pages::{ErrorPages, PlainErrors};
 use crate::format::TokenFormat;
 use crate::request::{Proxy, ProxyHeader, Secure};
 use crate::sealed::Protection;
@@ -56,14 +59,22 @@ const RESERVED: [&str; 14] = [
 ///
 /// A handler that does not ask for its session costs no store traffic, and its response gets no
 /// header.
+///
+/// `E` is what responds to requests that fail, see [`on_error`](SessionLayerBuilder::on_error).
 #[derive(Clone, Debug)]
-pub struct SessionLayer(Arc<Config>);
+pub struct SessionLayer<E = PlainErrors> {
+    config: Arc<Config>,
+    errors: E,
+}
 
 impl SessionLayer {
     /// Sessions in `store` (or of a [`Sessions`] with rules of its own), with the safe defaults.
     pub fn new(store: impl Into<Sessions>) -> Self {
         let config = Config::new(Backing::Store(store.into()));
-        Self(Arc::new(config))
+        Self {
+            config: Arc::new(config),
+            errors: PlainErrors,
+        }
     }
 
     /// Sets a layer up for sessions in a store.
@@ -86,11 +97,11 @@ impl SessionLayer {
     }
 }
 
-impl<S> Layer<S> for SessionLayer {
-    type Service = SessionService<S>;
+impl<S, E: Clone> Layer<S> for SessionLayer<E> {
+    type Service = SessionService<S, E>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SessionService::new(inner, Arc::clone(&self.0))
+        SessionService::new(inner, Arc::clone(&self.config), self.errors.clone())
     }
 }
 
@@ -202,11 +213,13 @@ impl Config {
 /// | [`priority`](Self::priority) | `cookie.priority` | none |
 /// | [`prefix`](Self::prefix) | – | `__Host-` or `__Secure-` |
 /// | [`on_failure`](Self::on_failure) | – | refuse |
+/// | [`on_error`](Self::on_error) | `next(error)` | a response without a body |
 /// | [`lifetime`](Self::lifetime) | `cookie.maxAge`, the store's `ttl` | that of the `Sessions` |
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct SessionLayerBuilder {
+pub struct SessionLayerBuilder<E = PlainErrors> {
     pub(crate) config: Config,
+    errors: E,
     key_ring: Option<KeyRing>,
     /// Other rules than those of the backing.
     rules: Option<SessionsBuilder>,
@@ -216,11 +229,14 @@ impl SessionLayerBuilder {
     pub(crate) fn new(backing: Backing) -> Self {
         Self {
             config: Config::new(backing),
+            errors: PlainErrors,
             key_ring: None,
             rules: None,
         }
     }
+}
 
+impl<E> SessionLayerBuilder<E> {
     /// The lifetime of sessions that set none of their own, in the place of what the [`Sessions`]
     /// says that this layer was given. Default: that one's, which is 30 minutes idle and 12 hours
     /// absolute unless it was set. Beside an Express app, leave it as the store's.
@@ -369,6 +385,49 @@ impl SessionLayerBuilder {
         self
     }
 
+    /// Responds with a site's own page to requests that fail because of their session: where it
+    /// can't be loaded or saved, and where a handler returns an [`Error`]. Default: a response
+    /// without a body, see [`session_core::error_response`].
+    ///
+    /// ```
+    /// # fn example(store: session_memory::MemoryStore) -> session_web::Result<()> {
+    /// use axum::response::{Html, IntoResponse};
+    /// use session_web::{ErrorKind, SessionLayer};
+    ///
+    /// let layer = SessionLayer::builder(store)
+    ///     .on_error(|error, request| {
+    ///         let status = session_core::error_response::<()>(error).status();
+    ///         let text = match error.kind() {
+    ///             ErrorKind::Gone => "You were signed out meanwhile.",
+    ///             _ => "We could not do that. Nothing is wrong with what you did.",
+    ///         };
+    ///         match request.uri.path().starts_with("/api/") {
+    ///             true => status.into_response(),
+    ///             false => (status, Html(text)).into_response(),
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # let _: axum::Router = axum::Router::new().layer(layer);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The function gets the request without its body. Its response gets `Cache-Control: no-store`,
+    /// and with a status of 503 the default's `Retry-After`, unless it sets these itself. It takes
+    /// the place of each response that has an `Error` in its extensions, unless the function of a
+    /// layer further in has made that; headers of middleware in between stay. An error may quote
+    /// hosts and keys: don't show it to clients.
+    pub fn on_error<F, B>(self, page: F) -> SessionLayerBuilder<ErrorPages<F>>
+    where
+        F: Fn(&Error, &Parts) -> Response<B> + Send + Sync + 'static,
+    {
+        SessionLayerBuilder {
+            config: self.config,
+            errors: ErrorPages::new(page),
+            key_ring: self.key_ring,
+            rules: self.rules,
+        }
+    }
+
     /// The layer.
     ///
     /// # Errors
@@ -376,7 +435,7 @@ impl SessionLayerBuilder {
     /// contradict each other or the store, or that browsers refuse; it says what to change.
     /// [`ErrorKind::InvalidLifetime`](session_core::ErrorKind::InvalidLifetime) for a
     /// [`lifetime`](Self::lifetime) that makes no sense.
-    pub fn build(mut self) -> Result<SessionLayer> {
+    pub fn build(mut self) -> Result<SessionLayer<E>> {
         if let Some(rules) = self.rules.take() {
             self.config.backing.set_rules(rules.build()?);
         }
@@ -408,7 +467,10 @@ impl SessionLayerBuilder {
             );
         }
         self.config.set_cookie = SetCookie::new(&self.config.cookie);
-        Ok(SessionLayer(Arc::new(self.config)))
+        Ok(SessionLayer {
+            config: Arc::new(self.config),
+            errors: self.errors,
+        })
     }
 
     fn check_in_cookie(&self) -> Result<()> {

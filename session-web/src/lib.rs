@@ -17,7 +17,8 @@
 //! ```
 //!
 //! [`Session`] and [`Error`] are those of `session-core`. As a response, the error has the status
-//! 503, 409 or 500 that [`OnFailure::Refuse`] tells, and is logged.
+//! that [`session_core::error_response`] tells, and is logged.
+//! [`on_error`](SessionLayerBuilder::on_error) puts a site's own page in its place.
 //!
 //! Without axum, a service finds a [`SessionHandle`] in the request's extensions:
 //!
@@ -30,6 +31,20 @@
 //!     Ok(http::Response::new("hello".to_owned()))
 //! }
 //! ```
+//!
+//! # What a site with users needs
+//!
+//! | for | there is |
+//! |---|---|
+//! | handlers of signed-in users | the extractor [`Owner`], or `Option<Owner>` |
+//! | whole routers of them, and the way to the sign-in page and back | [`RequireOwner`], [`ReturnTo`] |
+//! | what does harm in the wrong hands | [`RequireOwner::within`] |
+//! | requests that other sites forge | [`CrossOriginProtection`], and `CsrfForm` for forms |
+//! | a changed password | [`Session::password_changed`] |
+//! | "remember me" | [`Session::set_lifetime`], [`Session::set_persistent`] |
+//! | pages for errors | [`on_error`](SessionLayerBuilder::on_error) |
+//!
+//! `docs/recipes.md` has each of them whole.
 //!
 //! # What happens to a request
 //!
@@ -80,6 +95,10 @@ mod cookie;
 mod cookie_header;
 mod cookie_only;
 mod cookie_store;
+mod cross_origin;
+#[cfg(feature = "axum")]
+mod csrf_form;
+mod error_pages;
 #[cfg(feature = "express")]
 pub mod express;
 #[cfg(feature = "express")]
@@ -90,7 +109,10 @@ mod layer;
 mod list;
 mod plain_http;
 mod presented;
+mod refusal;
 mod request;
+mod require_owner;
+mod return_to;
 mod sealed;
 mod service;
 mod set_cookie;
@@ -101,8 +123,14 @@ mod typed;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
+pub use cross_origin::{CSRF_HEADER, CrossOriginProtection, CrossOriginService};
+#[cfg(feature = "axum")]
+pub use csrf_form::{CsrfForm, CsrfFormRejection};
+pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
+pub use require_owner::{RequireOwner, RequireOwnerService};
+pub use return_to::ReturnTo;
 pub use service::SessionService;
 pub use session_core::{
     self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,

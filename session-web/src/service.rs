@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
-use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
-use http::{Request, Response};
-use session_core::{Error, ErrorKind, Result, SessionHandle, SessionToken, error_response};
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY, WWW_AUTHENTICATE};
+use http::{Request, Response, StatusCode};
+use session_core::{Error, ErrorKind, Result, SessionHandle, SessionToken};
 use tower_service::Service;
 
 use crate::caching;
 use crate::config::{Backing, Config, OnFailure, Rolling, Transport};
 use crate::cookie_store::Change;
+use crate::error_pages::{PlainErrors, RespondToError};
 use crate::handle::{Inner, Opened};
 use crate::sealed::SIGNATURE_SEPARATOR;
 
@@ -23,24 +24,30 @@ const X_SESSION: HeaderName = HeaderName::from_static("x-session");
 
 /// What [`SessionLayer`](crate::SessionLayer) makes of a service.
 #[derive(Clone, Debug)]
-pub struct SessionService<S> {
+pub struct SessionService<S, E = PlainErrors> {
     inner: S,
     config: Arc<Config>,
+    errors: E,
 }
 
-impl<S> SessionService<S> {
-    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+impl<S, E> SessionService<S, E> {
+    pub(crate) fn new(inner: S, config: Arc<Config>, errors: E) -> Self {
+        Self {
+            inner,
+            config,
+            errors,
+        }
     }
 }
 
-impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S>
+impl<S, E, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S, E>
 where
     S: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
     RequestBody: Send + 'static,
-    ResponseBody: Default + Send + 'static,
+    ResponseBody: Send + 'static,
+    E: RespondToError<ResponseBody>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -52,6 +59,8 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        let errors = self.errors.clone();
+        let kept = errors.keep(&parts);
         let handle = Arc::new(Inner::new(Arc::clone(&self.config), &parts));
         parts.extensions.insert(SessionHandle::new(handle.clone()));
         // What is ready is this one, not its clone.
@@ -60,7 +69,10 @@ where
         Box::pin(async move {
             let answering = Answering(handle);
             let response = inner.call(Request::from_parts(parts, body)).await?;
-            Ok(conclude(&answering.0, response).await)
+            let mut response = errors.replace(&kept, response);
+            add_challenge(&answering.0.config.transport, &mut response);
+            let concluded = conclude(&answering.0, response).await;
+            Ok(concluded.unwrap_or_else(|error| errors.respond(&kept, &error)))
         })
     }
 }
@@ -76,7 +88,7 @@ impl Drop for Answering {
 }
 
 /// Saves the session if it was used, and tells the client what it must know.
-async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Response<B> {
+async fn conclude<B>(handle: &Inner, mut response: Response<B>) -> Result<Response<B>> {
     let opened = match handle.opened.get() {
         None if handle.config.rolling == Rolling::Always => handle.open_unasked().await,
         opened => opened,
@@ -85,7 +97,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         Some(opened) => commit(handle, opened).await,
         None => match handle.answered_unopened() {
             Some(late) => close_and_report(handle, late, Ok(Written::default())).await,
-            None => return response,
+            None => return Ok(response),
         },
     };
     let new_headers = match new_headers {
@@ -93,7 +105,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
         Err(error) => {
             tracing::error!(%error, "a session could not be saved");
             if handle.config.on_failure == OnFailure::Refuse {
-                return error_response(&error);
+                return Err(error);
             }
             NewHeaders::new()
         }
@@ -111,7 +123,7 @@ async fn conclude<B: Default>(handle: &Inner, mut response: Response<B>) -> Resp
     for (name, value) in new_headers {
         headers.append(name, value);
     }
-    response
+    Ok(response)
 }
 
 type NewHeaders = Vec<(HeaderName, HeaderValue)>;
@@ -249,14 +261,15 @@ fn token_headers(handle: &Inner, opened: &Opened, written: Written) -> Result<Ne
     let default = config.backing.rules().lifetime();
     let max_age = config
         .persistence
-        .max_age(lifetime, default, session.expires_in());
+        .max_age(session, default, session.expires_in());
     let rolls = match config.rolling {
         Rolling::Always => true,
         Rolling::WithDeadline => written.has_moved && max_age.is_some(),
         Rolling::Never => false,
     };
     let is_new = opened.token.as_ref() != Some(&token);
-    let is_stale = lifetime != opened.lifetime || rolls;
+    let is_other = lifetime != opened.lifetime || session.persistent() != opened.persistent;
+    let is_stale = is_other || rolls;
     // The token in the cookie of the app before this one, which may be planted, is never sent on;
     // and one that another request may just be renewing is not sent over the new one.
     let is_sendable = !handle.presented().is_previous_app && !session.is_renewal_near();
@@ -283,9 +296,8 @@ fn cookie_change_headers(handle: &Inner, opened: &Opened, change: Change) -> Res
     let config = &handle.config;
     match change {
         Change::Value(value, left) => {
-            let (lifetime, default) =
-                (opened.session.lifetime(), config.backing.rules().lifetime());
-            let max_age = config.persistence.max_age(lifetime, default, left);
+            let default = config.backing.rules().lifetime();
+            let max_age = config.persistence.max_age(&opened.session, default, left);
             set_in_cookie(handle, &value, max_age)
         }
         Change::Ended if !handle.presented().is_nothing() => end(handle),
@@ -336,6 +348,18 @@ fn removal_of_previous_cookie(handle: &Inner) -> Result<Option<(HeaderName, Head
 #[cfg(not(feature = "express"))]
 fn removal_of_previous_cookie(_: &Inner) -> Result<Option<(HeaderName, HeaderValue)>> {
     Ok(None)
+}
+
+/// Names the scheme to sign in by, where HTTP has one, in a refusal of the session's (RFC 9110
+/// §15.5.2, RFC 6750 §3).
+fn add_challenge<B>(transport: &Transport, response: &mut Response<B>) {
+    let is_refusal = response.status() == StatusCode::UNAUTHORIZED
+        && response.extensions().get::<Error>().is_some();
+    if is_refusal && *transport == Transport::Bearer {
+        let challenge = HeaderValue::from_static("Bearer");
+        let headers = response.headers_mut();
+        headers.entry(WWW_AUTHENTICATE).or_insert(challenge);
+    }
 }
 
 /// Says that the response depends on the session.

@@ -21,6 +21,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/operations.md",
     "docs/own-store.md",
     "docs/performance.md",
+    "docs/recipes.md",
     "docs/security.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",

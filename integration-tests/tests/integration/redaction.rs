@@ -22,7 +22,7 @@ use session_express::{
 use session_memory::MemoryStore;
 use session_mongo::crypto::{Kruptein, WebCrypto};
 use session_sealed::{KeyRing, SealedStore, Sealer, Secret};
-use session_web::{SessionLayer, SessionValue, Typed};
+use session_web::{CsrfForm, SessionLayer, SessionValue, Typed};
 use tokio::net::TcpListener;
 
 #[allow(dead_code, reason = "other tests look at what is stored")]
@@ -226,6 +226,7 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
     };
     let show = |name, value: &dyn Debug| shown.lock().expect("whole").show(name, value);
     show("session-core Flash", &flash);
+    show("session-web CsrfForm", &CsrfForm(Name(CANARY.to_owned())));
     let seen = Arc::clone(shown);
     let look = move |handle: Extension<SessionHandle>, typed: Typed<Name>| async move {
         assert_eq!(typed.0, CANARY);
@@ -329,15 +330,28 @@ const HARMLESS: &[&str] = &[
     "session-redis RedisBackend",
     "session-redis RedisClient",
     "session-redis RedisStoreBuilder",
+    // Its rules.
+    "session-web CrossOriginProtection",
+    "session-web CrossOriginService",
+    // What is wrong with the form, by its fields' names.
+    "session-web CsrfFormRejection",
+    // Nothing at all.
+    "session-web ErrorPages",
     "session-web Https",
     "session-web NamePrefix",
     "session-web OnFailure",
     "session-web OnMismatch",
     "session-web Peer",
     "session-web Persistence",
+    "session-web PlainErrors",
     "session-web Priority",
     "session-web Proxy",
     "session-web ProxyHeader",
+    // Its rules.
+    "session-web RequireOwner",
+    "session-web RequireOwnerService",
+    // A path that a client has asked for.
+    "session-web ReturnTo",
     "session-web Rolling",
     "session-web SameSite",
     "session-web Secure",

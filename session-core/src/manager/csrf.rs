@@ -37,6 +37,18 @@ impl Session {
         Ok(URL_SAFE_NO_PAD.encode([mask.as_slice(), &masked].concat()))
     }
 
+    /// The hidden field that gives a form its token: `<input type="hidden" name="_csrf" value="…">`.
+    /// The token needs no escaping.
+    ///
+    /// # Errors
+    /// As [`csrf_token`](Self::csrf_token).
+    pub fn csrf_input(&self) -> Result<String> {
+        let (name, token) = (CSRF.name, self.csrf_token()?);
+        Ok(format!(
+            "<input type=\"hidden\" name=\"{name}\" value=\"{token}\">"
+        ))
+    }
+
     /// Whether `presented` is one of this session's [`csrf_token`](Self::csrf_token)s. Compared in
     /// constant time.
     #[must_use]

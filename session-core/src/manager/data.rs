@@ -10,7 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::manager::ordered_map::OrderedMap;
-use crate::manager::reserved::{is_bound_to_lineage, is_reserved};
+use crate::manager::reserved::{is_kept_by_clear, is_reserved};
 use crate::manager::value::{DUPLICATE, describe};
 use crate::{Error, Result};
 
@@ -133,11 +133,11 @@ impl Data {
         self.changed().named.remove(key)
     }
 
-    /// Removes what the application has put there: all keys but those that are bound to the
-    /// lineage.
+    /// Removes what the application has put there: all keys but the reserved ones that a clear
+    /// leaves.
     pub(crate) fn clear(&mut self) {
         let variables = self.changed();
-        variables.named.retain(is_bound_to_lineage);
+        variables.named.retain(is_kept_by_clear);
         variables.unnamed.clear();
     }
 
@@ -154,6 +154,11 @@ impl Data {
     /// The keys that are text and the application's own, in their order.
     pub(crate) fn own_keys(&self) -> impl Iterator<Item = &str> {
         self.0.named.keys().filter(|key| !is_reserved(key))
+    }
+
+    /// Whether there is another key than this one.
+    pub(crate) fn has_more_than(&self, only: &str) -> bool {
+        self.has_unnamed() || self.0.named.keys().any(|key| key != only)
     }
 
     /// How many keys there are.

@@ -2,8 +2,10 @@
 
 pub(crate) mod csrf;
 pub(crate) mod data;
+pub(crate) mod expiry;
 pub(crate) mod finite;
 pub(crate) mod flash;
+pub(crate) mod guard;
 pub(crate) mod handle;
 pub(crate) mod identity;
 pub(crate) mod judged_token;
@@ -11,6 +13,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod limits;
 pub(crate) mod observer;
 pub(crate) mod ordered_map;
+pub(crate) mod password;
 pub(crate) mod patch;
 pub(crate) mod presented_token;
 pub(crate) mod reaper;

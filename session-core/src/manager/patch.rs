@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::Lifetime;
 use crate::manager::data::{Data, Raw};
 use crate::manager::ordered_map::OrderedMap;
-use crate::manager::reserved::is_bound_to_lineage;
+use crate::manager::reserved::is_kept_by_clear;
 use crate::manager::value::is_null;
 
 /// Changes to a session, not a new whole.
@@ -55,7 +55,7 @@ impl Patch {
     /// What was changed before counts no more, but for the keys that a clear leaves as they are.
     pub(crate) fn clear(&mut self) {
         self.cleared = true;
-        self.values.retain(is_bound_to_lineage);
+        self.values.retain(is_kept_by_clear);
     }
 
     pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {

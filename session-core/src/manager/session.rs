@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::manager::data::Data;
 use crate::manager::judged_token::JudgedToken;
 use crate::manager::patch::Patch;
+use crate::manager::reserved::PERSISTENT;
 use crate::manager::sessions::Manager;
 use crate::manager::unsaved::{Base, Late, Tally};
 use crate::manager::write::PendingWrite;
@@ -23,8 +24,9 @@ use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Versi
 /// names their keys, at most ten times a minute for all sessions of a manager;
 /// [`discard`](Self::discard) is for changes that are not to be saved.
 ///
-/// Two keys are reserved, `_csrf` and `_flash`: [`csrf_token`](Self::csrf_token) and
-/// [`flash`](Self::flash) keep their values under them. [`keys`](Self::keys) does not list them.
+/// Three keys are reserved, `_csrf`, `_flash` and `_persistent`: [`csrf_token`](Self::csrf_token),
+/// [`flash`](Self::flash) and [`set_persistent`](Self::set_persistent) keep their values under
+/// them. [`keys`](Self::keys) does not list them.
 #[derive(Clone)]
 pub struct Session(pub(crate) Arc<Opened>);
 
@@ -263,7 +265,7 @@ impl State {
     pub(crate) fn is_changed(&self) -> bool {
         match self.lifecycle {
             // An empty new session is nothing to keep, whatever limits it was given.
-            Lifecycle::New => !self.view.data.is_empty(),
+            Lifecycle::New => self.view.data.has_more_than(PERSISTENT.name),
             _ => !self.patch.is_empty() || !self.unconfirmed.is_empty(),
         }
     }

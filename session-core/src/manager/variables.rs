@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::manager::data::Raw;
 use crate::manager::patch::{Change, has_value, is_empty_list, is_list, joined, list_of};
-use crate::manager::reserved::is_bound_to_lineage;
+use crate::manager::reserved::is_kept_by_clear;
 use crate::manager::same::is_same;
 use crate::manager::session::State;
 use crate::manager::value::{from_raw, is_null, to_raw};
@@ -265,7 +265,7 @@ impl State {
 
     fn clear(&mut self) {
         let data = &mut self.view.data;
-        let is_clear = data.iter().all(|(key, _)| is_bound_to_lineage(key));
+        let is_clear = data.iter().all(|(key, _)| is_kept_by_clear(key));
         if !is_clear || data.has_unnamed() {
             data.clear();
             self.patch.clear();

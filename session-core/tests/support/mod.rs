@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Draft, EndReason, Ended, Error, Event, Observer, Record, Refusal, Result, Saved,
+    Draft, EndReason, Ended, Error, Event, Observer, Owner, Record, Refusal, Result, Saved,
     SessionDirectory, SessionId, SessionStore, Sessions, StoreWrapper, Timeout, Ttl, Unreadable,
     Version,
 };
@@ -38,6 +38,7 @@ pub(crate) struct Faulty {
     fail_destroys: AtomicU32,
     lose_destroy: AtomicBool,
     delay_destroy: Mutex<Option<Duration>>,
+    fail_owned: AtomicU32,
 }
 
 /// Sessions in a faulty store, and what its observer is told.
@@ -93,6 +94,11 @@ impl Faulty {
     /// The next destroy and its repetition fail.
     pub(crate) fn fail_next_destroy(&self) {
         self.fail_destroys.store(2, SeqCst);
+    }
+
+    /// The next end of an owner's sessions fails.
+    pub(crate) fn fail_next_end_of_owned(&self) {
+        self.fail_owned.store(1, SeqCst);
     }
 
     pub(crate) fn fail_one_destroy(&self) {
@@ -204,6 +210,19 @@ impl StoreWrapper for Faulty {
         this.call(Call::Destroy, this.inner.destroy(id, expected))
             .await
     }
+
+    async fn destroy_owned_by(
+        this: &Self,
+        owner: &Owner,
+        except: Option<&SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Ended>> {
+        if counted_down(&this.fail_owned) {
+            return Err(broken());
+        }
+        this.inner.destroy_owned_by(owner, except, limit).await
+    }
+
     async fn reap(this: &Self, limit: usize) -> Result<Vec<Ended>> {
         this.call(Call::Reap, this.inner.reap(limit)).await
     }

@@ -220,7 +220,7 @@ async fn what_does_not_fit_is_an_error_and_loses_nothing() {
     let cookies = browser.cookies();
     assert!(cookies.len() <= MAX_COOKIE_BYTES, "{}", cookies.len());
     let page = browser.get(&app, "/fill/4000").await;
-    assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(page.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(page.set_cookies().is_empty());
     assert_eq!(browser.cookies(), cookies, "the browser has what it had");
     assert_eq!(browser.get(&app, "/count").await.text, "2");

@@ -6,11 +6,13 @@ mod browser;
 mod cookie_only;
 #[cfg(feature = "express")]
 mod cookies;
+mod error_pages;
 #[cfg(feature = "express")]
 mod express;
 #[cfg(feature = "express")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
+mod forged;
 #[cfg(feature = "express")]
 mod late;
 mod layer;
@@ -18,9 +20,11 @@ mod layer;
 mod log;
 mod options;
 mod pages;
+mod persistence;
 mod plain_http;
 mod probe;
 mod renewal;
+mod require_owner;
 mod responses;
 mod reuse;
 mod rules;

@@ -405,7 +405,12 @@ impl Sessions {
         Ok(ended.len())
     }
 
-    fn directory(&self) -> Result<&dyn SessionDirectory> {
+    /// The manager of `session`.
+    pub(crate) fn of(session: &Session) -> Self {
+        Self(Arc::clone(&session.0.manager))
+    }
+
+    pub(crate) fn directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
         self.0
             .store

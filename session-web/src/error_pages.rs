@@ -1,0 +1,137 @@
+//! What a site's own pages for failed requests are made by.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use session_core::{Error, error_response};
+
+/// What responds to a request that fails because of its session: [`PlainErrors`], or what
+/// [`on_error`](crate::SessionLayerBuilder::on_error) was given. `B` is the response's body.
+///
+/// Sealed: a site gives `on_error` a function.
+pub trait RespondToError<B>: sealed::Sealed + Clone + Send + 'static {
+    /// What of a request is kept until its response.
+    #[doc(hidden)]
+    type Kept: Send;
+
+    #[doc(hidden)]
+    fn keep(&self, request: &Parts) -> Self::Kept;
+
+    /// The response to a request that fails by `error`.
+    #[doc(hidden)]
+    fn respond(&self, request: &Self::Kept, error: &Error) -> Response<B>;
+
+    /// What becomes of the response of a handler, which may be that of an error.
+    #[doc(hidden)]
+    fn replace(&self, request: &Self::Kept, response: Response<B>) -> Response<B>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The default: [`session_core::error_response`], which has no body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainErrors;
+
+impl sealed::Sealed for PlainErrors {}
+
+impl<B: Default> RespondToError<B> for PlainErrors {
+    type Kept = ();
+
+    fn keep(&self, _: &Parts) {}
+
+    fn respond(&self, (): &(), error: &Error) -> Response<B> {
+        error_response(error)
+    }
+
+    fn replace(&self, (): &(), response: Response<B>) -> Response<B> {
+        response
+    }
+}
+
+/// A site's own pages: the function given to [`on_error`](crate::SessionLayerBuilder::on_error).
+pub struct ErrorPages<F>(Arc<F>);
+
+impl<F> ErrorPages<F> {
+    pub(crate) fn new(page: F) -> Self {
+        Self(Arc::new(page))
+    }
+}
+
+impl<F> Clone for ErrorPages<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F> fmt::Debug for ErrorPages<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorPages").finish_non_exhaustive()
+    }
+}
+
+/// Marks a response that is as its site wants it: a layer further out leaves it so.
+#[derive(Clone, Copy)]
+pub(crate) struct Final;
+
+impl<F> sealed::Sealed for ErrorPages<F> {}
+
+impl<B, F> RespondToError<B> for ErrorPages<F>
+where
+    F: Fn(&Error, &Parts) -> Response<B> + Send + Sync + 'static,
+{
+    type Kept = Parts;
+
+    fn keep(&self, request: &Parts) -> Parts {
+        request.clone()
+    }
+
+    fn respond(&self, request: &Parts, error: &Error) -> Response<B> {
+        let mut page = (self.0)(error, request);
+        let default = error_response::<()>(error);
+        for (name, value) in default.headers() {
+            let is_meant = name != RETRY_AFTER || page.status() == StatusCode::SERVICE_UNAVAILABLE;
+            if is_meant && !page.headers().contains_key(name) {
+                page.headers_mut().insert(name, value.clone());
+            }
+        }
+        page.extensions_mut().insert(error.clone());
+        page.extensions_mut().insert(Final);
+        page
+    }
+
+    fn replace(&self, request: &Parts, response: Response<B>) -> Response<B> {
+        let extensions = response.extensions();
+        let error = extensions
+            .get::<Error>()
+            .filter(|_| extensions.get::<Final>().is_none());
+        let Some(error) = error.cloned() else {
+            return response;
+        };
+        let mut page = self.respond(request, &error);
+        let (replaced, _) = response.into_parts();
+        add_absent(page.headers_mut(), &replaced.headers);
+        let mut extensions = replaced.extensions;
+        extensions.extend(std::mem::take(page.extensions_mut()));
+        *page.extensions_mut() = extensions;
+        page
+    }
+}
+
+/// Adds the headers that middleware in between has set, such as the cookie of another layer, but
+/// for those that describe the body that is replaced.
+fn add_absent(page: &mut HeaderMap, replaced: &HeaderMap) {
+    let is_of_body = |name: &HeaderName| {
+        name.as_str().starts_with("content-")
+            || [CACHE_CONTROL, RETRY_AFTER, TRANSFER_ENCODING].contains(name)
+    };
+    for name in replaced.keys().filter(|name| !is_of_body(name)) {
+        for value in replaced.get_all(name) {
+            page.append(name, value.clone());
+        }
+    }
+}

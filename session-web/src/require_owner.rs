@@ -1,0 +1,197 @@
+//! A layer for what only signed-in users may do.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use session_core::{Error, Result};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::error_pages::Final;
+use crate::handle::original_uri;
+use crate::refusal;
+use crate::return_to::ReturnTo;
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Lets requests of signed-in users through, and no others. Goes inside of the
+/// [`SessionLayer`](crate::SessionLayer).
+///
+/// ```
+/// # fn example(store: session_memory::MemoryStore) -> session_web::Result<()> {
+/// use std::time::Duration;
+///
+/// use axum::Router;
+/// use axum::routing::{get, post};
+/// use session_web::{Owner, RequireOwner, SessionLayer};
+/// # async fn sign_in() {}
+/// # async fn change_password() {}
+///
+/// async fn account(owner: Owner) -> String {
+///     format!("hello {}", owner.as_str())
+/// }
+///
+/// let signed_in = RequireOwner::new().redirect_to("/sign-in")?;
+/// let just_signed_in = signed_in.clone().within(Duration::from_secs(10 * 60));
+///
+/// let app: Router = Router::new()
+///     .route("/password", post(change_password))
+///     .route_layer(just_signed_in)
+///     .route("/account", get(account))
+///     .route_layer(signed_in)
+///     .route("/sign-in", get(sign_in).post(sign_in))
+///     .layer(SessionLayer::new(store));
+/// # Ok(()) }
+/// ```
+///
+/// A request without a signed-in user gets 401, which the site's
+/// [`on_error`](crate::SessionLayerBuilder::on_error) makes a page of. It costs what an extractor
+/// of the session costs: one round trip, and the handler's extractor of it then costs none.
+#[derive(Clone, Debug, Default)]
+pub struct RequireOwner {
+    sign_in_page: Option<String>,
+    within: Option<Duration>,
+}
+
+impl RequireOwner {
+    /// Refuses other requests with 401.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            sign_in_page: None,
+            within: None,
+        }
+    }
+
+    /// Sends other requests to the sign-in page at `path`: 303, and where the user wanted to go is
+    /// the parameter [`return_to`](ReturnTo::PARAMETER) of its query, unless that was a form.
+    ///
+    /// Requests of scripts, by the header `Sec-Fetch-Mode`, get 401 all the same: a script would
+    /// take the sign-in page for what it has asked for. A request for the sign-in page itself gets
+    /// 401 too, because it would be sent there for ever. Behind a proxy that strips the beginning of
+    /// paths, `return_to` is without it, as the request is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if `path` is no [path of this site](ReturnTo::checked), or has a
+    /// fragment.
+    pub fn redirect_to(mut self, path: &str) -> Result<Self> {
+        if ReturnTo::checked(path).is_none() || path.contains('#') {
+            return Err(Error::misconfigured(format!(
+                "the sign-in page {path:?} must be a path of this site, such as \"/sign-in\""
+            )));
+        }
+        self.sign_in_page = Some(path.to_owned());
+        Ok(self)
+    }
+
+    /// Also asks for an authentication within that time, as
+    /// [`require_recent_owner`](session_core::Session::require_recent_owner) does: a user who has
+    /// signed in longer ago gets the same response. The sign-in page then calls
+    /// [`reauthenticated`](session_core::Session::reauthenticated), or
+    /// [`sign_in`](session_core::Session::sign_in) again.
+    #[must_use]
+    pub const fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+
+    async fn check(&self, parts: &Parts) -> Result<()> {
+        let session = refusal::session(parts, "RequireOwner").await?;
+        match self.within {
+            None => session.require_owner().map(drop),
+            Some(time) => session.require_recent_owner(time).map(drop),
+        }
+    }
+
+    fn refuse<B: Default>(&self, error: &Error, parts: &Parts) -> Response<B> {
+        match self.sign_in_location(error, parts) {
+            Some(location) => redirect(error, location),
+            None => refusal::response(error),
+        }
+    }
+
+    /// The sign-in page, for requests that are to be sent there.
+    fn sign_in_location(&self, error: &Error, parts: &Parts) -> Option<HeaderValue> {
+        let page = self.sign_in_page.as_deref()?;
+        let asked = original_uri(parts);
+        let path = page.split('?').next().unwrap_or_default();
+        let mode = parts.headers.get(SEC_FETCH_MODE);
+        let is_script = mode.is_some_and(|mode| mode != "navigate");
+        if !error.is_refusal() || is_script || asked.path() == path {
+            return None;
+        }
+        let is_page = [Method::GET, Method::HEAD].contains(&parts.method);
+        let to = asked.path_and_query().filter(|_| is_page);
+        let to = to.and_then(|to| ReturnTo::checked(to.as_str()));
+        let Some(to) = to.filter(|to| *to != ReturnTo::default()) else {
+            return HeaderValue::try_from(page).ok();
+        };
+        let joint = if page.contains('?') { '&' } else { '?' };
+        let to: String = form_urlencoded::byte_serialize(to.as_str().as_bytes()).collect();
+        HeaderValue::try_from(format!("{page}{joint}{}={to}", ReturnTo::PARAMETER)).ok()
+    }
+}
+
+fn redirect<B: Default>(error: &Error, location: HeaderValue) -> Response<B> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(error.clone());
+    response.extensions_mut().insert(Final);
+    response
+}
+
+impl<S> Layer<S> for RequireOwner {
+    type Service = RequireOwnerService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequireOwnerService {
+            inner,
+            rule: self.clone(),
+        }
+    }
+}
+
+/// What [`RequireOwner`] makes of a service.
+#[derive(Clone, Debug)]
+pub struct RequireOwnerService<S> {
+    inner: S,
+    rule: RequireOwner,
+}
+
+impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for RequireOwnerService<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    RequestBody: Send + 'static,
+    ResponseBody: Default + Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        // What is ready is this one, not its clone.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let rule = self.rule.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            match rule.check(&parts).await {
+                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                Err(error) => Ok(rule.refuse(&error, &parts)),
+            }
+        })
+    }
+}
