@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/expiry.md",
     "docs/express.md",
     "docs/express-tests.md",
+    "docs/from-tower-sessions.md",
     "docs/glossary.md",
     "docs/operations.md",
     "docs/own-store.md",
@@ -23,6 +24,7 @@ const DOCUMENTS: &[&str] = &[
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
     "session-conformance/README.md",
+    "session-tower-sessions/README.md",
 ];
 
 /// Names that are not ours, or whose file is made: folders of the machine, of other programs, of an

@@ -329,6 +329,8 @@ const HARMLESS: &[&str] = &[
     "session-redis RedisBackend",
     "session-redis RedisClient",
     "session-redis RedisStoreBuilder",
+    // Its store, which is shown.
+    "session-tower-sessions TowerSessionsStore",
     "session-web Https",
     "session-web NamePrefix",
     "session-web OnFailure",
