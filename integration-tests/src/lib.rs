@@ -22,3 +22,8 @@ struct ExpressGuide;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/changing-values.md")]
 struct ChangingValues;
+
+/// Compiles and runs the examples of tests of applications.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+struct Testing;

@@ -19,7 +19,8 @@
 //! The store is meant for applications of one process, for tests, and for development. It spreads
 //! sessions over shards. Each shard has a lock, which is held for a few memory operations and never
 //! across an `await`. The store measures time with the monotonic clock of Tokio, which tests can
-//! pause, to the microsecond.
+//! pause, to the microsecond. With the Cargo feature `testing`, `MemoryStore::advance` moves the clock
+//! of one store.
 //!
 //! Expired sessions are invisible at once and freed a few at a time: each operation frees up to
 //! four of its shard, and a background task frees the rest every second where a Tokio runtime is
@@ -56,6 +57,8 @@ mod shard;
 mod slab;
 mod snapshot;
 mod store;
+#[cfg(feature = "testing")]
+mod testing;
 mod unreported;
 
 pub use builder::MemoryStoreBuilder;

@@ -42,6 +42,9 @@ pub(crate) struct Inner {
     /// Hashes owners, whose names clients may choose.
     owner_hasher: RandomState,
     epoch: Instant,
+    /// By how much a test has moved the clock ahead.
+    #[cfg(feature = "testing")]
+    pub(crate) ahead: std::sync::atomic::AtomicU64,
     pub(crate) options: MemoryStoreBuilder,
     /// Sessions in all shards, including expired ones that are not yet freed.
     count: AtomicUsize,
@@ -82,6 +85,8 @@ impl MemoryStore {
             id_hasher: foldhash::quality::RandomState::default(),
             owner_hasher,
             epoch: Instant::now(),
+            #[cfg(feature = "testing")]
+            ahead: std::sync::atomic::AtomicU64::new(0),
             options,
             count: AtomicUsize::new(0),
             is_sweeping: AtomicBool::new(false),
@@ -135,6 +140,13 @@ impl Inner {
         self.shards.len()
     }
 
+    fn now(&self) -> Micros {
+        let now = EPOCH + micros(self.epoch.elapsed());
+        #[cfg(feature = "testing")]
+        let now = self.moved_ahead(now);
+        now
+    }
+
     /// Locks a shard, then reads the clock: in one shard, it never goes back.
     pub(crate) fn lock(&self, index: usize) -> Locked<'_> {
         // A poisoned shard is consistent: nothing under the lock calls code that could panic.
@@ -142,7 +154,7 @@ impl Inner {
         Locked {
             inner: self,
             shard: shard.unwrap_or_else(PoisonError::into_inner),
-            now: EPOCH + micros(self.epoch.elapsed()),
+            now: self.now(),
             garbage: Garbage::default(),
         }
     }

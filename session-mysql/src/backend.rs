@@ -188,7 +188,9 @@ impl Backend for MysqlBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_expiry_reports(true)
+        Capabilities::new()
+            .with_expiry_reports(true)
+            .with_needs_reaper(true)
     }
 
     async fn create(

@@ -179,7 +179,7 @@ pub(crate) fn is_below(prefix: &str, path: &str) -> bool {
 }
 
 /// Browsers compare prefixes without regard to case (RFC 6265bis §5.7).
-fn has_prefix(name: &str, prefix: &str) -> bool {
+pub(crate) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }

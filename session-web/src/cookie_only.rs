@@ -93,7 +93,7 @@ impl CookieOnlyBuilder {
             }
         };
         // It holds the rules only: each request gets a store of its own.
-        let store = CookieStore::new(codec.clone(), String::new(), &[], &codec.new_token());
+        let store = CookieStore::new(codec.clone(), String::new(), &[], &codec.new_token(), 0);
         let mut rules = Sessions::builder(store)
             .lifetime(self.lifetime)
             .limits(self.limits);

@@ -21,6 +21,7 @@ pub(crate) struct CookieStore {
     cookie_name: String,
     is_readable: bool,
     has_unreadable: bool,
+    ahead: u64,
     state: Mutex<State>,
 }
 
@@ -44,13 +45,16 @@ impl CookieStore {
     /// The store of a request with these cookies, of which the first live session counts, and is
     /// opened by `token`. At most [`MOST_TOKENS`] that one of the secrets has made are looked at:
     /// others don't count, so that they can't hide the session.
+    ///
+    /// The clock is the system's, so many milliseconds ahead: zero, but in requests of a test.
     pub(crate) fn new(
         codec: CookieCodec,
         cookie_name: String,
         values: &[String],
         token: &SessionToken,
+        ahead: u64,
     ) -> Self {
-        let now = now();
+        let now = now().saturating_add(ahead);
         let (mut session, mut opened, mut has_unreadable) = (None, 0, false);
         for value in values {
             let Some(mut contents) = codec.decode(&cookie_name, value) else {
@@ -74,6 +78,7 @@ impl CookieStore {
             cookie_name,
             is_readable: opened > 0 || values.is_empty(),
             has_unreadable,
+            ahead,
             state: Mutex::new(State {
                 session,
                 change: None,
@@ -93,7 +98,7 @@ impl CookieStore {
 
     /// Has the client told of the session as it is, extended, if it is told nothing else.
     pub(crate) fn roll(&self) -> Result<()> {
-        let (mut state, now) = (self.state(), now());
+        let (mut state, now) = (self.state(), self.now());
         if state.change.is_some() {
             return Ok(());
         }
@@ -107,6 +112,10 @@ impl CookieStore {
     /// What the response must tell the client, if anything.
     pub(crate) fn change(&self) -> Option<Change> {
         self.state().change.clone()
+    }
+
+    fn now(&self) -> u64 {
+        now().saturating_add(self.ahead)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,7 +155,7 @@ impl SessionStore for CookieStore {
     }
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        let (mut state, now) = (self.state(), now());
+        let (mut state, now) = (self.state(), self.now());
         if let Some(there) = state.live(id, now) {
             return Ok(Saved::by_stamp(Some(there.stamp), draft));
         }
@@ -156,13 +165,13 @@ impl SessionStore for CookieStore {
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
-        let now = now();
+        let now = self.now();
         Ok(self.state().live(id, now).map(|there| there.record(now)))
     }
 
     /// Whatever token the client gets, it gets another value: no id has to change for that.
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
-        let (mut state, now) = (self.state(), now());
+        let (mut state, now) = (self.state(), self.now());
         let Some(there) = state.live(id, now) else {
             return Ok(Saved::Gone);
         };
@@ -175,7 +184,7 @@ impl SessionStore for CookieStore {
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
-        let (mut state, now) = (self.state(), now());
+        let (mut state, now) = (self.state(), self.now());
         let Some(contents) = state.live(id, now) else {
             return Ok(None);
         };
@@ -186,7 +195,7 @@ impl SessionStore for CookieStore {
     }
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
-        let (mut state, now) = (self.state(), now());
+        let (mut state, now) = (self.state(), self.now());
         let is_meant =
             |there: &&Contents| expected.is_none_or(|expected| expected.stamp() == there.stamp);
         let ended = state

@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) opened: OnceCell<Opened>,
     /// Whether the response's headers are made, so that the client can be told nothing any more.
     is_answered: AtomicBool,
+    /// How far a test's clock is ahead of the system's, for a session in the cookie.
+    millis_ahead: u64,
     outer: Option<SessionHandle>,
 }
 
@@ -71,6 +73,7 @@ impl Inner {
             config,
             opened: OnceCell::new(),
             is_answered: AtomicBool::new(false),
+            millis_ahead: millis_ahead(parts),
             outer: parts.extensions.get().cloned(),
         }
     }
@@ -151,7 +154,8 @@ impl Inner {
                     _ => &[],
                 };
                 let name = self.config.set_cookie.name(self.secure);
-                let store = CookieStore::new(codec.clone(), name.to_owned(), values, &token);
+                let ahead = self.millis_ahead;
+                let store = CookieStore::new(codec.clone(), name.to_owned(), values, &token, ahead);
                 if store.has_unreadable() {
                     let mut unread = Unread::new(name, Unreadable::UnknownSecret);
                     unread.is_beside = store.is_readable();
@@ -232,6 +236,16 @@ impl Opened {
             in_cookie,
         }
     }
+}
+
+#[cfg(feature = "testing")]
+fn millis_ahead(parts: &Parts) -> u64 {
+    crate::testing::millis_ahead(parts)
+}
+
+#[cfg(not(feature = "testing"))]
+const fn millis_ahead(_: &Parts) -> u64 {
+    0
 }
 
 /// The path that the browser has asked for.

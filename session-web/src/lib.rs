@@ -84,6 +84,11 @@
 //! * Nested layers with cookies of different names each have a session: extractors get the
 //!   innermost, [`SessionHandle::named`] any of them.
 //!
+//! # Tests of an application
+//!
+//! With the Cargo feature `testing`, `testing::TestClient` is a browser for tests, which signs in
+//! without the site's form and reaches its session. `docs/testing.md` is the guide.
+//!
 //! [tower]: https://docs.rs/tower
 //! [axum]: https://docs.rs/axum
 #![forbid(unsafe_code)]
@@ -117,6 +122,8 @@ mod sealed;
 mod service;
 mod set_cookie;
 mod signature;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "axum")]
 mod typed;
 

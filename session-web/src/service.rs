@@ -20,7 +20,7 @@ use crate::handle::{Inner, Opened};
 use crate::sealed::SIGNATURE_SEPARATOR;
 
 /// The header in which a client that presents its token as a bearer gets a new one.
-const X_SESSION: HeaderName = HeaderName::from_static("x-session");
+pub(crate) const X_SESSION: HeaderName = HeaderName::from_static("x-session");
 
 /// What [`SessionLayer`](crate::SessionLayer) makes of a service.
 #[derive(Clone, Debug)]
@@ -62,12 +62,19 @@ where
         let errors = self.errors.clone();
         let kept = errors.keep(&parts);
         let handle = Arc::new(Inner::new(Arc::clone(&self.config), &parts));
+        #[cfg(feature = "testing")]
+        let visit = crate::testing::met(&self.config, &parts);
         parts.extensions.insert(SessionHandle::new(handle.clone()));
         // What is ready is this one, not its clone.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             let answering = Answering(handle);
+            #[cfg(feature = "testing")]
+            if let Some(visit) = visit {
+                visit.hand_over(&*answering.0).await;
+                return Ok(conclude(&answering.0, Response::default()).await);
+            }
             let response = inner.call(Request::from_parts(parts, body)).await?;
             let mut response = errors.replace(&kept, response);
             add_challenge(&answering.0.config.transport, &mut response);

@@ -17,12 +17,14 @@ const DOCUMENTS: &[&str] = &[
     "docs/expiry.md",
     "docs/express.md",
     "docs/express-tests.md",
+    "docs/from-tower-sessions.md",
     "docs/glossary.md",
     "docs/operations.md",
     "docs/own-store.md",
     "docs/performance.md",
     "docs/recipes.md",
     "docs/security.md",
+    "docs/testing.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
     "session-conformance/README.md",
@@ -35,6 +37,7 @@ const DOCUMENTS: &[&str] = &[
     "session-sealed/README.md",
     "session-web/README.md",
     "session/README.md",
+    "session-tower-sessions/README.md",
 ];
 
 /// Names that are not ours, or whose file is made: folders of the machine, of other programs, of an

@@ -337,6 +337,8 @@ const HARMLESS: &[&str] = &[
     "session-web CsrfFormRejection",
     // Nothing at all.
     "session-web ErrorPages",
+    // Its store, which is shown.
+    "session-tower-sessions TowerSessionsStore",
     "session-web Https",
     "session-web NamePrefix",
     "session-web OnFailure",
@@ -357,6 +359,8 @@ const HARMLESS: &[&str] = &[
     "session-web Secure",
     // Of a layer, which is shown.
     "session-web SessionService",
+    // The names of its cookies; its own tests show that no value is shown.
+    "session-web TestClient",
     "session-web Transport",
 ];
 

@@ -42,6 +42,7 @@ impl<B: Backend> SessionDirectory for Store<B> {
     }
 
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
+        self.core.reaper_watch.reaped();
         let work = |call| async move { self.backend().reap(&call, limit).await };
         self.by_command(Operation::Reap, work).await
     }

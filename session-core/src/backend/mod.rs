@@ -29,6 +29,7 @@ mod meter;
 mod one_by_one;
 mod operation;
 mod policy;
+mod reaper_watch;
 mod setup;
 mod store;
 #[cfg(test)]

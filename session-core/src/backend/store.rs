@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::batch::{BatchOperation, Batcher, Duplicates};
 use super::call::{Call, Shared, Timer};
 use super::clients::Clients;
+use super::reaper_watch::ReaperWatch;
 use super::{
     Backend, BatchLimits, Connector, Counts, Create, Destroy, Fixed, Meter, Operation, Policy,
     Save, Touch,
@@ -19,7 +20,7 @@ use crate::{
 
 /// The session store that is made of a [`Backend`]. Clones share its client and its queues.
 pub struct Store<B: Backend> {
-    core: Arc<Core<B>>,
+    pub(super) core: Arc<Core<B>>,
     queues: Arc<Queues<B>>,
 }
 
@@ -29,6 +30,7 @@ pub(super) struct Core<B: Backend> {
     pub(super) policy: Policy,
     pub(super) shared: Arc<Shared<B::Client>>,
     pub(super) meter: Meter,
+    pub(super) reaper_watch: ReaperWatch,
 }
 
 /// One for each kind of operation that is batched.
@@ -65,6 +67,7 @@ impl<B: Backend> Store<B> {
             counters,
         };
         let core = Arc::new(Core {
+            reaper_watch: ReaperWatch::new(backend.capabilities().needs_reaper),
             backend,
             policy,
             shared: Arc::new(shared),
@@ -213,6 +216,7 @@ impl<B: Backend> SessionStore for Store<B> {
     // be as large, and moved several times (256 callers of MySQL: half the loads).
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let create = Create::new(id.clone(), self.checked(draft)?);
+        self.core.reaper_watch.check(&self.core.shared.place);
         let call = self.call(Operation::Create);
         let work = pin!(async {
             match &self.queues.create {

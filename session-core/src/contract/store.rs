@@ -172,6 +172,10 @@ pub struct Capabilities {
     /// are named, never whether a token is verified.
     /// See [`SessionToken::plain`](crate::SessionToken::plain).
     pub plain_ids: bool,
+    /// Records of expired sessions stay in the store until [`reap`](SessionDirectory::reap) removes
+    /// them: it grows without a [`Reaper`](crate::Reaper), or a job that calls
+    /// [`Sessions::reap`](crate::Sessions::reap).
+    pub needs_reaper: bool,
 }
 
 impl Capabilities {
@@ -182,6 +186,7 @@ impl Capabilities {
             expiry_reports: false,
             max_data: None,
             plain_ids: false,
+            needs_reaper: false,
         }
     }
 
@@ -203,6 +208,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_plain_ids(mut self, plain: bool) -> Self {
         self.plain_ids = plain;
+        self
+    }
+
+    /// The same, with records that stay until they are reaped, or not.
+    #[must_use]
+    pub const fn with_needs_reaper(mut self, needs: bool) -> Self {
+        self.needs_reaper = needs;
         self
     }
 }

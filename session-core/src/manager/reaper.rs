@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::backoff::Backoff;
 use crate::backoff::random_up_to;
@@ -15,11 +16,13 @@ use crate::{Error, Result, Sessions};
 /// by pauses that grow to ten intervals. Every instance of an application may run one: each
 /// session is reported once.
 ///
-/// Dropping it stops it, after the batch under way.
+/// [`stop`](Self::stop) stops it and waits for the batch under way. Dropping it stops it too,
+/// after that batch.
 #[derive(Debug)]
 #[must_use = "dropping the reaper stops it"]
 pub struct Reaper {
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Reaper {
@@ -59,8 +62,30 @@ impl Reaper {
             );
         }
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(run(sessions, interval, batch, stopped));
-        Ok(Self { _stop: stop })
+        let task = tokio::spawn(run(sessions, interval, batch, stopped));
+        Ok(Self { stop, task })
+    }
+
+    /// Stops it, and waits for the batch under way: what the store has removed by then is reported
+    /// to observers, and nothing more is sent to the store. For the end of a program.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> session_core::Result<()> {
+    /// # use session_core::{Reaper, Sessions};
+    /// # let sessions = Sessions::new(session_memory::MemoryStore::new());
+    /// let reaper = Reaper::spawn(sessions)?;
+    /// // … serve until the program is told to end …
+    /// reaper.stop().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A batch takes as long as the store's time limit at most. If the future is dropped, the
+    /// reaper stops all the same.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // An error says that the runtime has ended the task before.
+        let _ = self.task.await;
     }
 }
 

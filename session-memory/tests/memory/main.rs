@@ -8,3 +8,4 @@ mod snapshot;
 mod snapshot_file;
 mod store;
 mod support;
+mod testing;

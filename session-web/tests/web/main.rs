@@ -33,6 +33,8 @@ mod secrets;
 mod sign_in;
 mod sign_out;
 mod site;
+#[cfg(feature = "testing")]
+mod test_client;
 #[cfg(feature = "express")]
 mod values;
 mod window;

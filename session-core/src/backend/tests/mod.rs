@@ -1,5 +1,6 @@
 //! A backend that does what a test tells it, for the tests of what is around it.
 
+mod reaper_watch;
 mod repeats;
 mod silence;
 mod store;
@@ -14,8 +15,8 @@ use super::{
     Touch,
 };
 use crate::{
-    Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionId, SessionStore, SessionToken,
-    Ttl, async_trait,
+    Capabilities, Draft, Ended, Error, Lifetime, Record, Result, Saved, SessionId, SessionStore,
+    SessionToken, Ttl, async_trait,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +37,7 @@ enum Step {
 struct Scripted {
     log: Arc<Log>,
     policy: Policy,
+    needs_reaper: bool,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +121,10 @@ impl Backend for Scripted {
         self.policy
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_needs_reaper(self.needs_reaper)
+    }
+
     async fn create(&self, call: &Call<u32>, _: &[Create]) -> Result<Vec<Result<Saved>>> {
         let sent = self.attempt(call).await?;
         Ok(vec![Ok(Saved::Conflict.after(sent.is_repeated))])
@@ -166,6 +172,7 @@ struct Setting {
     policy: Policy,
     has_others: bool,
     is_one_connection: bool,
+    needs_reaper: bool,
 }
 
 impl Default for Setting {
@@ -174,6 +181,7 @@ impl Default for Setting {
             policy: Policy::new(TIMEOUT, 100),
             has_others: true,
             is_one_connection: true,
+            needs_reaper: false,
         }
     }
 }
@@ -192,6 +200,7 @@ impl Setting {
         let backend = Scripted {
             log: Arc::clone(&log),
             policy: self.policy,
+            needs_reaper: self.needs_reaper,
         };
         (Store::new(backend, connector, 0), log)
     }
