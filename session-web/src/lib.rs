@@ -96,6 +96,7 @@ mod set_cookie;
 mod signature;
 #[cfg(feature = "axum")]
 mod typed;
+mod user_agent;
 
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
@@ -104,15 +105,21 @@ pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
 pub use session_core::{
-    self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
+    self, Description, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
     SessionHandle, SessionId, Sessions, Timeout,
 };
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;
 #[cfg(feature = "axum")]
 pub use typed::{OnMismatch, SessionValue, Typed};
+pub use user_agent::UserAgent;
 
 /// The examples of that page are compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/changing-values.md")]
 struct ChangingValues;
+
+/// The examples of that page are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/devices.md")]
+struct Devices;

@@ -6,11 +6,12 @@ mod cookie_only;
 #[cfg(feature = "express")]
 mod cookies;
 #[cfg(feature = "express")]
+mod described;
+#[cfg(feature = "express")]
 mod express;
 #[cfg(feature = "express")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
-#[cfg(feature = "express")]
 mod former;
 mod late;
 mod layer;
