@@ -27,3 +27,8 @@ struct ChangingValues;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/testing.md")]
 struct Testing;
+
+/// Compiles the examples of "my devices".
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/devices.md")]
+struct Devices;

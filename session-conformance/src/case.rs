@@ -61,6 +61,8 @@ pub enum Need {
     ExpiryReports,
     /// `Capabilities::max_data` is declared.
     MaxData,
+    /// `Capabilities::descriptions` is declared.
+    Descriptions,
     /// [`StoreFactory::corrupt`](crate::StoreFactory::corrupt) works.
     Corruption,
 }
@@ -73,6 +75,7 @@ impl Need {
             Self::Directory => "the store has no directory",
             Self::ExpiryReports => "the store does not report expiry",
             Self::MaxData => "the store declares no data limit",
+            Self::Descriptions => "the store keeps no descriptions",
             Self::Corruption => "the factory can't corrupt a session",
         }
     }

@@ -1,6 +1,6 @@
 //! Comparisons of records with the drafts that were written.
 
-use session_core::{Bytes, Credential, Draft, Record};
+use session_core::{Bytes, Credential, Description, Draft, Record};
 
 /// Data up to this size is printed where it differs.
 const PRINTED: usize = 200;
@@ -13,6 +13,11 @@ pub(super) fn check_same(found: &Record, draft: &Draft, what: &str) {
         Credential::stored(found.credential.as_ref()),
         Credential::stored(draft.credential.as_ref()),
         "{what}: its credential"
+    );
+    assert_eq!(
+        Description::stored(found.description.as_ref()),
+        Description::stored(draft.description.as_ref()),
+        "{what}: its description"
     );
     assert_eq!(found.owner, draft.owner, "{what}: its owner");
     assert_eq!(found.lifetime, draft.lifetime, "{what}: its limits");

@@ -139,6 +139,7 @@ impl Fixture {
                 Need::Directory => store.directory().is_some(),
                 Need::ExpiryReports => store.capabilities().expiry_reports,
                 Need::MaxData => store.capabilities().max_data.is_some(),
+                Need::Descriptions => store.capabilities().descriptions,
                 Need::Corruption => self.can_corrupt().await?,
             };
             if !there {

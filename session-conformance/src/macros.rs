@@ -143,6 +143,9 @@ macro_rules! __conformance_test {
     ($name:ident [MaxData $($n:tt)*] [MaxData $($w:tt)*] $without:tt) => {
         $crate::__conformance_ignored! { $name "the store declares no data limit" }
     };
+    ($name:ident [Descriptions $($n:tt)*] [Descriptions $($w:tt)*] $without:tt) => {
+        $crate::__conformance_ignored! { $name "the store keeps no descriptions" }
+    };
     ($name:ident [Corruption $($n:tt)*] [Corruption $($w:tt)*] $without:tt) => {
         $crate::__conformance_ignored! { $name "the factory can't corrupt a session" }
     };

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use session_core::{
-    Anchor, Bytes, Capabilities, Credential, Cursor, Draft, Ended, Error, Lifetime, Owner, Page,
-    Record, Result, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, Stamp, Timeout,
-    Ttl, Version, async_trait,
+    Anchor, Bytes, Capabilities, Credential, Cursor, Description, Draft, Ended, Error, Lifetime,
+    Owner, Page, Record, Result, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore,
+    Stamp, Timeout, Ttl, Version, async_trait,
 };
 
 use crate::{StoreFactory, TestStore};
@@ -41,6 +41,8 @@ pub struct Row {
     pub stamp: Stamp,
     /// The credential that verifies its token.
     pub credential: Option<Credential>,
+    /// What its user recognises it by.
+    pub description: Option<Description>,
     /// The principal that the session belongs to.
     pub owner: Option<Owner>,
     /// Its limits, in whole milliseconds.
@@ -67,6 +69,7 @@ impl Row {
             data: Some(draft.data.clone()),
             stamp: draft.stamp,
             credential: draft.credential.clone(),
+            description: draft.description.clone(),
             owner: draft.owner.clone(),
             lifetime,
             began,
@@ -117,6 +120,7 @@ impl Row {
             self.age(now),
         )
         .with_credential(self.credential.clone())
+        .with_description(self.description.clone())
         .with_owner(self.owner.clone()))
     }
 
@@ -128,6 +132,7 @@ impl Row {
             self.age(now),
             self.data.as_ref().map_or(0, Bytes::len),
         )
+        .with_description(self.description.clone())
         .with_owner(self.owner.clone())
     }
 
@@ -171,6 +176,7 @@ impl SessionStore for ReferenceStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new()
             .with_expiry_reports(true)
+            .with_descriptions(true)
             .with_max_data(MAX_DATA)
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use session_core::{Bytes, Credential, Draft, Ended, Lifetime, Owner, SessionId, SessionToken};
+use session_core::{
+    Bytes, Credential, Description, Draft, Ended, Lifetime, Owner, SessionId, SessionToken,
+};
 
 /// A new id.
 pub(super) fn id() -> SessionId {
@@ -27,6 +29,11 @@ pub(super) fn owner(name: &str) -> Owner {
 /// The credential of these bytes; `None` if there are none.
 pub(super) fn credential(bytes: &[u8]) -> Option<Credential> {
     Credential::from_stored(bytes).expect("the suite's credentials have at most 192 bytes")
+}
+
+/// The description of these bytes; `None` if there are none.
+pub(super) fn description(bytes: &[u8]) -> Option<Description> {
+    Description::from_stored(bytes).expect("the suite's descriptions have at most 255 bytes")
 }
 
 /// The ids of ended sessions, sorted. A session that was reported twice is there twice.

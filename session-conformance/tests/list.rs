@@ -97,7 +97,7 @@ mod bare {
 
     conformance_tests!(
         Bare(ReferenceFactory::default()),
-        without = [Directory, ExpiryReports, MaxData, Corruption]
+        without = [Directory, ExpiryReports, MaxData, Descriptions, Corruption]
     );
 }
 
@@ -115,6 +115,7 @@ fn a_case_whose_need_is_missing_and_undeclared_fails() {
         ("counts_follow_creates_and_ends", "no directory"),
         ("reap_keeps_to_its_limit", "no directory"),
         ("data_of_the_declared_limit_is_kept", "no data limit"),
+        ("every_save_replaces_the_description", "no descriptions"),
         ("a_corrupt_session_can_be_destroyed", "can't corrupt"),
     ] {
         let text = panic_of(|| run_test("", case_of(name), &[], bare()));

@@ -105,7 +105,7 @@ pub enum ErrorKind {
     Timeout,
     /// The store refused the operation for good: a missing right, a wrong type, a bug.
     Refused,
-    /// A record, session key, owner, session id or cookie is larger than its limit; nothing was
+    /// A record, session key, owner, description, session id or cookie is larger than its limit; nothing was
     /// sent.
     TooLarge,
     /// A lifetime breaks a rule; nothing was sent.

@@ -31,9 +31,9 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use contract::{
-    Anchor, Capabilities, Credential, Cursor, Draft, Ended, Lifetime, Owner, Page, Record, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, StoreWrapper,
-    Timeout, TokenChange, Ttl, Version, shared,
+    Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Lifetime, Owner, Page,
+    Record, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp,
+    StoreWrapper, Timeout, TokenChange, Ttl, Version, shared,
 };
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 #[cfg(feature = "http")]

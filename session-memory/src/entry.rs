@@ -6,7 +6,7 @@ use session_core::{
     Anchor, Draft, Lifetime, Owner, Record, SessionInfo, Stamp, Timeout, Ttl, Version,
 };
 
-use crate::content::Content;
+use crate::content::{Content, Copied};
 use crate::deadlines::Micros;
 use crate::key::Key;
 use crate::owners::NO_OWNER;
@@ -146,7 +146,11 @@ impl Entry {
     }
 
     pub(crate) fn record(&self, owner: Option<&Owner>, now: Micros) -> Record {
-        let (data, credential) = self.content.copy();
+        let Copied {
+            data,
+            credential,
+            description,
+        } = self.content.copy();
         Record::new(
             data,
             Version::new(self.stamp),
@@ -155,6 +159,7 @@ impl Entry {
             self.age(now),
         )
         .with_credential(credential)
+        .with_description(description)
         .with_owner(owner.cloned())
     }
 
@@ -166,6 +171,7 @@ impl Entry {
             self.age(now),
             self.content.size(),
         )
+        .with_description(self.content.description())
         .with_owner(owner.cloned())
     }
 }

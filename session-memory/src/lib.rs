@@ -29,9 +29,9 @@
 //!
 //! # Memory
 //! A session takes 130 to 150 bytes (55 more with an owner that has no other session), plus its
-//! credential (57 bytes when new, at most 136 after renewals) and its data. Data of up to 512 bytes
-//! shares one allocation with the credential. Larger data is shared with the writer instead of
-//! copied and takes 48 bytes more; a slice of a larger buffer keeps the whole buffer in memory.
+//! credential (57 bytes when new, at most 136 after renewals), its description and its data. Data of
+//! up to 512 bytes shares one allocation with them. Larger data is shared with the writer instead of
+//! copied and takes 64 bytes more; a slice of a larger buffer keeps the whole buffer in memory.
 //!
 //! An id of over 22 bytes takes an allocation of its own; native ids have 16 bytes.
 //!
@@ -63,9 +63,9 @@ mod unreported;
 
 pub use builder::MemoryStoreBuilder;
 pub use session_core::{
-    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
-    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
+    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use store::MemoryStore;
 

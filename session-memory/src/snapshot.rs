@@ -9,17 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use session_core::{
-    Credential, Draft, Error, Lifetime, Owner, Result, SessionId, Stamp, Timeout, Ttl,
+    Credential, Description, Draft, Error, Lifetime, Owner, Result, SessionId, Stamp, Timeout, Ttl,
 };
 use sha2::{Digest, Sha256};
 
 use crate::MemoryStore;
+use crate::content::Copied;
 use crate::deadlines::Micros;
 use crate::entry::Entry;
 use crate::private_file;
 use crate::store::STEPS_PER_LOCK;
 
-const MAGIC: &[u8] = b"session-memory snapshot 2\n";
+const MAGIC: &[u8] = b"session-memory snapshot 3\n";
 const NEVER: u64 = u64::MAX;
 
 /// A verified snapshot file, whose sessions are not yet decoded.
@@ -170,9 +171,14 @@ fn corrupt(path: &Path) -> Error {
 
 impl StoredSession {
     fn of(entry: &Entry, owner: Option<&Owner>, now: Micros) -> Self {
-        let (data, credential) = entry.content.copy();
+        let Copied {
+            data,
+            credential,
+            description,
+        } = entry.content.copy();
         let mut draft = Draft::new(data, entry.lifetime())
             .with_credential(credential)
+            .with_description(description)
             .with_owner(owner.cloned());
         draft.stamp = entry.stamp;
         Self {
@@ -195,6 +201,7 @@ impl StoredSession {
         out.put_u64_le(self.left.left().map_or(NEVER, millis));
         out.put_u64_le(millis(self.age));
         put_field(out, Credential::stored(draft.credential.as_ref()));
+        put_field(out, Description::stored(draft.description.as_ref()));
         put_field(out, &draft.data);
     }
 
@@ -219,10 +226,12 @@ impl StoredSession {
         let left = limit(bytes.try_get_u64_le().ok()?).into();
         let age = Duration::from_millis(bytes.try_get_u64_le().ok()?);
         let credential = Credential::from_stored(&take_field(bytes)?).ok()?;
+        let description = Description::from_stored(&take_field(bytes)?).ok()?;
         // A copy, because a slice would keep the whole file in memory.
         let data = Bytes::copy_from_slice(&take_field(bytes)?);
         let mut draft = Draft::new(data, Lifetime::new(idle, absolute))
             .with_credential(credential)
+            .with_description(description)
             .with_owner(owner);
         draft.stamp = Stamp::from_bytes(stamp);
         Some(Self {
@@ -257,6 +266,7 @@ mod tests {
         let lifetime = Lifetime::new(Duration::from_secs(1), Timeout::Never);
         let mut draft = Draft::new("{}", lifetime)
             .with_credential(Credential::from_stored(&[0xC1, 0xC2, 0xC3]).expect("it fits"))
+            .with_description(Description::from_stored(&[0xD1, 0xD2]).expect("it fits"))
             .with_owner(Owner::new("ann").expect("valid"));
         draft.stamp = Stamp::from_bytes(*b"0123456789abcdef");
         let mut bare = Draft::new("", Lifetime::new(Timeout::Never, Timeout::Never));
@@ -281,7 +291,7 @@ mod tests {
 
     /// The sessions of `two`, encoded by hand.
     fn golden() -> Vec<u8> {
-        let fields: [&[u8]; 25] = [
+        let fields: [&[u8]; 28] = [
             b"\0",
             b"\x02\0\0\0\0\0\0\0",
             b"id",
@@ -294,6 +304,8 @@ mod tests {
             b"\x01\x02\x03\x04\0\0\0\0",
             b"\x03\0\0\0\0\0\0\0",
             b"\xC1\xC2\xC3",
+            b"\x02\0\0\0\0\0\0\0",
+            b"\xD1\xD2",
             b"\x02\0\0\0\0\0\0\0",
             b"{}",
             // The second session.
@@ -308,6 +320,7 @@ mod tests {
             b"\0\0\0\0\0\0\0\0",
             b"\0\0\0\0\0\0\0\0",
             b"\0\0\0\0\0\0\0\0",
+            b"\0\0\0\0\0\0\0\0",
         ];
         fields.concat()
     }
@@ -318,7 +331,7 @@ mod tests {
         two().iter().for_each(|stored| file.add(stored));
         let file = file.finish();
         let (body, checksum) = file.split_at(file.len() - 32);
-        let head = b"session-memory snapshot 2\n\x05\x06\x07\x08\0\0\0\0\x02\0\0\0\0\0\0\0";
+        let head = b"session-memory snapshot 3\n\x05\x06\x07\x08\0\0\0\0\x02\0\0\0\0\0\0\0";
         assert_eq!(body, [head.as_slice(), &golden()].concat());
         assert_eq!(checksum, Sha256::digest(body).as_slice());
     }
@@ -332,6 +345,7 @@ mod tests {
             assert_eq!(format!("{read:?}"), format!("{expected:?}"));
             assert_eq!(read.id.is_secret(), expected.id.is_secret());
             assert_eq!(read.draft.credential, expected.draft.credential);
+            assert_eq!(read.draft.description, expected.draft.description);
         }
         assert!(bytes.is_empty());
     }

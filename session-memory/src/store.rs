@@ -355,6 +355,7 @@ impl SessionStore for MemoryStore {
         Capabilities::new()
             .with_expiry_reports(!options.expiry_grace.is_zero())
             .with_max_data(options.max_data)
+            .with_descriptions(true)
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {

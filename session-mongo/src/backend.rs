@@ -99,7 +99,9 @@ impl Backend for MongoBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_expiry_reports(!self.expiry_grace().is_zero())
+        Capabilities::new()
+            .with_expiry_reports(!self.expiry_grace().is_zero())
+            .with_descriptions(true)
     }
 
     async fn create(

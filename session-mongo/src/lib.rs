@@ -20,9 +20,10 @@
 //! | field | content |
 //! |---|---|
 //! | `_id` | the session's id: text |
-//! | `v` | the version of this layout: 3 |
+//! | `v` | the version of this layout: 4 |
 //! | `data`, `stamp` | bytes |
 //! | `credential` | bytes; empty for none |
+//! | `description` | bytes, or absent |
 //! | `owner` | text, or absent; indexed together with `_id` |
 //! | `idle`, `absolute` | milliseconds, or null for no limit |
 //! | `born`, `deadline` | dates by the server's clock; the end of the year 9999 for never |
@@ -105,9 +106,9 @@ mod url;
 
 pub use mongodb;
 pub use session_core::{
-    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
-    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
+    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 
 pub use backend::{MongoBackend, MongoStore};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{DateTime, RawDocument};
+use mongodb::bson::{DateTime, RawBsonRef, RawDocument};
 use session_core::{
-    Credential, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo, Stamp,
-    Timeout, Ttl, Version,
+    Credential, Description, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo,
+    Stamp, Timeout, Ttl, Version,
 };
 
 use crate::schema::VERSION;
@@ -71,6 +71,7 @@ impl<'d> StoredSession<'d> {
             self.session,
             "credential",
         )?)?)
+        .with_description(description(self.session)?)
         .with_owner(owner(self.session)?))
     }
 
@@ -84,6 +85,7 @@ impl<'d> StoredSession<'d> {
             self.age()?,
             usize::try_from(size).unwrap_or_default(),
         )
+        .with_description(description(self.session)?)
         .with_owner(owner(self.session)?))
     }
 
@@ -153,6 +155,14 @@ fn owner(document: &RawDocument) -> Result<Option<Owner>> {
             let owner = owner.as_str().and_then(|owner| Owner::new(owner).ok());
             owner.map(Some).ok_or_else(|| corrupt("owner"))
         }
+    }
+}
+
+fn description(document: &RawDocument) -> Result<Option<Description>> {
+    match document.get("description") {
+        Ok(None) => Ok(None),
+        Ok(Some(RawBsonRef::Binary(binary))) => Description::from_stored(binary.bytes),
+        Ok(Some(_)) | Err(_) => Err(corrupt("description")),
     }
 }
 

@@ -12,7 +12,7 @@ use session_core::{Owner, SessionId, Stamp};
 
 /// The version of the layout, in the field `v` of each document. A document of another version is
 /// corrupt.
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const VERSION: i32 = 4;
 
 /// The name of the TTL index.
 pub(crate) const TTL_INDEX: &str = "due_ttl";
@@ -176,6 +176,7 @@ pub(crate) fn info_fields() -> Document {
         "_id": "$_id",
         "v": "$v",
         "owner": "$owner",
+        "description": "$description",
         "idle": "$idle",
         "absolute": "$absolute",
         "born": "$born",

@@ -13,7 +13,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Document, rawdoc, serialize_to_raw_document_buf};
 use mongodb::options::{ReadConcern, WriteConcern};
 use session_core::backend::{Create, Save, Touch};
-use session_core::{Anchor, Credential, Draft, SessionId, Timeout};
+use session_core::{Anchor, Credential, Description, Draft, SessionId, Timeout};
 
 use crate::schema::{self, DUE_MILLIS, NEVER, VERSION};
 
@@ -269,6 +269,7 @@ struct Values<'d> {
     data: RawBsonRef<'d>,
     stamp: RawBsonRef<'d>,
     credential: RawBsonRef<'d>,
+    description: DescriptionValue<'d>,
     owner: OwnerValue<'d>,
     idle: RawBsonRef<'d>,
     absolute: RawBsonRef<'d>,
@@ -281,12 +282,20 @@ enum OwnerValue<'d> {
     OwnDraft,
 }
 
+/// In an expression the field must be removed, and a document to be stored does not have it.
+enum DescriptionValue<'d> {
+    Stored(Option<&'d Description>),
+    Expression(Option<&'d Description>),
+    OwnDraft,
+}
+
 impl<'d> Values<'d> {
     /// The values of the draft in a session's field `draft`, as expressions.
     const OWN_DRAFT: Self = Self {
         data: RawBsonRef::String("$draft.data"),
         stamp: RawBsonRef::String("$draft.stamp"),
         credential: RawBsonRef::String("$draft.credential"),
+        description: DescriptionValue::OwnDraft,
         owner: OwnerValue::OwnDraft,
         idle: RawBsonRef::String("$draft.idle"),
         absolute: RawBsonRef::String("$draft.absolute"),
@@ -298,20 +307,26 @@ impl<'d> Values<'d> {
         Self::with(
             draft,
             OwnerValue::Literal(owner.map(|owner| owner.as_str())),
+            DescriptionValue::Expression(draft.description.as_ref()),
         )
     }
 
     /// The values of `draft`, as they are stored.
     fn stored(draft: &'d Draft) -> Self {
         let owner = draft.owner.as_ref();
-        Self::with(draft, OwnerValue::Stored(owner.map(|owner| owner.as_str())))
+        Self::with(
+            draft,
+            OwnerValue::Stored(owner.map(|owner| owner.as_str())),
+            DescriptionValue::Stored(draft.description.as_ref()),
+        )
     }
 
-    fn with(draft: &'d Draft, owner: OwnerValue<'d>) -> Self {
+    fn with(draft: &'d Draft, owner: OwnerValue<'d>, description: DescriptionValue<'d>) -> Self {
         Self {
             data: binary(&draft.data),
             stamp: binary(draft.stamp.as_bytes()),
             credential: binary(Credential::stored(draft.credential.as_ref())),
+            description,
             owner,
             idle: millis(draft.lifetime.idle),
             absolute: millis(draft.lifetime.absolute),
@@ -331,6 +346,19 @@ impl<'d> Values<'d> {
             OwnerValue::OwnDraft => {
                 let owner = rawdoc! { "$ifNull": ["$draft.owner", "$$REMOVE"] };
                 fields.append(name, owner);
+            }
+        }
+        let name = cstr!("description");
+        match self.description {
+            DescriptionValue::Stored(None) => {}
+            DescriptionValue::Stored(Some(description))
+            | DescriptionValue::Expression(Some(description)) => {
+                fields.append(name, binary(description.as_bytes()));
+            }
+            DescriptionValue::Expression(None) => fields.append(name, "$$REMOVE"),
+            DescriptionValue::OwnDraft => {
+                let description = rawdoc! { "$ifNull": ["$draft.description", "$$REMOVE"] };
+                fields.append(name, description);
             }
         }
         fields.append(cstr!("idle"), self.idle);

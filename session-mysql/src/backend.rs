@@ -163,7 +163,7 @@ impl MysqlBackend {
         }
         let (mut matched, mut is_repeated) = (0, false);
         // Most sites have one lifetime, or two: with "remember me" and without.
-        for group in groups(saves, |save| limits_of(&save.draft)) {
+        for group in groups(saves, |save| shared_by(&save.draft)) {
             for saves in split_by_checksum(group) {
                 let statement = || match &saves[..] {
                     [(_, save)] => self.sql.save(save),
@@ -190,6 +190,7 @@ impl Backend for MysqlBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new()
             .with_expiry_reports(true)
+            .with_descriptions(true)
             .with_needs_reaper(true)
     }
 
@@ -347,9 +348,10 @@ pub(crate) fn policy(timeout: Duration, max_data: usize, connections: u32) -> Po
         .with_destroy(limits)
 }
 
-/// The limits that a draft sets; a statement sets them once for all its sessions.
-fn limits_of(draft: &Draft) -> (Lifetime, Anchor) {
-    (draft.lifetime, draft.anchor)
+/// What the drafts of one statement have in common: the limits that it sets once for all its
+/// sessions, and whether it sets descriptions.
+fn shared_by(draft: &Draft) -> (Lifetime, Anchor, bool) {
+    (draft.lifetime, draft.anchor, draft.description.is_some())
 }
 
 /// Groups `items` by `key`, in the order of each key's first item.

@@ -29,11 +29,12 @@ SELECT CAST(INDEX_NAME AS BINARY), CAST(NON_UNIQUE AS BINARY), CAST(COLUMN_NAME 
 FROM information_schema.STATISTICS WHERE {named} ORDER BY INDEX_NAME, SEQ_IN_INDEX";
 
 /// Name, type, and whether it may be null.
-const EXPECTED_COLUMNS: [(&str, &str, bool); 11] = [
+const EXPECTED_COLUMNS: [(&str, &str, bool); 12] = [
     ("id", "varbinary(255)", false),
     ("version", "tinyint unsigned", false),
     ("stamp", "binary(16)", false),
     ("credential", "varbinary(192)", false),
+    ("description", "varbinary(255)", true),
     ("owner", "varbinary(1024)", true),
     ("born", "datetime(6)", false),
     ("idle", "bigint", true),

@@ -23,9 +23,10 @@
 //! | column | content |
 //! |---|---|
 //! | `id` | the session's id, compared byte for byte; primary key, and never updated |
-//! | `version` | the layout of the row: 1. Loading a row of another version fails with [`ErrorKind::Corrupt`] |
+//! | `version` | the layout of the row: 2. Loading a row of another version fails with [`ErrorKind::Corrupt`] |
 //! | `stamp` | 16 bytes, which name the write that made the row |
 //! | `credential` | up to 192 bytes; empty for none |
+//! | `description` | up to 255 bytes, or null |
 //! | `data` | bytes, up to [`max_data`](MysqlStoreBuilder::max_data) |
 //! | `owner` | bytes, or null; index |
 //! | `born`, `deadline` | UTC to the microsecond, by the server's clock; `deadline` is null for never |
@@ -137,9 +138,9 @@ mod statement;
 mod url;
 
 pub use session_core::{
-    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
-    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
+    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use sqlx;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Credential, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId, SessionInfo,
-    Stamp, Timeout, Ttl,
+    Credential, Description, Draft, Ended, Error, Lifetime, Owner, Record, Result, SessionId,
+    SessionInfo, Stamp, Timeout, Ttl,
 };
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, Row};
@@ -27,6 +27,7 @@ pub(crate) fn record(row: &MySqlRow) -> Result<Record> {
         age(row, 8)?,
     )
     .with_credential(Credential::from_stored(column(row, 3)?)?)
+    .with_description(description(row, 10)?)
     .with_owner(owner(row, 4)?))
 }
 
@@ -48,7 +49,8 @@ fn check_version(version: i64) -> Result<()> {
 
 /// The first column of `LOAD`: the stamp; then numbers, each followed by a comma, empty for null:
 /// the version of the layout, the limits in milliseconds, the remaining time and the age in
-/// microseconds, the size of the credential; then the credential; then the owner.
+/// microseconds, the sizes of the credential and the description; then the credential, the
+/// description and the owner.
 #[derive(Debug, PartialEq, Eq)]
 struct Head<'r> {
     stamp: Stamp,
@@ -57,6 +59,7 @@ struct Head<'r> {
     left: Option<i64>,
     age: i64,
     credential: &'r [u8],
+    description: &'r [u8],
     owner: &'r [u8],
 }
 
@@ -74,8 +77,14 @@ impl<'r> Head<'r> {
         };
         let version = number()??;
         let limits = [number()?, number()?];
-        let (left, age, size) = (number()?, number()??, number()??);
-        let (credential, owner) = rest.split_at_checked(usize::try_from(size).ok()?)?;
+        let (left, age) = (number()?, number()??);
+        let [credential, description] = [number()??, number()?.unwrap_or(0)];
+        let mut part = |size| {
+            let (part, after) = rest.split_at_checked(usize::try_from(size).ok()?)?;
+            rest = after;
+            Some(part)
+        };
+        let (credential, description) = (part(credential)?, part(description)?);
         Some(Self {
             stamp: Stamp::from_bytes(*stamp),
             version,
@@ -83,7 +92,8 @@ impl<'r> Head<'r> {
             left,
             age,
             credential,
-            owner,
+            description,
+            owner: rest,
         })
     }
 
@@ -102,6 +112,7 @@ impl<'r> Head<'r> {
             from_micros(self.age),
         )
         .with_credential(Credential::from_stored(self.credential)?)
+        .with_description(Description::from_stored(self.description)?)
         .with_owner(owner))
     }
 }
@@ -116,6 +127,7 @@ pub(crate) fn info(row: &MySqlRow) -> Result<SessionInfo> {
         age(row, 5)?,
         usize::try_from(size).unwrap_or_default(),
     )
+    .with_description(description(row, 7)?)
     .with_owner(owner(row, 1)?))
 }
 
@@ -171,6 +183,11 @@ pub(crate) fn owner(row: &MySqlRow, index: usize) -> Result<Option<Owner>> {
     owner.map(parse_owner).transpose()
 }
 
+fn description(row: &MySqlRow, index: usize) -> Result<Option<Description>> {
+    let stored = column::<Option<&[u8]>>(row, index)?;
+    Description::from_stored(stored.unwrap_or_default())
+}
+
 /// The limits in this column and the next.
 pub(crate) fn lifetime(row: &MySqlRow, index: usize) -> Result<Lifetime> {
     let (idle, absolute) = (column(row, index)?, column(row, index + 1)?);
@@ -207,6 +224,10 @@ pub(crate) fn credential_bytes(draft: &Draft) -> &[u8] {
     Credential::stored(draft.credential.as_ref())
 }
 
+pub(crate) fn description_bytes(draft: &Draft) -> Option<&[u8]> {
+    draft.description.as_ref().map(Description::as_bytes)
+}
+
 pub(crate) fn millis(timeout: Timeout) -> Option<i64> {
     timeout
         .millis()
@@ -233,12 +254,15 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_the_server_writes_it() {
-        let head = b"0123456789abcdef1,1800000,43200000,1799999500,250,5,\x01,\xff\x00,user:1,2";
+        let head =
+            b"0123456789abcdef2,1800000,43200000,1799999500,250,5,3,\x01,\xff\x00,9,\x01user:1,2";
         let record = read(head).expect("a whole head");
         assert_eq!(record.data, "{}");
         assert_eq!(record.version.stamp(), Stamp::from_bytes(STAMP));
         let credential = record.credential.expect("there is one");
         assert_eq!(credential.as_bytes(), b"\x01,\xff\x00,");
+        let description = record.description.expect("there is one");
+        assert_eq!(description.as_bytes(), b"9,\x01");
         assert_eq!(record.owner, Owner::new("user:1,2").ok());
         let (idle, absolute) = (Duration::from_mins(30), Duration::from_hours(12));
         assert_eq!(record.lifetime, Lifetime::new(idle, absolute));
@@ -248,8 +272,9 @@ mod tests {
 
     #[test]
     fn nulls_and_empty_parts_of_a_head_are_none() {
-        let record = read(b"0123456789abcdef1,,,,0,0,").expect("a whole head");
+        let record = read(b"0123456789abcdef2,,,,0,0,,").expect("a whole head");
         assert_eq!((record.credential, record.owner), (None, None));
+        assert_eq!(record.description, None);
         assert_eq!(
             record.lifetime,
             Lifetime::new(Timeout::Never, Timeout::Never)
@@ -262,22 +287,24 @@ mod tests {
         for head in [
             &b""[..],
             b"0123456789abcde",
-            b"0123456789abcdef1,,,,0,0",
-            b"0123456789abcdef1,,,,0,1,",
-            b"0123456789abcdef1,,,,0,-1,",
-            b"0123456789abcdef1,,,,,0,",
-            b"0123456789abcdef1,x,,,0,0,",
-            b"0123456789abcdef,,,,0,0,",
-            b"0123456789abcdef1,-1,,,0,0,",
-            b"0123456789abcdef1,,-1,,0,0,",
-            b"0123456789abcdef0,,,,0,0,",
             b"0123456789abcdef2,,,,0,0,",
-            b"0123456789abcdef1,,,,0,0,\xff\x00\xff",
+            b"0123456789abcdef2,,,,0,1,,",
+            b"0123456789abcdef2,,,,0,-1,,",
+            b"0123456789abcdef2,,,,0,0,1,",
+            b"0123456789abcdef2,,,,0,0,-1,",
+            b"0123456789abcdef2,,,,,0,,",
+            b"0123456789abcdef2,x,,,0,0,,",
+            b"0123456789abcdef,,,,0,0,,",
+            b"0123456789abcdef2,-1,,,0,0,,",
+            b"0123456789abcdef2,,-1,,0,0,,",
+            b"0123456789abcdef1,,,,0,0,,",
+            b"0123456789abcdef3,,,,0,0,,",
+            b"0123456789abcdef2,,,,0,0,,\xff\x00\xff",
         ] {
             let error = read(head).expect_err("corrupt");
             assert!(error.kind() == ErrorKind::Corrupt, "{head:?}: {error}");
         }
-        let mut long = b"0123456789abcdef1,,,,0,193,".to_vec();
+        let mut long = b"0123456789abcdef2,,,,0,193,,".to_vec();
         long.extend([7; 193]);
         read(&long).expect_err("too long a credential");
     }

@@ -1,7 +1,7 @@
 //! Many saves in one `UPDATE`.
 //!
 //! Each row takes its values from lists. `FIELD` or `CASE` would find a row's position by comparing
-//! its id with up to 128 others, once for each of five columns. `INTERVAL` finds a number in a
+//! its id with up to 128 others, once for each of five columns or six. `INTERVAL` finds a number in a
 //! sorted list by binary search, so the position is looked up by the checksum (CRC-32) of the id;
 //! `ELT` returns the element at that position of another list.
 //!
@@ -31,21 +31,33 @@
 //! * `+ 0E0` makes the number a double, like the bound numbers.
 //!
 //! Two ids with the same checksum would share a position, so they go into different statements. All
-//! sessions of one statement have the same limits, which are bound once.
+//! sessions of one statement have the same limits, which are bound once, and all have a description
+//! or none has: without, it is one constant, and nothing is bound.
 
 use session_core::backend::Save;
 
 use crate::prepared::{Bound, Padded};
-use crate::record::{credential_bytes, id_bytes, owner_bytes};
+use crate::record::{credential_bytes, description_bytes, id_bytes, owner_bytes};
 use crate::schema::Statements;
 use crate::statement::lifetime;
 
-/// Compares and writes the same as a single save.
+/// Compares and writes the same as a single save of a draft without a description.
 ///
 /// Binds: the checksums, the stamps; the checksums, the credentials; the checksums, the owners;
 /// the binds of `{lifetime}`; the checksums, the data; the ids; the checksums, the expected stamps.
 pub(crate) const SAVE_MANY: &str = "\
 UPDATE {table} SET `version` = {version}, `stamp` = {own}, `credential` = {own}, `owner` = {own},
+    `description` = NULL,
+    {lifetime},
+    `data` = {own}
+WHERE `id` IN ({ids}) AND `stamp` = {own} AND {live}";
+
+/// The same for drafts with descriptions.
+///
+/// Binds: as `SAVE_MANY`; the checksums, the descriptions after the owners.
+pub(crate) const SAVE_MANY_DESCRIBED: &str = "\
+UPDATE {table} SET `version` = {version}, `stamp` = {own}, `credential` = {own}, `owner` = {own},
+    `description` = {own},
     {lifetime},
     `data` = {own}
 WHERE `id` IN ({ids}) AND `stamp` = {own} AND {live}";
@@ -57,9 +69,16 @@ pub(crate) const OWN_VALUE: &str = "ELT(INTERVAL(CRC32(`id`) + 0E0, {ids}), {ids
 type Checksummed<'s> = (u32, &'s Save);
 
 impl Statements {
-    /// Saves sessions that have the same limits, in the order of their checksums.
+    /// Saves sessions that have the same limits, and all of which have a description or none has, in
+    /// the order of their checksums.
     pub(crate) fn save_many(&self, items: &[Checksummed<'_>]) -> Bound {
-        let (query, saves) = self.save_many.query(items);
+        let has_description = |(_, save): &Checksummed<'_>| save.draft.description.is_some();
+        let is_described = items.iter().any(has_description);
+        let statement = match is_described {
+            true => &self.save_many_described,
+            false => &self.save_many,
+        };
+        let (query, saves) = statement.query(items);
         let checksums = |query| {
             saves.bind(query, |query, (checksum, _)| {
                 query.bind(f64::from(*checksum))
@@ -74,6 +93,12 @@ impl Statements {
         let query = saves.bind(checksums(query), |query, (_, save)| {
             query.bind(owner_bytes(&save.draft))
         });
+        let query = match is_described {
+            true => saves.bind(checksums(query), |query, (_, save)| {
+                query.bind(description_bytes(&save.draft))
+            }),
+            false => query,
+        };
         let query = match items {
             [(_, first), ..] => lifetime(query, &first.draft),
             [] => query,

@@ -4,11 +4,11 @@
 //! durations. A session is live if `{live}`, expired if `{expired}`.
 
 use crate::prepared::{BatchStatement, Bound, SIZES, Statement};
-use crate::save_many::{OWN_VALUE, SAVE_MANY};
+use crate::save_many::{OWN_VALUE, SAVE_MANY, SAVE_MANY_DESCRIBED};
 
 /// The version of the layout, in the column `version` of each row. A row of another version is
 /// corrupt.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Returns the statement that creates the table `name`, which
 /// [`migrate`](crate::MysqlStore::migrate) runs. It does nothing if the table exists.
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     `version` TINYINT UNSIGNED NOT NULL COMMENT 'of the layout of the row',
     `stamp` BINARY(16) NOT NULL,
     `credential` VARBINARY(192) NOT NULL COMMENT 'empty for none',
+    `description` VARBINARY(255) NULL,
     `owner` VARBINARY(1024) NULL,
     `born` DATETIME(6) NOT NULL,
     `idle` BIGINT NULL COMMENT 'milliseconds, NULL for never',
@@ -34,15 +35,16 @@ CREATE TABLE IF NOT EXISTS {table} (
     KEY `due` (`due`)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
 
-/// Binds for each session: id, stamp, credential, owner, idle, absolute, first limit in µs, data.
+/// Binds for each session: id, stamp, credential, description, owner, idle, absolute, first limit in
+/// µs, data.
 ///
 /// Every write sets the version: a default would be that of the program that created the table.
 const CREATE: &str = "\
-INSERT INTO {table} (`id`, `version`, `stamp`, `credential`, `owner`, `born`, `idle`, `absolute`,
-    `deadline`, `data`)
+INSERT INTO {table} (`id`, `version`, `stamp`, `credential`, `description`, `owner`, `born`, `idle`,
+    `absolute`, `deadline`, `data`)
 VALUES {rows}";
 const ROW: &str = "\
-(?, {version}, ?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
+(?, {version}, ?, ?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
 
 /// All but the data is in one column, because the server describes each column of an answer to the
 /// driver: with eight columns, a single load took a seventh longer.
@@ -54,12 +56,15 @@ const LOAD: &str = "SELECT {head}, `data` FROM {table} WHERE `id` = ? AND {live}
 ///
 /// Binds: the ids.
 const LOAD_MANY: &str = "\
-SELECT `id`, `version`, `stamp`, `credential`, `owner`, `idle`, `absolute`, {ttl}, {age}, `data`
+SELECT `id`, `version`, `stamp`, `credential`, `owner`, `idle`, `absolute`, {ttl}, {age}, `data`,
+    `description`
 FROM {table} WHERE `id` IN ({ids}) AND {live}";
 
-/// Binds: stamp, credential, owner, the binds of `{lifetime}`, data, id, expected stamp.
+/// Binds: stamp, credential, description, owner, the binds of `{lifetime}`, data, id, expected
+/// stamp.
 const SAVE: &str = "\
-UPDATE {table} SET `version` = {version}, `stamp` = ?, `credential` = ?, `owner` = ?,
+UPDATE {table} SET `version` = {version}, `stamp` = ?, `credential` = ?, `description` = ?,
+    `owner` = ?,
     {lifetime},
     `data` = ?
 WHERE `id` = ? AND `stamp` = ? AND {live}";
@@ -146,18 +151,19 @@ const NO_OP_WRITE: &str = "DELETE FROM {table} WHERE FALSE";
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
 
 const FRAGMENTS: [(&str, &str); 11] = [
-    ("{version}", "1"),
+    ("{version}", "2"),
     ("{lifetime}", LIFETIME),
     (
         "{head}",
         "CONCAT(`stamp`, CONCAT_WS(',', `version`, IFNULL(`idle`, ''), IFNULL(`absolute`, ''), \
-         IFNULL({ttl}, ''), {age}, LENGTH(`credential`), ''), `credential`, IFNULL(`owner`, ''))",
+         IFNULL({ttl}, ''), {age}, LENGTH(`credential`), IFNULL(LENGTH(`description`), ''), ''), \
+         `credential`, IFNULL(`description`, ''), IFNULL(`owner`, ''))",
     ),
     ("{end}", "`id`, `owner`, {age}, `stamp`"),
     ("{expected}", "`stamp` = COALESCE(?, `stamp`)"),
     (
         "{info}",
-        "`id`, `owner`, `idle`, `absolute`, {ttl}, {age}, LENGTH(`data`)",
+        "`id`, `owner`, `idle`, `absolute`, {ttl}, {age}, LENGTH(`data`), `description`",
     ),
     (
         "{live}",
@@ -188,6 +194,7 @@ pub(crate) struct Statements {
     pub(crate) load_many: BatchStatement,
     pub(crate) save: Statement,
     pub(crate) save_many: BatchStatement,
+    pub(crate) save_many_described: BatchStatement,
     pub(crate) stamps: BatchStatement,
     pub(crate) touch: BatchStatement,
     pub(crate) ttls: BatchStatement,
@@ -228,6 +235,7 @@ impl Statements {
             load_many: many(LOAD_MANY),
             save: statement(SAVE),
             save_many: many(SAVE_MANY),
+            save_many_described: many(SAVE_MANY_DESCRIBED),
             stamps: many(STAMPS),
             touch: many(TOUCH),
             ttls: many(TTLS),
@@ -287,6 +295,7 @@ CREATE TABLE IF NOT EXISTS `session_store` (
     `version` TINYINT UNSIGNED NOT NULL COMMENT 'of the layout of the row',
     `stamp` BINARY(16) NOT NULL,
     `credential` VARBINARY(192) NOT NULL COMMENT 'empty for none',
+    `description` VARBINARY(255) NULL,
     `owner` VARBINARY(1024) NULL,
     `born` DATETIME(6) NOT NULL,
     `idle` BIGINT NULL COMMENT 'milliseconds, NULL for never',
@@ -299,8 +308,8 @@ CREATE TABLE IF NOT EXISTS `session_store` (
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
         assert_eq!(schema("session_store"), table);
         let version = FRAGMENTS.iter().find(|(name, _)| *name == "{version}");
-        assert_eq!(version.map(|(_, text)| *text), Some("1"));
-        assert_eq!(VERSION, 1);
+        assert_eq!(version.map(|(_, text)| *text), Some("2"));
+        assert_eq!(VERSION, 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use session_core::backend::{Create, Destroy, Save, Touch};
 use session_core::{Anchor, Draft, SessionId, Version};
 
 use crate::prepared::{Bound, Statement};
-use crate::record::{credential_bytes, id_bytes, micros, millis, owner_bytes};
+use crate::record::{credential_bytes, description_bytes, id_bytes, micros, millis, owner_bytes};
 use crate::schema::Statements;
 
 impl Statements {
@@ -18,6 +18,7 @@ impl Statements {
                 .bind(id_bytes(id))
                 .bind(draft.stamp.as_bytes().as_slice())
                 .bind(credential_bytes(draft))
+                .bind(description_bytes(draft))
                 .bind(owner_bytes(draft))
                 .bind(millis(lifetime.idle))
                 .bind(millis(lifetime.absolute))
@@ -54,7 +55,10 @@ impl Statements {
             ..
         } = save;
         let query = self.save.query().bind(draft.stamp.as_bytes().as_slice());
-        let query = query.bind(credential_bytes(draft)).bind(owner_bytes(draft));
+        let query = query.bind(credential_bytes(draft));
+        let query = query
+            .bind(description_bytes(draft))
+            .bind(owner_bytes(draft));
         lifetime(query, draft)
             .bind(&*draft.data)
             .bind(id_bytes(id))

@@ -9,7 +9,7 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch, one_by_one,
 };
 use session_core::{
-    Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl, Version,
+    Capabilities, Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl, Version,
 };
 
 use crate::clock::{Clock, Reading};
@@ -266,6 +266,10 @@ impl Backend for RedisBackend {
 
     fn policy(&self) -> Policy {
         self.policy
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_descriptions(true)
     }
 
     async fn create(

@@ -194,6 +194,7 @@ impl Directory<'_> {
                     session.age(now),
                     size,
                 )
+                .with_description(session.description)
                 .with_owner(session.owner),
             )),
             Ok(None) => Ok(None),

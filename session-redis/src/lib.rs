@@ -23,17 +23,17 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `prefix{id}` | one session: a header, the owner, the credential, the data |
+//! | `prefix{id}` | one session: a header, the owner, the credential, the description, the data |
 //! | `prefixowner:hash` | the index of one owner: a sorted set of session ids, by deadline; `hash` is the SHA-256 of the owner |
 //!
 //! The braces around the id are part of the key; they make the id the hash tag of Redis Cluster.
 //! Characters of an id that are not URL-safe are percent-encoded.
 //!
-//! The header is 52 bytes. Numbers are big-endian, times and limits are in milliseconds:
+//! The header is 53 bytes. Numbers are big-endian, times and limits are in milliseconds:
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 0 | version, 3 |
+//! | 0 | version, 4 |
 //! | 1–8 | when the session began, Unix time of the server |
 //! | 9–16 | deadline, Unix time of the server, 0 for never; the key expires in the last millisecond before it |
 //! | 17–32 | stamp |
@@ -41,6 +41,7 @@
 //! | 35–42 | idle limit, 0 for none |
 //! | 43–50 | absolute limit, 0 for none |
 //! | 51 | length of the credential |
+//! | 52 | length of the description |
 //!
 //! The client writes everything from the stamp on; the scripts prepend the version and the times.
 //!
@@ -138,9 +139,9 @@ mod url;
 
 pub use redis;
 pub use session_core::{
-    self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
-    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
+    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 
 pub use backend::{RedisBackend, RedisStore};

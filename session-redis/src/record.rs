@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use redis::{RedisWrite, ToRedisArgs, ToSingleRedisArg};
 use session_core::{
-    Credential, Draft, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl, Version,
+    Credential, Description, Draft, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl, Version,
 };
 
 use crate::clock::MAX_LEAD;
 use crate::command::corrupt;
 
-const VERSION: u8 = 3;
-const HEADER_BYTES: usize = 52;
+const VERSION: u8 = 4;
+const HEADER_BYTES: usize = 53;
 /// The largest time or limit in milliseconds: Lua's numbers are exact up to it.
 const MAX_MILLIS: u64 = 1 << 53;
 
@@ -28,6 +28,7 @@ pub(crate) struct StoredSession {
     pub(crate) stamp: Stamp,
     pub(crate) owner: Option<Owner>,
     pub(crate) credential: Option<Credential>,
+    pub(crate) description: Option<Description>,
     pub(crate) data: Bytes,
 }
 
@@ -51,10 +52,18 @@ impl StoredSession {
             millis => Ok(Timeout::from_millis((millis > 0).then_some(millis))),
         };
         let lifetime = Lifetime::new(limit()?, limit()?);
-        let credential = usize::from(rest.get_u8());
-        let (owner, rest) = rest.split_at_checked(owner).ok_or_else(corrupt)?;
-        let (credential, data) = rest.split_at_checked(credential).ok_or_else(corrupt)?;
-        let (owner, credential) = (read_owner(owner)?, Credential::from_stored(credential)?);
+        let (credential, description) = (rest.get_u8().into(), rest.get_u8().into());
+        let mut part = |size| -> Result<&[u8]> {
+            let (part, after) = rest.split_at_checked(size).ok_or_else(corrupt)?;
+            rest = after;
+            Ok(part)
+        };
+        let (owner, credential) = (
+            read_owner(part(owner)?)?,
+            Credential::from_stored(part(credential)?)?,
+        );
+        let description = Description::from_stored(part(description)?)?;
+        let data = rest;
         value.advance(value.len() - data.len());
         Ok(Self {
             born,
@@ -63,6 +72,7 @@ impl StoredSession {
             stamp: Stamp::from_bytes(stamp),
             owner,
             credential,
+            description,
             data: value,
         })
     }
@@ -72,6 +82,7 @@ impl StoredSession {
         let (ttl, age) = (self.ttl(now), self.age(now));
         Record::new(self.data, Version::new(self.stamp), self.lifetime, ttl, age)
             .with_credential(self.credential)
+            .with_description(self.description)
             .with_owner(self.owner)
     }
 
@@ -106,7 +117,7 @@ pub(crate) fn read_owner(stored: &[u8]) -> Result<Option<Owner>> {
     Owner::new(owner).map(Some).map_err(|_| corrupt())
 }
 
-/// The part that the client writes: stamp, limits, owner, credential, data. The script prepends the
+/// The part that the client writes: stamp, limits, owner, credential, description, data. The script prepends the
 /// version and the times.
 pub(crate) struct Tail<'a> {
     pub(crate) draft: &'a Draft,
@@ -116,7 +127,7 @@ pub(crate) struct Tail<'a> {
 
 /// As long as what the script writes: version, begin, deadline.
 const PADDING: [u8; 17] = [0; 17];
-/// The size of stamp, limits and the two lengths.
+/// The size of stamp, limits and the three lengths.
 const TAIL_HEADER_BYTES: usize = HEADER_BYTES - PADDING.len();
 
 impl Tail<'_> {
@@ -132,13 +143,17 @@ impl Tail<'_> {
         Credential::stored(self.draft.credential.as_ref())
     }
 
+    fn description(&self) -> &[u8] {
+        Description::stored(self.draft.description.as_ref())
+    }
+
     fn padding(&self) -> &'static [u8] {
         if self.is_padded { &PADDING } else { &[] }
     }
 
     pub(crate) fn len(&self) -> usize {
-        let parts = self.owner().len() + self.credential().len() + self.draft.data.len();
-        self.padding().len() + TAIL_HEADER_BYTES + parts
+        let parts = self.owner().len() + self.credential().len() + self.description().len();
+        self.padding().len() + TAIL_HEADER_BYTES + parts + self.draft.data.len()
     }
 
     fn header(&self) -> [u8; TAIL_HEADER_BYTES] {
@@ -151,8 +166,10 @@ impl Tail<'_> {
             // A limit that is over (negative) is never stored.
             rest.put_u64(u64::try_from(millis(limit)).unwrap_or(0));
         }
-        // A credential has at most 192.
-        rest.put_u8(u8::try_from(self.credential().len()).unwrap_or(u8::MAX));
+        // A credential has at most 192, a description 255.
+        for part in [self.credential(), self.description()] {
+            rest.put_u8(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        }
         header
     }
 }
@@ -162,8 +179,9 @@ impl ToRedisArgs for Tail<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         let mut writer = out.writer_for_next_arg();
         let header = self.header();
-        let parts = [self.padding(), &header, self.owner(), self.credential()];
-        for part in parts.into_iter().chain([&self.draft.data[..]]) {
+        let front = [self.padding(), &header, self.owner(), self.credential()];
+        let back = [self.description(), &self.draft.data];
+        for part in front.into_iter().chain(back) {
             // Writing to memory can't fail.
             let _ = writer.write_all(part);
         }
@@ -194,11 +212,15 @@ mod tests {
         Credential::from_stored(bytes).expect("it fits")
     }
 
-    /// Version, times, stamp, length of the owner, limits, length of the credential, owner,
-    /// credential, data.
+    fn description(bytes: &[u8]) -> Option<Description> {
+        Description::from_stored(bytes).expect("it fits")
+    }
+
+    /// Version, times, stamp, length of the owner, limits, lengths of the credential and the
+    /// description, owner, credential, description, data.
     const GOLDEN: &str = "\
-        03 0000018f00000001 0000018f001b7741 000102030405060708090a0b0c0d0e0f 0002 \
-        00000000001b7740 0000000002932e00 03 c3bc aabbcc 7b7d";
+        04 0000018f00000001 0000018f001b7741 000102030405060708090a0b0c0d0e0f 0002 \
+        00000000001b7740 0000000002932e00 03 02 c3bc aabbcc ddee 7b7d";
 
     fn golden() -> Vec<u8> {
         let digits: String = GOLDEN.split_whitespace().collect();
@@ -210,7 +232,8 @@ mod tests {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         let mut draft = Draft::new("{}", Lifetime::new(minutes(30), minutes(720)))
             .with_owner(owner("ü"))
-            .with_credential(credential(&[0xaa, 0xbb, 0xcc]));
+            .with_credential(credential(&[0xaa, 0xbb, 0xcc]))
+            .with_description(description(&[0xdd, 0xee]));
         draft.stamp = Stamp::from_bytes(std::array::from_fn(|n| n as u8));
         draft
     }
@@ -236,6 +259,7 @@ mod tests {
         assert_eq!(record.data, draft.data);
         assert_eq!(record.version, Version::new(draft.stamp));
         assert_eq!(record.credential, draft.credential);
+        assert_eq!(record.description, draft.description);
         assert_eq!(record.owner, draft.owner);
         assert_eq!(record.lifetime, draft.lifetime);
         assert_eq!(record.age, Duration::from_millis(4));
@@ -243,13 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn every_owner_and_credential_is_read_back() {
+    fn every_owner_credential_and_description_is_read_back() {
         let long = "o".repeat(Owner::MAX_BYTES);
         for name in [None, Some("u"), Some(&*long)] {
-            for size in [0, 1, 57, 192] {
+            for (size, other) in [(0, 0), (1, 0), (0, 1), (57, 60), (192, 255)] {
                 let draft = Draft::new("data", Lifetime::default())
                     .with_owner(name.map(owner))
-                    .with_credential(credential(&vec![7; size]));
+                    .with_credential(credential(&vec![7; size]))
+                    .with_description(description(&vec![8; other]));
                 let tail = Tail {
                     draft: &draft,
                     is_padded: true,
@@ -263,6 +288,7 @@ mod tests {
                     (&record.owner, &record.credential, &record.data),
                     (&draft.owner, &draft.credential, &draft.data)
                 );
+                assert_eq!(record.description, draft.description);
             }
         }
     }
@@ -270,8 +296,8 @@ mod tests {
     #[test]
     fn a_truncated_value_or_another_version_is_corrupt() {
         let whole = golden();
-        // Header, owner and credential; the data may have any length.
-        for length in 0..HEADER_BYTES + 5 {
+        // Header, owner, credential and description; the data may have any length.
+        for length in 0..HEADER_BYTES + 7 {
             StoredSession::decode(whole[..length].to_vec().into()).expect_err("truncated");
         }
         let with = |at: usize, byte| {
@@ -279,10 +305,10 @@ mod tests {
             value[at] = byte;
             StoredSession::decode(value.into())
         };
-        for version in [0, 2, 4, b'{'] {
+        for version in [0, 3, 5, b'{'] {
             with(0, version).expect_err("another version");
         }
-        with(52, 0xff).expect_err("the owner is not UTF-8");
+        with(53, 0xff).expect_err("the owner is not UTF-8");
         let mut value = whole.clone();
         value[51] = 193;
         value.extend([0; 200]);
@@ -299,6 +325,7 @@ mod tests {
                 stamp: Stamp::generate(),
                 owner: None,
                 credential: None,
+                description: None,
                 data: Bytes::new(),
             };
             session.into_live_record(now).map(|record| record.ttl)

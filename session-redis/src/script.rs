@@ -19,15 +19,15 @@ end
 
 -- The header of a session; nil if there is no session, false if it is corrupt.
 local function read(key)
-    local raw = redis.pcall('GETRANGE', key, '0', '51')
+    local raw = redis.pcall('GETRANGE', key, '0', '52')
     if raw == '' then return nil end
     if type(raw) == 'table' and not raw.err:find('WRONGTYPE', 1, true) then
-        redis.call('GETRANGE', key, '0', '51')
+        redis.call('GETRANGE', key, '0', '52')
     end
-    if #raw < 52 or raw:byte(1) ~= 3 then return false end
+    if #raw < 53 or raw:byte(1) ~= 4 then return false end
     local h = {}
-    h.born, h.deadline, h.stamp, h.owner, h.idle, h.absolute, h.credential =
-        struct.unpack('>I8I8c16I2I8I8B', raw, 2)
+    h.born, h.deadline, h.stamp, h.owner, h.idle, h.absolute, h.credential, h.description =
+        struct.unpack('>I8I8c16I2I8I8BB', raw, 2)
     -- Beyond 2^53 Lua is not exact, and Redis refuses such a time.
     if h.born == 0 or math.max(h.born, h.deadline, h.idle, h.absolute) > 2^53 then return false end
     return h
@@ -35,7 +35,7 @@ end
 
 local function owner(key, h)
     if h.owner == 0 then return '' end
-    return redis.call('GETRANGE', key, 52, 51 + h.owner)
+    return redis.call('GETRANGE', key, 53, 52 + h.owner)
 end
 
 -- The earlier of two instants, of which 0 is never.
@@ -72,7 +72,7 @@ local function write(key, now, born, idle, absolute, tail)
         redis.call('DEL', key)
         return
     end
-    local value = struct.pack('>BI8I8', 3, born, deadline) .. tail
+    local value = struct.pack('>BI8I8', 4, born, deadline) .. tail
     if deadline == 0 then
         redis.call('SET', key, value)
     else
@@ -128,7 +128,7 @@ for n, key in ipairs(KEYS) do
     end
     if head == '' then
         answer, kept, kept_until = GONE, key, 0
-    elseif #head < 33 or byte(head) ~= 3 then
+    elseif #head < 33 or byte(head) ~= 4 then
         answer = CORRUPT
     else
         local born, old, stamp = unpack('>I8I8c16', head, 2)
@@ -136,7 +136,7 @@ for n, key in ipairs(KEYS) do
             answer = CORRUPT
         elseif stamp == args[2 * n + 3] then
             local start = sub(head, 1, 9)
-            if restart then born, start = now, struct.pack('>BI8', 3, now) end
+            if restart then born, start = now, struct.pack('>BI8', 4, now) end
             local ends = 0
             if idle ~= 0 then ends = now + idle end
             if absolute ~= 0 and (ends == 0 or born + absolute < ends) then
@@ -262,7 +262,7 @@ const INSPECT: &str = r"
 local h = read(KEYS[1])
 if h == nil then return {GONE} end
 if h == false then return {CORRUPT} end
-local front = redis.call('GETRANGE', KEYS[1], 0, 51 + h.owner + h.credential)
+local front = redis.call('GETRANGE', KEYS[1], 0, 52 + h.owner + h.credential + h.description)
 return {DONE, front, redis.call('STRLEN', KEYS[1]), time()}
 ";
 

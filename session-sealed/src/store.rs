@@ -1,29 +1,34 @@
-//! A store that seals the data before another store gets it.
+//! A store that seals data and descriptions before another store gets them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use session_core::{
-    Bytes, Capabilities, Cursor, Draft, Error, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, StoreWrapper, TokenChange, Version,
+    Bytes, Capabilities, Cursor, Description, Draft, Error, Owner, Page, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, StoreWrapper, TokenChange, Version,
 };
 
-use crate::associated_data::AssociatedData;
+use crate::associated_data::{AssociatedData, DescriptionData};
 use crate::key::KeyRing;
 use crate::seal::{OVERHEAD, Sealer};
 
-/// Encrypts the data of every session before the inner store gets it, and detects changes made to a
-/// record without the secret.
+/// Encrypts the data and the description of every session before the inner store gets them, and
+/// detects changes made to a record without the secret.
 ///
-/// Every create and save seals the data anew. The seal also covers the id, the owner, both limits,
-/// the stamp and the whole credential. If any of those or the data was changed in the database,
+/// Every create and save seals both anew. The seal of the data also covers the id, the owner, both
+/// limits, the stamp, the whole credential and the description. If any of those or the data was changed in the database,
 /// forged or copied from another record, loading the record fails with
 /// [`ErrorKind::Corrupt`](session_core::ErrorKind::Corrupt) and its client gets a fresh session. A
 /// record that no secret of the ring opens fails in the same way.
 ///
+/// A listing has a session whose description was changed or copied from another session without a
+/// description, so that its user can end it; the other sessions of the page are not affected. A
+/// description in a listing is bound to id, owner and limits: that it is an older one of the same
+/// session is detected when the session is loaded.
+///
 /// # What it does not do
-/// * It encrypts the data only. Owner, limits, times and credential stay readable, because the store
-///   works with them. A credential holds hashes of tokens, which reveal no token.
+/// * It encrypts data and description only. Owner, limits, times and credential stay readable,
+///   because the store works with them. A credential holds hashes of tokens, which reveal no token.
 /// * It does not detect that a whole record was replaced by an older version of itself. The session
 ///   then has the older data, and the older token opens it.
 /// * It does not cover the times that the database measures. An attacker with write access to the
@@ -34,7 +39,8 @@ use crate::seal::{OVERHEAD, Sealer};
 ///   [`ErrorKind::Unsupported`](session_core::ErrorKind::Unsupported), because the data could not be opened under the new id.
 ///
 /// An operation takes as many round trips as the inner store's, and versions are the same.
-/// The limit on the data is 45 bytes ([`OVERHEAD`]) lower.
+/// The limits on data and description are 45 bytes ([`OVERHEAD`]) lower; every description that
+/// [`Session::describe`](session_core::Session::describe) takes fits in.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -75,8 +81,11 @@ impl SealedStore {
             let what = "new tokens of sealed sessions whose ids are their tokens";
             return Err(Error::unsupported(what));
         }
-        let aad = AssociatedData::of_draft(id, draft).bytes();
         let mut sealed = draft.clone();
+        if let Some(description) = &draft.description {
+            sealed.description = self.seal_description(id, draft, description)?;
+        }
+        let aad = AssociatedData::of_draft(id, &sealed).bytes();
         sealed.data = Bytes::from(self.sealer.seal(&aad, &draft.data));
         Ok(sealed)
     }
@@ -86,7 +95,31 @@ impl SealedStore {
         let opened = self.sealer.open(&aad, &record.data);
         let opened = opened.ok_or_else(|| self.open_error(&record.data))?;
         record.data = Bytes::from(opened);
+        if let Some(sealed) = &record.description {
+            let aad = DescriptionData::of_record(id, &record).bytes();
+            record.description = self.open_description(&aad, sealed);
+        }
         Ok(record)
+    }
+
+    fn seal_description(
+        &self,
+        id: &SessionId,
+        draft: &Draft,
+        description: &Description,
+    ) -> Result<Option<Description>> {
+        let (size, limit) = (
+            description.as_bytes().len(),
+            Description::MAX_BYTES - OVERHEAD,
+        );
+        Error::check_size("description", size, limit)?;
+        let aad = DescriptionData::of_draft(id, draft).bytes();
+        Description::from_stored(&self.sealer.seal(&aad, description.as_bytes()))
+    }
+
+    fn open_description(&self, aad: &[u8], sealed: &Description) -> Option<Description> {
+        let opened = self.sealer.open(aad, sealed.as_bytes())?;
+        Description::from_stored(&opened).ok()?
     }
 
     /// The error for data that does not open.
@@ -100,19 +133,24 @@ impl SealedStore {
         })
     }
 
+    /// The page with the sizes of the unsealed data, and with opened descriptions.
+    fn opened_page(&self, mut page: Page) -> Page {
+        for info in &mut page.sessions {
+            info.size = info.size.saturating_sub(OVERHEAD);
+            if let Some(sealed) = &info.description {
+                let aad = DescriptionData::of_info(info).bytes();
+                info.description = self.open_description(&aad, sealed);
+            }
+        }
+        page
+    }
+
     fn inner_directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
         self.inner
             .directory()
             .ok_or_else(|| Error::unsupported(what))
     }
-}
-
-/// Corrects the sizes on a page to those of the unsealed data.
-fn with_unsealed_sizes(mut page: Page) -> Page {
-    let size = |info: &mut SessionInfo| info.size = info.size.saturating_sub(OVERHEAD);
-    page.sessions.iter_mut().for_each(size);
-    page
 }
 
 impl StoreWrapper for SealedStore {
@@ -144,7 +182,7 @@ impl StoreWrapper for SealedStore {
 
     async fn list(this: &Self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
         let page = this.inner_directory()?.list(cursor, limit).await;
-        page.map(with_unsealed_sizes)
+        page.map(|page| this.opened_page(page))
     }
 
     async fn owned_by(
@@ -154,7 +192,7 @@ impl StoreWrapper for SealedStore {
         limit: usize,
     ) -> Result<Page> {
         let page = this.inner_directory()?.owned_by(owner, cursor, limit);
-        page.await.map(with_unsealed_sizes)
+        page.await.map(|page| this.opened_page(page))
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use session_core::{
-    Credential, Draft, Error, ErrorKind, Lifetime, Owner, Record, Saved, SessionId, SessionStore,
-    SessionToken, Stamp, Timeout,
+    Credential, Description, Draft, Error, ErrorKind, Lifetime, Owner, Record, Saved,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, Timeout,
 };
 use session_memory::MemoryStore;
 use session_sealed::{KeyRing, SealedStore, Secret};
@@ -36,7 +36,8 @@ impl Setup {
         let id = SessionToken::generate().id();
         let draft = Draft::new(format!("{owner}'s"), lifetime)
             .with_owner(Owner::new(owner).expect("valid"))
-            .with_credential(credential_of(credential));
+            .with_credential(credential_of(credential))
+            .with_description(Description::new().with_label(format!("{owner}'s phone")));
         let created = self.sealed.create(&id, &draft).await.expect("up");
         assert_eq!(created, Saved::done(&draft));
         self.row(id).await
@@ -52,7 +53,8 @@ impl Setup {
         let draft = Draft::new(forged.data.clone(), forged.lifetime)
             .with_stamp(forged.version.stamp())
             .with_owner(forged.owner.clone())
-            .with_credential(forged.credential.clone());
+            .with_credential(forged.credential.clone())
+            .with_description(forged.description.clone());
         self.database.destroy(id, None).await.expect("up");
         let written = self.database.create(id, &draft).await.expect("up");
         assert_eq!(written, Saved::done(&draft));
@@ -133,6 +135,93 @@ async fn an_owner_swapped_between_two_records_or_forged_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_description_swapped_between_two_records_or_forged_opens_nothing() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    for (row, other) in [(&ann, &bob), (&bob, &ann)] {
+        let mut flipped = Description::stored(row.record.description.as_ref()).to_vec();
+        flipped[40] ^= 1;
+        let changes = [
+            other.record.description.clone(),
+            None,
+            Some(Description::new().with_label("in plain text")),
+            Description::from_stored(&flipped).expect("it fits"),
+        ];
+        let changes = changes
+            .map(|description| changed(&row.record, |record| record.description = description));
+        setup.assert_none_opens(row, changes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_listing_shows_descriptions_and_leaves_out_a_forged_one_only() {
+    let setup = Setup::new();
+    let [ann, bob] = two(&setup).await;
+    let readable = Description::stored(ann.record.description.as_ref());
+    assert!(
+        !readable.windows(5).any(|window| window == b"ann's"),
+        "it is sealed"
+    );
+    let labels = async || {
+        let listed = setup.sealed.list(None, 10).await.expect("up").sessions;
+        assert_eq!(listed.len(), 2, "both are listed");
+        let label = |id: &SessionId| {
+            let info = listed.iter().find(|info| info.id == *id);
+            let description = info.and_then(|info| info.description.clone());
+            description.and_then(|description| description.label().map(str::to_owned))
+        };
+        [label(&ann.id), label(&bob.id)]
+    };
+    let [anns, bobs] = ["ann's phone", "bob's phone"].map(|label| Some(label.to_owned()));
+    assert_eq!(labels().await, [anns.clone(), bobs.clone()]);
+    let copied = changed(&bob.record, |record| {
+        record.description = ann.record.description.clone();
+    });
+    setup
+        .open_forged(&bob.id, &copied)
+        .await
+        .expect_err("copied");
+    assert_eq!(labels().await, [anns, None]);
+    let owner = Owner::new("bob").expect("valid");
+    let owned = setup.sealed.owned_by(&owner, None, 10).await.expect("up");
+    let [SessionInfo { description, .. }] = &owned.sessions[..] else {
+        panic!("bob's session is listed: {owned:?}");
+    };
+    assert_eq!(*description, None);
+    assert!(
+        setup
+            .sealed
+            .destroy(&bob.id, None)
+            .await
+            .expect("up")
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn the_longest_description_of_a_session_fits_and_a_longer_one_is_refused() {
+    let setup = Setup::new();
+    for (size, fits) in [(192, true), (210, true), (211, false), (255, false)] {
+        let id = SessionToken::generate().id();
+        let description = Description::from_stored(&vec![7; size]).expect("it fits");
+        let draft = Draft::new("", Lifetime::fixed(HOUR)).with_description(description.clone());
+        let created = setup.sealed.create(&id, &draft).await;
+        match fits {
+            true => {
+                assert_eq!(created.expect("up"), Saved::done(&draft));
+                let found = setup.sealed.load(&id).await.expect("opens");
+                assert_eq!(found.expect("live").description, description);
+            }
+            false => {
+                let error = created.expect_err("too long");
+                assert_eq!(error.kind(), ErrorKind::TooLarge);
+                assert!(error.to_string().contains("limit of 210"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn limits_swapped_between_two_records_or_forged_open_nothing() {
     let setup = Setup::new();
     let [ann, bob] = two(&setup).await;
@@ -190,6 +279,9 @@ async fn an_older_version_opens_as_a_whole_but_not_in_part() {
         changed(&new.record, |record| record.data = old.record.data.clone()),
         changed(&new.record, |record| {
             record.credential = old.record.credential.clone()
+        }),
+        changed(&new.record, |record| {
+            record.description = old.record.description.clone()
         }),
     ];
     setup.assert_none_opens(&new, parts).await;

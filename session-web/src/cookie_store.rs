@@ -147,7 +147,10 @@ impl State {
 #[async_trait]
 impl SessionStore for CookieStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_plain_ids(self.codec.is_plain())
+        let is_plain = self.codec.is_plain();
+        Capabilities::new()
+            .with_plain_ids(is_plain)
+            .with_descriptions(!is_plain)
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {

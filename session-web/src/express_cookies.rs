@@ -52,11 +52,14 @@ impl ExpressCookies {
     }
 
     /// The value for a session, with its signature behind it if that has a cookie of its own. There
-    /// is no room for its limits, its stamp and a credential.
+    /// is no room for its limits, its stamp, a credential and a description.
     pub(crate) fn encode(&self, session: &Contents) -> Result<String> {
         if session.owner.is_some() {
             let what = "an owner (so no `sign_in`) in a cookie of Express";
             return Err(Error::unsupported(what));
+        }
+        if session.description.is_some() {
+            return Err(Error::unsupported("a description in a cookie of Express"));
         }
         Ok(match self {
             Self::CookieSession(cookies) => {

@@ -126,6 +126,7 @@ mod signature;
 pub mod testing;
 #[cfg(feature = "axum")]
 mod typed;
+mod user_agent;
 
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
@@ -140,13 +141,14 @@ pub use require_owner::{RequireOwner, RequireOwnerService};
 pub use return_to::ReturnTo;
 pub use service::SessionService;
 pub use session_core::{
-    self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
+    self, Description, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
     SessionHandle, SessionId, Sessions, Timeout,
 };
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;
 #[cfg(feature = "axum")]
 pub use typed::{OnMismatch, SessionValue, Typed};
+pub use user_agent::UserAgent;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

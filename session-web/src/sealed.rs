@@ -14,12 +14,13 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | version, 2 |
+//! | 0 | version, 3 |
 //! | 1–32 | when the session began, its deadline, its idle and its absolute limit: 8 bytes each |
 //! | 33–48 | stamp of the last write |
 //! | 49 | bytes of the credential |
-//! | 50–51 | bytes of the owner, 0 for none |
-//! | the rest | credential, owner, data |
+//! | 50 | bytes of the description, 0 for none |
+//! | 51–52 | bytes of the owner, 0 for none |
+//! | the rest | credential, description, owner, data |
 //!
 //! Numbers are big-endian, times in milliseconds, the greatest one is never. The limits are in
 //! there because what a browser does with the cookie's own expiry enforces nothing; the credential
@@ -32,8 +33,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use session_core::{
-    Anchor, Bytes, Credential, Draft, Lifetime, Owner, Record, Result, SessionToken, Stamp,
-    Timeout, Ttl, Version,
+    Anchor, Bytes, Credential, Description, Draft, Lifetime, Owner, Record, Result, SessionToken,
+    Stamp, Timeout, Ttl, Version,
 };
 use session_sealed::{Key, KeyRing, Keys, Sealer};
 use sha2::Sha256;
@@ -46,9 +47,9 @@ const SIGNED: u8 = 2;
 const HEAD: usize = 5;
 const MAC: usize = 32;
 /// The version of the content.
-const CONTENT: u8 = 2;
+const CONTENT: u8 = 3;
 /// Bytes of the content before those of no fixed length.
-const FIXED: usize = 1 + 4 * 8 + 16 + 1 + 2;
+const FIXED: usize = 1 + 4 * 8 + 16 + 1 + 1 + 2;
 const NEVER: u64 = u64::MAX;
 
 /// Whether the cookie can be read without the secret.
@@ -183,6 +184,7 @@ pub(crate) struct Contents {
     pub(crate) lifetime: Lifetime,
     pub(crate) stamp: Stamp,
     pub(crate) credential: Option<Credential>,
+    pub(crate) description: Option<Description>,
     pub(crate) owner: Option<Owner>,
     pub(crate) data: Bytes,
 }
@@ -200,6 +202,7 @@ impl Contents {
             lifetime: draft.lifetime,
             stamp: draft.stamp,
             credential: draft.credential.clone(),
+            description: draft.description.clone(),
             owner: draft.owner.clone(),
             data: draft.data.clone(),
         };
@@ -253,13 +256,16 @@ impl Contents {
             self.age(now),
         )
         .with_credential(self.credential.clone())
+        .with_description(self.description.clone())
         .with_owner(self.owner.clone())
     }
 
     fn encode(&self) -> Vec<u8> {
         let credential = Credential::stored(self.credential.as_ref());
+        let description = Description::stored(self.description.as_ref());
         let owner = self.owner.as_ref().map_or("", Owner::as_str);
-        let size = FIXED + credential.len() + owner.len() + self.data.len();
+        let parts = [credential, description, owner.as_bytes(), &self.data];
+        let size = FIXED + parts.iter().map(|part| part.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(size);
         bytes.push(CONTENT);
         let millis = |timeout: Timeout| timeout.millis().unwrap_or(NEVER);
@@ -272,12 +278,10 @@ impl Contents {
             bytes.extend(number.to_be_bytes());
         }
         bytes.extend(self.stamp.as_bytes());
-        // A credential has at most 192 bytes, an owner 1,024.
-        bytes.push(credential.len() as u8);
+        // A credential has at most 192 bytes, a description 255, an owner 1,024.
+        bytes.extend([credential.len() as u8, description.len() as u8]);
         bytes.extend((owner.len() as u16).to_be_bytes());
-        bytes.extend(credential);
-        bytes.extend(owner.as_bytes());
-        bytes.extend_from_slice(&self.data);
+        bytes.extend(parts.concat());
         bytes
     }
 
@@ -294,9 +298,10 @@ impl Contents {
             Timeout::from_millis(bytes.millis()?),
         );
         let stamp = Stamp::from_bytes(bytes.take()?);
-        let [credential_bytes] = bytes.take()?;
+        let [credential_bytes, description_bytes] = bytes.take()?;
         let owner_bytes = u16::from_be_bytes(bytes.take()?);
         let credential = bytes.part(usize::from(credential_bytes))?;
+        let description = bytes.part(usize::from(description_bytes))?;
         let owner = match bytes.part(usize::from(owner_bytes))? {
             [] => None,
             owner => Some(Owner::new(std::str::from_utf8(owner).ok()?).ok()?),
@@ -307,6 +312,7 @@ impl Contents {
             lifetime,
             stamp,
             credential: Credential::from_stored(credential).ok()?,
+            description: Description::from_stored(description).ok()?,
             owner,
             data: Bytes::copy_from_slice(bytes.0),
         })
@@ -352,6 +358,7 @@ mod tests {
             .with_owner(Owner::new("user-1769").expect("good"));
         draft.stamp = Stamp::from_bytes([7; 16]);
         draft.credential = Credential::from_stored(&[9; 3]).expect("short");
+        draft.description = Description::from_stored(&[8; 2]).expect("short");
         Contents::new(&draft, 1_000, 2_000)
     }
 
@@ -381,13 +388,14 @@ mod tests {
     /// Cookies outlive a deployment: a change of the layout needs another version.
     #[test]
     fn a_cookie_has_exactly_these_bytes() {
-        let mut content = vec![2];
+        let mut content = vec![3];
         for number in [1_000, 62_000, 60_000, u64::MAX] {
             content.extend(number.to_be_bytes());
         }
         content.extend([7; 16]);
-        content.extend([3, 0, 9]);
+        content.extend([3, 2, 0, 9]);
         content.extend([9; 3]);
+        content.extend([8; 2]);
         content.extend(br#"user-1769{"name":"Napoleon"}"#);
         assert_eq!(contents().encode(), content);
         assert_eq!(Contents::decode(&content), Some(contents()));
@@ -404,17 +412,18 @@ mod tests {
     #[test]
     fn contents_of_another_version_or_cut_are_no_session() {
         let content = contents().encode();
-        for version in [0, 1, 3, 255] {
+        for version in [0, 1, 2, 4, 255] {
             let mut other = content.clone();
             other[0] = version;
             assert_eq!(Contents::decode(&other), None, "{version}");
         }
-        let parts = FIXED + 3 + "user-1769".len();
+        let parts = FIXED + 3 + 2 + "user-1769".len();
         for length in 0..parts {
             assert_eq!(Contents::decode(&content[..length]), None, "{length}");
         }
         let mut bare = contents();
         (bare.owner, bare.credential, bare.deadline) = (None, None, None);
+        bare.description = None;
         bare.data = Bytes::new();
         assert_eq!(Contents::decode(&bare.encode()), Some(bare));
     }

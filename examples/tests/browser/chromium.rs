@@ -145,6 +145,14 @@ impl Chromium {
         self.submit("form[action='/sign-in'] button").await;
     }
 
+    /// Types a name into the form on the page of devices.
+    pub(crate) async fn name_device(&self, name: &str) {
+        let field = self.client.find(Locator::Css("input[name=label]")).await;
+        let typed = field.expect("a field").send_keys(name).await;
+        typed.expect("typed");
+        self.submit("form[action='/devices/name'] button").await;
+    }
+
     pub(crate) async fn cookie(&self, name: &str) -> Option<Cookie<'static>> {
         let cookies = self.client.get_all_cookies().await.expect("told");
         cookies.into_iter().find(|cookie| cookie.name() == name)

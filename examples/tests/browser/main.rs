@@ -144,6 +144,19 @@ async fn devices_are_listed_and_signed_out() {
         .find_all(Locator::Css("#devices td code"))
         .await;
     assert_eq!(rows.expect("a table").len(), 2, "a row for each device");
+    let text = laptop.text("#devices").await;
+    assert_eq!(text.matches("Chrome on Linux").count(), 2, "{text}");
+    assert_eq!(text.matches("127.0.0.0/24").count(), 2, "{text}");
+    assert_eq!(text.matches("this one").count(), 1, "{text}");
+    laptop.name_device("The <b>laptop</b>").await;
+    phone.open(&site.url("/devices")).await;
+    let seen = phone.text("#devices").await;
+    assert!(
+        seen.contains("The <b>laptop</b>, Chrome on Linux"),
+        "{seen}"
+    );
+    laptop.name_device(&"x".repeat(200)).await;
+    assert_eq!(laptop.text(".flash").await, "That name is too long.");
     laptop.submit("form[action='/devices/others'] button").await;
     assert_eq!(
         laptop.text(".flash").await,

@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "benches/results/machines.md",
     "docs/architecture.md",
     "docs/changing-values.md",
+    "docs/devices.md",
     "docs/expiry.md",
     "docs/express.md",
     "docs/express-tests.md",

@@ -12,9 +12,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use integration_tests::servers::Client;
 use session_core::{
-    Credential, Cursor, Data, Draft, Ended, Event, Flash, Lifetime, Observer, Page, Record, Saved,
-    Session, SessionHandle, SessionId, SessionInfo, SessionToken, Sessions, Stamp, Ttl, Version,
-    backend,
+    Credential, Cursor, Data, Description, Draft, Ended, Event, Flash, Lifetime, Observer, Page,
+    Record, Saved, Session, SessionHandle, SessionId, SessionInfo, SessionToken, Sessions, Stamp,
+    Ttl, Version, backend,
 };
 use session_express::{
     ConnectSess, CookieSession, Express, ExpressStore, Found, Listed, MovingStore,
@@ -74,12 +74,18 @@ fn credential() -> Option<Credential> {
     Credential::from_stored(CANARY.as_bytes()).expect("it fits")
 }
 
+fn description() -> Description {
+    Description::new().with_label(CANARY)
+}
+
 fn json() -> String {
     format!(r#"{{"key":"{CANARY}"}}"#)
 }
 
 fn draft() -> Draft {
-    Draft::new(json(), Lifetime::default()).with_credential(credential())
+    Draft::new(json(), Lifetime::default())
+        .with_credential(credential())
+        .with_description(description())
 }
 
 fn record() -> Record {
@@ -91,6 +97,7 @@ fn record() -> Record {
         Duration::ZERO,
     )
     .with_credential(credential())
+    .with_description(description())
 }
 
 /// Shows the events that it is told of.
@@ -111,10 +118,12 @@ fn show_core(shown: &mut Shown) {
     shown.show("session-core Version", &version());
     shown.show("session-core Saved", &Saved::Done(version()));
     shown.show("session-core Credential", &credential());
+    shown.show("session-core Description", &description());
     let data = Data::decode(&json().into()).expect("JSON");
     shown.show("session-core Data", &data);
     shown.show("session-core Ended", &Ended::unknown(plain()));
     let info = SessionInfo::new(plain(), Lifetime::default(), Ttl::Never, Duration::ZERO, 1);
+    let info = info.with_description(description());
     shown.show("session-core SessionInfo", &info);
     let next = Some(Cursor::new(CANARY));
     shown.show("session-core Cursor", &next);

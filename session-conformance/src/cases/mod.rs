@@ -5,6 +5,8 @@ mod cancellation;
 mod corruption;
 mod credential;
 mod crud;
+mod described;
+mod description;
 mod destroy;
 mod directory;
 mod expiry;
@@ -48,6 +50,24 @@ credential {
     a_credential_is_kept_apart_from_data_and_owner Contract []
     a_credential_is_kept_beside_data_of_every_size Contract []
     concurrent_credentials_are_not_mixed_up I8 []
+}
+description {
+    descriptions_of_every_size_are_kept Contract [Descriptions]
+    longer_descriptions_are_kept_whole_or_refused I8 [Descriptions]
+    descriptions_of_every_byte_are_kept Contract [Descriptions]
+    every_save_replaces_the_description Contract [Descriptions]
+    touch_leaves_the_description_alone I7 [Descriptions]
+    a_write_that_fails_leaves_the_description_alone I3 [Descriptions]
+    a_description_is_kept_apart_from_its_neighbours Contract [Descriptions]
+    listings_give_the_description Contract [Directory Descriptions]
+    concurrent_descriptions_are_not_mixed_up I8 [Descriptions]
+}
+described {
+    a_described_session_is_recognised Contract [Directory Descriptions]
+    a_description_survives_renewals_and_new_tokens Contract [Descriptions]
+    a_description_and_another_change_are_both_kept I3 [Descriptions]
+    too_long_a_description_is_refused I8 [Descriptions]
+    a_description_costs_no_call_of_its_own I12 [Descriptions]
 }
 destroy {
     destroy_ends_the_session I4 []

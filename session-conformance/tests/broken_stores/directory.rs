@@ -32,6 +32,14 @@ impl Broken {
         entries.map(|(_, id)| id.clone()).collect()
     }
 
+    fn hide_descriptions(&self, page: &mut Page) {
+        if self.has(Fault::ListsNoDescription) {
+            for info in &mut page.sessions {
+                info.description = None;
+            }
+        }
+    }
+
     fn is_removed(&self, owner: &Owner, id: &SessionId) -> bool {
         locked(&self.shared.removed).contains(&(owner.clone(), id.clone()))
     }
@@ -121,7 +129,11 @@ impl SessionDirectory for Broken {
             {
                 Err(Error::corrupt("one of the listed"))
             }
-            _ => self.inner.list(cursor, limit).await,
+            _ => {
+                let mut page = self.inner.list(cursor, limit).await?;
+                self.hide_descriptions(&mut page);
+                Ok(page)
+            }
         }
     }
 
@@ -131,6 +143,7 @@ impl SessionDirectory for Broken {
             Fault::OwnerOnOnePage => self.inner.owned_by(owner, cursor, usize::MAX).await?,
             _ => self.inner.owned_by(owner, cursor, limit).await?,
         };
+        self.hide_descriptions(&mut page);
         if self.has(Fault::OwnerPagesOverlap) && cursor.is_some() {
             let all = self.all_of(owner).await?;
             page.sessions.extend(all.into_iter().next());

@@ -33,6 +33,13 @@ pub(crate) enum Fault {
     TouchLosesCredential,
     MixesCredentials,
     TornCredential,
+    // Descriptions.
+    DropsDescription,
+    KeepsFirstDescription,
+    NeverClearsDescription,
+    ConflictWritesDescription,
+    TouchLosesDescription,
+    ListsNoDescription,
     // Load, and time.
     TornLoad,
     NoExpiryFilter,

@@ -107,6 +107,28 @@ found_by! {
         => random_sequences_match_a_model says "CONFORMANCE_SEED=";
 }
 
+// Descriptions.
+found_by! {
+    no_descriptions: DropsDescription
+        => descriptions_of_every_size_are_kept says "1 bytes, created: its description";
+    a_save_that_keeps_the_old_description: KeepsFirstDescription
+        => every_save_replaces_the_description says "after save 0";
+    a_save_without_description_that_keeps_the_old: NeverClearsDescription
+        => every_save_replaces_the_description says "with a description of 0 bytes";
+    a_conflict_that_writes_the_description: ConflictWritesDescription
+        => a_write_that_fails_leaves_the_description_alone says "after a conflict";
+    a_touch_that_loses_the_description: TouchLosesDescription
+        => touch_leaves_the_description_alone says "touched: its description";
+    a_listing_without_descriptions: ListsNoDescription
+        => listings_give_the_description says "listed: the description";
+    an_account_page_without_descriptions: ListsNoDescription
+        => a_described_session_is_recognised says "listed";
+    a_description_that_a_renewal_loses: DropsDescription
+        => a_description_survives_renewals_and_new_tokens says "after a sign-in";
+    a_description_that_a_conflict_loses: DropsDescription
+        => a_description_and_another_change_are_both_kept says "the description";
+}
+
 // Load, touch and time.
 found_by! {
     a_load_that_shows_expired_sessions: NoExpiryFilter

@@ -150,6 +150,7 @@ impl SessionStore for Broken {
                 }
                 Fault::TouchShortens => row.deadline = row.deadline_after(idle, now),
                 Fault::TouchLosesCredential => row.credential = None,
+                Fault::TouchLosesDescription => row.description = None,
                 _ => {}
             }
         }

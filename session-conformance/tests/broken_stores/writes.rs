@@ -26,6 +26,7 @@ impl Broken {
                 draft.lifetime = Lifetime::new(whole_seconds(idle), whole_seconds(absolute));
             }
             Fault::DropsCredential => draft.credential = None,
+            Fault::DropsDescription => draft.description = None,
             Fault::LongDataDropsCredential if draft.data.len() > 65_535 => draft.credential = None,
             Fault::JoinsCredentialAndOwner => join(&mut draft),
             Fault::MixesCredentials => {
@@ -82,6 +83,14 @@ impl Broken {
             };
             if keeps {
                 row.credential.clone_from(&before.credential);
+            }
+            let keeps = match self.fault {
+                Fault::KeepsFirstDescription => true,
+                Fault::NeverClearsDescription => draft.description.is_none(),
+                _ => false,
+            };
+            if keeps {
+                row.description.clone_from(&before.description);
             }
         }
         if self.has(Fault::LosesIndexEntry)
@@ -140,10 +149,15 @@ impl Broken {
                 Ok(saved)
             }
             Fault::NeedsStoredBytes if expected.stored().is_empty() => Ok(Saved::Conflict),
-            Fault::ConflictWritesCredential => {
+            Fault::ConflictWritesCredential | Fault::ConflictWritesDescription => {
                 let saved = self.inner.save(id, draft, expected).await?;
                 if let Some(row) = self.inner.rows().get_mut(id) {
-                    row.credential.clone_from(&draft.credential);
+                    match self.fault {
+                        Fault::ConflictWritesCredential => {
+                            row.credential.clone_from(&draft.credential);
+                        }
+                        _ => row.description.clone_from(&draft.description),
+                    }
                 }
                 Ok(saved)
             }

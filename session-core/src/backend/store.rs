@@ -161,7 +161,13 @@ impl<B: Backend> Store<B> {
 
     /// What the backend is to write, if it is not too large.
     fn checked(&self, draft: &Draft) -> Result<Draft> {
-        Error::check_size("record", draft.data.len(), self.core.policy.max_data)?;
+        let Core {
+            backend, policy, ..
+        } = &*self.core;
+        Error::check_size("record", draft.data.len(), policy.max_data)?;
+        if draft.description.is_some() && !backend.capabilities().descriptions {
+            return Err(Error::unsupported("descriptions of sessions"));
+        }
         let mut draft = draft.clone();
         draft.lifetime = draft.lifetime.whole_millis();
         Ok(draft)

@@ -1,6 +1,8 @@
 //! What a store promises: the traits that stores implement, and the types in their signatures.
 
 pub(crate) mod credential;
+pub(crate) mod description;
+pub(crate) mod info;
 pub(crate) mod lifetime;
 pub(crate) mod owner;
 pub(crate) mod record;
@@ -10,9 +12,11 @@ pub(crate) mod token;
 pub(crate) mod wrapper;
 
 pub use credential::Credential;
+pub use description::Description;
+pub use info::SessionInfo;
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use owner::Owner;
-pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo, TokenChange, Version};
+pub use record::{Anchor, Draft, Ended, Record, Saved, TokenChange, Version};
 pub use stamp::Stamp;
 pub use store::{Capabilities, Cursor, Page, SessionDirectory, SessionStore, shared};
 pub use token::{SessionId, SessionToken};

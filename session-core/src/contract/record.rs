@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Credential, Lifetime, Owner, Result, SessionId, Stamp, Ttl};
+use crate::{Credential, Description, Lifetime, Owner, Result, SessionId, Stamp, Ttl};
 
 /// One stored session, as it was read. `Debug` shows the size of its data.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Record {
     pub version: Version,
     /// What tells its token from any other; `None` only in layouts without room for it.
     pub credential: Option<Credential>,
+    /// What its user recognises it by.
+    pub description: Option<Description>,
     /// The principal it belongs to.
     pub owner: Option<Owner>,
     /// Its limits.
@@ -39,6 +41,8 @@ pub struct Draft {
     pub data: Bytes,
     /// What tells its token from any other. A store keeps it as it is.
     pub credential: Option<Credential>,
+    /// What its user recognises it by from now on. A store keeps it as it is.
+    pub description: Option<Description>,
     /// The principal it belongs to from now on.
     pub owner: Option<Owner>,
     /// Its limits from now on. Writing counts as use: the idle limit starts anew.
@@ -53,12 +57,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A draft with a fresh stamp, without owner and credential, keeping its anchor and token.
+    /// A draft with a fresh stamp, without owner, credential and description, keeping its anchor and token.
     #[must_use]
     pub fn new(data: impl Into<Bytes>, lifetime: Lifetime) -> Self {
         Self {
             data: data.into(),
             credential: None,
+            description: None,
             owner: None,
             lifetime,
             anchor: Anchor::Keep,
@@ -78,6 +83,14 @@ impl Draft {
     #[must_use]
     pub fn with_credential(mut self, credential: impl Into<Option<Credential>>) -> Self {
         self.credential = credential.into();
+        self
+    }
+
+    /// The same draft with this description; one that says nothing is none.
+    #[must_use]
+    pub fn with_description(mut self, description: impl Into<Option<Description>>) -> Self {
+        let description = description.into();
+        self.description = description.filter(|description| !description.is_empty());
         self
     }
 
@@ -104,7 +117,7 @@ impl Draft {
 }
 
 impl Record {
-    /// A record without owner and credential.
+    /// A record without owner, credential and description.
     #[must_use]
     pub fn new(
         data: impl Into<Bytes>,
@@ -117,6 +130,7 @@ impl Record {
             data: data.into(),
             version: version.into(),
             credential: None,
+            description: None,
             owner: None,
             lifetime,
             ttl,
@@ -128,6 +142,13 @@ impl Record {
     #[must_use]
     pub fn with_credential(mut self, credential: impl Into<Option<Credential>>) -> Self {
         self.credential = credential.into();
+        self
+    }
+
+    /// The same record with this description.
+    #[must_use]
+    pub fn with_description(mut self, description: impl Into<Option<Description>>) -> Self {
+        self.description = description.into();
         self
     }
 
@@ -143,6 +164,7 @@ impl Record {
     pub fn of(draft: &Draft, ttl: Ttl, age: Duration) -> Self {
         Self::new(draft.data.clone(), draft.stamp, draft.lifetime, ttl, age)
             .with_credential(draft.credential.clone())
+            .with_description(draft.description.clone())
             .with_owner(draft.owner.clone())
     }
 }
@@ -162,6 +184,7 @@ impl fmt::Debug for Record {
             .field("data", &Hidden(&self.data))
             .field("version", &self.version)
             .field("credential", &self.credential)
+            .field("description", &self.description)
             .field("owner", &self.owner)
             .field("lifetime", &self.lifetime)
             .field("ttl", &self.ttl)
@@ -175,6 +198,7 @@ impl fmt::Debug for Draft {
         f.debug_struct("Draft")
             .field("data", &Hidden(&self.data))
             .field("credential", &self.credential)
+            .field("description", &self.description)
             .field("owner", &self.owner)
             .field("lifetime", &self.lifetime)
             .field("anchor", &self.anchor)
@@ -346,60 +370,6 @@ impl Saved {
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
-    }
-}
-
-/// One line of a listing: everything about a session but its data and credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SessionInfo {
-    /// The id it is filed under.
-    pub id: SessionId,
-    /// The principal it belongs to.
-    pub owner: Option<Owner>,
-    /// Its limits.
-    pub lifetime: Lifetime,
-    /// What is left until its deadline.
-    pub ttl: Ttl,
-    /// How long ago it began.
-    pub age: Duration,
-    /// The size of its data, in bytes.
-    pub size: usize,
-}
-
-impl SessionInfo {
-    /// The line about the session `id`, without an owner.
-    #[must_use]
-    pub const fn new(
-        id: SessionId,
-        lifetime: Lifetime,
-        ttl: Ttl,
-        age: Duration,
-        size: usize,
-    ) -> Self {
-        Self {
-            id,
-            owner: None,
-            lifetime,
-            ttl,
-            age,
-            size,
-        }
-    }
-
-    /// The same line about a session of `owner`.
-    #[must_use]
-    pub fn with_owner(mut self, owner: impl Into<Option<Owner>>) -> Self {
-        self.owner = owner.into();
-        self
-    }
-
-    /// The line about the session `id`, of which this is the record.
-    #[must_use]
-    pub fn of(id: SessionId, record: &Record) -> Self {
-        let size = record.data.len();
-        Self::new(id, record.lifetime, record.ttl, record.age, size)
-            .with_owner(record.owner.clone())
     }
 }
 

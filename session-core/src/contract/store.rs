@@ -23,8 +23,8 @@ use crate::{
 ///   brings the session back; nor does any bring back an expired one.
 /// * **Ids never move.** A session has one id from its creation to its end, and an id is never
 ///   used twice. (A layout whose ids are the tokens may answer [`TokenChange::New`] with another.)
-/// * **Writes are atomic.** Of a record's data, stamp, credential, owner and limits, readers see
-///   all of one write or nothing of it.
+/// * **Writes are atomic.** Of a record's data, stamp, credential, description, owner and limits,
+///   readers see all of one write or nothing of it.
 /// * **A repeated write is harmless.** A store that finds the draft's own stamp in place answers
 ///   as if it had just written the draft. One that sends a write again by itself answers
 ///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`].
@@ -89,7 +89,7 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved>;
 
     /// Moves the deadline of `id` to `idle` from now, never past its absolute deadline and never
-    /// to an earlier time. Data, stamp, credential, owner and limits stay as they are.
+    /// to an earlier time. Data, stamp, credential, description, owner and limits stay as they are.
     ///
     /// Gives what is then left, or `None` if there is no live session of that id.
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>>;
@@ -167,6 +167,9 @@ pub struct Capabilities {
     pub expiry_reports: bool,
     /// The most bytes of data that a record can have; `None` where only memory limits it.
     pub max_data: Option<usize>,
+    /// Records keep a [`Description`](crate::Description). Without it, describing a session is
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    pub descriptions: bool,
     /// Ids are the tokens themselves, and records have no credential: for layouts that other
     /// frameworks define. It decides which tokens are made for new sessions and how presented ones
     /// are named, never whether a token is verified.
@@ -185,6 +188,7 @@ impl Capabilities {
         Self {
             expiry_reports: false,
             max_data: None,
+            descriptions: false,
             plain_ids: false,
             needs_reaper: false,
         }
@@ -201,6 +205,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_max_data(mut self, bytes: usize) -> Self {
         self.max_data = Some(bytes);
+        self
+    }
+
+    /// The same, with or without room for descriptions.
+    #[must_use]
+    pub const fn with_descriptions(mut self, descriptions: bool) -> Self {
+        self.descriptions = descriptions;
         self
     }
 

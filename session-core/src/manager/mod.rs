@@ -2,6 +2,7 @@
 
 pub(crate) mod csrf;
 pub(crate) mod data;
+pub(crate) mod description;
 pub(crate) mod expiry;
 pub(crate) mod finite;
 pub(crate) mod flash;

@@ -3,11 +3,11 @@
 use bytes::{BufMut, BytesMut};
 use serde_json::value::RawValue;
 
-use crate::Lifetime;
 use crate::manager::data::{Data, Raw};
 use crate::manager::ordered_map::OrderedMap;
 use crate::manager::reserved::is_kept_by_clear;
 use crate::manager::value::is_null;
+use crate::{Description, Lifetime};
 
 /// Changes to a session, not a new whole.
 #[derive(Clone, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct Patch {
     /// What is done to each key: one change after the other, as few as do the same as all.
     values: OrderedMap<Vec<Change>>,
     lifetime: Option<Lifetime>,
+    /// What it is described by from then on, or that it is not.
+    description: Option<Option<Description>>,
 }
 
 /// What is done to one key, whatever it has by then.
@@ -62,8 +64,13 @@ impl Patch {
         self.lifetime = Some(lifetime);
     }
 
+    pub(crate) fn set_description(&mut self, description: Option<Description>) {
+        self.description = Some(description);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        !self.cleared && self.values.is_empty() && self.lifetime.is_none()
+        let is_unset = self.lifetime.is_none() && self.description.is_none();
+        !self.cleared && self.values.is_empty() && is_unset
     }
 
     /// The keys that are changed, besides those that a clear removes.
@@ -78,6 +85,11 @@ impl Patch {
 
     pub(crate) const fn has_lifetime(&self) -> bool {
         self.lifetime.is_some()
+    }
+
+    /// What the session is described by from these changes on, if they say so.
+    pub(crate) const fn description(&self) -> Option<&Option<Description>> {
+        self.description.as_ref()
     }
 
     /// Adds `later`'s changes to these.
@@ -95,9 +107,10 @@ impl Patch {
             }
         }
         self.lifetime = later.lifetime.or(self.lifetime);
+        self.description = later.description.or(self.description.take());
     }
 
-    /// Makes these changes to a session's parts.
+    /// Makes these changes to a session's data and limits.
     pub(crate) fn apply(&self, data: &mut Data, lifetime: &mut Lifetime) {
         if self.cleared {
             data.clear();

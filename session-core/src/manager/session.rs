@@ -11,7 +11,7 @@ use crate::manager::reserved::PERSISTENT;
 use crate::manager::sessions::Manager;
 use crate::manager::unsaved::{Base, Late, Tally};
 use crate::manager::write::PendingWrite;
-use crate::{Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
+use crate::{Description, Lifetime, Owner, Record, Result, SessionId, SessionToken, Ttl, Version};
 
 /// One opened session.
 ///
@@ -76,6 +76,7 @@ pub(crate) struct State {
 #[derive(Clone, Default)]
 pub(crate) struct View {
     pub(crate) data: Data,
+    pub(crate) description: Option<Description>,
     pub(crate) owner: Option<Owner>,
     pub(crate) lifetime: Lifetime,
 }
@@ -111,10 +112,11 @@ impl Session {
         let clock = Clock::read(&record);
         let view = View {
             data: Data::decode(&record.data)?,
+            description: record.description.clone(),
             owner: record.owner,
             lifetime: record.lifetime,
         };
-        let base = Base::written(record.data, record.lifetime);
+        let base = Base::of(record.data, record.description, record.lifetime);
         let lifecycle = Lifecycle::Stored(judged, record.version);
         Ok(Self::from_parts(manager, lifecycle, view, clock, base))
     }
@@ -262,9 +264,17 @@ impl State {
         }
     }
 
+    pub(crate) fn set_description(&mut self, description: Option<Description>) {
+        if self.view.description != description {
+            self.view.description.clone_from(&description);
+            self.patch.set_description(description);
+            self.tally.change();
+        }
+    }
+
     pub(crate) fn is_changed(&self) -> bool {
         match self.lifecycle {
-            // An empty new session is nothing to keep, whatever limits it was given.
+            // An empty new session is nothing to keep, whatever its limits and description.
             Lifecycle::New => self.view.data.has_more_than(PERSISTENT.name),
             _ => !self.patch.is_empty() || !self.unconfirmed.is_empty(),
         }
@@ -320,6 +330,7 @@ impl View {
     pub(crate) fn read(record: &Record) -> Result<Self> {
         Ok(Self {
             data: Data::decode(&record.data)?,
+            description: record.description.clone(),
             owner: record.owner.clone(),
             lifetime: record.lifetime,
         })
@@ -327,6 +338,9 @@ impl View {
 
     pub(crate) fn apply(&mut self, patch: &Patch) {
         patch.apply(&mut self.data, &mut self.lifetime);
+        if let Some(description) = patch.description() {
+            self.description.clone_from(description);
+        }
     }
 }
 

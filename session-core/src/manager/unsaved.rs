@@ -9,7 +9,7 @@ use crate::manager::data::Data;
 use crate::manager::patch::Patch;
 use crate::manager::session::{Lifecycle, Opened, State};
 use crate::manager::write::Operation;
-use crate::{Error, Lifetime, Record, Result, Session};
+use crate::{Description, Draft, Error, Lifetime, Record, Result, Session};
 
 /// How many keys a warning names.
 const MOST_NAMED: usize = 16;
@@ -18,6 +18,7 @@ const MOST_NAMED: usize = 16;
 pub(crate) struct Base {
     /// `None` if nothing is.
     data: Option<Bytes>,
+    description: Option<Description>,
     lifetime: Lifetime,
 }
 
@@ -47,6 +48,7 @@ enum Changed<'a> {
     AllKeys,
     Key(&'a str),
     Lifetime,
+    Description,
 }
 
 impl fmt::Debug for Changed<'_> {
@@ -55,6 +57,7 @@ impl fmt::Debug for Changed<'_> {
             Self::AllKeys => f.write_str("all keys"),
             Self::Key(key) => key.fmt(f),
             Self::Lifetime => f.write_str("lifetime"),
+            Self::Description => f.write_str("description"),
         }
     }
 }
@@ -81,17 +84,37 @@ impl Tally {
 
 impl Base {
     pub(crate) const fn new(lifetime: Lifetime) -> Self {
-        let data = None;
-        Self { data, lifetime }
+        Self {
+            data: None,
+            description: None,
+            lifetime,
+        }
     }
 
-    pub(crate) const fn written(data: Bytes, lifetime: Lifetime) -> Self {
-        let data = Some(data);
-        Self { data, lifetime }
+    pub(crate) const fn of(
+        data: Bytes,
+        description: Option<Description>,
+        lifetime: Lifetime,
+    ) -> Self {
+        Self {
+            data: Some(data),
+            description,
+            lifetime,
+        }
+    }
+
+    pub(crate) fn written(draft: &Draft) -> Self {
+        let Draft {
+            data, description, ..
+        } = draft;
+        Self::of(data.clone(), description.clone(), draft.lifetime)
     }
 
     pub(crate) fn read(record: &Record) -> Self {
-        Self::written(record.data.clone(), record.lifetime)
+        let Record {
+            data, description, ..
+        } = record;
+        Self::of(data.clone(), description.clone(), record.lifetime)
     }
 
     fn data(&self) -> Data {
@@ -110,6 +133,7 @@ impl Session {
         let mut state = self.state();
         state.view.data = state.base.data();
         state.view.lifetime = state.base.lifetime;
+        state.view.description = state.base.description.clone();
         state.patch = Patch::default();
         state.unconfirmed = Patch::default();
         state.pending.clear();
@@ -169,7 +193,9 @@ impl State {
         let any = |is: fn(&Patch) -> bool| !is_new && (is(&self.unconfirmed) || is(&self.patch));
         let cleared = any(Patch::is_clearing).then_some(Changed::AllKeys);
         let lifetime = any(Patch::has_lifetime).then_some(Changed::Lifetime);
-        let first = cleared.into_iter().chain(lifetime);
+        let is_described = |patch: &Patch| patch.description().is_some();
+        let description = any(is_described).then_some(Changed::Description);
+        let first = cleared.into_iter().chain(lifetime).chain(description);
         first.chain(keys.into_iter().map(Changed::Key)).collect()
     }
 }

@@ -124,7 +124,8 @@ impl Faulty {
         self.inner.destroy(id, None).await.expect("up");
         let draft = Draft::new(record.data, record.lifetime)
             .with_owner(record.owner)
-            .with_credential(record.credential);
+            .with_credential(record.credential)
+            .with_description(record.description);
         assert!(self.inner.create(id, &draft).await.expect("up").is_done());
     }
 

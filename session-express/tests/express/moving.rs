@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use session_core::{
-    Draft, Error, ErrorKind, Lifetime, Owner, Saved, SessionId, SessionStore, SessionToken,
-    Sessions, Stamp, Timeout, Ttl, Version,
+    Description, Draft, Error, ErrorKind, Lifetime, Owner, Saved, SessionId, SessionStore,
+    SessionToken, Sessions, Stamp, Timeout, Ttl, Version,
 };
 use session_express::{Express, ExpressLayout, ExpressStore, MovingStore};
 use session_memory::MemoryStore;
@@ -80,10 +80,13 @@ async fn a_session_moves_with_its_first_write() {
     assert_eq!(user.as_deref(), Some("Napoleon"));
     assert!(setup.memory.text(SID).is_some(), "a load moves nothing");
     session.insert("seen", true).expect("JSON");
+    let phone = Description::new().with_label("phone");
+    session.describe(phone.clone()).expect("there is room");
     session.save().await.expect("saved");
     assert_eq!(setup.memory.text(SID), None);
     let moved = setup.native.load(&id).await.expect("read").expect("there");
     assert!(moved.credential.is_some());
+    assert_eq!(moved.description, Some(phone));
     // From now on the client has a native token for the same id.
     let new = session.token().expect("stored");
     assert!(new.is_native());

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_core::{
-    Anchor, Draft, Error, ErrorKind, Lifetime, Observer, Owner, Saved, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Sessions, Timeout, Version,
+    Anchor, Description, Draft, Error, ErrorKind, Lifetime, Observer, Owner, Saved,
+    SessionDirectory, SessionId, SessionStore, SessionToken, Sessions, Timeout, Version,
 };
 use session_express::{Express, ExpressLayout, ExpressStore};
 
@@ -371,4 +371,28 @@ async fn errors_name_the_key_and_the_limit() {
     );
     let renewing = Sessions::builder(Arc::new(store)).renew_after(HOUR);
     assert!(matches!(renewing.build(), Err(error) if error.kind() == ErrorKind::Misconfigured));
+}
+
+#[tokio::test]
+async fn a_description_is_refused_because_express_has_no_room_for_it() {
+    let (memory, store, sessions) = setup(Express::new("s"));
+    let session = sessions.start();
+    session.insert("n", 1).expect("JSON");
+    let error = session.describe(phone()).expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    session.save().await.expect("the rest is saved");
+    assert!(
+        !memory
+            .text(&sid(&session))
+            .expect("stored")
+            .contains("phone")
+    );
+    let draft = Draft::new("{}", Lifetime::idle(HOUR)).with_description(phone());
+    let id = SessionToken::generate_plain().id();
+    let error = store.create(&id, &draft).await.expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+fn phone() -> Description {
+    Description::new().with_label("phone")
 }

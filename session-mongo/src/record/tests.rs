@@ -7,14 +7,15 @@ use super::*;
 use crate::schema::bytes;
 
 /// A document as a create leaves it. `integration-tests` compares what a server has stored.
-const GOLDEN: [&[u8]; 13] = [
-    b"\xc0\0\0\0",
+const GOLDEN: [&[u8]; 14] = [
+    b"\xd7\0\0\0",
     b"\x02_id\0\x11\0\0\0abcdefghijklmnop\0",
     b"\x05stamp\0\x10\0\0\0\0\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
-    b"\x10v\0\x03\0\0\0",
+    b"\x10v\0\x04\0\0\0",
     b"\x05data\0\x07\0\0\0\0{\"a\":1}",
     b"\x05credential\0\x07\0\0\0\0\x01secret",
     b"\x02owner\0\x04\0\0\0ann\0",
+    b"\x05description\0\x05\0\0\0\0phone",
     b"\x12idle\0\x80\xee\x36\0\0\0\0\0",
     b"\x0aabsolute\0",
     b"\x09born\0\x00\xa8\xda\x76\x9b\x01\0\0",
@@ -47,6 +48,8 @@ fn the_golden_document_is_read() {
         record.credential,
         Credential::from_stored(b"\x01secret").expect("fits")
     );
+    let description = Description::from_stored(b"phone").expect("fits");
+    assert_eq!(record.description, description);
     assert_eq!(record.owner, Owner::new("ann").ok());
     assert_eq!(record.lifetime, Lifetime::idle(minutes(60)));
     assert_eq!(record.ttl, Ttl::Left(minutes(50)));
@@ -57,11 +60,27 @@ fn the_golden_document_is_read() {
 }
 
 #[test]
-fn an_empty_credential_is_none() {
+fn an_empty_credential_and_a_missing_description_are_none() {
     let mut document = golden();
     document.insert("credential", bytes(b""));
+    document.remove("description");
     let record = read(&document, |found| found.record()).expect("readable");
-    assert_eq!(record.credential, None);
+    assert_eq!((record.credential, record.description), (None, None));
+}
+
+#[test]
+fn a_description_of_another_type_or_too_long_is_corrupt_for_loads_and_listings() {
+    for description in [Bson::from("text"), Bson::Null, bytes(&[7; 256]).into()] {
+        let mut document = golden();
+        document.insert("size", 7);
+        read(&document, |found| found.info()).expect("whole");
+        document.insert("description", description);
+        let record = read(&document, |found| found.record().map(drop));
+        let info = read(&document, |found| found.info().map(drop));
+        for kind in [record, info].map(|read| read.expect_err("corrupt").kind()) {
+            assert_eq!(kind, ErrorKind::Corrupt);
+        }
+    }
 }
 
 #[test]
@@ -86,7 +105,7 @@ fn extreme_dates_are_read() {
 
 #[test]
 fn a_document_of_another_layout_is_corrupt() {
-    for version in [Bson::Int32(2), Bson::Int32(4), "3".into(), Bson::Null] {
+    for version in [Bson::Int32(3), Bson::Int32(5), "4".into(), Bson::Null] {
         let mut document = golden();
         document.insert("v", version);
         let live = read(&document, |found| found.is_live());

@@ -18,7 +18,10 @@ fn drafts() -> Vec<Draft> {
             for credential in [&b""[..], b"a credential"] {
                 let credential = Credential::from_stored(credential).expect("it fits");
                 let draft = Draft::new("data", lifetime).with_owner(owner.clone());
-                drafts.push(draft.with_credential(credential));
+                let draft = draft.with_credential(credential);
+                let description = Description::from_stored(b"phone").expect("it fits");
+                drafts.push(draft.clone().with_description(description));
+                drafts.push(draft);
             }
         }
     }

@@ -1,11 +1,14 @@
 //! The layer, as browsers and handlers see it.
 
+#[cfg(feature = "express")]
 mod accept_express;
 mod app;
 mod browser;
 mod cookie_only;
 #[cfg(feature = "express")]
 mod cookies;
+#[cfg(feature = "express")]
+mod described;
 mod error_pages;
 #[cfg(feature = "express")]
 mod express;
@@ -13,7 +16,6 @@ mod express;
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
 mod forged;
-#[cfg(feature = "express")]
 mod late;
 mod layer;
 #[path = "../../../session-core/tests/support/log.rs"]

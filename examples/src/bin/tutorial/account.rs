@@ -1,14 +1,17 @@
 //! Signing in and out, and a user's sessions.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Form, State};
+use axum::extract::{ConnectInfo, Form, State};
+use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_store::{Lifetime, Result, Session, SessionId};
+use session_store::{ErrorKind, Lifetime, Result, Session, SessionId, SessionInfo};
+use session_web::UserAgent;
 
-use crate::html::{button, escape, page};
+use crate::html::{button, escape, page, token};
 use crate::shop::forged;
 use crate::{Site, in_words};
 
@@ -21,7 +24,12 @@ pub(crate) struct SignIn {
     remember: Option<String>,
 }
 
-pub(crate) async fn sign_in(session: Session, Form(form): Form<SignIn>) -> Result<Response> {
+pub(crate) async fn sign_in(
+    session: Session,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Form(form): Form<SignIn>,
+) -> Result<Response> {
     if !session.is_csrf_token(&form.token) {
         return Ok(forged());
     }
@@ -31,6 +39,9 @@ pub(crate) async fn sign_in(session: Session, Form(form): Form<SignIn>) -> Resul
         session.set_lifetime(Lifetime::new(30 * DAY, 90 * DAY))?;
     }
     session.flash("info", format!("Welcome, {name}!"))?;
+    // What the page of devices shows: the browser, the system, and the network of the address.
+    let client = UserAgent::from_headers(&headers).description();
+    session.describe(client.with_shortened_address(peer.ip()))?;
     // The data stays, the token is new: one that was known before is worth nothing now.
     session.sign_in(name).await?;
     Ok(Redirect::to("/").into_response())
@@ -59,31 +70,85 @@ pub(crate) async fn devices(
             .to_owned(),
         (_, None) => "<p>Sign in to see your devices.</p>".to_owned(),
         (Some(sessions), Some(owner)) => {
-            let here = session.id();
-            let mut rows = String::new();
-            for info in sessions.owned_by(&owner).await? {
-                let is_here = Some(&info.id) == here.as_ref();
-                let action = if is_here {
-                    "this one".to_owned()
-                } else {
-                    button(&session, "/devices/revoke", "Sign out", &[("id", info.id.as_str())])
-                };
-                let left = info.ttl.left().map_or("for ever".to_owned(), in_words);
-                // The id opens nothing, so it may be shown.
-                rows.push_str(&format!(
-                    "<tr><td><code>{}</code></td><td>{}</td><td>{left}</td><td>{action}</td></tr>",
-                    escape(info.id.as_str()),
-                    in_words(info.age)
-                ));
-            }
+            // Each with its description and without its data.
+            let mut devices = sessions.owned_by(&owner).await?;
+            devices.sort_by_key(|device| device.last_used().unwrap_or(device.age));
+            let rows: String = devices.iter().map(|device| row(&session, device)).collect();
             format!(
-                "<table id=\"devices\"><tr><th>Session</th><th>Signed in for</th><th>Ends in</th><th></th></tr>{rows}\
-                 </table>{}",
+                "<table id=\"devices\"><tr><th>Device</th><th>Network</th><th>Signed in</th><th>Last used</th><th></th>\
+                 </tr>{rows}</table>{}{}",
+                name_form(&session),
                 button(&session, "/devices/others", "Sign out everywhere else", &[])
             )
         }
     };
     Ok(page(&site, &session, "My devices", &content))
+}
+
+/// One device in the table.
+fn row(session: &Session, device: &SessionInfo) -> String {
+    let is_here = Some(&device.id) == session.id().as_ref();
+    let description = device.description.clone().unwrap_or_default();
+    let browser = description.browser().unwrap_or("A browser");
+    let made_of = match description.system() {
+        Some(system) => format!("{browser} on {system}"),
+        None => browser.to_owned(),
+    };
+    // A client may send any text, and a user may type any: all of it is escaped.
+    let name = match description.label() {
+        Some(label) => format!("<b>{}</b>, {}", escape(label), escape(&made_of)),
+        None => escape(&made_of),
+    };
+    let last_used = match device.last_used() {
+        _ if is_here => "now".to_owned(),
+        Some(ago) => format!("{} ago", in_words(ago)),
+        // It is so near its absolute limit that the deadline does not tell.
+        None => "lately".to_owned(),
+    };
+    let action = if is_here {
+        "this one".to_owned()
+    } else {
+        button(
+            session,
+            "/devices/revoke",
+            "Sign out",
+            &[("id", device.id.as_str())],
+        )
+    };
+    format!(
+        "<tr><td>{name}</td><td><code>{}</code></td><td>{} ago</td><td>{last_used}</td><td>{action}</td></tr>",
+        escape(description.address().unwrap_or("unknown")),
+        in_words(device.age)
+    )
+}
+
+/// The form that gives this device a name.
+fn name_form(session: &Session) -> String {
+    format!(
+        "<form method=\"post\" action=\"/devices/name\">{}<label>Name of this device \
+         <input name=\"label\"></label><button>Set</button></form>",
+        token(session)
+    )
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Name {
+    token: String,
+    label: String,
+}
+
+pub(crate) async fn name_device(session: Session, Form(form): Form<Name>) -> Result<Response> {
+    if !session.is_csrf_token(&form.token) {
+        return Ok(forged());
+    }
+    let description = session.description().unwrap_or_default();
+    match session.describe(description.with_label(form.label.trim())) {
+        Err(error) if error.kind() == ErrorKind::TooLarge => {
+            session.flash("error", "That name is too long.")?;
+        }
+        described => described?,
+    }
+    Ok(Redirect::to("/devices").into_response())
 }
 
 #[derive(Deserialize)]

@@ -156,6 +156,7 @@ fn app(site: Site, layer: SessionLayer) -> Router {
         .route("/sign-in", post(account::sign_in))
         .route("/sign-out", post(account::sign_out))
         .route("/devices", get(account::devices))
+        .route("/devices/name", post(account::name_device))
         .route("/devices/revoke", post(account::revoke))
         .route("/devices/others", post(account::sign_out_others))
         .route("/session", get(account::show))

@@ -233,6 +233,7 @@ async fn a_field_of_any_type_costs_its_own_session_only() {
         "data",
         "stamp",
         "credential",
+        "description",
         "owner",
         "idle",
         "absolute",

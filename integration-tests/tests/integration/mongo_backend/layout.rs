@@ -4,8 +4,8 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Anchor, Credential, Draft, Ended, ErrorKind, Lifetime, Owner, Saved, SessionDirectory,
-    SessionId, SessionStore, SessionToken, Stamp, Timeout,
+    Anchor, Credential, Description, Draft, Ended, ErrorKind, Lifetime, Owner, Saved,
+    SessionDirectory, SessionId, SessionStore, SessionToken, Stamp, Timeout,
 };
 use session_mongo::mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
 use session_mongo::mongodb::options::Collation;
@@ -13,14 +13,15 @@ use session_mongo::mongodb::options::Collation;
 use super::{HOUR, database, drop_collection, must_create, name, store};
 
 /// A document as a create leaves it, with the dates of the first of January 2026.
-const GOLDEN: [&[u8]; 13] = [
-    b"\xc0\0\0\0",
+const GOLDEN: [&[u8]; 14] = [
+    b"\xd7\0\0\0",
     b"\x02_id\0\x11\0\0\0abcdefghijklmnop\0",
     b"\x05stamp\0\x10\0\0\0\0\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
-    b"\x10v\0\x03\0\0\0",
+    b"\x10v\0\x04\0\0\0",
     b"\x05data\0\x07\0\0\0\0{\"a\":1}",
     b"\x05credential\0\x07\0\0\0\0\x01secret",
     b"\x02owner\0\x04\0\0\0ann\0",
+    b"\x05description\0\x05\0\0\0\0phone",
     b"\x12idle\0\x80\xee\x36\0\0\0\0\0",
     b"\x0aabsolute\0",
     b"\x09born\0\x00\xa8\xda\x76\x9b\x01\0\0",
@@ -39,7 +40,8 @@ fn golden_draft() -> Draft {
     let credential = Credential::from_stored(b"\x01secret").expect("it fits");
     let mut draft = Draft::new(r#"{"a":1}"#, Lifetime::idle(HOUR))
         .with_owner(Owner::new("ann").ok())
-        .with_credential(credential);
+        .with_credential(credential)
+        .with_description(Description::from_stored(b"phone").expect("it fits"));
     draft.stamp = Stamp::from_bytes(std::array::from_fn(|n| n as u8));
     draft
 }
@@ -80,7 +82,8 @@ async fn creates_and_saves_write_the_golden_document() {
 
     for anchor in [Anchor::Keep, Anchor::Restart] {
         let other = Draft::new("long", Lifetime::new(2 * HOUR, 3 * HOUR))
-            .with_owner(Owner::new("bob").ok());
+            .with_owner(Owner::new("bob").ok())
+            .with_description(Description::from_stored(b"tablet").expect("it fits"));
         let saved = store.save(&id, &other, &draft.stamp.into()).await;
         assert_eq!(saved.expect("up"), Saved::done(&other));
         let credential = stored(&name, &id).await.remove("credential");
@@ -92,6 +95,12 @@ async fn creates_and_saves_write_the_golden_document() {
         let bytes = bytes_as_of_2026(stored(&name, &id).await);
         assert_eq!(bytes, GOLDEN.concat(), "a save: {anchor:?}");
     }
+    let bare = Draft::new("", Lifetime::idle(HOUR));
+    let saved = store.save(&id, &bare, &draft.stamp.into()).await;
+    assert_eq!(saved.expect("up"), Saved::done(&bare));
+    let document = stored(&name, &id).await;
+    let absent = ["owner", "description"].map(|field| document.contains_key(field));
+    assert_eq!(absent, [false; 2], "none takes no bytes");
     drop_collection(&name).await;
 }
 
@@ -203,11 +212,12 @@ async fn what_can_not_be_read_is_corrupt_and_can_be_ended() {
     let ann = Owner::new("ann").expect("valid");
     let documents = database().await.collection::<Document>(&name);
     for spoilt in [
-        doc! { "$set": { "v": 4 } },
+        doc! { "$set": { "v": 5 } },
         doc! { "$set": { "deadline": "soon" } },
         doc! { "$unset": { "deadline": "" } },
         doc! { "$set": { "data": "text" } },
         doc! { "$set": { "credential": vec![1, 2] } },
+        doc! { "$set": { "description": "text" } },
     ] {
         for with_its_owner in [false, true] {
             let (id, draft) = (SessionToken::generate().id(), golden_draft());

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Anchor, Credential, Draft, ErrorKind, Lifetime, Owner, Saved, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Stamp, Ttl,
+    Anchor, Credential, Description, Draft, ErrorKind, Lifetime, Owner, Saved, SessionDirectory,
+    SessionId, SessionStore, SessionToken, Stamp, Ttl,
 };
 use session_mongo::MongoStore;
 use session_mongo::mongodb::bson::spec::BinarySubtype;
@@ -136,6 +136,8 @@ async fn of_saves_that_go_together_each_keeps_the_rules() {
             let credential = Credential::from_stored(&[n as u8; 57][..n as usize % 58]);
             let draft = Draft::new(format!("{n}"), hours(2 + n % 2)).with_owner(owner);
             let draft = draft.with_credential(credential.expect("it fits"));
+            let description = Description::from_stored(&[n as u8; 60][..n as usize % 5]);
+            let draft = draft.with_description(description.expect("it fits"));
             draft.with_anchor(anchor)
         })
         .collect();
@@ -166,6 +168,7 @@ async fn of_saves_that_go_together_each_keeps_the_rules() {
                 assert_eq!(found.data, draft.data, "save {n}");
                 assert_eq!(found.version, draft.stamp.into(), "save {n}");
                 assert_eq!(found.credential, draft.credential, "save {n}");
+                assert_eq!(found.description, draft.description, "save {n}");
                 assert_eq!(found.owner, draft.owner, "save {n}");
                 assert_eq!(found.lifetime, draft.lifetime, "save {n}");
                 assert!(

@@ -44,7 +44,7 @@ async fn pages(
 }
 
 /// What can be in a row, with the columns that have to allow it first.
-const DAMAGES: [(&str, &str); 24] = [
+const DAMAGES: [(&str, &str); 26] = [
     ("", "version = 0"),
     ("", "version = 255"),
     ("MODIFY version TINYINT UNSIGNED NULL", "version = NULL"),
@@ -58,6 +58,11 @@ const DAMAGES: [(&str, &str); 24] = [
         "MODIFY credential VARBINARY(999) NULL",
         "credential = REPEAT('x', 193)",
     ),
+    (
+        "MODIFY description VARBINARY(999) NULL",
+        "description = REPEAT('x', 256)",
+    ),
+    ("", "description = ''"),
     ("", "owner = X'FF00FF'"),
     ("", "owner = REPEAT('x', 1024)"),
     ("", "owner = ''"),

@@ -76,6 +76,11 @@ async fn each_column_and_index_of_our_own_table_is_checked() {
         ("MODIFY version INT NOT NULL", "`version`"),
         ("MODIFY stamp BINARY(8) NOT NULL", "`stamp`"),
         ("DROP COLUMN credential", "`credential`"),
+        ("DROP COLUMN description", "`description`"),
+        (
+            "MODIFY description VARBINARY(255) NOT NULL",
+            "`description`",
+        ),
         ("MODIFY owner VARCHAR(255) NULL", "`owner`"),
         ("MODIFY owner VARBINARY(1024) NOT NULL", "`owner`"),
         ("MODIFY born DATETIME NOT NULL", "`born`"),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Credential, Draft, ErrorKind, Lifetime, Saved, SessionDirectory, SessionId, SessionStore,
-    Stamp, Timeout, Version,
+    Credential, Description, Draft, ErrorKind, Lifetime, Saved, SessionDirectory, SessionId,
+    SessionStore, Stamp, Timeout, Version,
 };
 use session_mysql::MysqlStore;
 use session_mysql::sqlx::{self, AssertSqlSafe, Row};
@@ -16,11 +16,15 @@ fn credential(bytes: &[u8]) -> Option<Credential> {
     Credential::from_stored(bytes).expect("it fits")
 }
 
+fn description(bytes: &[u8]) -> Option<Description> {
+    Description::from_stored(bytes).expect("it fits")
+}
+
 /// A row in text: bytes in hexadecimal digits, the deadline as microseconds after the birth.
 async fn row(table: &str, id: &SessionId) -> String {
     let select = format!(
         "SELECT CAST(CONCAT_WS(' ', HEX(id), version, HEX(stamp), HEX(credential), \
-         IFNULL(HEX(owner), 'NULL'), IFNULL(idle, 'NULL'), IFNULL(absolute, 'NULL'), \
+         IFNULL(HEX(description), 'NULL'), IFNULL(HEX(owner), 'NULL'), IFNULL(idle, 'NULL'), IFNULL(absolute, 'NULL'), \
          IFNULL(TIMESTAMPDIFF(MICROSECOND, born, deadline), 'NULL'), \
          IFNULL(due = TO_SECONDS(deadline) DIV 60, 'NULL'), \
          ABS(TIMESTAMPDIFF(SECOND, born, UTC_TIMESTAMP(6))) < 60, HEX(data)) AS BINARY) \
@@ -42,13 +46,14 @@ async fn a_row_is_stored_as_documented() {
     let lifetime = Lifetime::new(1_800 * SECOND, 43_200 * SECOND);
     let mut first = Draft::new("{\"n\":1}", lifetime)
         .with_owner(owner("u1"))
-        .with_credential(credential(b"\x01\x00\xff,"));
+        .with_credential(credential(b"\x01\x00\xff,"))
+        .with_description(description(b"\x01,9"));
     first.stamp = Stamp::from_bytes(*b"0123456789abcdef");
     let created = store.create(&id, &first).await.expect("up");
     assert_eq!(created, Saved::done(&first));
     assert_eq!(
         row(&name, &id).await,
-        "69642D6F662D612D73657373696F6E5F 1 30313233343536373839616263646566 0100FF2C 7531 \
+        "69642D6F662D612D73657373696F6E5F 2 30313233343536373839616263646566 0100FF2C 012C39 7531 \
          1800000 43200000 1800000000 1 1 7B226E223A317D"
     );
 
@@ -59,7 +64,7 @@ async fn a_row_is_stored_as_documented() {
     assert_eq!(saved.expect("up"), Saved::done(&second));
     assert_eq!(
         row(&name, &id).await,
-        "69642D6F662D612D73657373696F6E5F 1 FEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFE  NULL NULL NULL \
+        "69642D6F662D612D73657373696F6E5F 2 FEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFE  NULL NULL NULL NULL \
          NULL NULL 1 "
     );
     drop_table(&name).await;
@@ -67,7 +72,8 @@ async fn a_row_is_stored_as_documented() {
 
 /// With one connection, all but the first go together.
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_of_any_size_come_back_from_single_and_batched_writes_and_reads() {
+async fn credentials_and_descriptions_of_any_size_come_back_from_single_and_batched_writes_and_reads()
+ {
     if servers::is_skipped(Kind::Mysql) {
         return;
     }
@@ -79,6 +85,7 @@ async fn credentials_of_any_size_come_back_from_single_and_batched_writes_and_re
         let store = store.clone();
         tasks.push(tokio::spawn(async move {
             let size = [0, 1, 57, 192][usize::from(n % 4)];
+            let described = [0, 255, 0, 1, 60][usize::from(n % 5)];
             let draft = |data: String, size| {
                 let lifetime = Lifetime::idle(Duration::from_secs(60 * (1 + u64::from(n % 2))));
                 let bytes: Vec<u8> = (0..size).map(|at| at ^ n).collect();
@@ -86,12 +93,14 @@ async fn credentials_of_any_size_come_back_from_single_and_batched_writes_and_re
                 Draft::new(data, lifetime)
                     .with_owner(owner)
                     .with_credential(credential(&bytes))
+                    .with_description(description(&vec![n; described]))
             };
             let id = id();
             let check = async |draft: &Draft| {
                 let found = store.load(&id).await.expect("up").expect("there");
                 assert_eq!(found.version, Version::new(draft.stamp));
                 assert_eq!(found.credential, draft.credential);
+                assert_eq!(found.description, draft.description);
                 assert_eq!(
                     (found.owner, found.data),
                     (draft.owner.clone(), draft.data.clone())
@@ -133,7 +142,7 @@ async fn a_row_of_another_layout_version_is_corrupt_for_its_reader_only() {
         let created = store.create(id, &draft).await.expect("up");
         assert!(created.is_done());
     }
-    let update = format!("UPDATE `{name}` SET version = 2 WHERE id = ?");
+    let update = format!("UPDATE `{name}` SET version = 3 WHERE id = ?");
     sqlx::query(AssertSqlSafe(update))
         .bind(ids[4].as_str())
         .execute(&pool().await)

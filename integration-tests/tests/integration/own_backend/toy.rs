@@ -64,7 +64,9 @@ impl Backend for Toy {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_expiry_reports(true)
+        Capabilities::new()
+            .with_expiry_reports(true)
+            .with_descriptions(true)
     }
 
     async fn create(&self, call: &Call<Server>, creates: &[Create]) -> Answers<Saved> {

@@ -47,10 +47,10 @@ async fn damage(server: &Private, store: &RedisStore, ann: &Owner) -> Vec<(Sessi
     let Value::BulkString(whole) = whole else {
         panic!("{whole:?}");
     };
-    let mut values: Vec<Vec<u8>> = vec![b"what is this?".to_vec(), vec![3; 17], vec![0; 52]];
-    values.extend([1, 17, 33, 51, 52, 53].map(|length| whole[..length].to_vec()));
+    let mut values: Vec<Vec<u8>> = vec![b"what is this?".to_vec(), vec![4; 17], vec![0; 53]];
+    values.extend([1, 17, 33, 51, 52, 53, 54].map(|length| whole[..length].to_vec()));
     // Every byte of the header at its limits.
-    for place in 0..52 {
+    for place in 0..53 {
         for byte in [0, 0x7f, 0xff] {
             let mut value = whole.clone();
             value[place] = byte;
@@ -59,11 +59,11 @@ async fn damage(server: &Private, store: &RedisStore, ann: &Owner) -> Vec<(Sessi
     }
     // Lengths and an owner that are none.
     let mut no_text = whole.clone();
-    no_text[52] = 0xff;
+    no_text[53] = 0xff;
     values.push(no_text);
     let mut random: u64 = 1769;
     for length in 0..40 {
-        let mut value = vec![3];
+        let mut value = vec![4];
         value.extend((0..length * 5).map(|_| {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
             (random >> 56) as u8

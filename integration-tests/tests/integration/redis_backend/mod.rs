@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind, Private};
 use session_core::{
-    Anchor, Credential, Draft, Ended, Lifetime, Owner, Saved, SessionDirectory, SessionId,
-    SessionStore, SessionToken, Sessions, Stamp, Timeout, Ttl, Version,
+    Anchor, Credential, Description, Draft, Ended, Lifetime, Owner, Saved, SessionDirectory,
+    SessionId, SessionStore, SessionToken, Sessions, Stamp, Timeout, Ttl, Version,
 };
 use session_redis::redis::{self, AsyncConnectionConfig, Value};
 use session_redis::{ErrorKind, RedisStore};
@@ -246,6 +246,8 @@ async fn saves_of_all_kinds_at_once_are_each_what_they_were_asked_to_be() {
         next.owner = (n % 7 == 0).then(|| owner("after"));
         let credential = vec![n as u8; n as usize % 193];
         next.credential = Credential::from_stored(&credential).expect("it fits");
+        let description = vec![n as u8; n as usize % 5 * 50];
+        next.description = Description::from_stored(&description).expect("it fits");
         if n % 11 == 0 {
             next.anchor = Anchor::Restart;
         }
@@ -274,6 +276,7 @@ async fn saves_of_all_kinds_at_once_are_each_what_they_were_asked_to_be() {
         assert_eq!(record.data, next.data);
         assert_eq!(record.version, Version::new(next.stamp));
         assert_eq!(record.credential, next.credential);
+        assert_eq!(record.description, next.description);
         assert_eq!(
             (&record.owner, record.lifetime),
             (&next.owner, next.lifetime)

@@ -27,7 +27,7 @@ impl Session {
             (WriteKind::Save(_), Anchor::Keep) => state.clock.age_now(),
         };
         state.clock = Clock::written(write.view.lifetime, age);
-        state.base = Base::written(write.draft.data.clone(), write.view.lifetime);
+        state.base = Base::written(&write.draft);
         let mut view = write.view.clone();
         view.apply(&state.unconfirmed);
         view.apply(&state.patch);
@@ -85,7 +85,7 @@ impl Session {
             // It happened, and another request has signed in since: the stored session is not for
             // this handle.
             state.view = write.view.clone();
-            state.base = Base::written(write.draft.data.clone(), write.view.lifetime);
+            state.base = Base::written(&write.draft);
             state.lifecycle = Lifecycle::Gone(Some(id));
         }
         drop(state);

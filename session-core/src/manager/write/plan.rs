@@ -217,6 +217,7 @@ impl Manager {
         let draft = Draft {
             data: view.data.encode(),
             credential,
+            description: view.description.clone(),
             owner: view.owner.clone(),
             lifetime: view.lifetime,
             anchor: operation.anchor(),
