@@ -2,6 +2,7 @@
 
 pub(crate) mod credential;
 pub(crate) mod lifetime;
+pub(crate) mod notice;
 pub(crate) mod owner;
 pub(crate) mod record;
 pub(crate) mod stamp;
@@ -11,6 +12,7 @@ pub(crate) mod wrapper;
 
 pub use credential::Credential;
 pub use lifetime::{Lifetime, Timeout, Ttl};
+pub use notice::{Notice, NoticeStream};
 pub use owner::Owner;
 pub use record::{Anchor, Draft, Ended, Record, Saved, SessionInfo, TokenChange, Version};
 pub use stamp::Stamp;

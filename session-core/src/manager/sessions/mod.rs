@@ -405,6 +405,10 @@ impl Sessions {
         Ok(ended.len())
     }
 
+    pub(crate) fn manager(&self) -> &Manager {
+        &self.0
+    }
+
     fn directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
         self.0
@@ -415,6 +419,7 @@ impl Sessions {
 
     fn report(&self, ended: &[Ended], what: impl Fn(&dyn Observer, Event<'_>)) {
         for ended in ended {
+            self.0.close_streams(&ended.id);
             self.0
                 .observers
                 .notify(|observer| what(observer, ended.into()));
