@@ -49,6 +49,7 @@ mod directory;
 mod entry;
 mod index;
 mod key;
+mod notices;
 mod owners;
 mod private_file;
 mod shard;
@@ -60,7 +61,7 @@ mod unreported;
 pub use builder::MemoryStoreBuilder;
 pub use session_core::{
     self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
-    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd, SessionId,
+    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use store::MemoryStore;
