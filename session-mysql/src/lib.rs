@@ -137,8 +137,8 @@ mod url;
 
 pub use session_core::{
     self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, Observer,
-    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd, SessionId,
+    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use sqlx;
 

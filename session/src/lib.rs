@@ -43,8 +43,8 @@ pub use schemes::Schemes;
 pub use session_core::{
     self, Cursor, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits, LogObserver,
     Observer, OnReuse, Owner, Page, PresentedToken, Reaper, Refusal, Result, RetryStatus, Session,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionStream, SessionToken, Sessions,
-    SessionsBuilder, Timeout, Ttl, Unreadable,
+    SessionDirectory, SessionEnd, SessionId, SessionInfo, SessionStore, SessionStream,
+    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl, Unreadable,
 };
 
 #[cfg(feature = "memory")]
