@@ -47,7 +47,8 @@
 //!   to the session from then on must call [`save`](session_core::Session::save) itself. A
 //!   warning, one a request and at most ten a minute, names the keys of changes that are dropped
 //!   unsaved. A new token can't be sent any more: a write that would make one is
-//!   [`ErrorKind::TooLate`].
+//!   [`ErrorKind::TooLate`]. A stream or a socket that is to close when its session ends is
+//!   [`until_ended`](Session::until_ended) or [`while_live`](Session::while_live).
 //! * A handler that panics, or whose client goes away, saves nothing, and the same warning names
 //!   its changes. One that calls `save` itself has saved; the layer then sets the cookie.
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may
@@ -74,6 +75,7 @@
 #![forbid(unsafe_code)]
 
 mod caching;
+mod close_code;
 mod config;
 mod cookie;
 mod cookie_header;
@@ -97,6 +99,7 @@ mod signature;
 #[cfg(feature = "axum")]
 mod typed;
 
+pub use close_code::close_code;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
@@ -104,7 +107,7 @@ pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use service::SessionService;
 pub use session_core::{
-    self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
+    self, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session, SessionEnd,
     SessionHandle, SessionId, Sessions, Timeout,
 };
 pub use session_sealed::{KeyRing, Secret};
@@ -116,3 +119,8 @@ pub use typed::{OnMismatch, SessionValue, Typed};
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/changing-values.md")]
 struct ChangingValues;
+
+/// The examples of that page are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/streams.md")]
+struct Streams;

@@ -19,6 +19,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/own-store.md",
     "docs/performance.md",
     "docs/security.md",
+    "docs/streams.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
     "session-conformance/README.md",

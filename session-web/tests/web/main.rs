@@ -29,6 +29,7 @@ mod secrets;
 mod sign_in;
 mod sign_out;
 mod site;
+mod streams;
 #[cfg(feature = "express")]
 mod values;
 mod window;
