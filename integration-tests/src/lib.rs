@@ -32,3 +32,8 @@ struct Testing;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/devices.md")]
 struct Devices;
+
+/// Compiles the examples of streams and sockets.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/streams.md")]
+struct Streams;

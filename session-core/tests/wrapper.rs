@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use session_core::{
-    Capabilities, Cursor, Draft, Ended, Error, ErrorKind, Lifetime, Owner, Page, Record, Result,
-    Saved, SessionDirectory, SessionId, SessionStore, SessionToken, StoreWrapper, Timeout, Ttl,
-    Version, async_trait,
+    Capabilities, Cursor, Draft, Ended, Error, ErrorKind, Lifetime, Notice, NoticeStream, Owner,
+    Page, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, SessionToken,
+    StoreWrapper, Timeout, Ttl, Version, async_trait,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -72,6 +73,11 @@ impl SessionStore for Scribe {
         let expected = expected.map(Version::stamp);
         self.note(format!("destroy {id:?} {expected:?}"));
         Ok(Some(Ended::unknown(id.clone())))
+    }
+
+    fn notices(&self) -> Option<NoticeStream> {
+        self.note("notices".to_owned());
+        Some(Box::pin(stream::iter([Ok(Notice::Missed)])))
     }
 }
 
@@ -172,6 +178,8 @@ async fn call_all(store: &dyn SessionStore, with: &Arguments) -> Vec<String> {
         format!("{:?}", store.destroy(id, Some(&version)).await),
         format!("{:?}", store.destroy(id, None).await),
     ];
+    let notices = store.notices().expect("they are passed on");
+    answers.push(format!("{:?}", notices.collect::<Vec<_>>().await));
     if let Some(directory) = store.directory() {
         let ended = |ended: Result<Vec<Ended>>| ended.map(|ended| ended.len());
         let destroyed = directory.destroy_owned_by(owner, Some(id), 8).await;
@@ -208,7 +216,7 @@ async fn a_wrapper_that_changes_nothing_passes_every_operation_on() {
     let scribe = Arc::new(Scribe::default());
     let answers = call_all(&*scribe, &with).await;
     let asked = scribe.take();
-    assert_eq!((answers.len(), asked.len()), (14, 13));
+    assert_eq!((answers.len(), asked.len()), (15, 14));
     let shared: Arc<dyn SessionStore> = scribe.clone();
     let stores: [&dyn SessionStore; 3] =
         [&Thin(scribe.clone()), &Thin(Thin(shared.clone())), &shared];
@@ -226,7 +234,7 @@ async fn a_wrapper_has_a_directory_if_the_store_inside_has_one() {
     };
     let wrapper = Thin(inner);
     assert!(wrapper.directory().is_none());
-    assert_eq!(call_all(&wrapper, &arguments()).await.len(), 7);
+    assert_eq!(call_all(&wrapper, &arguments()).await.len(), 8);
     assert!(matches!(
         wrapper.count().await, Err(error) if error.kind() == ErrorKind::Unsupported));
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use session_core::backend::Operation;
 use session_core::{
-    Cursor, Ended, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo, async_trait,
+    Cursor, Ended, Notice, Owner, Page, Result, SessionDirectory, SessionId, SessionInfo,
+    async_trait,
 };
 
 use crate::MemoryStore;
@@ -89,6 +90,7 @@ impl Inner {
     async fn clear(&self) -> Result<u64> {
         // Without an await, so that a dropped call has cleared everything or nothing.
         let taken: Vec<_> = (0..self.shards()).map(|n| self.take_shard(n)).collect();
+        self.notices.send(Notice::Missed);
         let mut cleared = 0;
         for (mut shard, now) in taken {
             while let Some(live) = shard.dismantle(now) {

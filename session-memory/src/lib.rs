@@ -51,6 +51,7 @@ mod directory;
 mod entry;
 mod index;
 mod key;
+mod notices;
 mod owners;
 mod private_file;
 mod shard;
@@ -64,8 +65,8 @@ mod unreported;
 pub use builder::MemoryStoreBuilder;
 pub use session_core::{
     self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
-    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd,
+    SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use store::MemoryStore;
 

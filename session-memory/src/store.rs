@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use session_core::backend::{Counts, Meter, Operation};
 use session_core::{
-    Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, Timeout, Ttl, Version, async_trait,
+    Anchor, Capabilities, Draft, Ended, Error, Notice, NoticeStream, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
 };
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::content::Content;
 use crate::deadlines::Micros;
 use crate::entry::{Write, micros};
 use crate::key::Key;
+use crate::notices::Notices;
 use crate::shard::{Garbage, HashedId, Shard};
 
 /// How many expired sessions an operation frees.
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     /// The shard at which the next reap begins, so that no shard is always last.
     pub(crate) next_reap: AtomicUsize,
     pub(crate) meter: Meter,
+    pub(crate) notices: Notices,
 }
 
 /// A locked shard.
@@ -92,6 +94,7 @@ impl MemoryStore {
             is_sweeping: AtomicBool::new(false),
             next_reap: AtomicUsize::new(0),
             meter: Meter::new("memory"),
+            notices: Notices::default(),
         }))
     }
 
@@ -125,7 +128,9 @@ impl Locked<'_> {
     /// Removes the live session in `slot`. Its content is freed when the shard is unlocked.
     pub(crate) fn remove(&mut self, slot: u32) -> Ended {
         self.inner.release(1);
-        self.shard.remove(slot, self.now, &mut self.garbage)
+        let ended = self.shard.remove(slot, self.now, &mut self.garbage);
+        self.inner.notices.ended(&ended.id);
+        ended
     }
 
     /// Ends the session of this id if it has expired.
@@ -327,6 +332,10 @@ impl Inner {
         let old = locked.shard.replace(slot, write, draft.owner.as_ref());
         drop(locked);
         drop(old);
+        // A new sign-in: streams of an earlier one close.
+        if draft.anchor == Anchor::Restart && self.notices.has_listeners() {
+            self.notices.send(Notice::Changed(id.clone()));
+        }
         Ok(Saved::done(draft))
     }
 
@@ -385,6 +394,10 @@ impl SessionStore for MemoryStore {
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let work = || Ok(self.0.destroy(id, expected));
         self.0.meter.observe_now(Operation::Destroy, work)
+    }
+
+    fn notices(&self) -> Option<NoticeStream> {
+        Some(self.0.notices.listen())
     }
 }
 

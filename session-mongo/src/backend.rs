@@ -13,11 +13,11 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch,
 };
 use session_core::{
-    Capabilities, Cursor, Ended, Owner, Page, Record, Result, Saved, SessionId, Ttl,
+    Capabilities, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved, SessionId, Ttl,
 };
 
 use crate::client::MongoClient;
-use crate::{MongoStoreBuilder, check, command, directory, migrate, schema, statement};
+use crate::{MongoStoreBuilder, check, command, directory, migrate, notices, schema, statement};
 
 /// Measured: `docs/performance.md`. From three callers on, one query for all is faster.
 const LOAD_LIMITS: BatchLimits = limits(2, 2);
@@ -200,6 +200,10 @@ impl Backend for MongoBackend {
             .buffered(MAX_IN_FLIGHT)
             .collect()
             .await)
+    }
+
+    fn notices(&self, call: Call<MongoClient>) -> Option<NoticeStream> {
+        Some(notices::listen(call))
     }
 
     /// Creates the owner index and the TTL index, or changes the

@@ -69,6 +69,14 @@
 //! them. It reports none: to report them, set an [`expiry_grace`](MongoStoreBuilder::expiry_grace)
 //! and run a [`Reaper`].
 //!
+//! # Notices
+//!
+//! While a stream [waits for the end of its session](session_core::Session::ended), the store reads
+//! a change stream of the collection: deletes, and saves that restart a session's age, as a sign-in
+//! does. It needs a replica set or a sharded cluster, and the right `changeStream` on the collection.
+//! On a standalone server, and without the right, streams close within the lease. Nothing is written
+//! for it.
+//!
 //! # Connections
 //!
 //! Reads go to the primary, whatever read preference the URL or the [`mongodb::Database`] has. A
@@ -99,6 +107,7 @@ mod error;
 #[cfg(feature = "express")]
 pub mod express;
 mod migrate;
+mod notices;
 mod record;
 mod schema;
 mod statement;
@@ -107,8 +116,8 @@ mod url;
 pub use mongodb;
 pub use session_core::{
     self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
-    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd,
+    SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 
 pub use backend::{MongoBackend, MongoStore};

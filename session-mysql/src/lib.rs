@@ -139,8 +139,8 @@ mod url;
 
 pub use session_core::{
     self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
-    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd,
+    SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 pub use sqlx;
 

@@ -9,7 +9,8 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch, one_by_one,
 };
 use session_core::{
-    Capabilities, Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl, Version,
+    Anchor, Capabilities, Cursor, Ended, Error, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionId, Ttl, Version,
 };
 
 use crate::clock::{Clock, Reading};
@@ -18,6 +19,7 @@ use crate::command::{
     send_all, unexpected,
 };
 use crate::keys::Keys;
+use crate::notices::Notices;
 use crate::record::{StoredSession, millis, read_owner};
 use crate::save_many::SaveGroup;
 use crate::script::{Code, Scripts};
@@ -50,6 +52,8 @@ pub struct RedisBackend {
     pub(crate) keys: Keys,
     pub(crate) scripts: Scripts,
     pub(crate) is_cluster: bool,
+    /// `None` if they are switched off.
+    pub(crate) notices: Option<Notices>,
     clock: Clock,
     policy: Policy,
 }
@@ -73,6 +77,7 @@ impl RedisBackend {
             keys,
             scripts: Scripts::new(),
             is_cluster,
+            notices: None,
             clock: Clock::default(),
             policy,
         }
@@ -153,7 +158,17 @@ impl RedisBackend {
         let index = self.owner_index_entry(&save.id, &save.draft);
         let sent = self.send_indexed(call, index, command).await?;
         let code = group.outcomes(sent.answer)?.pop().ok_or_else(unexpected)?;
+        self.announce(call, save, code);
         Ok(saved(code, &save.draft)?.after(sent.is_repeated))
+    }
+
+    /// Publishes a save that was a sign-in: streams of an earlier one close.
+    fn announce(&self, call: &Call<RedisClient>, save: &Save, code: Code) {
+        if let (Code::Done, Anchor::Restart, Some(notices)) =
+            (code, save.draft.anchor, &self.notices)
+        {
+            notices.publish_changed(call, &self.keys, &save.id);
+        }
     }
 
     /// Two round trips if the session has an owner and its deadline moves: the first one returns
@@ -214,7 +229,8 @@ impl RedisBackend {
         let stamp = expected.map(Version::stamp);
         let stamp = stamp.as_ref().map_or(&[][..], |stamp| stamp.as_bytes());
         let owner = owner.map_or("", Owner::as_str);
-        command.arg(owner).arg(stamp).arg(limit);
+        let channel = self.notices.as_ref().map_or("", Notices::channel);
+        command.arg(owner).arg(stamp).arg(limit).arg(channel);
         let sent = send(call, &command).await?;
         let outcomes = DestroyOutcome::read_all(sent.answer, ids)?;
         let examined = outcomes.len();
@@ -326,6 +342,7 @@ impl Backend for RedisBackend {
         for group in groups.iter().rev() {
             let codes = group.outcomes(sent.answer.pop().ok_or_else(unexpected)?)?;
             for (index, code) in group.indexes.iter().zip(codes) {
+                self.announce(call, &saves[*index], code);
                 let saved = saved(code, &saves[*index].draft);
                 outcomes[*index] = saved.map(|saved| saved.after(sent.is_repeated));
             }
@@ -347,6 +364,12 @@ impl Backend for RedisBackend {
         destroys: &[Destroy],
     ) -> Result<Vec<Result<Option<Ended>>>> {
         Ok(one_by_one(destroys, |destroy| self.destroy_one(call, destroy)).await)
+    }
+
+    /// Listens on a connection of its own; `None` where the store was given a `ConnectionManager`
+    /// or a `ClusterConnection`, or [notices](RedisStoreBuilder::notices) are switched off.
+    fn notices(&self, call: Call<RedisClient>) -> Option<NoticeStream> {
+        self.notices.as_ref()?.listen(call)
     }
 
     async fn migrate(&self, call: &Call<RedisClient>) -> Result<()> {
@@ -397,7 +420,11 @@ impl Backend for RedisBackend {
     }
 
     async fn clear(&self, call: &Call<RedisClient>) -> Result<u64> {
-        self.directory(call).clear().await
+        let cleared = self.directory(call).clear().await;
+        if let Some(notices) = &self.notices {
+            notices.publish_cleared(call);
+        }
+        cleared
     }
 
     /// Does nothing: Redis removes expired sessions itself, and each write to an owner index

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use redis::aio::ConnectionLike;
 use session_core::backend::{Policy, Store};
 use session_core::{Error, Result};
 
 use crate::connector::RedisConnector;
 use crate::keys::Keys;
+use crate::notices::Notices;
 use crate::{Connection, RedisBackend, RedisStore, url};
 
 /// Sets up a [`RedisStore`].
@@ -19,6 +21,7 @@ pub struct RedisStoreBuilder {
     max_data: usize,
     ca_file: Option<PathBuf>,
     migrate: bool,
+    notices: bool,
 }
 
 impl Default for RedisStoreBuilder {
@@ -29,6 +32,7 @@ impl Default for RedisStoreBuilder {
             max_data: Policy::MAX_DATA,
             ca_file: None,
             migrate: true,
+            notices: true,
         }
     }
 }
@@ -65,6 +69,16 @@ impl RedisStoreBuilder {
     /// server and the user's rights. Default true.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
+        self
+    }
+
+    /// Sets whether the store announces the sessions that it ends, and listens to what others
+    /// announce while a stream [waits for that](session_core::Session::ended); default true. A
+    /// server whose ACL does not let the user publish on the channel
+    /// [`prefixended:database`](crate#notices) notes each attempt in its `ACL LOG`; switch it off
+    /// there.
+    pub fn notices(mut self, notices: bool) -> Self {
+        self.notices = notices;
         self
     }
 
@@ -106,9 +120,14 @@ impl RedisStoreBuilder {
         self.check()?;
         let connection = connection.into();
         let limits = Policy::new(self.timeout, self.max_data);
-        let backend = RedisBackend::new(Keys::new(&self.prefix), connection.is_cluster(), limits);
+        let keys = Keys::new(&self.prefix);
+        let mut backend = RedisBackend::new(keys.clone(), connection.is_cluster(), limits);
         let connector = RedisConnector::new(connection, self.timeout, &backend.scripts.all());
         let first = connector.open().await?;
+        if self.notices {
+            let origin = connector.origin();
+            backend.notices = Some(Notices::new(&keys, first.get_db(), origin));
+        }
         let store = Store::new(backend, connector, first);
         if self.migrate {
             store.migrate().await?;

@@ -44,6 +44,11 @@ impl RedisConnector {
         }
     }
 
+    /// Where connections come from, as the caller gave it, with keep-alive.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
     /// Connects the first client, within the time limit.
     pub(crate) async fn open(&self) -> Result<RedisClient> {
         let operation = Operation::Connect.as_str();

@@ -62,6 +62,23 @@ impl Keys {
         format!("{}owner:{hash}", self.prefix)
     }
 
+    /// The channel of this store's notices in a database.
+    pub(crate) fn channel(&self, database: i64) -> String {
+        format!("{}ended:{database}", self.prefix)
+    }
+
+    /// An id as it is written in keys and messages.
+    pub(crate) fn encoded(&self, id: &SessionId) -> String {
+        let mut encoded = String::new();
+        encode(id.as_str(), &mut encoded);
+        encoded
+    }
+
+    /// The id that is written so, if there is one.
+    pub(crate) fn decoded(encoded: &str) -> Option<SessionId> {
+        SessionId::from_stored(&decode(encoded)?).ok()
+    }
+
     /// A new key with this store's prefix that holds nothing.
     pub(crate) fn scratch(&self) -> String {
         let id = SessionToken::generate().id();

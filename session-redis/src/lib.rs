@@ -108,9 +108,20 @@
 //! new index would lack the existing sessions. Sessions of that owner are written without an index,
 //! and `owned_by` and `destroy_owned_by` read all sessions of the store.
 //!
+//! # Notices
+//!
+//! A store publishes the sessions that it destroys and signs in anew, on the channel
+//! `prefixended:database`: streams in [other processes](session_core::Session::ended) close then. It
+//! listens only while a stream is open, on a connection of its own. The destroy script publishes by
+//! itself, which costs no round trip; a sign-in sends one `PUBLISH` whose answer is not waited for.
+//! [`RedisStoreBuilder::notices`] switches it off. A user who may not publish or listen to
+//! that channel (`&session:*` in an ACL) is no error: streams close within the lease then, and a
+//! warning says why. A `ClusterClient` needs RESP3 to listen.
+//!
 //! # Connections
 //!
-//! A store uses one multiplexed connection. It replaces the connection if a call is given up and
+//! A store uses one multiplexed connection, and another one for [notices](#notices) while a stream is
+//! open. It replaces the connection if a call is given up and
 //! nothing has arrived for half of the [time limit](RedisStoreBuilder::timeout), or if the server
 //! is not the primary. The next call uses the new connection.
 #![forbid(unsafe_code)]
@@ -130,6 +141,7 @@ mod error;
 pub mod express;
 mod keepalive;
 mod keys;
+mod notices;
 mod owner_index;
 mod record;
 mod save_many;
@@ -140,8 +152,8 @@ mod url;
 pub use redis;
 pub use session_core::{
     self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionId,
-    SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd,
+    SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
 };
 
 pub use backend::{RedisBackend, RedisStore};

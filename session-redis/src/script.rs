@@ -227,11 +227,13 @@ end
 return {DONE, left(moved, now)}
 ";
 
-/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), and the limit.
-/// Destroys sessions in order until the limit is reached. Returns for each examined session a code
+/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), the limit, and
+/// the channel on which to publish what was destroyed ('' for none; a user who may not publish
+/// destroys all the same). Destroys sessions in order until the limit is reached. Returns for each examined session a code
 /// or, if it was destroyed, its owner and age. A corrupt session is destroyed too, unless a stamp
 /// is given; its owner is '' and its age -1.
 const DESTROY: &str = r"
+local gone = {}
 local function destroy(key, now)
     local h = read(key)
     if h == nil then return GONE end
@@ -243,6 +245,7 @@ local function destroy(key, now)
         if ARGV[2] ~= '' and ARGV[2] ~= h.stamp then return CONFLICT end
     end
     redis.call('UNLINK', key)
+    gone[#gone + 1] = key:match('{([%w%%_-]+)}$')
     return {whose, age}
 end
 
@@ -253,7 +256,11 @@ for n, key in ipairs(KEYS) do
     if type(answers[n]) == 'table' then remaining = remaining - 1 end
     if remaining == 0 then break end
 end
-if remaining == limit then no_op_write(KEYS[1], read(KEYS[1])) end
+if remaining == limit then
+    no_op_write(KEYS[1], read(KEYS[1]))
+elseif ARGV[4] ~= '' then
+    redis.pcall('PUBLISH', ARGV[4], '- ' .. table.concat(gone, ' '))
+end
 return answers
 ";
 

@@ -62,7 +62,8 @@
 //!   to the session from then on must call [`save`](session_core::Session::save) itself. A
 //!   warning, one a request and at most ten a minute, names the keys of changes that are dropped
 //!   unsaved. A new token can't be sent any more: a write that would make one is
-//!   [`ErrorKind::TooLate`].
+//!   [`ErrorKind::TooLate`]. A stream or a socket that is to close when its session ends is
+//!   [`until_ended`](Session::until_ended) or [`while_live`](Session::while_live).
 //! * A handler that panics, or whose client goes away, saves nothing, and the same warning names
 //!   its changes. One that calls `save` itself has saved; the layer then sets the cookie.
 //! * A handler that answers with an error has its session saved all the same: failed sign-ins may
@@ -95,6 +96,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod caching;
+mod close_code;
 mod config;
 mod cookie;
 mod cookie_header;
@@ -128,6 +130,7 @@ pub mod testing;
 mod typed;
 mod user_agent;
 
+pub use close_code::close_code;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
@@ -142,7 +145,7 @@ pub use return_to::ReturnTo;
 pub use service::SessionService;
 pub use session_core::{
     self, Description, Error, ErrorKind, Flash, Lifetime, Limits, Observer, Owner, Result, Session,
-    SessionHandle, SessionId, Sessions, Timeout,
+    SessionEnd, SessionHandle, SessionId, Sessions, Timeout,
 };
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;

@@ -48,8 +48,8 @@ pub use schemes::Schemes;
 pub use session_core::{
     self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
     LogObserver, Observer, OnReuse, Owner, Page, PresentedToken, Reaper, Refusal, Result,
-    RetryStatus, Session, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionStream,
-    SessionToken, Sessions, SessionsBuilder, Timeout, Ttl, Unreadable,
+    RetryStatus, Session, SessionDirectory, SessionEnd, SessionId, SessionInfo, SessionStore,
+    SessionStream, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl, Unreadable,
 };
 
 #[cfg(feature = "memory")]

@@ -25,6 +25,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/performance.md",
     "docs/recipes.md",
     "docs/security.md",
+    "docs/streams.md",
     "docs/testing.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",

@@ -21,4 +21,5 @@ mod results;
 mod sealed;
 mod servers;
 mod storm;
+mod streams;
 mod web_faults;

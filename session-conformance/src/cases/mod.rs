@@ -21,6 +21,7 @@ mod retries;
 mod secrets;
 mod signing_out;
 mod sizes;
+mod streams;
 mod tokens;
 mod touch;
 mod updates;
@@ -266,6 +267,16 @@ manager {
     a_corrupt_session_is_reported_and_treated_as_absent I8 [Corruption]
     an_expiry_is_reported_to_observers I10 [Directory ExpiryReports]
     a_token_that_was_never_issued_is_not_adopted I5 []
+}
+streams {
+    a_stream_closes_when_its_session_is_destroyed I4 []
+    a_stream_closes_when_another_instance_destroys_its_session I4 []
+    a_stream_closes_when_its_owner_is_logged_out_everywhere I4 [Directory]
+    a_stream_closes_when_its_session_expires I1 []
+    a_stream_closes_when_its_session_is_signed_in_anew Contract []
+    a_stream_is_open_while_its_session_is_used Contract []
+    a_dropped_stream_is_forgotten I9 []
+    notices_tell_of_ended_sessions_and_of_no_others Contract []
 }
 model {
     random_sequences_match_a_model Contract []

@@ -1,6 +1,10 @@
-//! Faults of destroy.
+//! Faults of destroy, and of notices.
 
-use session_core::{Ended, Result, SessionId, SessionStore, Version};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use session_core::{Ended, Notice, NoticeStream, Result, SessionId, SessionStore, Version};
 
 use crate::factory::locked;
 use crate::fault::Fault;
@@ -12,6 +16,7 @@ impl Broken {
         id: &SessionId,
         expected: Option<&Version>,
     ) -> Result<Option<Ended>> {
+        locked(&self.shared.destroyed).push(id.clone());
         match self.fault {
             Fault::DestroyIgnoresVersion => self.inner.destroy(id, None).await,
             Fault::DestroysNoVersion if expected.is_some() => Ok(None),
@@ -43,6 +48,28 @@ impl Broken {
                 let ended = self.inner.destroy(id, expected).await?;
                 Ok(ended.map(|ended| self.without_fields(ended)))
             }
+        }
+    }
+
+    /// Notices of all calls of destroy, whether they ended a session or not; or of none.
+    pub(crate) fn wrong_notices(&self) -> Option<NoticeStream> {
+        let first = stream::iter([Ok(Notice::Missed)]);
+        match self.fault {
+            Fault::NoNotices => Some(Box::pin(first)),
+            Fault::FalseNotices => {
+                let from = locked(&self.shared.destroyed).len();
+                let state = (Arc::clone(&self.shared), from);
+                let rest = stream::unfold(state, |(shared, at)| async move {
+                    loop {
+                        if let Some(id) = locked(&shared.destroyed).get(at).cloned() {
+                            return Some((Ok(Notice::Ended(id)), (Arc::clone(&shared), at + 1)));
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                });
+                Some(Box::pin(first.chain(rest)))
+            }
+            _ => None,
         }
     }
 

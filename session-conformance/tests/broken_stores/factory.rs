@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) written: Mutex<HashSet<Stamp>>,
     /// Destroyed sessions that are only marked.
     pub(crate) marked: Mutex<HashMap<SessionId, Row>>,
+    /// The ids of all calls of destroy.
+    pub(crate) destroyed: Mutex<Vec<SessionId>>,
     /// The credential of the last write.
     pub(crate) latest: Mutex<Option<Credential>>,
 }

@@ -79,6 +79,9 @@ pub(crate) enum Fault {
     LogoutReportsTwice,
     LogoutOneByOne,
     LogoutComparesStamps,
+    // Notices.
+    FalseNotices,
+    NoNotices,
     // Reaping.
     ReapsTwice,
     ReapsLive,

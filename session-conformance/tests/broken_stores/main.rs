@@ -167,6 +167,14 @@ found_by! {
         => a_destroyed_id_stays_absent_for_every_version says "after destroy";
 }
 
+// Notices.
+found_by! {
+    notices_of_sessions_that_live: FalseNotices
+        => notices_tell_of_ended_sessions_and_of_no_others says "was told to have ended";
+    notices_that_tell_nothing: NoNotices
+        => notices_tell_of_ended_sessions_and_of_no_others says "notices go on";
+}
+
 // Ids, namespaces and what is shown.
 found_by! {
     ids_folded_by_case: FoldsCase

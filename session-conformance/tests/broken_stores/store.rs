@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use session_conformance::reference::{ReferenceFactory, ReferenceStore};
 use session_core::{
-    Capabilities, Draft, Ended, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
-    Timeout, Ttl, Version, async_trait,
+    Capabilities, Draft, Ended, NoticeStream, Record, Result, Saved, SessionDirectory, SessionId,
+    SessionStore, Timeout, Ttl, Version, async_trait,
 };
 
 use crate::factory::{PASSWORD, Shared, locked};
@@ -165,5 +165,9 @@ impl SessionStore for Broken {
             locked(&self.shared.stale).extend(ended);
         }
         self.destroy_as_written(&id, expected).await
+    }
+
+    fn notices(&self) -> Option<NoticeStream> {
+        self.wrong_notices()
     }
 }

@@ -39,7 +39,8 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use crate::{
-    Capabilities, Cursor, Ended, Error, Owner, Page, Record, Result, Saved, SessionId, Ttl,
+    Capabilities, Cursor, Ended, Error, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionId, Ttl,
 };
 
 pub use crate::backoff::Backoff;
@@ -122,6 +123,14 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         call: &Call<Self::Client>,
         destroys: &[Destroy],
     ) -> impl Future<Output = Result<Vec<Result<Option<Ended>>>>> + Send;
+
+    /// Tells of sessions as they end, as [`SessionStore::notices`](crate::SessionStore::notices);
+    /// `None`, the default, if the backend does not. `call` may be kept: each command that is sent
+    /// through it has the [time limit](Policy::timeout).
+    fn notices(&self, call: Call<Self::Client>) -> Option<NoticeStream> {
+        let _ = call;
+        None
+    }
 
     /// Sets the database up, or checks it: tables, indexes, rights. May be called by many processes
     /// at once, and again.

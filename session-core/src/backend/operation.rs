@@ -18,11 +18,12 @@ pub enum Operation {
     Reap,
     Connect,
     Migrate,
+    Notices,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Create,
         Self::Load,
         Self::Save,
@@ -36,6 +37,7 @@ impl Operation {
         Self::Reap,
         Self::Connect,
         Self::Migrate,
+        Self::Notices,
     ];
 
     /// The name, as in errors and spans: `destroy_owned_by`.
@@ -55,6 +57,7 @@ impl Operation {
             Self::Reap => "reap",
             Self::Connect => "connect",
             Self::Migrate => "migrate",
+            Self::Notices => "notices",
         }
     }
 }

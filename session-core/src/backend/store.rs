@@ -14,8 +14,8 @@ use super::{
     Save, Touch,
 };
 use crate::{
-    Capabilities, Draft, Ended, Error, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, Timeout, Ttl, Version, async_trait,
+    Capabilities, Draft, Ended, Error, NoticeStream, Record, Result, Saved, SessionDirectory,
+    SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
 };
 
 /// The session store that is made of a [`Backend`]. Clones share its client and its queues.
@@ -279,6 +279,11 @@ impl<B: Backend> SessionStore for Store<B> {
             }
         });
         self.run(&call, work).await
+    }
+
+    fn notices(&self) -> Option<NoticeStream> {
+        let call = Call::new(&self.core.shared, Operation::Notices, Timer::Command);
+        self.core.backend.notices(call)
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Draft, Ended, Owner, Record, Result, Saved, SessionId, SessionInfo, Timeout, Ttl, Version,
+    Draft, Ended, NoticeStream, Owner, Record, Result, Saved, SessionId, SessionInfo, Timeout, Ttl,
+    Version,
 };
 
 /// A store of sessions: the five operations that requests need.
@@ -100,6 +101,20 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     /// A store that has sent this again, because the first answer did not come, and then finds
     /// nothing answers [`Ended::unknown`] and never `None`.
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>>;
+
+    /// Tells of sessions as they end, whichever process ends them; `None`, the default, if this
+    /// store does not. What [`Session::ended`](crate::Session::ended) waits for.
+    ///
+    /// The stream connects when it is first polled. Its first item is
+    /// [`Notice::Missed`](crate::Notice::Missed), as soon as all later ends will be told. It ends
+    /// after an error, and the caller asks for another one, unless the error is
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// Notices may be lost without an error, and an expiry need not be told, so callers also ask
+    /// the store from time to time. A notice of an end that did not happen is a mistake.
+    fn notices(&self) -> Option<NoticeStream> {
+        None
+    }
 }
 
 /// What account pages, admin tools and the reaper need of a store.

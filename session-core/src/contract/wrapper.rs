@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Cursor, Draft, Ended, Error, Owner, Page, Record, Result, Saved,
+    Capabilities, Cursor, Draft, Ended, Error, NoticeStream, Owner, Page, Record, Result, Saved,
     SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
 };
 
@@ -85,6 +85,11 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
         expected: Option<&Version>,
     ) -> impl Future<Output = Result<Option<Ended>>> + Send {
         async move { Self::inner(this).destroy(id, expected).await }
+    }
+
+    /// As [`SessionStore::notices`].
+    fn notices(this: &Self) -> Option<NoticeStream> {
+        Self::inner(this).notices()
     }
 
     /// As [`SessionDirectory::count`].
@@ -182,6 +187,10 @@ impl<W: StoreWrapper> SessionStore for W {
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         StoreWrapper::destroy(self, id, expected).await
+    }
+
+    fn notices(&self) -> Option<NoticeStream> {
+        StoreWrapper::notices(self)
     }
 }
 

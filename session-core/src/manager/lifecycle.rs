@@ -194,8 +194,21 @@ impl Session {
 }
 
 impl Manager {
-    /// Ends the session `id`, or this version of it, and once more if the connection broke.
+    /// Ends the session `id`, or this version of it, and closes its streams.
     pub(crate) async fn destroy(
+        &self,
+        id: &SessionId,
+        expected: Option<&Version>,
+    ) -> Result<Option<Ended>> {
+        let ended = self.destroy_in_store(id, expected).await?;
+        if ended.is_some() || expected.is_none() {
+            self.close_streams(id);
+        }
+        Ok(ended)
+    }
+
+    /// Ends it, and once more if the connection broke.
+    async fn destroy_in_store(
         &self,
         id: &SessionId,
         expected: Option<&Version>,

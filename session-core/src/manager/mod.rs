@@ -3,6 +3,7 @@
 pub(crate) mod csrf;
 pub(crate) mod data;
 pub(crate) mod description;
+pub(crate) mod ended;
 pub(crate) mod expiry;
 pub(crate) mod finite;
 pub(crate) mod flash;
@@ -26,9 +27,11 @@ pub(crate) mod sessions;
 pub(crate) mod unsaved;
 pub(crate) mod value;
 pub(crate) mod variables;
+pub(crate) mod watch;
 pub(crate) mod write;
 
 pub use data::Data;
+pub use ended::SessionEnd;
 pub use flash::Flash;
 pub use handle::{RequestSession, SessionHandle};
 pub use limits::Limits;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Ended, Error, Owner, SessionId};
+use crate::{Ended, Error, Owner, SessionEnd, SessionId};
 
 /// Something that happened to one session.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +123,10 @@ pub trait Observer: Send + Sync + 'static {
     /// A client presented a token of no session: of one that has ended, or made up. Many from one
     /// place mean that a client is guessing.
     fn unknown(&self, _id: &SessionId) {}
+    /// This process has closed so many streams of a session, for this reason: those that waited for
+    /// its [end](crate::Session::ended). Many of
+    /// [`SessionEnd::Unconfirmed`] mean that the store can't be asked.
+    fn streams_closed(&self, _id: &SessionId, _end: SessionEnd, _streams: usize) {}
 }
 
 /// An [`Observer`] that writes to the log: beginnings and ends at `info`, reused tokens and corrupt
@@ -178,6 +182,10 @@ impl Observer for LogObserver {
 
     fn unknown(&self, id: &SessionId) {
         tracing::debug!(?id, "no such session");
+    }
+
+    fn streams_closed(&self, id: &SessionId, end: SessionEnd, streams: usize) {
+        tracing::debug!(?id, ?end, streams, "streams of a session closed");
     }
 }
 

@@ -35,6 +35,7 @@ mod secrets;
 mod sign_in;
 mod sign_out;
 mod site;
+mod streams;
 #[cfg(feature = "testing")]
 mod test_client;
 #[cfg(feature = "express")]

@@ -8,6 +8,7 @@ use super::{Manager, Sessions};
 use crate::backoff::Backoff;
 use crate::manager::identity::Grace;
 use crate::manager::observer::Observers;
+use crate::manager::watch::{Lease, Watch};
 use crate::{Error, Lifetime, Limits, Observer, OnReuse, Result, SessionStore};
 
 /// Sets the rules of [`Sessions`].
@@ -23,6 +24,7 @@ pub struct SessionsBuilder {
     renew_after: Option<Duration>,
     grace: Duration,
     on_reuse: OnReuse,
+    lease: Lease,
 }
 
 impl SessionsBuilder {
@@ -37,6 +39,7 @@ impl SessionsBuilder {
             renew_after: None,
             grace: Grace::DEFAULT.duration(),
             on_reuse: OnReuse::default(),
+            lease: Lease::DEFAULT,
         }
     }
 
@@ -52,6 +55,7 @@ impl SessionsBuilder {
             renew_after: rules.renew_after,
             grace: rules.grace.duration(),
             on_reuse: rules.on_reuse,
+            lease: rules.lease,
         }
     }
 
@@ -132,6 +136,27 @@ impl SessionsBuilder {
         self
     }
 
+    /// How long a stream that is to close [when its session ends](crate::Session::ended) stays open
+    /// without the store's word that the session lives. The store is asked each half of it, for all
+    /// streams of the manager together. Default 5 seconds, at least 100 ms.
+    ///
+    /// It is the bound for what the store's [notices](crate::SessionStore::notices) miss, and where
+    /// there are none: a stream closes at most this long after its session has ended.
+    pub fn stream_lease(mut self, lease: Duration) -> Self {
+        self.lease.lease = lease;
+        self
+    }
+
+    /// How much longer such a stream stays open if the store can't be asked. Default zero: the
+    /// stream then closes as [`SessionEnd::Unconfirmed`](crate::SessionEnd::Unconfirmed).
+    ///
+    /// A longer time keeps the streams of live sessions open through an outage of the store, and
+    /// also those of sessions that end meanwhile.
+    pub fn stream_outage(mut self, outage: Duration) -> Self {
+        self.lease.outage = outage;
+        self
+    }
+
     /// The manager.
     ///
     /// # Errors
@@ -142,6 +167,13 @@ impl SessionsBuilder {
         self.check_renewal()?;
         if self.attempts == 0 {
             return Err(Error::misconfigured("attempts must be at least 1"));
+        }
+        if self.lease.lease < Lease::MIN {
+            return Err(Error::misconfigured(format!(
+                "the stream lease of {:?} must be at least {:?}",
+                self.lease.lease,
+                Lease::MIN
+            )));
         }
         Ok(self.finish())
     }
@@ -186,6 +218,8 @@ impl SessionsBuilder {
             grace: Grace::new(self.grace),
             on_reuse: self.on_reuse,
             touching: Mutex::default(),
+            lease: self.lease,
+            watch: Watch::default(),
         }))
     }
 }

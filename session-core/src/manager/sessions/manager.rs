@@ -8,6 +8,7 @@ use crate::backoff::Backoff;
 use crate::manager::identity::{Grace, Verdict};
 use crate::manager::judged_token::JudgedToken;
 use crate::manager::observer::Observers;
+use crate::manager::watch::{Lease, Watch};
 use crate::{Lifetime, Limits, OnReuse, SessionId, SessionStore, Ttl};
 
 pub(crate) struct Manager {
@@ -23,6 +24,9 @@ pub(crate) struct Manager {
     /// Default: a twentieth of the idle limit.
     pub(super) touch_after: Option<Duration>,
     pub(super) touching: Mutex<HashSet<SessionId>>,
+    pub(crate) lease: Lease,
+    /// The streams that are open until their sessions end.
+    pub(crate) watch: Watch,
 }
 
 impl Manager {

@@ -410,6 +410,10 @@ impl Sessions {
         Self(Arc::clone(&session.0.manager))
     }
 
+    pub(crate) fn manager(&self) -> &Manager {
+        &self.0
+    }
+
     pub(crate) fn directory(&self) -> Result<&dyn SessionDirectory> {
         let what = "listing, counting, owners or reaping";
         self.0
@@ -420,6 +424,7 @@ impl Sessions {
 
     fn report(&self, ended: &[Ended], what: impl Fn(&dyn Observer, Event<'_>)) {
         for ended in ended {
+            self.0.close_streams(&ended.id);
             self.0
                 .observers
                 .notify(|observer| what(observer, ended.into()));

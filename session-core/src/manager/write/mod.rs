@@ -12,6 +12,7 @@ mod machine;
 mod outcome;
 mod pending;
 mod plan;
+mod reload;
 mod resolve;
 #[cfg(test)]
 mod tests;

@@ -98,6 +98,9 @@ impl Session {
         if !write.is_create() && !write.is_new_token {
             return;
         }
+        if write.is_new_token {
+            self.0.manager.recheck_streams(&write.judged.id);
+        }
         let (id, age) = (self.id(), self.age());
         let id = id.as_ref().unwrap_or(&write.judged.id);
         let event = Event::new(id, write.draft.owner.as_ref(), age);
