@@ -73,7 +73,10 @@ where
             #[cfg(feature = "testing")]
             if let Some(visit) = visit {
                 visit.hand_over(&*answering.0).await;
-                return Ok(conclude(&answering.0, Response::default()).await);
+                // Nothing else makes a body of this type.
+                let body = errors.respond(&kept, &Error::gone()).into_body();
+                let concluded = conclude(&answering.0, Response::new(body)).await;
+                return Ok(concluded.unwrap_or_else(|error| errors.respond(&kept, &error)));
             }
             let response = inner.call(Request::from_parts(parts, body)).await?;
             let mut response = errors.replace(&kept, response);

@@ -88,7 +88,9 @@ impl UserAgent {
     /// What the text of such a header says.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let end = text.floor_char_boundary(MOST_BYTES);
+        // `floor_char_boundary` takes Rust 1.91.
+        let mut bounds = (0..=text.len().min(MOST_BYTES)).rev();
+        let end = bounds.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         let text = &text[..end];
         Self {
             browser: first_in(text, &BROWSERS),
