@@ -353,6 +353,8 @@ const HARMLESS: &[&str] = &[
     // Of a layer, which is shown.
     "session-web SessionService",
     "session-web Transport",
+    // Names out of a table.
+    "session-web UserAgent",
 ];
 
 /// The public types of the workspace that have `Debug`, as `crate Type`.
