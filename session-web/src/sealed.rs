@@ -401,8 +401,8 @@ mod tests {
         assert_eq!(Contents::decode(&content), Some(contents()));
 
         let ring = KeyRing::new(Secret::new([7; 32]).expect("32 bytes"));
-        let signed = "AkfrVMECAAAAAAAAA-gAAAAAAADyMAAAAAAAAOpg__________8HBwcHBwcHBwcHBwcHBwcHAwAJCQkJ\
-                      dXNlci0xNzY5eyJuYW1lIjoiTmFwb2xlb24ifbf_CA1ji2uEjTZhGKQhrYkz9N2o6COVAerttymt_5Gd";
+        let signed = "AkfrVMEDAAAAAAAAA-gAAAAAAADyMAAAAAAAAOpg__________8HBwcHBwcHBwcHBwcHBwcHAwIACQkJ\
+                      CQgIdXNlci0xNzY5eyJuYW1lIjoiTmFwb2xlb24ifU3FvIkU-U81hg0M73Q8NWXfsLmfMD2KRiHwTIK_eJBB";
         assert_eq!(
             encoded(&CookieCodec::new(&ring, Protection::Signed)),
             signed

@@ -371,6 +371,8 @@ const HARMLESS: &[&str] = &[
     // The names of its cookies; its own tests show that no value is shown.
     "session-web TestClient",
     "session-web Transport",
+    // Names out of a table.
+    "session-web UserAgent",
 ];
 
 /// The public types of the workspace that have `Debug`, as `crate Type`.

@@ -64,9 +64,8 @@ impl Backend for Toy {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-            .with_expiry_reports(true)
-            .with_descriptions(true)
+        let reports = Capabilities::new().with_expiry_reports(true);
+        reports.with_descriptions(true)
     }
 
     async fn create(&self, call: &Call<Server>, creates: &[Create]) -> Answers<Saved> {
@@ -209,8 +208,7 @@ impl Row {
     }
 
     fn ended(self, id: SessionId, now: Instant) -> Ended {
-        let (owner, age) = (self.draft.owner, Some(now - self.began));
-        Ended::new(id, owner, age)
+        Ended::new(id, self.draft.owner, now - self.began)
     }
 }
 

@@ -197,7 +197,8 @@ impl Sessions {
         Ok(session.id().is_some().then_some(session))
     }
 
-    /// All live sessions of `owner`, for "my devices".
+    /// All live sessions of `owner`, for "my devices": what each is
+    /// [described](Session::describe) by, its times and limits, and not its data.
     ///
     /// A round trip for each 500 of them, whatever a round trip costs the store. Takes an [`Owner`]
     /// or what converts into one, as all functions of an owner's sessions do.
