@@ -296,6 +296,8 @@ const HARMLESS: &[&str] = &[
     "session-core Limits",
     "session-core LogObserver",
     "session-core Meter",
+    // An id, which hides itself where it is a secret.
+    "session-core Notice",
     "session-core OnReuse",
     "session-core Operation",
     "session-core OperationCounts",
@@ -309,6 +311,7 @@ const HARMLESS: &[&str] = &[
     "session-core RetryStatus",
     // An answer, as that shows itself.
     "session-core Sent",
+    "session-core SessionEnd",
     "session-core Stamp",
     // Its backend, and where it leads.
     "session-core Store",
