@@ -20,4 +20,5 @@ mod results;
 mod sealed;
 mod servers;
 mod storm;
+mod tower_sessions;
 mod web_faults;
