@@ -43,8 +43,8 @@ const DOCUMENTS: &[&str] = &[
 ];
 
 /// Names that are not ours, or whose file is made: folders of the machine, of other programs, of an
-/// example's site; headers; settings of databases.
-const ELSEWHERE: [&str; 10] = [
+/// example's site; headers; settings of databases; tower-sessions' items.
+const ELSEWHERE: &[&str] = &[
     "/",
     "/foo",
     "/foo/bar",
@@ -55,6 +55,14 @@ const ELSEWHERE: [&str; 10] = [
     "max_prepared_stmt_count",
     "sql_auto_is_null",
     "super_read_only",
+    "Expiry::AtDateTime(date)",
+    "Expiry::OnSessionEnd",
+    "continuously_delete_expired",
+    "with_name",
+    "with_private",
+    "with_same_site",
+    "with_secure(false)",
+    "with_signed",
 ];
 
 fn root() -> PathBuf {

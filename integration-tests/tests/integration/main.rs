@@ -22,4 +22,5 @@ mod sealed;
 mod servers;
 mod storm;
 mod streams;
+mod tower_sessions;
 mod web_faults;

@@ -113,9 +113,27 @@ async fn a_date_in_the_past_is_an_end() {
     assert_eq!(store.count().await.expect("up"), 0);
 }
 
+/// A store whose loads take a moment, in which another writer may come first.
+#[derive(Debug, Default)]
+struct Slow(MemoryStore);
+
+impl StoreWrapper for Slow {
+    type Inner = MemoryStore;
+
+    fn inner(this: &Self) -> &MemoryStore {
+        &this.0
+    }
+
+    async fn load(this: &Self, id: &SessionId) -> session_core::Result<Option<Stored>> {
+        let loaded = session_core::SessionStore::load(&this.0, id).await;
+        tokio::task::yield_now().await;
+        loaded
+    }
+}
+
 #[tokio::test]
 async fn of_saves_at_the_same_time_each_succeeds() {
-    let (adapter, _) = adapter();
+    let adapter = over(Slow::default());
     let mut one = record(0);
     adapter.create(&mut one).await.expect("created");
     let mut tasks = tokio::task::JoinSet::new();
