@@ -55,8 +55,8 @@ impl TowerSessionsStore {
     /// Sessions of tower-sessions in `store`, beside others that it may hold.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] for a store in an Express layout, whose records have no room for
-    /// a hash of the id.
+    /// [`ErrorKind::Misconfigured`] for a store in an Express layout, whose records have no room
+    /// for a hash of the id.
     pub fn new(store: impl SessionStore) -> Result<Self> {
         if store.capabilities().plain_ids {
             return Err(Error::misconfigured(

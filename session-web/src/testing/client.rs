@@ -45,8 +45,8 @@ impl<S> TestClient<S> {
         }
     }
 
-    /// Has requests go to another site than `https://localhost/`: its scheme, its host, and the path
-    /// of a page at which [`session`](Self::session) finds the layer, such as
+    /// Has requests go to another site than `https://localhost/`: its scheme, its host, and the
+    /// path of a page at which [`session`](Self::session) finds the layer, such as
     /// `http://shop.example.org/app/cart`.
     ///
     /// # Panics
@@ -66,8 +66,8 @@ impl<S> TestClient<S> {
         self.browser.advance(by);
     }
 
-    /// The `Cookie` header that the browser sends to its site: for tests that have a client of their
-    /// own, such as axum-test or reqwest. Empty if there are no cookies.
+    /// The `Cookie` header that the browser sends to its site: for tests that have a client of
+    /// their own, such as axum-test or reqwest. Empty if there are no cookies.
     ///
     /// # Errors
     /// As [`session`](Self::session), if what a test has changed in that can't be saved.
@@ -158,10 +158,10 @@ where
     /// The browser's session, as the next request would find it: to read, to change, and to
     /// [`save`](Session::save).
     ///
-    /// It comes from the layer, whatever that keeps sessions in; of nested layers from the outermost
-    /// one. The layer treats it like that of a request whose handler still runs, until the client
-    /// is used again: then it saves what is not saved yet, and sets the cookie. Ask for it again
-    /// after a request, because this one stays as it is.
+    /// It comes from the layer, whatever that keeps sessions in; of nested layers from the
+    /// outermost one. The layer treats it like that of a request whose handler still runs, until
+    /// the client is used again: then it saves what is not saved yet, and sets the cookie. Ask for
+    /// it again after a request, because this one stays as it is.
     ///
     /// # Errors
     /// The store's. [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if no layer

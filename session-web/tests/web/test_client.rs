@@ -364,3 +364,22 @@ async fn the_store_has_what_a_test_has_prepared() {
     let id = session.id().expect("stored");
     assert!(store.load(&id).await.expect("up").is_some());
 }
+
+#[tokio::test]
+async fn of_nested_layers_the_outermost_answers() {
+    let layer = |name| {
+        let layer = SessionLayer::builder(MemoryStore::new()).name(name);
+        layer.build().expect("good options")
+    };
+    let app = routes().layer(layer("inner")).layer(layer("outer"));
+    let client = TestClient::new(app).signed_in("alice").await;
+    let client = client.expect("signed in");
+    let cookies = client.cookies().await.expect("none open");
+    assert!(cookies.starts_with("__Host-outer=") && !cookies.contains(';'));
+    client.get("/count").await;
+    let cookies = client.cookies().await.expect("none open");
+    assert!(
+        cookies.contains("__Host-inner="),
+        "a handler has the innermost"
+    );
+}
