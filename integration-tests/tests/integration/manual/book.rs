@@ -30,7 +30,10 @@ fn every_page_is_in_the_contents_once_and_checked_as_the_others_are() {
 
 #[test]
 fn every_page_with_rust_code_is_a_doc_test() {
-    let crates = ["integration-tests/src/lib.rs", "session-web/src/lib.rs"];
+    let crates = [
+        "integration-tests/src/lib.rs",
+        "session-tower-sessions/src/lib.rs",
+    ];
     let tested = crates.map(read).concat();
     for page in pages() {
         let text = read(&format!("docs/{page}"));

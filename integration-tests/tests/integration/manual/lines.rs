@@ -142,8 +142,7 @@ async fn refusals() {
     let layer = SessionLayer::cookie_only(&ring()).build();
     let app = routes().layer(layer.expect("good options"));
     let response = ask(&app, "example.org", "/large", "").await;
-    // The status of what is too large is `error_response`'s affair.
-    assert!(!response.status().is_success());
+    assert_eq!(response.status(), 413);
 }
 
 /// The status is the one of the heading under which the line is quoted.
