@@ -1,13 +1,25 @@
 //! What a store has done so far, in numbers.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::Operation;
 use crate::{ErrorKind, Result};
 
+/// How many stripes there are. Threads beyond that share some, which only costs time.
+const STRIPES: usize = 16;
+
+/// Each thread counts in a stripe of its own. A counter that all threads write moves from core to
+/// core with each operation: on two cores, memory then makes 0.8 of the loads a second.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    stripes: [Stripe; STRIPES],
+}
+
+/// Aligned to two cache lines, because processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
     operations: [OperationCounters; Operation::ALL.len()],
     repeats: AtomicU64,
     replaced_clients: AtomicU64,
@@ -85,7 +97,7 @@ impl fmt::Debug for Counts {
 
 impl Counters {
     pub(super) fn ended<T>(&self, operation: Operation, outcome: &Result<T>) {
-        let counters = &self.operations[operation as usize];
+        let counters = &self.own().operations[operation as usize];
         counters.calls.fetch_add(1, Relaxed);
         if let Err(error) = outcome {
             counters.errors.fetch_add(1, Relaxed);
@@ -96,32 +108,41 @@ impl Counters {
     }
 
     pub(super) fn repeated(&self) {
-        self.repeats.fetch_add(1, Relaxed);
+        self.own().repeats.fetch_add(1, Relaxed);
     }
 
     pub(super) fn replaced(&self) {
-        self.replaced_clients.fetch_add(1, Relaxed);
+        self.own().replaced_clients.fetch_add(1, Relaxed);
     }
 
     pub(super) fn batch(&self, operations: usize) {
-        self.batches.fetch_add(1, Relaxed);
-        self.batched.fetch_add(operations as u64, Relaxed);
+        let stripe = self.own();
+        stripe.batches.fetch_add(1, Relaxed);
+        stripe.batched.fetch_add(operations as u64, Relaxed);
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let of = |counters: &OperationCounters| OperationCounts {
-            calls: counters.calls.load(Relaxed),
-            errors: counters.errors.load(Relaxed),
-            timeouts: counters.timeouts.load(Relaxed),
-        };
-        Counts {
-            operations: self.operations.each_ref().map(of),
-            repeats: self.repeats.load(Relaxed),
-            replaced_clients: self.replaced_clients.load(Relaxed),
-            batches: self.batches.load(Relaxed),
-            batched: self.batched.load(Relaxed),
-            queued: 0,
-            in_flight: 0,
+        let mut counts = Counts::default();
+        for stripe in &self.stripes {
+            for (sum, counters) in counts.operations.iter_mut().zip(&stripe.operations) {
+                sum.calls += counters.calls.load(Relaxed);
+                sum.errors += counters.errors.load(Relaxed);
+                sum.timeouts += counters.timeouts.load(Relaxed);
+            }
+            counts.repeats += stripe.repeats.load(Relaxed);
+            counts.replaced_clients += stripe.replaced_clients.load(Relaxed);
+            counts.batches += stripe.batches.load(Relaxed);
+            counts.batched += stripe.batched.load(Relaxed);
         }
+        counts
+    }
+
+    /// The stripe of this thread.
+    fn own(&self) -> &Stripe {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static STRIPE: usize = NEXT.fetch_add(1, Relaxed) % STRIPES;
+        }
+        &self.stripes[STRIPE.with(|stripe| *stripe)]
     }
 }
