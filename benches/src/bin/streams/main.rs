@@ -7,8 +7,8 @@
 //!
 //! Each process is this program again, with its share of the streams. Another one ends all sessions
 //! of each user in turn, by `destroy_owned_by`; the time of a stream runs from that call to its
-//! close. With `cut`, nothing is published, and the connections that listen are closed all the
-//! time: only the lease is left. `cost` compares destroys with and without notices, while no stream
+//! close. With `cut`, the connections that listen are closed and others are refused: only the lease
+//! is left. (It takes the right to subscribe from the server's default user.) `cost` compares destroys with and without notices, while no stream
 //! is open.
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 

@@ -106,9 +106,9 @@ pub(crate) async fn run(arguments: &[String]) {
         "{open} streams in {} processes, {} users",
         options.processes, options.users
     );
-    let cutting = options
-        .is_cut
-        .then(|| tokio::spawn(cut(options.url.clone())));
+    if options.is_cut {
+        cut(&options.url).await;
+    }
     let mut called = Vec::new();
     let mut calls = Latencies::default();
     for number in 0..options.users {
@@ -133,21 +133,18 @@ pub(crate) async fn run(arguments: &[String]) {
         "closed: {} streams, {closes}; open after the lease: {left}",
         closes.count()
     );
-    if let Some(cutting) = cutting {
-        cutting.abort();
-    }
 }
 
-/// Closes the connections that listen, all the time.
-async fn cut(url: String) {
+/// Closes the connections that listen, and refuses others.
+async fn cut(url: &str) {
     let client = redis::Client::open(url).expect("a URL");
     let mut connection = client.get_multiplexed_async_connection().await.expect("up");
-    loop {
-        let mut kill = redis::cmd("CLIENT");
-        let killed = kill
-            .arg(&["KILL", "TYPE", "pubsub"])
+    for words in ["ACL SETUSER default -subscribe", "CLIENT KILL TYPE pubsub"] {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap_or_default());
+        let sent = command
+            .arg(words.collect::<Vec<_>>())
             .exec_async(&mut connection);
-        killed.await.expect("up");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        sent.await.expect("up");
     }
 }

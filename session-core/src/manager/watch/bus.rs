@@ -15,16 +15,20 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// The pause after the store was refused a right or a login.
 const FORBIDDEN: Duration = Duration::from_secs(60);
 
+/// Notices that hold for so long have not just come back to break off again. Each time that they
+/// come back, all sessions are asked for.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// The notices of a store, for as long as the task listens.
 pub(super) struct Bus {
     store: Arc<dyn SessionStore>,
     state: State,
-    /// How often it broke off since the last notice.
+    /// How often it broke off since it last held.
     failures: u32,
 }
 
 enum State {
-    Open(NoticeStream),
+    Open(NoticeStream, Instant),
     Broken {
         until: Instant,
     },
@@ -52,13 +56,15 @@ impl Bus {
                 State::Broken { until } => {
                     tokio::time::sleep_until(*until).await;
                     self.state = match self.store.notices() {
-                        Some(notices) => State::Open(notices),
+                        Some(notices) => State::Open(notices, Instant::now()),
                         None => State::Absent,
                     };
                 }
-                State::Open(notices) => match notices.next().await {
+                State::Open(notices, since) => match notices.next().await {
                     Some(Ok(notice)) => {
-                        self.failures = 0;
+                        if since.elapsed() >= STEADY {
+                            self.failures = 0;
+                        }
                         return notice;
                     }
                     Some(Err(error)) => self.fail(Some(&error)),
