@@ -6,21 +6,26 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, set_default};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// Keeps the lines of our crates on this thread, of all levels.
 pub(super) struct Capture {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
+    _second: Dispatch,
 }
 
 impl Capture {
     pub(super) fn start() -> Self {
         let lines = Arc::default();
         let guard = set_default(Lines(Arc::clone(&lines)));
+        // Beside a single one, `tracing` asks only the subscriber of the thread that comes to an
+        // event first: that of another test, without one, would turn the event off here too.
+        let second = Dispatch::new(Lines(Arc::default()));
         Self {
             lines,
             _guard: guard,
+            _second: second,
         }
     }
 
