@@ -8,7 +8,8 @@ use crate::{Error, Lifetime, Result, Session, Timeout, Ttl};
 impl Session {
     /// Ends the session `time` from now at the latest, however much it is used: an exam's, a
     /// rental's. Sets the absolute limit to its age and that, and an idle limit that is longer to
-    /// the same; saved with the session.
+    /// the same; saved with the session. It never moves the end to a later time than the absolute
+    /// limit has it already: [`set_lifetime`](Self::set_lifetime) does that.
     ///
     /// An application that has a date gives what is left until then:
     ///
@@ -27,14 +28,16 @@ impl Session {
     /// anew, so call this again after one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) for under 1 ms, or if age
-    /// and `time` are over [`Limits::lifetime`](crate::Limits::lifetime) together.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) for under 1 ms, or if the
+    /// session has no absolute limit, and age and `time` are over
+    /// [`Limits::lifetime`](crate::Limits::lifetime) together.
     pub fn end_in(&self, time: Duration) -> Result<()> {
         if time < Lifetime::MIN {
             return Err(Error::lifetime("absolute", time.into(), "is under 1 ms"));
         }
-        let absolute = Timeout::After(self.age().saturating_add(time));
-        let idle = match self.lifetime().idle {
+        let now = self.lifetime();
+        let absolute = Timeout::After(self.age().saturating_add(time)).min(now.absolute);
+        let idle = match now.idle {
             Timeout::After(idle) => Timeout::After(idle).min(absolute),
             Timeout::Never => Timeout::Never,
         };
