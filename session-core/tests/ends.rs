@@ -93,10 +93,14 @@ async fn the_end_is_shown_by_this_machines_clock() {
     let session = sessions.start();
     session.insert("n", 0).expect("JSON");
     session.end_in(MINUTE).expect("a good time");
+    let assert_shown = |when: &str| {
+        let left = session.expires_at().expect("it ends");
+        let left = left.duration_since(SystemTime::now()).expect("later");
+        assert!(left <= MINUTE && left > MINUTE / 2, "{when}: {left:?}");
+    };
+    assert_shown("before the save");
     session.save().await.expect("up");
-    let left = session.expires_at().expect("it ends");
-    let left = left.duration_since(SystemTime::now()).expect("later");
-    assert!(left <= MINUTE && left > MINUTE / 2, "{left:?}");
+    assert_shown("after it");
     session
         .set_lifetime(Lifetime::new(Timeout::Never, Timeout::Never))
         .expect("good");

@@ -46,10 +46,12 @@ impl Session {
 
     /// When the session will end if it isn't used again, by this machine's clock: to be shown, and
     /// for nothing else. The store's clock decides, and [`expires_in`](Self::expires_in) is what it
-    /// has said. `None` for a session without a deadline.
+    /// has said. Limits that are not saved yet count if they make the end earlier. `None` for a
+    /// session without a deadline.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        match self.expires_in() {
+        let by_limits = self.lifetime().left_after_use(self.age());
+        match self.expires_in().min(by_limits) {
             Ttl::Left(left) => SystemTime::now().checked_add(left),
             Ttl::Never => None,
         }
@@ -59,6 +61,9 @@ impl Session {
     /// whatever the middleware's own rule is; saved with the session, under the reserved key
     /// `_persistent`. The session's limits are the same either way: a browser that restores its
     /// tabs restores the cookie too. An Express app that shares the session does not read it.
+    ///
+    /// In the last [grace](crate::SessionsBuilder::grace) before a renewal a middleware does not
+    /// send the cookie again: the client is told with the renewed token then.
     ///
     /// # Errors
     /// None: it is plain memory.
