@@ -50,11 +50,41 @@ async fn an_end_shortens_the_idle_limit_and_refuses_what_is_none() {
         .expect("good");
     session.end_in(MINUTE).expect("a good time");
     assert_eq!(session.lifetime(), Lifetime::new(Timeout::Never, MINUTE));
-    for wrong in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+    for wrong in [Duration::ZERO, Duration::from_nanos(1)] {
         let refused = session.end_in(wrong).expect_err("no end");
         assert_eq!(refused.kind(), ErrorKind::InvalidLifetime);
     }
     assert_eq!(session.lifetime(), Lifetime::new(Timeout::Never, MINUTE));
+    session.set_lifetime(Lifetime::idle(MINUTE)).expect("good");
+    let refused = session.end_in(Duration::MAX).expect_err("too long");
+    assert_eq!(refused.kind(), ErrorKind::InvalidLifetime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_never_later_than_the_absolute_limit_has_it() {
+    let (sessions, _, _) = sessions();
+    let session = sessions.start();
+    let lifetime = Lifetime::new(10 * MINUTE, 60 * MINUTE);
+    session.set_lifetime(lifetime).expect("good");
+    session.insert("n", 0).expect("JSON");
+    session.save().await.expect("up");
+    tokio::time::advance(5 * MINUTE).await;
+    let token = session.token().expect("stored");
+    let session = open(&sessions, &token).await;
+    for later in [56 * MINUTE, 600 * MINUTE, Duration::MAX] {
+        session.end_in(later).expect("it ends before");
+        assert_eq!(session.lifetime(), lifetime, "{later:?}");
+        assert!(!session.is_changed());
+    }
+    session.end_in(30 * MINUTE).expect("a good time");
+    let absolute = session.lifetime().absolute.duration().expect("a limit");
+    assert!(
+        (35 * MINUTE..36 * MINUTE).contains(&absolute),
+        "{absolute:?}"
+    );
+    let ends = session.lifetime();
+    session.end_in(40 * MINUTE).expect("it ends before");
+    assert_eq!(session.lifetime(), ends, "an end that was set is kept");
 }
 
 #[tokio::test]
@@ -63,10 +93,14 @@ async fn the_end_is_shown_by_this_machines_clock() {
     let session = sessions.start();
     session.insert("n", 0).expect("JSON");
     session.end_in(MINUTE).expect("a good time");
+    let assert_shown = |when: &str| {
+        let left = session.expires_at().expect("it ends");
+        let left = left.duration_since(SystemTime::now()).expect("later");
+        assert!(left <= MINUTE && left > MINUTE / 2, "{when}: {left:?}");
+    };
+    assert_shown("before the save");
     session.save().await.expect("up");
-    let left = session.expires_at().expect("it ends");
-    let left = left.duration_since(SystemTime::now()).expect("later");
-    assert!(left <= MINUTE && left > MINUTE / 2, "{left:?}");
+    assert_shown("after it");
     session
         .set_lifetime(Lifetime::new(Timeout::Never, Timeout::Never))
         .expect("good");

@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use session_core::{ErrorKind, Session, SessionToken, Sessions};
+use session_core::{
+    Credential, Draft, ErrorKind, Lifetime, Owner, Session, SessionStore, SessionToken, Sessions,
+};
 use support::sessions;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,4 +62,37 @@ async fn a_recent_authentication_is_the_latest_and_no_other_use() {
     session.require_owner().expect("still signed in");
     session.reauthenticated().await.expect("up");
     within(&session).expect("just now");
+}
+
+/// As `MovingStore` loads a session that Express began: its age is zero at each load.
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_at_another_framework_is_no_recent_authentication() {
+    let (sessions, store, _) = sessions();
+    let theirs = SessionToken::foreign("an id of theirs").expect("any text");
+    let draft = Draft::new("{}", Lifetime::default())
+        .with_owner(Some(Owner::new("ann").expect("good")))
+        .with_credential(Credential::opened_by(&theirs, None));
+    let created = store.create(&theirs.id(), &draft).await.expect("up");
+    assert!(created.is_done());
+    let refused = |session: &Session, when: &str| {
+        session.require_owner().expect("signed in");
+        let refused = kind(session.require_recent_owner(MINUTE));
+        assert_eq!(refused, ErrorKind::ReauthenticationRequired, "{when}");
+    };
+    let session = open(&sessions, &theirs).await;
+    refused(&session, "before the move");
+    assert!(session.replace_foreign_token().await.expect("up"));
+    refused(&session, "as it moves");
+    let token = session.token().expect("stored");
+    let session = open(&sessions, &token).await;
+    refused(&session, "after the move");
+    session.cycle_id().await.expect("up");
+    let token = session.token().expect("stored");
+    refused(&open(&sessions, &token).await, "after a new token");
+    session.reauthenticated().await.expect("up");
+    let token = session.token().expect("stored");
+    let session = open(&sessions, &token).await;
+    session
+        .require_recent_owner(MINUTE)
+        .expect("authenticated here");
 }

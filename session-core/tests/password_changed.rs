@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use session_core::{ErrorKind, Session, SessionStore, SessionToken, Sessions, StoreWrapper};
 use session_memory::MemoryStore;
@@ -71,13 +72,19 @@ async fn if_the_others_cannot_be_ended_the_new_token_is_in_place_and_a_repeat_en
 
 #[tokio::test]
 async fn if_there_is_no_new_token_all_sessions_of_the_owner_end() {
-    for why in ["the store is down", "a thief has a new token", "others win"] {
+    for why in [
+        "the store is down",
+        "a thief has a new token",
+        "others win",
+        "the response has begun",
+    ] {
         let (sessions, store, _) = sessions();
         let (session, tokens) = three(&sessions).await;
         let mut thiefs = None;
         match why {
             "the store is down" => store.fail_next(2),
             "others win" => store.conflict_always(true),
+            "the response has begun" => session.forbid_new_token(),
             _ => {
                 let thief = sessions.open(&tokens[0]).await.expect("up");
                 thief.cycle_id().await.expect("up");
@@ -105,6 +112,22 @@ async fn if_neither_step_can_be_done_both_are_told_and_nothing_is_lost() {
     session.password_changed().await.expect_err("down");
     assert_eq!(open(&sessions, &tokens).await, [true, true, true]);
     assert_eq!(session.password_changed().await.expect("up"), 1);
+    assert_eq!(open(&sessions, &tokens).await, [false, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_dropped_after_the_new_token_still_ends_the_others() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let (sessions, store, recorder) = sessions();
+    let (session, tokens) = three(&sessions).await;
+    recorder.take();
+    store.delay_next_destroy(SECOND);
+    let dropped = tokio::time::timeout(SECOND / 2, session.password_changed()).await;
+    dropped.expect_err("must be under way");
+    assert_eq!(recorder.take(), ["renewed"]);
+    assert_eq!(open(&sessions, &tokens).await, [false, true, true]);
+    tokio::time::sleep(SECOND).await;
+    assert!(recorder.take().contains(&"revoked"));
     assert_eq!(open(&sessions, &tokens).await, [false, false, true]);
 }
 

@@ -62,35 +62,16 @@ pub enum Transport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Persistence {
-    /// Those of sessions whose lifetime is their own ("remember me"): they have a `Max-Age`, which
-    /// is what the session has left. The others are gone when the browser closes, if it does.
+    /// Those of sessions one of whose limits is longer than the layer's ("remember me"): they have a
+    /// `Max-Age`, which is what the session has left. The others are gone when the browser closes,
+    /// if it does. With the cookie of an Express app, as there, those of sessions whose lifetime is
+    /// another than the layer's.
     #[default]
     Remembered,
     /// All.
     Always,
     /// None.
     Never,
-}
-
-impl Persistence {
-    /// The `Max-Age` of the cookie of a session that has this much left; `default` is the lifetime
-    /// of those that set none of their own.
-    pub(crate) fn max_age(
-        self,
-        session: &Session,
-        default: Lifetime,
-        left: Ttl,
-    ) -> Option<Duration> {
-        let persists = session.persistent().unwrap_or_else(|| match self {
-            Self::Remembered => session.lifetime() != default,
-            Self::Always => true,
-            Self::Never => false,
-        });
-        // At least a second, for zero would remove the cookie.
-        let seconds = |left: Duration| left.as_millis().div_ceil(1000).max(1) as u64;
-        let left = left.left().unwrap_or(Lifetime::MAX).min(Lifetime::MAX);
-        persists.then(|| Duration::from_secs(seconds(left)))
-    }
 }
 
 /// When a cookie that has a `Max-Age` is sent again though nothing else has changed. Express:
@@ -160,6 +141,35 @@ impl Config {
         return self.previous_app.is_some();
         #[cfg(not(feature = "express"))]
         false
+    }
+
+    /// The `Max-Age` of the cookie of a session that has this much left.
+    pub(crate) fn max_age(&self, session: &Session, left: Ttl) -> Option<Duration> {
+        let persists = session
+            .persistent()
+            .unwrap_or_else(|| match self.persistence {
+                Persistence::Remembered => self.is_remembered(session.lifetime()),
+                Persistence::Always => true,
+                Persistence::Never => false,
+            });
+        // At least a second, for zero would remove the cookie.
+        let seconds = |left: Duration| left.as_millis().div_ceil(1000).max(1) as u64;
+        let left = left.left().unwrap_or(Lifetime::MAX).min(Lifetime::MAX);
+        persists.then(|| Duration::from_secs(seconds(left)))
+    }
+
+    fn is_remembered(&self, own: Lifetime) -> bool {
+        let default = self.backing.rules().lifetime();
+        match self.format.is_express() {
+            // A `cookie.maxAge` of the session's own, however long.
+            true => own != default,
+            false => own.idle > default.idle || own.absolute > default.absolute,
+        }
+    }
+
+    /// Whether browsers send what the client presents by themselves.
+    pub(crate) fn is_ambient(&self) -> bool {
+        self.transport == Transport::Cookie || self.has_previous_app()
     }
 
     /// Whether requests of this path have a session: a browser sends the cookie to no others.

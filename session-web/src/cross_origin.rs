@@ -48,12 +48,17 @@ pub const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 ///    another subdomain is refused too.
 /// 4. `Origin`, which all browsers since 2020 send with such requests: its host and port must be the
 ///    request's own. It does not tell https from http, so send HSTS.
-/// 5. Neither header: a browser from before 2020, or no browser. If the request opens a session, it
-///    must have one of the session's form tokens in the header `x-csrf-token`; if it opens none, a
-///    forger gains nothing by it, and it passes. [`allow_missing_headers`](Self::allow_missing_headers)
-///    says otherwise.
+/// 5. Neither header: a browser from before 2020, or no browser. If the request opens a session by a
+///    cookie, it must have one of the session's form tokens in the header `x-csrf-token`; where
+///    layers are nested, the innermost session that it opens. If it opens none, it passes: all that
+///    a forger gains by it is to sign such a browser in as another user, which the token of a form
+///    prevents (`CsrfForm`). A token that a script presents in another header passes too.
+///    [`allow_missing_headers`](Self::allow_missing_headers) says otherwise.
 ///
-/// Rules 1 to 4 load nothing. For webhooks and other requests that sites send each other, put the
+/// Rules 1 to 4 load nothing. Rule 5 sees the sessions of the layers around this one: a session
+/// layer further in needs a protection of its own, inside of it. A page with `Referrer-Policy:
+/// no-referrer` has browsers without `Sec-Fetch-Site` send `Origin: null`, which rule 4 refuses: use
+/// `same-origin` or `strict-origin-when-cross-origin`. For webhooks and other requests that sites send each other, put the
 /// routes outside of this layer. Behind a proxy that replaces `Host`, name the site's own origin by
 /// `allow_origin`.
 #[derive(Clone, Debug, Default)]
@@ -159,16 +164,24 @@ fn is_own(origin: &HeaderValue, parts: &Parts) -> bool {
     matches!((origin, host), (Some((_, origin)), Some(host)) if origin.eq_ignore_ascii_case(host))
 }
 
+/// Asks for a token of the innermost session that the request opens by a cookie.
 async fn check_token(parts: &Parts) -> Result<()> {
-    let session = refusal::session(parts, "CrossOriginProtection").await?;
     let header = parts.headers.get(CSRF_HEADER);
     let token = header.and_then(|token| token.to_str().ok());
-    match token.is_some_and(|token| session.is_csrf_token(token)) || session.is_new() {
-        true => Ok(()),
-        false => Err(Error::forged(
-            "it has neither Sec-Fetch-Site nor Origin, and no form token in x-csrf-token",
-        )),
+    let innermost = refusal::handle(parts, "CrossOriginProtection")?;
+    for handle in innermost.outwards().filter(|handle| handle.is_ambient()) {
+        let session = handle.session().await?;
+        if session.is_new() {
+            continue;
+        }
+        return match token.is_some_and(|token| session.is_csrf_token(token)) {
+            true => Ok(()),
+            false => Err(Error::forged(
+                "it has neither Sec-Fetch-Site nor Origin, and no form token in x-csrf-token",
+            )),
+        };
     }
+    Ok(())
 }
 
 impl<S> Layer<S> for CrossOriginProtection {

@@ -1,5 +1,6 @@
 //! An extractor for forms that must have this session's token.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use axum::Form;
@@ -7,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
+use http::request::Parts;
 use serde::de::DeserializeOwned;
 use session_core::{Error, Result, Session};
 
@@ -43,8 +44,8 @@ const FIELD: &str = "_csrf";
 /// ```
 ///
 /// A form without such a token is refused with 403
-/// ([`ErrorKind::Forged`](session_core::ErrorKind::Forged)), before anything else of it is read. Tokens in the URL
-/// don't count: URLs are logged. For a form of another kind, such as `multipart/form-data`, check
+/// ([`ErrorKind::Forged`](session_core::ErrorKind::Forged)) before it is deserialized, and before
+/// its body is read if the header is there and wrong. Tokens in the URL don't count: URLs are logged. For a form of another kind, such as `multipart/form-data`, check
 /// the token with [`is_csrf_token`](Session::is_csrf_token).
 #[derive(Clone, Copy)]
 pub struct CsrfForm<T>(pub T);
@@ -78,14 +79,14 @@ where
         let (mut parts, body) = request.into_parts();
         let session = <Session as FromRequestParts<S>>::from_request_parts(&mut parts, state);
         let session = session.await.map_err(CsrfFormRejection::Session)?;
-        let header = parts.headers.get(CSRF_HEADER).cloned();
+        let is_in_header = is_in_header(&session, &parts).map_err(CsrfFormRejection::Session)?;
         let (head, rest) = (parts.clone(), Request::from_parts(parts, body));
         let body = Bytes::from_request(rest, state)
             .await
             .map_err(|rejection| {
                 CsrfFormRejection::Form(FormRejection::BytesRejection(rejection))
             })?;
-        let form = without_token(&session, header.as_ref(), &body);
+        let form = without_token(&session, is_in_header, &body);
         let form = Body::from(form.map_err(CsrfFormRejection::Session)?);
         let form = Form::from_request(Request::from_parts(head, form), state).await;
         let Form(value) = form.map_err(CsrfFormRejection::Form)?;
@@ -93,19 +94,40 @@ where
     }
 }
 
-/// What the form is without its token, if that is one of the session's.
-fn without_token(session: &Session, header: Option<&HeaderValue>, body: &[u8]) -> Result<String> {
-    let fields = form_urlencoded::parse(body);
-    let (tokens, fields): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| name == FIELD);
-    let token = match header {
-        Some(header) => header.to_str().ok(),
-        None => tokens.first().map(|(_, token)| &**token),
+/// Whether the request has a token of the session in its header.
+///
+/// # Errors
+/// [`ErrorKind::Forged`](session_core::ErrorKind::Forged) if it has another one there.
+fn is_in_header(session: &Session, parts: &Parts) -> Result<bool> {
+    let Some(header) = parts.headers.get(CSRF_HEADER) else {
+        return Ok(false);
     };
-    if !token.is_some_and(|token| session.is_csrf_token(token)) {
-        return Err(Error::forged("it has no form token of this session"));
+    check(session, header.to_str().ok()).map(|()| true)
+}
+
+/// What the form is without its token, if that is one of the session's or need not be. What is
+/// left is as it was written, so it is never longer: the limit of the body's size counts again.
+fn without_token(session: &Session, is_in_header: bool, body: &[u8]) -> Result<Vec<u8>> {
+    let fields = body.split(|byte| *byte == b'&');
+    let (tokens, fields): (Vec<_>, Vec<_>) = fields.partition(|field| token_in(field).is_some());
+    if !is_in_header {
+        let token = tokens.first().and_then(|field| token_in(field));
+        check(session, token.as_deref())?;
     }
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    Ok(form.extend_pairs(fields).finish())
+    Ok(fields.join(&b'&'))
+}
+
+/// The token in a field of a form, if that is the field for it.
+fn token_in(field: &[u8]) -> Option<Cow<'_, str>> {
+    let (name, token) = form_urlencoded::parse(field).next()?;
+    (name == FIELD).then_some(token)
+}
+
+fn check(session: &Session, token: Option<&str>) -> Result<()> {
+    match token.is_some_and(|token| session.is_csrf_token(token)) {
+        true => Ok(()),
+        false => Err(Error::forged("it has no form token of this session")),
+    }
 }
 
 impl fmt::Display for CsrfFormRejection {

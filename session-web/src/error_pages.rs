@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{self, HeaderMap, HeaderName, RETRY_AFTER, SET_COOKIE, VARY};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use session_core::{Error, error_response};
@@ -122,14 +122,40 @@ where
     }
 }
 
-/// Adds the headers that middleware in between has set, such as the cookie of another layer, but
-/// for those that describe the body that is replaced.
+/// The headers that describe the body that is replaced, or say how to cache or repeat it (RFC 9110
+/// §8 and §14, RFC 9111 §5, RFC 9530, RFC 6266).
+const OF_BODY: [HeaderName; 16] = [
+    header::ACCEPT_RANGES,
+    header::AGE,
+    header::CACHE_CONTROL,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::EXPIRES,
+    header::LAST_MODIFIED,
+    header::RETRY_AFTER,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+];
+
+/// The same, which `http` has no names for.
+const OF_BODY_BY_NAME: [&str; 4] = ["content-digest", "content-md5", "digest", "repr-digest"];
+
+/// Adds the headers that middleware in between has set and the page has not, such as a
+/// `Content-Security-Policy`, but for those that describe the body that is replaced. Of those that
+/// are lists, such as the cookies of other layers, none is lost.
 fn add_absent(page: &mut HeaderMap, replaced: &HeaderMap) {
-    let is_of_body = |name: &HeaderName| {
-        name.as_str().starts_with("content-")
-            || [CACHE_CONTROL, RETRY_AFTER, TRANSFER_ENCODING].contains(name)
-    };
-    for name in replaced.keys().filter(|name| !is_of_body(name)) {
+    let is_of_body =
+        |name: &HeaderName| OF_BODY.contains(name) || OF_BODY_BY_NAME.contains(&name.as_str());
+    let is_list = |name: &HeaderName| *name == SET_COOKIE || *name == VARY;
+    let own: Vec<HeaderName> = page.keys().filter(|name| !is_list(name)).cloned().collect();
+    let is_added = |name: &&HeaderName| !is_of_body(name) && !own.contains(name);
+    for name in replaced.keys().filter(is_added) {
         for value in replaced.get_all(name) {
             page.append(name, value.clone());
         }

@@ -93,6 +93,10 @@ impl Inner {
         brought_none.then_some(host)
     }
 
+    pub(crate) const fn has_outer(&self) -> bool {
+        self.outer.is_some()
+    }
+
     /// The headers of the response are made, or there will be no response.
     pub(crate) fn answered(&self) {
         self.is_answered.store(true, SeqCst);
@@ -201,6 +205,10 @@ impl RequestSession for Inner {
 
     fn outer(&self) -> Option<&SessionHandle> {
         self.outer.as_ref()
+    }
+
+    fn is_ambient(&self) -> bool {
+        self.is_served && self.config.is_ambient()
     }
 }
 

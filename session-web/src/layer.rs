@@ -205,7 +205,7 @@ impl Config {
 /// | [`path`](Self::path) | `cookie.path` | `/` |
 /// | [`serves_below`](Self::serves_below) | – | as `path` |
 /// | [`domain`](Self::domain) | `cookie.domain` | none: this host only |
-/// | [`persistence`](Self::persistence) | `cookie.maxAge`, `cookie.expires` | sessions with a lifetime of their own |
+/// | [`persistence`](Self::persistence) | `cookie.maxAge`, `cookie.expires` | sessions with a limit longer than the layer's |
 /// | [`secure`](Self::secure) | `cookie.secure` | yes |
 /// | [`http_only`](Self::http_only) | `cookie.httpOnly` | yes |
 /// | [`same_site`](Self::same_site) | `cookie.sameSite` | `Lax` |
@@ -414,7 +414,9 @@ impl<E> SessionLayerBuilder<E> {
     /// The function gets the request without its body. Its response gets `Cache-Control: no-store`,
     /// and with a status of 503 the default's `Retry-After`, unless it sets these itself. It takes
     /// the place of each response that has an `Error` in its extensions, unless the function of a
-    /// layer further in has made that; headers of middleware in between stay. An error may quote
+    /// layer further in has made that; headers of middleware in between stay, unless the page sets
+    /// them too, or they describe the body. If it is this layer's save that fails, no header from
+    /// further in stays, but for what session layers there tell their clients. An error may quote
     /// hosts and keys: don't show it to clients.
     pub fn on_error<F, B>(self, page: F) -> SessionLayerBuilder<ErrorPages<F>>
     where

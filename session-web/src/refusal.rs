@@ -6,13 +6,17 @@ use session_core::{Error, Result, Session, SessionHandle, error_response};
 
 /// The request's session, for the layer of this name.
 pub(crate) async fn session(parts: &Parts, layer: &str) -> Result<Session> {
-    match parts.extensions.get::<SessionHandle>() {
-        Some(handle) => handle.session().await,
-        None => Err(Error::misconfigured(format!(
+    handle(parts, layer)?.session().await
+}
+
+/// The handle of the innermost session layer around the layer of this name.
+pub(crate) fn handle<'p>(parts: &'p Parts, layer: &str) -> Result<&'p SessionHandle> {
+    parts.extensions.get().ok_or_else(|| {
+        Error::misconfigured(format!(
             "there is no SessionLayer around {layer}: add `.layer(SessionLayer::new(store))` to the router \
              after it"
-        ))),
-    }
+        ))
+    })
 }
 
 /// The response to a request that such a layer refuses. It is logged as an extractor's is.

@@ -74,7 +74,8 @@ impl RequireOwner {
     /// Requests of scripts, by the header `Sec-Fetch-Mode`, get 401 all the same: a script would
     /// take the sign-in page for what it has asked for. A request for the sign-in page itself gets
     /// 401 too, because it would be sent there for ever. Behind a proxy that strips the beginning of
-    /// paths, `return_to` is without it, as the request is.
+    /// paths, give `path` with it; `return_to` is without it, as the request is, and the sign-in page
+    /// is not recognised: keep that outside of this layer, or browsers are sent there for ever.
     ///
     /// # Errors
     /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if `path` is no [path of this site](ReturnTo::checked), or has a
@@ -93,7 +94,8 @@ impl RequireOwner {
     /// [`require_recent_owner`](session_core::Session::require_recent_owner) does: a user who has
     /// signed in longer ago gets the same response. The sign-in page then calls
     /// [`reauthenticated`](session_core::Session::reauthenticated), or
-    /// [`sign_in`](session_core::Session::sign_in) again.
+    /// [`sign_in`](session_core::Session::sign_in) again. It must not send a user who is signed in
+    /// back at once: this would send the browser to it again, and so on.
     #[must_use]
     pub const fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);

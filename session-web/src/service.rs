@@ -75,14 +75,19 @@ where
                 visit.hand_over(&*answering.0).await;
                 // Nothing else makes a body of this type.
                 let body = errors.respond(&kept, &Error::gone()).into_body();
-                let concluded = conclude(&answering.0, Response::new(body)).await;
-                return Ok(concluded.unwrap_or_else(|error| errors.respond(&kept, &error)));
+                let mut response = Response::new(body);
+                return Ok(match conclude(&answering.0, &mut response).await {
+                    Ok(()) => response,
+                    Err(error) => errors.respond(&kept, &error),
+                });
             }
             let response = inner.call(Request::from_parts(parts, body)).await?;
             let mut response = errors.replace(&kept, response);
             add_challenge(&answering.0.config.transport, &mut response);
-            let concluded = conclude(&answering.0, response).await;
-            Ok(concluded.unwrap_or_else(|error| errors.respond(&kept, &error)))
+            Ok(match conclude(&answering.0, &mut response).await {
+                Ok(()) => response,
+                Err(error) => keep_told(&mut response, errors.respond(&kept, &error)),
+            })
         })
     }
 }
@@ -98,7 +103,7 @@ impl Drop for Answering {
 }
 
 /// Saves the session if it was used, and tells the client what it must know.
-async fn conclude<B>(handle: &Inner, mut response: Response<B>) -> Result<Response<B>> {
+async fn conclude<B>(handle: &Inner, response: &mut Response<B>) -> Result<()> {
     let opened = match handle.opened.get() {
         None if handle.config.rolling == Rolling::Always => handle.open_unasked().await,
         opened => opened,
@@ -107,7 +112,7 @@ async fn conclude<B>(handle: &Inner, mut response: Response<B>) -> Result<Respon
         Some(opened) => commit(handle, opened).await,
         None => match handle.answered_unopened() {
             Some(late) => close_and_report(handle, late, Ok(Written::default())).await,
-            None => return Ok(response),
+            None => return Ok(()),
         },
     };
     let new_headers = match new_headers {
@@ -130,10 +135,29 @@ async fn conclude<B>(handle: &Inner, mut response: Response<B>) -> Result<Respon
     if !new_headers.is_empty() {
         caching::forbid(headers);
     }
-    for (name, value) in new_headers {
-        headers.append(name, value);
+    for (name, value) in &new_headers {
+        headers.append(name, value.clone());
     }
-    Ok(response)
+    if handle.has_outer() {
+        let told: &mut Told = response.extensions_mut().get_or_insert_default();
+        told.0.extend(new_headers);
+    }
+    Ok(())
+}
+
+/// What the layers further in have told the client of their sessions, which are saved.
+#[derive(Clone, Default)]
+struct Told(NewHeaders);
+
+/// The page of an error, which replaces `response`, with what only inner layers can tell.
+fn keep_told<B>(response: &mut Response<B>, mut page: Response<B>) -> Response<B> {
+    if let Some(Told(headers)) = response.extensions_mut().remove() {
+        for (name, value) in &headers {
+            page.headers_mut().append(name, value.clone());
+        }
+        page.extensions_mut().insert(Told(headers));
+    }
+    page
 }
 
 type NewHeaders = Vec<(HeaderName, HeaderValue)>;
@@ -268,10 +292,7 @@ fn token_headers(handle: &Inner, opened: &Opened, written: Written) -> Result<Ne
         return Ok(NewHeaders::new());
     }
     let lifetime = session.lifetime();
-    let default = config.backing.rules().lifetime();
-    let max_age = config
-        .persistence
-        .max_age(session, default, session.expires_in());
+    let max_age = config.max_age(session, session.expires_in());
     let rolls = match config.rolling {
         Rolling::Always => true,
         Rolling::WithDeadline => written.has_moved && max_age.is_some(),
@@ -306,8 +327,7 @@ fn cookie_change_headers(handle: &Inner, opened: &Opened, change: Change) -> Res
     let config = &handle.config;
     match change {
         Change::Value(value, left) => {
-            let default = config.backing.rules().lifetime();
-            let max_age = config.persistence.max_age(&opened.session, default, left);
+            let max_age = config.max_age(&opened.session, left);
             set_in_cookie(handle, &value, max_age)
         }
         Change::Ended if !handle.presented().is_nothing() => end(handle),

@@ -8,7 +8,8 @@ use crate::{Error, Lifetime, Result, Session, Timeout, Ttl};
 impl Session {
     /// Ends the session `time` from now at the latest, however much it is used: an exam's, a
     /// rental's. Sets the absolute limit to its age and that, and an idle limit that is longer to
-    /// the same; saved with the session.
+    /// the same; saved with the session. It never moves the end to a later time than the absolute
+    /// limit has it already: [`set_lifetime`](Self::set_lifetime) does that.
     ///
     /// An application that has a date gives what is left until then:
     ///
@@ -27,14 +28,16 @@ impl Session {
     /// anew, so call this again after one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) for under 1 ms, or if age
-    /// and `time` are over [`Limits::lifetime`](crate::Limits::lifetime) together.
+    /// [`ErrorKind::InvalidLifetime`](crate::ErrorKind::InvalidLifetime) for under 1 ms, or if the
+    /// session has no absolute limit, and age and `time` are over
+    /// [`Limits::lifetime`](crate::Limits::lifetime) together.
     pub fn end_in(&self, time: Duration) -> Result<()> {
         if time < Lifetime::MIN {
             return Err(Error::lifetime("absolute", time.into(), "is under 1 ms"));
         }
-        let absolute = Timeout::After(self.age().saturating_add(time));
-        let idle = match self.lifetime().idle {
+        let now = self.lifetime();
+        let absolute = Timeout::After(self.age().saturating_add(time)).min(now.absolute);
+        let idle = match now.idle {
             Timeout::After(idle) => Timeout::After(idle).min(absolute),
             Timeout::Never => Timeout::Never,
         };
@@ -43,10 +46,12 @@ impl Session {
 
     /// When the session will end if it isn't used again, by this machine's clock: to be shown, and
     /// for nothing else. The store's clock decides, and [`expires_in`](Self::expires_in) is what it
-    /// has said. `None` for a session without a deadline.
+    /// has said. Limits that are not saved yet count if they make the end earlier. `None` for a
+    /// session without a deadline.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        match self.expires_in() {
+        let by_limits = self.lifetime().left_after_use(self.age());
+        match self.expires_in().min(by_limits) {
             Ttl::Left(left) => SystemTime::now().checked_add(left),
             Ttl::Never => None,
         }
@@ -56,6 +61,9 @@ impl Session {
     /// whatever the middleware's own rule is; saved with the session, under the reserved key
     /// `_persistent`. The session's limits are the same either way: a browser that restores its
     /// tabs restores the cookie too. An Express app that shares the session does not read it.
+    ///
+    /// In the last [grace](crate::SessionsBuilder::grace) before a renewal a middleware does not
+    /// send the cookie again: the client is told with the renewed token then.
     ///
     /// # Errors
     /// None: it is plain memory.

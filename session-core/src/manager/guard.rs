@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::manager::judged_token::JudgedToken;
 use crate::{Error, Owner, Result, Session};
 
 impl Session {
@@ -34,15 +35,21 @@ impl Session {
     /// ```
     ///
     /// The [`age`](Self::age) of a session with an owner is the time since that, by the store's
-    /// clock. A session that moves from an Express layout counts from its move.
+    /// clock. A session that Express began does not pass, before its move to a native layout or
+    /// after it, until its owner authenticates here.
+    ///
+    /// In an Express layout itself, which says nothing of when Express has signed a user in, such a
+    /// session passes until a server of this library saves it, and counts from that save. While
+    /// Express still signs users in, ask for the password before you rely on this.
     ///
     /// # Errors
     /// As [`require_owner`](Self::require_owner);
     /// [`ErrorKind::ReauthenticationRequired`](crate::ErrorKind::ReauthenticationRequired), as a
-    /// response 401, if it was longer ago.
+    /// response 401, if it was longer ago, or elsewhere.
     pub fn require_recent_owner(&self, within: Duration) -> Result<Owner> {
         let owner = self.require_owner()?;
-        match self.age() <= within {
+        let is_here = self.with_judged(JudgedToken::is_of_own_sign_in);
+        match is_here == Some(true) && self.age() <= within {
             true => Ok(owner),
             false => Err(Error::reauthentication_required(within)),
         }

@@ -29,6 +29,12 @@ pub trait RequestSession: Send + Sync + 'static {
     /// What the next middleware further out has put into this request, if there is one: the handle
     /// that was in the extensions before.
     fn outer(&self) -> Option<&SessionHandle>;
+
+    /// Whether browsers may send this request's token by themselves, as they do a cookie, so that a
+    /// page of another site can have it sent. Default `true`.
+    fn is_ambient(&self) -> bool {
+        true
+    }
 }
 
 /// One request's session. The middleware puts it into the request's extensions; axum's extractors
@@ -69,8 +75,20 @@ impl SessionHandle {
     /// one further out. The name is the one given to the layer, without a prefix.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Self> {
-        let mut outwards = std::iter::successors(Some(self), |handle| handle.0.outer());
+        let mut outwards = self.outwards();
         outwards.find(|handle| handle.0.name() == name)
+    }
+
+    /// This handle, and those of the layers around it from the inside out.
+    pub fn outwards(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |handle| handle.0.outer())
+    }
+
+    /// Whether browsers may send this request's token by themselves, as they do a cookie, so that a
+    /// page of another site can have it sent: what a protection against forged requests asks.
+    #[must_use]
+    pub fn is_ambient(&self) -> bool {
+        self.0.is_ambient()
     }
 }
 

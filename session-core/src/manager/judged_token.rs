@@ -74,6 +74,13 @@ impl JudgedToken {
         is_replaced && state.is_some_and(|state| state.is_unclaimed(age))
     }
 
+    /// Whether the owner is known to have authenticated here, and not at another framework alone,
+    /// of which a session that moves tells no time. Express layouts can't tell.
+    pub(crate) fn is_of_own_sign_in(&self) -> bool {
+        let state = self.state.as_ref();
+        state.is_none_or(TokenState::is_of_own_sign_in)
+    }
+
     /// The same, of a session that a write has filed under another id, which is then its token.
     pub(crate) fn moved_to(mut self, id: Option<&SessionId>) -> Self {
         if let Some(token) = id.and_then(|id| SessionToken::plain(id.as_str())) {

@@ -1,5 +1,6 @@
 //! A changed password: a new token here, and the end of all other sessions of its user.
 
+use crate::backend::run_to_completion;
 use crate::{Owner, Result, Session, Sessions};
 
 impl Session {
@@ -32,6 +33,15 @@ impl Session {
     /// another request that ends this session or takes it over, or keeps writing it, does not keep
     /// the others alive.
     ///
+    /// Both steps run in a task of their own, so a request that is dropped half-way, because its
+    /// client has gone away, ends the others all the same. One that is dropped within
+    /// `store_password` does not get as far as this call: a handler that spawns one task for both
+    /// is safe from that too ([recipe][recipes]).
+    ///
+    #[doc = concat!(
+        "[recipes]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/recipes.md#a-changed-password"
+    )]
+    ///
     /// One round trip for the token, and those of
     /// [`destroy_owned_by`](Sessions::destroy_owned_by).
     ///
@@ -46,13 +56,22 @@ impl Session {
         sessions.directory()?;
         // Also of a session that has ended meanwhile: the others must end all the same.
         let owner = self.owner().ok_or_else(crate::Error::unauthenticated)?;
+        let session = self.clone();
+        run_to_completion("password_changed", async move {
+            session.replace_all_of(&sessions, owner).await
+        })
+        .await
+    }
+
+    /// Gives this session a new token, and ends all others of `owner`.
+    async fn replace_all_of(&self, sessions: &Sessions, owner: Owner) -> Result<usize> {
         match self.reauthenticated().await {
             Ok(()) => {
                 let own = self.id();
                 sessions.destroy_owned_by(owner, own.as_ref()).await
             }
             Err(error) => {
-                self.end_all_of(&sessions, owner).await;
+                self.end_all_of(sessions, owner).await;
                 Err(error)
             }
         }

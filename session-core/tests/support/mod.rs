@@ -109,6 +109,7 @@ impl Faulty {
         self.lose_destroy.store(true, SeqCst);
     }
 
+    /// The next destroy, or end of an owner's sessions, begins after that.
     pub(crate) fn delay_next_destroy(&self, delay: Duration) {
         *self.delay_destroy.lock().expect("whole") = Some(delay);
     }
@@ -131,6 +132,13 @@ impl Faulty {
 
     pub(crate) fn delay_next(&self, delay: Duration) {
         *self.delay.lock().expect("whole") = Some(delay);
+    }
+
+    async fn wait_before_destroy(&self) {
+        let delay = self.delay_destroy.lock().expect("whole").take();
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     async fn call<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -198,10 +206,7 @@ impl StoreWrapper for Faulty {
         id: &SessionId,
         expected: Option<&Version>,
     ) -> Result<Option<Ended>> {
-        let delay = this.delay_destroy.lock().expect("whole").take();
-        if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
-        }
+        this.wait_before_destroy().await;
         if counted_down(&this.fail_destroys) {
             return Err(broken());
         }
@@ -218,6 +223,7 @@ impl StoreWrapper for Faulty {
         except: Option<&SessionId>,
         limit: usize,
     ) -> Result<Vec<Ended>> {
+        this.wait_before_destroy().await;
         if counted_down(&this.fail_owned) {
             return Err(broken());
         }

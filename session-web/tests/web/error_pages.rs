@@ -1,13 +1,15 @@
 //! A site's own pages for requests that fail because of their session.
 
-use axum::Router;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::StatusCode;
 use http::request::Parts;
 use session_memory::MemoryStore;
-use session_web::{Error, Limits, Result, Session, SessionLayer, SessionLayerBuilder};
+use session_web::{
+    Error, Limits, Result, Session, SessionHandle, SessionLayer, SessionLayerBuilder,
+};
 
 use crate::app::routes;
 use crate::browser::{Browser, Page};
@@ -139,6 +141,76 @@ async fn the_innermost_page_is_shown_and_no_layers_cookie_is_lost() {
         };
         assert!(cookie.starts_with("__Host-inner="), "{cookie}");
     }
+}
+
+/// An outer layer whose save fails discards what the handler has said, and not what an inner layer
+/// has: that session is saved.
+#[tokio::test]
+async fn a_failed_save_loses_no_cookie_of_an_inner_layer() {
+    async fn both(inner: Session, handle: Extension<SessionHandle>) -> Result<impl IntoResponse> {
+        inner.insert("n", 1)?;
+        let outer = handle.named("outer").expect("nested").session().await?;
+        outer.insert("n", 1)?;
+        Ok([("set-cookie", "own=1"), ("x-own", "1")])
+    }
+    let store = Probe::default();
+    store.fail_writes(true);
+    let outer = || SessionLayer::builder(store.clone()).name("outer");
+    let inner = || named("inner").build().expect("good");
+    let router = || Router::new().route("/", get(both)).layer(inner());
+    for app in [
+        router().layer(outer().on_error(page).build().expect("good")),
+        router().layer(outer().build().expect("good")),
+    ] {
+        let shown = Browser::new().get(&app, "/").await;
+        assert_eq!(shown.status, StatusCode::SERVICE_UNAVAILABLE);
+        let [cookie] = shown.set_cookies()[..] else {
+            panic!("the inner layer's: {:?}", shown.set_cookies());
+        };
+        assert!(cookie.starts_with("__Host-inner="), "{cookie}");
+        assert_eq!(shown.header("x-own"), None, "the handler's is discarded");
+    }
+}
+
+#[tokio::test]
+async fn a_page_keeps_the_headers_in_between_that_say_nothing_of_the_body() {
+    async fn between(response: Response) -> Response {
+        let headers = [
+            ("content-security-policy", "default-src 'self'"),
+            ("content-type", "application/json"),
+            ("content-language", "la"),
+            ("etag", "\"1\""),
+            ("repr-digest", "sha-256=:AA==:"),
+            ("x-page", "theirs"),
+            ("x-frame-options", "DENY"),
+            ("vary", "accept"),
+        ];
+        (headers, response).into_response()
+    }
+    let own = |error: &Error, request: &Parts| {
+        let vary = [("vary", "accept-language"), ("set-cookie", "own=1")];
+        (vary, page(error, request)).into_response()
+    };
+    let app = Router::new()
+        .route("/", get(mismatch))
+        .layer(map_response(between))
+        .layer(named("id").on_error(own).build().expect("good"));
+    let shown = Browser::new().get(&app, "/").await;
+    assert_is(&shown, StatusCode::INTERNAL_SERVER_ERROR, "Value /");
+    let header = |name| shown.header(name);
+    assert_eq!(
+        header("content-security-policy"),
+        Some("default-src 'self'")
+    );
+    assert_eq!(header("x-frame-options"), Some("DENY"));
+    assert_eq!(header("content-type"), Some("text/plain; charset=utf-8"));
+    for of_body in ["content-language", "etag", "repr-digest"] {
+        assert_eq!(header(of_body), None, "{of_body}");
+    }
+    let all = |name| shown.headers.get_all(name).iter().count();
+    assert_eq!((all("x-page"), all("content-type")), (1, 1));
+    assert_eq!(all("vary"), 3, "the page's, the middleware's, the layer's");
+    assert_eq!(shown.set_cookies().len(), 2);
 }
 
 #[tokio::test]

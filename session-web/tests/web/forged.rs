@@ -1,9 +1,12 @@
 //! Requests that other sites forge, and forms with their token.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use http::StatusCode;
-use session_web::{CrossOriginProtection, CsrfForm, Result, Session, SessionLayer};
+use http::{HeaderName, StatusCode};
+use session_web::{
+    CrossOriginProtection, CsrfForm, Result, Session, SessionLayer, SessionLayerBuilder, Transport,
+};
 
 use crate::browser::Browser;
 use crate::probe::Probe;
@@ -105,6 +108,81 @@ async fn a_request_with_neither_header_needs_a_token_if_it_has_a_session() {
     assert_eq!(made_up.post(&app, "/count", "a", "b").await.text, "1");
 }
 
+fn inner(store: &Probe) -> SessionLayerBuilder {
+    SessionLayer::builder(store.clone()).name("inner")
+}
+
+/// A handler may act for the outer session, whose cookie a forged request carries.
+#[tokio::test]
+async fn a_request_with_an_outer_session_alone_needs_its_token_too() {
+    let stores = [Probe::default(), Probe::default()];
+    let protected = |inner: SessionLayer| {
+        routes()
+            .layer(CrossOriginProtection::new())
+            .layer(inner)
+            .layer(SessionLayer::new(stores[0].clone()))
+    };
+    let nested = protected(inner(&stores[1]).build().expect("good"));
+    let site = routes().layer(SessionLayer::new(stores[0].clone()));
+    let old = Browser::new();
+    assert_eq!(old.post(&nested, "/count", "a", "b").await.text, "1");
+    let old = Browser::new();
+    let outer_token = token_in(&old.get(&site, "/form").await.text);
+    let page = old.post(&nested, "/count", "a", "b").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "the site's session");
+    let script = old.copied().with("x-csrf-token", &outer_token);
+    assert_eq!(script.post(&nested, "/count", "a", "b").await.text, "1");
+    // Now there is an inner session too, whose token counts.
+    let inner_token = token_in(&script.get(&nested, "/form").await.text);
+    for (token, status) in [
+        (&outer_token, StatusCode::FORBIDDEN),
+        (&inner_token, StatusCode::OK),
+    ] {
+        let mut script = script.copied();
+        script.headers = vec![("x-csrf-token", token.clone())];
+        let page = script.post(&nested, "/count", "a", "b").await;
+        assert_eq!(page.status, status);
+    }
+    // A cookie of another path is not sent here.
+    let elsewhere = inner(&stores[1]).path("/else").build().expect("good");
+    let app = Router::new()
+        .route("/count", post(|| async { "done" }))
+        .layer(CrossOriginProtection::new())
+        .layer(elsewhere)
+        .layer(SessionLayer::new(stores[0].clone()));
+    assert_eq!(
+        Browser::new().post(&app, "/count", "a", "b").await.text,
+        "done"
+    );
+    let page = old.post(&app, "/count", "a", "b").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+}
+
+/// No browser adds such a header by itself.
+#[tokio::test]
+async fn a_token_in_a_header_is_no_browsers_doing() {
+    for (transport, header, before) in [
+        (Transport::Bearer, "authorization", "Bearer "),
+        (
+            Transport::Header(HeaderName::from_static("x-session")),
+            "x-session",
+            "",
+        ),
+    ] {
+        let layer = SessionLayer::builder(Probe::default()).transport(transport);
+        let app = routes()
+            .layer(CrossOriginProtection::new())
+            .layer(layer.build().expect("good"));
+        let page = Browser::new().post(&app, "/count", "a", "b").await;
+        let token = page.header("x-session").expect("a new session");
+        let client = Browser::new().with(header, &format!("{before}{token}"));
+        assert_eq!(client.post(&app, "/count", "a", "b").await.text, "2");
+        let page = client.with("origin", "https://evil.example");
+        let page = page.post(&app, "/count", "a", "b").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "rule 4 holds");
+    }
+}
+
 #[tokio::test]
 async fn a_site_with_tokens_in_all_forms_may_take_such_requests() {
     let store = Probe::default();
@@ -158,6 +236,54 @@ async fn a_form_needs_a_token_of_its_session_and_reads_as_if_it_had_none() {
     let guest = Browser::new();
     let page = guest.post(&app, "/pay", "amount=5&_csrf", &token).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN, "it has no session");
+}
+
+/// What is written for the second reading is never longer than what was sent.
+#[tokio::test]
+async fn a_form_may_be_as_long_as_any_body() {
+    #[derive(serde::Deserialize)]
+    struct Text {
+        text: String,
+    }
+    async fn length(CsrfForm(form): CsrfForm<Text>) -> String {
+        form.text.chars().count().to_string()
+    }
+    let app = routes()
+        .route("/length", post(length))
+        .layer(DefaultBodyLimit::max(1_000))
+        .layer(SessionLayer::new(Probe::default()));
+    let browser = Browser::new();
+    let token = token_in(&browser.get(&app, "/form").await.text);
+    let length = async |text: &str| {
+        let name = format!("_csrf={token}&text");
+        let page = browser.post(&app, "/length", &name, text).await;
+        (page.status, page.text)
+    };
+    let (status, text) = length(&"é".repeat(400)).await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "400"));
+    let (status, _) = length(&"é".repeat(500)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let (_, text) = length("a+b%26_csrf%3Dc&&other=d").await;
+    assert_eq!(text, "11", "fields stay as they were written");
+}
+
+#[tokio::test]
+async fn a_wrong_token_in_the_header_is_refused_before_the_body_is_read() {
+    let app = routes()
+        .layer(DefaultBodyLimit::max(10))
+        .layer(SessionLayer::new(Probe::default()));
+    let browser = Browser::new();
+    let token = token_in(&browser.get(&app, "/form").await.text);
+    let long = "5".repeat(100);
+    for (header, status) in [
+        (&*token, StatusCode::PAYLOAD_TOO_LARGE),
+        ("wrong", StatusCode::FORBIDDEN),
+        ("", StatusCode::FORBIDDEN),
+    ] {
+        let script = browser.copied().with("x-csrf-token", header);
+        let page = script.post(&app, "/pay", "amount", &long).await;
+        assert_eq!(page.status, status, "{header}");
+    }
 }
 
 #[tokio::test]

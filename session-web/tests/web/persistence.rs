@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use session_memory::MemoryStore;
-use session_web::{KeyRing, Persistence, Result, Secret, Session, SessionLayer};
+use session_web::{KeyRing, Lifetime, Persistence, Result, Secret, Session, SessionLayer};
 
 use crate::browser::Browser;
 
@@ -28,7 +28,11 @@ async fn work(session: Session) -> Result<()> {
 
 async fn exam(session: Session) -> Result<()> {
     session.end_in(HOUR)?;
-    session.set_persistent(false)?;
+    session.insert("n", 1)
+}
+
+async fn limits(session: Session, Path((idle, absolute)): Path<(u32, u32)>) -> Result<()> {
+    session.set_lifetime(Lifetime::new(idle * HOUR, absolute * HOUR))?;
     session.insert("n", 1)
 }
 
@@ -38,6 +42,7 @@ fn app(layer: SessionLayer) -> Router {
         .route("/change/{persistent}", get(change))
         .route("/work", get(work))
         .route("/exam", get(exam))
+        .route("/limits/{idle}/{absolute}", get(limits))
         .layer(layer)
 }
 
@@ -93,8 +98,31 @@ async fn what_a_session_says_of_its_cookie_comes_before_the_layers_rule() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_at_a_date_may_end_with_the_browser_too() {
+async fn an_earlier_end_makes_no_cookie_outlive_the_browser() {
     let app = app(SessionLayer::new(MemoryStore::new()));
     let page = Browser::new().get(&app, "/exam").await;
     assert!(!page.attributes().contains("Max-Age"), "{page:?}");
+}
+
+#[tokio::test]
+async fn a_session_with_a_longer_limit_is_remembered() {
+    let layer = SessionLayer::builder(MemoryStore::new())
+        .lifetime(Lifetime::new(2 * HOUR, 12 * HOUR))
+        .build();
+    let app = app(layer.expect("good"));
+    for (limits, is_remembered) in [
+        ("2/12", false),
+        ("1/12", false),
+        ("2/11", false),
+        ("3/12", true),
+        ("2/13", true),
+        ("1/13", true),
+    ] {
+        let page = Browser::new().get(&app, &format!("/limits/{limits}")).await;
+        assert_eq!(
+            page.attributes().contains("Max-Age"),
+            is_remembered,
+            "{limits}"
+        );
+    }
 }

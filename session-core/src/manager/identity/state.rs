@@ -24,7 +24,8 @@ const VERSION: u8 = 1 << 4;
 const RENEWED: u8 = 1;
 /// Its grace is not the default.
 const GRACE: u8 = 2;
-/// It was made for a visitor, who may have planted it on another.
+/// It was made for a visitor, who may have planted it on another. With an owner: another framework
+/// has signed them in, and no authentication here is known.
 const GUEST: u8 = 4;
 const KNOWN_FLAGS: u8 = RENEWED | GRACE | GUEST;
 
@@ -119,6 +120,17 @@ impl TokenState {
             trail,
             ..Self::of(token, age, grace, false)
         }
+    }
+
+    /// The same, of an owner whom another framework has signed in.
+    pub(crate) const fn signed_in_elsewhere(mut self) -> Self {
+        self.is_guests = true;
+        self
+    }
+
+    /// Whether the owner, if there is one, is known to have authenticated here.
+    pub(crate) const fn is_of_own_sign_in(&self) -> bool {
+        !self.is_guests
     }
 
     /// With a successor of `token`, which is the current one, and the salt that it is derived with.

@@ -281,8 +281,14 @@ impl Manager {
                 Anchor::Restart => Duration::ZERO,
                 Anchor::Keep => age,
             };
+            let is_kept = has_owner && operation.anchor() == Anchor::Keep;
+            let stays_elsewhere = is_kept && !state.is_of_own_sign_in();
             judged.token = SessionToken::reissued(&judged.id);
-            judged.state = Some(state.reissued(&judged.token, age, self.grace));
+            let state = state.reissued(&judged.token, age, self.grace);
+            judged.state = Some(match stays_elsewhere {
+                true => state.signed_in_elsewhere(),
+                false => state,
+            });
             judged.verdict = Verdict::Current;
             return NextToken {
                 judged,
