@@ -111,12 +111,12 @@ async fn pages_fit_each_screen_and_axe_finds_nothing() {
         return;
     }
     let (site, browser) = (Site::start(&[]), Chromium::start(&json!({})).await);
-    check(
-        &browser,
-        &site,
-        &["/sign-in?return_to=/devices", "/nowhere"],
-    )
-    .await;
+    let for_guests = ["/sign-in?return_to=/devices", "/nowhere"];
+    check(&browser, &site, &for_guests).await;
+    browser.open(&site.url("/sign-in")).await;
+    browser.fill_sign_in("  ", "x").await;
+    let found = violations(&browser, &axe()).await;
+    assert!(found.is_empty(), "with a message at a field: {found:#?}");
     browser.sign_in(&site, "ada").await;
     let other = Chromium::start(&json!({})).await;
     other.sign_in(&site, "ada").await;

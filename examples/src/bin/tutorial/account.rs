@@ -134,7 +134,8 @@ async fn sign_in_form(
         "{reason}<section><h2>Who are you?</h2><form method=\"post\" id=\"sign-in\" class=\"tall\">{}{}{}\
          <label><input type=\"checkbox\" name=\"remember\" value=\"yes\"{remember}> Remember me for 30 days</label>\
          <button>Sign in with a password</button></form></section>\
-         <section><h2>The users and their passwords</h2><ul>{}</ul></section>",
+         <section><h2>The users and their passwords</h2><ul>{}</ul><p>They are these until somebody changes them, and again \
+         when the site starts anew.</p></section>",
         token(session),
         name.html(),
         password.html(),

@@ -39,11 +39,12 @@ pub(crate) fn section(parts: &[Code]) -> String {
     if parts.is_empty() {
         return String::new();
     }
-    let shown: String = parts
-        .iter()
-        .map(|part| {
+    let shown: String = (0..)
+        .zip(parts)
+        .map(|(nth, part)| {
+            let open = if nth == 0 { " open" } else { "" };
             format!(
-                "<details><summary>{} in <code>{}</code></summary><pre><code>{}</code></pre></details>",
+                "<details{open}><summary>{} in <code>{}</code></summary><pre><code>{}</code></pre></details>",
                 part.name,
                 part.file,
                 escape(part.text().unwrap_or("(not found)"))

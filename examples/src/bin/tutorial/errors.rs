@@ -37,7 +37,7 @@ pub(crate) fn of_session(error: &Error, request: &Parts) -> Response {
         ),
         _ if error.is_temporary() => (
             "Out of order",
-            "The site can't reach its session store. You are still signed in. Please try again in a moment.",
+            "The site can't reach its session store. Please try again in a moment.",
         ),
         _ => (
             "That did not work",
@@ -47,7 +47,7 @@ pub(crate) fn of_session(error: &Error, request: &Parts) -> Response {
     page(status, title, advice)
 }
 
-/// Whether the browser has sent the cookie of a session, of whatever state.
+/// Whether the browser has sent the cookie of a session, be it a live one or not.
 fn has_cookie(request: &Parts) -> bool {
     let cookies = request.headers.get_all(COOKIE).iter();
     cookies

@@ -57,7 +57,7 @@ const OPTIONS: [(&str, &str, &str); 10] = [
     (
         "secret",
         "nothing",
-        "The token is 144 random bits, and the store has only its hash. Beside an Express app, the cookie is signed \
+        "The token has 144 secret random bits, and the store has only its hash. Beside an Express app, the cookie is signed \
          as the app signs it.",
     ),
     (

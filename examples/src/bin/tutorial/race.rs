@@ -48,10 +48,10 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Res
          seconds.</li><li>Meanwhile another request signs you out.</li><li>The first one wants to save.</li></ol>\
          <p>{outcome}</p></section>\
          <section id=\"race\"><h2>Try it</h2>\
+         <p>Sign in before, so that there is something to sign out of.</p>\
          <p><button type=\"button\" id=\"run\">Run the race</button></p>\
          <p role=\"status\" id=\"outcome\"></p>\
-         <noscript><p>Without scripts: press the first button, which opens a tab, and the second one at once.</p>\
-         </noscript>\
+         <p>Or by hand: the first button opens a tab; press the second one at once.</p>\
          <form method=\"post\" action=\"/race/slow\" target=\"_blank\" id=\"slow\">{one}<input type=\"hidden\" \
          name=\"ms\" value=\"2000\"><button>Begin a slow request</button></form> \
          <form method=\"post\" action=\"/sign-out\" id=\"leave\">{two}<button>Sign out meanwhile</button></form>\
