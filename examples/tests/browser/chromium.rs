@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::site::Site;
 
 /// How long anything may take that a page does by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The passwords that the sign-in page tells.
 fn password_of(name: &str) -> &'static str {

@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::chromium::PATIENCE;
 
 /// A running tutorial; it ends when this is dropped.
 pub(crate) struct Site {
@@ -32,7 +35,14 @@ impl Site {
         let id = self.process.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status();
         assert!(asked.expect("kill is on PATH").success(), "it runs");
-        self.process.wait().expect("its status")
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("its status") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not stop");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
