@@ -3,7 +3,7 @@
 #   install.sh WHAT…
 #     binaries    redis-server, valkey-server, mariadbd, mongod
 #     docker      the Docker engine, and what builds its images
-#     browser     chromium, chromedriver
+#     browser     chromium, chromedriver, the npm package axe-core; Node itself must be there
 #     express     the npm packages of the Express programs; Node itself must be there
 #     lint        shellcheck
 set -euo pipefail
@@ -97,21 +97,21 @@ docker_engine() {
     fetch mongod
 }
 
-# Puts the packages of the Express programs into the cache, one folder a lock file, and links the one
-# that is wanted from beside the programs.
-express() {
+# npm_packages NAME FOLDER: puts the packages of the folder's lock file into the cache, one folder a lock
+# file, and links the one that is wanted from there.
+npm_packages() {
     local major folder hash packages
     major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || major=0
     if [ "$major" -lt 20 ] || ! command -v npm >/dev/null; then
-        die "the Express programs need Node 20 or later, and npm: put them on PATH," \
-            "or go without: SESSION_TEST_SKIP=express"
+        die "the $1 tests need Node 20 or later, and npm: put them on PATH," \
+            "or go without: SESSION_TEST_SKIP=$1"
     fi
-    folder=$(cd "$here/../express" && pwd)
+    folder=$(cd "$2" && pwd)
     hash=$(cat "$folder/package.json" "$folder/package-lock.json" | sha256sum | cut -c 1-16)
-    packages=$CACHE/express-$hash
+    packages=$CACHE/$1-$hash
     if [ ! -d "$packages" ]; then
-        say "installing the packages of the Express programs"
-        half_installed=$(mktemp -d "$CACHE/express.XXXXXX")
+        say "installing the npm packages of the $1 tests"
+        half_installed=$(mktemp -d "$CACHE/$1.XXXXXX")
         cp "$folder/package.json" "$folder/package-lock.json" "$folder/.npmrc" "$half_installed"
         quietly npm thrice npm ci --prefix "$half_installed"
         # Another run may have been quicker.
@@ -122,13 +122,18 @@ express() {
     ln -sfn "$packages/node_modules" "$folder/node_modules"
 }
 
+browser() {
+    commands chromium=chromium chromedriver=chromium-driver
+    npm_packages browser "$here/../../examples/tests/browser/axe"
+}
+
 [ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|express|lint…"
 for what in "$@"; do
     case $what in
     binaries) binaries ;;
     docker) docker_engine ;;
-    browser) commands chromium=chromium chromedriver=chromium-driver ;;
-    express) express ;;
+    browser) browser ;;
+    express) npm_packages express "$here/../express" ;;
     lint) commands shellcheck=shellcheck ;;
     *) die "no such thing to install: $what" ;;
     esac

@@ -8,8 +8,18 @@ use fantoccini::cookies::Cookie;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 
+use crate::site::Site;
+
 /// How long anything may take that a page does by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The passwords that the sign-in page tells.
+fn password_of(name: &str) -> &'static str {
+    match name {
+        "ada" => "analytical engine",
+        _ => "built of cardboard",
+    }
+}
 
 /// A browser. [`end`](Self::end) closes it; a test that fails leaves that to its driver's end.
 pub(crate) struct Chromium {
@@ -106,7 +116,7 @@ impl Chromium {
         }
     }
 
-    async fn click(&self, selector: &str) {
+    pub(crate) async fn click(&self, selector: &str) {
         let found = self.client.find(Locator::Css(selector)).await;
         found
             .expect("it is on the page")
@@ -132,24 +142,30 @@ impl Chromium {
         }
     }
 
-    pub(crate) async fn sign_in(&self, name: &str, remember: bool) {
-        let field = self.client.find(Locator::Css("input[name=name]")).await;
-        field
-            .expect("a field")
-            .send_keys(name)
-            .await
-            .expect("typed");
-        if remember {
-            self.click("input[name=remember]").await;
-        }
-        self.submit("form[action='/sign-in'] button").await;
+    /// Signs in by the site's form, with the password that the page tells.
+    pub(crate) async fn sign_in(&self, site: &Site, name: &str) {
+        self.open(&site.url("/sign-in")).await;
+        self.fill_sign_in(name, password_of(name)).await;
+    }
+
+    /// Fills and sends the form of the sign-in page that is open.
+    pub(crate) async fn fill_sign_in(&self, name: &str, password: &str) {
+        self.type_into("#sign-in input[name=name]", name).await;
+        self.type_into("#sign-in input[name=password]", password)
+            .await;
+        self.submit("#sign-in button").await;
+    }
+
+    pub(crate) async fn type_into(&self, selector: &str, text: &str) {
+        let field = self.client.find(Locator::Css(selector)).await;
+        let typed = field.expect("a field").send_keys(text).await;
+        typed.expect("typed");
     }
 
     /// Types a name into the form on the page of devices.
-    pub(crate) async fn name_device(&self, name: &str) {
-        let field = self.client.find(Locator::Css("input[name=label]")).await;
-        let typed = field.expect("a field").send_keys(name).await;
-        typed.expect("typed");
+    pub(crate) async fn name_device(&self, site: &Site, name: &str) {
+        self.open(&site.url("/devices")).await;
+        self.type_into("input[name=label]", name).await;
         self.submit("form[action='/devices/name'] button").await;
     }
 

@@ -1,7 +1,10 @@
 //! The tutorial, as a process on a port of its own.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::chromium::PATIENCE;
 
 /// A running tutorial; it ends when this is dropped.
 pub(crate) struct Site {
@@ -12,7 +15,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tutorial"))
-            .args(["--port", "0"])
+            .args(["--addr", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
@@ -25,6 +28,21 @@ impl Site {
         // What it says from then on must go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address }
+    }
+
+    /// Asks it to stop, as a service manager does, and gives its exit status once it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let id = self.process.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(asked.expect("kill is on PATH").success(), "it runs");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("its status") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not stop");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

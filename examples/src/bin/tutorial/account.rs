@@ -1,239 +1,174 @@
-//! Signing in and out, and a user's sessions.
+//! Signing in and out, and the pages that only a signed-in user sees.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Form, State};
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_store::{ErrorKind, Lifetime, Result, Session, SessionId, SessionInfo};
-use session_web::UserAgent;
+use session_store::{Lifetime, Owner, Result, Session};
+use session_web::{CsrfForm, ReturnTo, UserAgent};
 
-use crate::html::{button, escape, page, token};
-use crate::shop::forged;
-use crate::{Site, in_words};
+use crate::code::code;
+use crate::html::{Field, Page, escape, page, token};
+use crate::panel::hash;
+use crate::site::Site;
+use crate::users::USERS;
+use crate::words::in_words;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-#[derive(Deserialize)]
+/// What is wrong with a form: the field, and the message beside it.
+type Wrong = (&'static str, &'static str);
+
+// code: sign-in
+#[derive(Default, Deserialize)]
 pub(crate) struct SignIn {
-    token: String,
     name: String,
+    password: String,
     remember: Option<String>,
 }
 
-pub(crate) async fn sign_in(
+pub(crate) async fn sign_in_page(
+    State(site): State<Arc<Site>>,
     session: Session,
+    to: ReturnTo,
+) -> Result<Html<String>> {
+    sign_in_form(&site, &session, &to, &SignIn::default(), None).await
+}
+
+pub(crate) async fn sign_in(
+    State(site): State<Arc<Site>>,
+    session: Session,
+    to: ReturnTo, // of the form's URL: where the user wanted to go
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Form(form): Form<SignIn>,
+    CsrfForm(form): CsrfForm<SignIn>,
 ) -> Result<Response> {
-    if !session.is_csrf_token(&form.token) {
-        return Ok(forged());
-    }
-    // A real site checks a password here.
     let name = form.name.trim();
+    let wrong = if name.is_empty() {
+        Some(("name", "Please enter your name."))
+    } else if !site.users.is_right(name, form.password.clone()).await {
+        Some(("password", "The name or the password is wrong."))
+    } else {
+        None
+    };
+    if wrong.is_some() {
+        let again = sign_in_form(&site, &session, &to, &form, wrong).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response());
+    }
     if form.remember.is_some() {
         session.set_lifetime(Lifetime::new(30 * DAY, 90 * DAY))?;
     }
-    session.flash("info", format!("Welcome, {name}!"))?;
     // What the page of devices shows: the browser, the system, and the network of the address.
     let client = UserAgent::from_headers(&headers).description();
     session.describe(client.with_shortened_address(peer.ip()))?;
-    // The data stays, the token is new: one that was known before is worth nothing now.
+    let before = session.token();
+    // One write: the owner, a new token, the same data. The old token opens nothing from now on.
     session.sign_in(name).await?;
-    Ok(Redirect::to("/").into_response())
+    let now = match (before, session.token(), &site.sessions) {
+        (Some(before), Some(after), Some(_)) => format!(
+            " Your token is new: its SHA-256 began with {}, and begins with {} now. The session's id and data are \
+             the same.",
+            hash(&before),
+            hash(&after)
+        ),
+        _ => String::new(),
+    };
+    session.flash("info", format!("Welcome, {name}!{now}"))?;
+    Ok(to.into_response())
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Confirmed {
-    token: String,
-}
-
-pub(crate) async fn sign_out(session: Session, Form(form): Form<Confirmed>) -> Result<Response> {
-    if !session.is_csrf_token(&form.token) {
-        return Ok(forged());
-    }
+pub(crate) async fn sign_out(session: Session, CsrfForm(()): CsrfForm<()>) -> Result<Redirect> {
     session.destroy().await?;
-    Ok(Redirect::to("/").into_response())
+    Ok(Redirect::to("/"))
 }
+// end
 
-pub(crate) async fn devices(
-    State(site): State<Arc<Site>>,
-    session: Session,
+/// The page with the form, and what was wrong with it.
+async fn sign_in_form(
+    site: &Site,
+    session: &Session,
+    to: &ReturnTo,
+    form: &SignIn,
+    wrong: Option<Wrong>,
 ) -> Result<Html<String>> {
-    let content = match (&site.sessions, session.owner()) {
-        (None, _) => "<p>Sessions in cookies are known to nobody but their browsers: there is nothing to list, and \
-                      none can be ended from elsewhere.</p>"
-            .to_owned(),
-        (_, None) => "<p>Sign in to see your devices.</p>".to_owned(),
-        (Some(sessions), Some(owner)) => {
-            // Each with its description and without its data.
-            let mut devices = sessions.owned_by(&owner).await?;
-            devices.sort_by_key(|device| device.last_used().unwrap_or(device.age));
-            let rows: String = devices.iter().map(|device| row(&session, device)).collect();
-            format!(
-                "<table id=\"devices\"><tr><th>Device</th><th>Network</th><th>Signed in</th><th>Last used</th><th></th>\
-                 </tr>{rows}</table>{}{}",
-                name_form(&session),
-                button(&session, "/devices/others", "Sign out everywhere else", &[])
-            )
-        }
+    let wrong_with = |name| {
+        wrong
+            .filter(|(field, _)| *field == name)
+            .map(|(_, text)| text)
     };
-    Ok(page(&site, &session, "My devices", &content))
-}
-
-/// One device in the table.
-fn row(session: &Session, device: &SessionInfo) -> String {
-    let is_here = Some(&device.id) == session.id().as_ref();
-    let description = device.description.clone().unwrap_or_default();
-    let browser = description.browser().unwrap_or("A browser");
-    let made_of = match description.system() {
-        Some(system) => format!("{browser} on {system}"),
-        None => browser.to_owned(),
+    let name = Field {
+        name: "name",
+        label: "Name",
+        kind: "text",
+        autocomplete: "username",
+        value: &form.name,
+        wrong: wrong_with("name"),
     };
-    // A client may send any text, and a user may type any: all of it is escaped.
-    let name = match description.label() {
-        Some(label) => format!("<b>{}</b>, {}", escape(label), escape(&made_of)),
-        None => escape(&made_of),
+    let password = Field {
+        name: "password",
+        label: "Password",
+        kind: "password",
+        autocomplete: "current-password",
+        value: "",
+        wrong: wrong_with("password"),
     };
-    let last_used = match device.last_used() {
-        _ if is_here => "now".to_owned(),
-        Some(ago) => format!("{} ago", in_words(ago)),
-        // It is so near its absolute limit that the deadline does not tell.
-        None => "lately".to_owned(),
+    let users =
+        USERS.map(|(name, password)| format!("<li><b>{name}</b> <code>{password}</code></li>"));
+    let reason = match to == &ReturnTo::default() {
+        true => String::new(),
+        false => format!(
+            "<p>Sign in to go on to <code>{}</code>.</p>",
+            escape(to.as_str())
+        ),
     };
-    let action = if is_here {
-        "this one".to_owned()
+    let remember = if form.remember.is_some() {
+        " checked"
     } else {
-        button(
-            session,
-            "/devices/revoke",
-            "Sign out",
-            &[("id", device.id.as_str())],
-        )
-    };
-    format!(
-        "<tr><td>{name}</td><td><code>{}</code></td><td>{} ago</td><td>{last_used}</td><td>{action}</td></tr>",
-        escape(description.address().unwrap_or("unknown")),
-        in_words(device.age)
-    )
-}
-
-/// The form that gives this device a name.
-fn name_form(session: &Session) -> String {
-    format!(
-        "<form method=\"post\" action=\"/devices/name\">{}<label>Name of this device \
-         <input name=\"label\"></label><button>Set</button></form>",
-        token(session)
-    )
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Name {
-    token: String,
-    label: String,
-}
-
-pub(crate) async fn name_device(session: Session, Form(form): Form<Name>) -> Result<Response> {
-    if !session.is_csrf_token(&form.token) {
-        return Ok(forged());
-    }
-    let description = session.description().unwrap_or_default();
-    match session.describe(description.with_label(form.label.trim())) {
-        Err(error) if error.kind() == ErrorKind::TooLarge => {
-            session.flash("error", "That name is too long.")?;
-        }
-        described => described?,
-    }
-    Ok(Redirect::to("/devices").into_response())
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Revoke {
-    token: String,
-    id: String,
-}
-
-pub(crate) async fn revoke(
-    State(site): State<Arc<Site>>,
-    session: Session,
-    Form(form): Form<Revoke>,
-) -> Result<Response> {
-    if !session.is_csrf_token(&form.token) {
-        return Ok(forged());
-    }
-    if let (Some(sessions), Some(owner)) = (&site.sessions, session.owner()) {
-        let id = SessionId::from_stored(&form.id)?;
-        // Nobody ends what is not theirs.
-        if sessions
-            .owned_by(&owner)
-            .await?
-            .iter()
-            .any(|info| info.id == id)
-        {
-            sessions.destroy(&id).await?;
-            session.flash("info", "That device is signed out.")?;
-        }
-    }
-    Ok(Redirect::to("/devices").into_response())
-}
-
-pub(crate) async fn sign_out_others(
-    State(site): State<Arc<Site>>,
-    session: Session,
-    Form(form): Form<Confirmed>,
-) -> Result<Response> {
-    if !session.is_csrf_token(&form.token) {
-        return Ok(forged());
-    }
-    if let (Some(sessions), Some(owner)) = (&site.sessions, session.owner()) {
-        let ended = sessions
-            .destroy_owned_by(&owner, session.id().as_ref())
-            .await?;
-        session.flash("info", format!("Signed out on {ended} other devices."))?;
-    }
-    Ok(Redirect::to("/devices").into_response())
-}
-
-/// The session as the store sees it.
-pub(crate) async fn show(State(site): State<Arc<Site>>, session: Session) -> Result<Html<String>> {
-    // The layer does so at the end of every request; here the page shall tell what comes of it.
-    session.touch().await?;
-    let lifetime = session.lifetime();
-    let limit =
-        |timeout: session_store::Timeout| timeout.duration().map_or("none".to_owned(), in_words);
-    let left = session.expires_in().left();
-    let keys: String = session
-        .keys()
-        .iter()
-        .map(|key| format!("<li><code>{}</code></li>", escape(key)))
-        .collect();
-    let about_id = match site.sessions {
-        Some(_) => {
-            "The id is the first part of the token in your cookie. The store has only a hash of the token: whoever \
-             reads the store, or sees the id, can't open the session."
-        }
-        None => "The session is in your cookie itself. Its id lasts as long as this request.",
+        ""
     };
     let content = format!(
-        "<dl><dt>Id</dt><dd><code id=\"id\">{}</code></dd><dt>Began</dt><dd>{} ago</dd>\
-         <dt>Ends</dt><dd>in <span id=\"ends\">{}</span></dd>\
-         <dt>Idle limit</dt><dd id=\"idle\">{}</dd><dt>Absolute limit</dt><dd>{}</dd>\
-         <dt>Keys</dt><dd><ul>{keys}</ul></dd></dl>\
-         <p>{about_id}</p>\
-         <script src=\"/countdown.js\"></script>",
-        session
-            .id()
-            .map_or("not stored yet".to_owned(), |id| escape(id.as_str())),
-        in_words(session.age()),
-        left.map_or("never".to_owned(), |left| {
-            format!("{} s", left.as_millis().div_ceil(1000))
-        }),
-        limit(lifetime.idle),
-        limit(lifetime.absolute),
+        "{reason}<section><h2>Who are you?</h2><form method=\"post\" id=\"sign-in\" class=\"tall\">{}{}{}\
+         <label><input type=\"checkbox\" name=\"remember\" value=\"yes\"{remember}> Remember me for 30 days</label>\
+         <button>Sign in with a password</button></form></section>\
+         <section><h2>The users and their passwords</h2><ul>{}</ul><p>They are these until somebody changes them, and again \
+         when the site starts anew.</p></section>",
+        token(session),
+        name.html(),
+        password.html(),
+        users.concat()
     );
-    Ok(page(&site, &session, "This session", &content))
+    let shown = Page {
+        path: "/sign-in",
+        title: "Sign in",
+        content,
+        code: &[code!("account.rs", "sign-in"), code!("users.rs", "users")],
+    };
+    page(site, session, shown).await
 }
+
+// code: account
+/// `RequireOwner` is around it: a guest is sent to the sign-in page, and back from there.
+pub(crate) async fn account(
+    State(site): State<Arc<Site>>,
+    session: Session,
+    owner: Owner,
+) -> Result<Html<String>> {
+    let content = format!(
+        "<section><h2>{}</h2><p>You signed in {} ago.</p><p><a href=\"/account/password\">Change your \
+         password</a></p></section>",
+        escape(owner.as_str()),
+        in_words(session.age())
+    );
+    let shown = Page {
+        path: "/account",
+        title: "Account",
+        content,
+        code: &[code!("account.rs", "account"), code!("routes.rs", "routes")],
+    };
+    page(&site, &session, shown).await
+}
+// end

@@ -1,4 +1,6 @@
-//! A small site with sessions: a visit counter, signing in and out, a cart, "my devices".
+//! A small site with sessions, which shows what becomes of them: a cart, two users with passwords,
+//! their devices, a race, error pages. Each page shows its own code, and what is in the cookie and
+//! in the store.
 //!
 //! ```text
 //! cargo run -p examples --bin tutorial                                  # in memory
@@ -6,8 +8,7 @@
 //! cargo run -p examples --bin tutorial -- --cookie-only                 # no store at all
 //! ```
 //!
-//! Then open <http://127.0.0.1:3000>. Two of them on one store share their sessions: give the other
-//! a `--port`.
+//! Then open <http://127.0.0.1:3000>. `--help` lists the options.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -15,69 +16,30 @@
 )]
 
 mod account;
+mod code;
+mod devices;
+mod errors;
+mod express;
 mod html;
+mod live;
+mod options;
+mod panel;
+mod password;
+mod race;
+mod routes;
 mod shop;
+mod site;
+#[cfg(test)]
+mod tests;
+mod this_session;
+mod users;
+mod words;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use axum::Router;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use axum::routing::{get, post};
-use session_store::{Lifetime, LogObserver, Reaper, Sessions};
-use session_web::{KeyRing, Secret, Secure, SessionLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
-
-/// What handlers know of the site.
-#[derive(Clone)]
-pub(crate) struct Site {
-    /// The sessions in the store; `None` if they are in cookies.
-    pub(crate) sessions: Option<Sessions>,
-    /// Where sessions are kept, in words.
-    pub(crate) kept: String,
-}
-
-/// The command line.
-struct Options {
-    store: String,
-    cookie_only: bool,
-    port: u16,
-    secret: Option<String>,
-    lifetime: Lifetime,
-}
-
-impl Options {
-    fn parse() -> Result<Self, String> {
-        let mut options = Self {
-            store: "memory:".to_owned(),
-            cookie_only: false,
-            port: 3000,
-            secret: None,
-            lifetime: Lifetime::default(),
-        };
-        let mut words = std::env::args().skip(1);
-        while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or(format!("{word} needs a value"));
-            match word.as_str() {
-                "--store" => options.store = value()?,
-                "--cookie-only" => options.cookie_only = true,
-                "--port" => options.port = value()?.parse().map_err(|_| "--port needs a number")?,
-                "--secret" => options.secret = Some(value()?),
-                "--idle" => {
-                    let seconds: u64 = value()?.parse().map_err(|_| "--idle needs seconds")?;
-                    options.lifetime.idle = Duration::from_secs(seconds).into();
-                }
-                _ => {
-                    return Err(format!(
-                        "{word}? It can be: --store URL, --cookie-only, --port NUMBER, --secret TEXT, --idle SECONDS"
-                    ));
-                }
-            }
-        }
-        Ok(options)
-    }
-}
+use options::{HELP, Options};
+use session_store::Reaper;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() {
@@ -88,114 +50,36 @@ async fn main() {
     }
 }
 
-type Failure = Box<dyn std::error::Error>;
-
-async fn run() -> Result<(), Failure> {
-    let options = Options::parse()?;
-    let (site, layer) = if options.cookie_only {
-        cookie_only(&options)?
-    } else {
-        in_store(&options).await?
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(options) = Options::parse(std::env::args().skip(1))? else {
+        println!("{HELP}");
+        return Ok(());
     };
-    // Removes what has expired, and tells the observer; it stops when it is dropped.
-    let _reaper = site.sessions.clone().map(Reaper::spawn).transpose()?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let listener = tokio::net::TcpListener::bind(address).await?;
+    let (site, layer) = site::open(&options).await?;
+    // Removes what has expired, and tells the observer.
+    let reaper = site.sessions.clone().map(Reaper::spawn).transpose()?;
+    let listener = tokio::net::TcpListener::bind(options.address).await?;
     println!("http://{}, sessions {}", listener.local_addr()?, site.kept);
-    let app = app(site, layer).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).await?;
-    Ok(())
-}
-
-async fn in_store(options: &Options) -> Result<(Site, SessionLayer), Failure> {
-    // Sessions' beginnings and ends are in the log, and nothing else has to be written for that.
-    let url = &options.store;
-    let sessions = Sessions::builder(session_store::connect(url).await?)
-        .lifetime(options.lifetime)
-        .observer(LogObserver)
-        .build()?;
-    let scheme = url.split(':').next().unwrap_or_default();
-    let site = Site {
-        sessions: Some(sessions.clone()),
-        kept: format!("in a store ({scheme})"),
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let stop = site.stop.clone();
+    let stopped = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.send_replace(true);
     };
-    // It is served by plain http, on this machine only. A real site leaves `secure` out.
-    let layer = SessionLayer::builder(sessions).secure(Secure::Development);
-    Ok((site, layer.build()?))
-}
-
-fn cookie_only(options: &Options) -> Result<(Site, SessionLayer), Failure> {
-    let secret = match &options.secret {
-        Some(text) => Secret::new(text)?,
-        // Every restart signs everybody out; a real site keeps its secret.
-        None => Secret::generate(),
-    };
-    let layer = SessionLayer::cookie_only(&KeyRing::new(secret))
-        .lifetime(options.lifetime)
-        .observer(LogObserver)
-        .options()?
-        .secure(Secure::Development);
-    let site = Site {
-        sessions: None,
-        kept: "in the cookie, encrypted".to_owned(),
-    };
-    Ok((site, layer.build()?))
-}
-
-fn app(site: Site, layer: SessionLayer) -> Router {
-    let header = |name, value| {
-        SetResponseHeaderLayer::overriding(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )
-    };
-    Router::new()
-        .route("/", get(shop::home))
-        .route("/cart", post(shop::change))
-        .route("/slow", get(shop::slow))
-        .route("/sign-in", post(account::sign_in))
-        .route("/sign-out", post(account::sign_out))
-        .route("/devices", get(account::devices))
-        .route("/devices/name", post(account::name_device))
-        .route("/devices/revoke", post(account::revoke))
-        .route("/devices/others", post(account::sign_out_others))
-        .route("/session", get(account::show))
-        .layer(layer)
-        // Outside the layer: it asks for no session.
-        .route(
-            "/style.css",
-            get(|| async {
-                (
-                    [(CONTENT_TYPE, "text/css; charset=utf-8")],
-                    include_str!("style.css"),
-                )
-            }),
-        )
-        .route(
-            "/countdown.js",
-            get(|| async {
-                (
-                    [(CONTENT_TYPE, "text/javascript; charset=utf-8")],
-                    include_str!("countdown.js"),
-                )
-            }),
-        )
-        .layer(header(
-            "content-security-policy",
-            "default-src 'self'; frame-ancestors 'none'; form-action 'self'",
-        ))
-        .layer(header("x-content-type-options", "nosniff"))
-        .layer(header("referrer-policy", "same-origin"))
-        .with_state(Arc::new(site))
-}
-
-/// A time as people read it.
-pub(crate) fn in_words(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+    let app = routes::app(site, layer)?.into_make_service_with_connect_info::<SocketAddr>();
+    // Requests in flight are served, and their sessions saved.
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stopped)
+        .await?;
+    if let Some(reaper) = reaper {
+        reaper.stop().await;
     }
+    println!("stopped");
+    Ok(())
 }
