@@ -37,3 +37,18 @@ struct Devices;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/streams.md")]
 struct Streams;
+
+/// Compiles the choice of crates.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/which-crates.md")]
+struct WhichCrates;
+
+/// Compiles the remedies.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/troubleshooting.md")]
+struct Troubleshooting;
+
+/// Compiles the examples of metrics and observers.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/logging.md")]
+struct Logging;

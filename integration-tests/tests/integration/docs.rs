@@ -14,19 +14,26 @@ const DOCUMENTS: &[&str] = &[
     "benches/results/machines.md",
     "docs/architecture.md",
     "docs/changing-values.md",
+    "docs/compare.md",
     "docs/devices.md",
     "docs/expiry.md",
     "docs/express.md",
     "docs/express-tests.md",
+    "docs/formats.md",
     "docs/from-tower-sessions.md",
     "docs/glossary.md",
+    "docs/logging.md",
     "docs/operations.md",
     "docs/own-store.md",
     "docs/performance.md",
+    "docs/production.md",
     "docs/recipes.md",
     "docs/security.md",
     "docs/streams.md",
+    "docs/SUMMARY.md",
     "docs/testing.md",
+    "docs/troubleshooting.md",
+    "docs/which-crates.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
     "session-conformance/README.md",
@@ -149,10 +156,19 @@ fn quoted(document: &str) -> Vec<String> {
     spans.map(str::to_owned).collect()
 }
 
+/// The document, or the part of it that is about this project.
+fn of_ours(path: &str) -> String {
+    let text = read(path);
+    match text.split_once("\n## What proves our side") {
+        Some((_, ours)) => ours.to_owned(),
+        None => text,
+    }
+}
+
 /// All that stands in backticks in any document, and where.
 fn all_quoted() -> Vec<(&'static str, String)> {
     let quoted = |path| {
-        quoted(&read(path))
+        quoted(&of_ours(path))
             .into_iter()
             .map(move |name| (path, name))
     };

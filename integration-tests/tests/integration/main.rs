@@ -6,6 +6,7 @@ mod docs;
 mod express;
 mod express_crypto;
 mod express_smoke;
+mod manual;
 mod memory;
 mod mongo;
 mod mongo_backend;

@@ -118,6 +118,18 @@ impl fmt::Display for Ttl {
 ///
 /// The default is 30 minutes idle, 12 hours absolute: the limits of NIST SP 800-63B AAL2 in its
 /// third revision and of OWASP ASVS 4.0.3 level 2.
+///
+/// ```
+/// use std::time::Duration;
+/// use session_core::{Lifetime, Timeout};
+///
+/// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+///
+/// let remembered = Lifetime::new(14 * DAY, 90 * DAY);          // 14 days unused, 90 days in all
+/// let while_in_use = Lifetime::idle(DAY);                      // as long as it is used once a day
+/// assert_eq!(while_in_use.absolute, Timeout::Never);
+/// assert!(remembered.idle > Lifetime::default().idle);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lifetime {
     /// How long the session lives unused.

@@ -13,6 +13,20 @@ use crate::{Error, Result};
 /// Functions that need one take whatever converts into it: `&str`, `&String`, `String`, `&Owner`,
 /// `Owner`, and an integer (as its decimal digits). Give other ids as text, such as
 /// `uuid.to_string()`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> session_core::Result<()> {
+/// use session_core::{Owner, Sessions};
+/// # let sessions = Sessions::new(session_memory::MemoryStore::new());
+///
+/// let owner = Owner::new("user-1769")?;
+/// sessions.start().sign_in(&owner).await?;
+/// sessions.start().sign_in("user-1769").await?;                // the same owner
+/// assert_eq!(sessions.owned_by(&owner).await?.len(), 2);
+/// assert!(Owner::new("").is_err());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(Arc<str>);
 

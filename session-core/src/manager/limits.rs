@@ -6,6 +6,23 @@ use crate::{Error, Lifetime, Owner, Result};
 
 /// What a session may be at most, besides the size of its data, which is the store's
 /// ([`Capabilities::max_data`](crate::Capabilities::max_data)). Checked before any I/O.
+///
+/// ```
+/// # fn main() -> session_core::Result<()> {
+/// use std::time::Duration;
+/// use session_core::{ErrorKind, Lifetime, Limits, Sessions};
+///
+/// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+///
+/// let store = session_memory::MemoryStore::new();
+/// let limits = Limits::default().with_lifetime(30 * DAY).with_key_bytes(64);
+/// let sessions = Sessions::builder(store).limits(limits).build()?;
+///
+/// let session = sessions.start();
+/// let error = session.set_lifetime(Lifetime::idle(90 * DAY)).expect_err("over 30 days");
+/// assert_eq!(error.kind(), ErrorKind::InvalidLifetime);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

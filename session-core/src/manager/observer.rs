@@ -93,6 +93,33 @@ impl Unreadable {
 /// The calls are made after the store has confirmed what happened, on the task that caused it, so
 /// they should return at once; long work belongs on a channel. A panic in an observer is caught
 /// and logged.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> session_core::Result<()> {
+/// use std::sync::mpsc::{Sender, channel};
+/// use session_core::{EndReason, Event, Observer, Owner, Sessions};
+///
+/// struct SignOuts(Sender<Option<Owner>>);
+///
+/// impl Observer for SignOuts {
+///     fn destroyed(&self, event: Event<'_>, reason: EndReason) {
+///         if reason == EndReason::SignedOut {
+///             let _ = self.0.send(event.owner.cloned());       // another task does the rest
+///         }
+///     }
+/// }
+///
+/// let (sender, sign_outs) = channel();
+/// let store = session_memory::MemoryStore::new();
+/// let sessions = Sessions::builder(store).observer(SignOuts(sender)).build()?;
+///
+/// let session = sessions.start();
+/// session.sign_in("user-1769").await?;
+/// session.destroy().await?;
+/// assert_eq!(sign_outs.recv().expect("told"), Some(Owner::new("user-1769")?));
+/// # Ok(()) }
+/// ```
 pub trait Observer: Send + Sync + 'static {
     /// A session was stored for the first time.
     fn created(&self, _event: Event<'_>) {}

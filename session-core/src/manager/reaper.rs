@@ -18,6 +18,20 @@ use crate::{Error, Result, Sessions};
 ///
 /// [`stop`](Self::stop) stops it and waits for the batch under way. Dropping it stops it too,
 /// after that batch.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> session_core::Result<()> {
+/// use std::time::Duration;
+/// use session_core::{LogObserver, Reaper, Sessions};
+///
+/// let store = session_memory::MemoryStore::new();
+/// let sessions = Sessions::builder(store).observer(LogObserver).build()?;
+/// let reaper = Reaper::spawn_with(sessions.clone(), Duration::from_secs(30), 500)?;
+/// // … as long as the program runs: expired sessions go, and the log names each …
+/// reaper.stop().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping the reaper stops it"]
 pub struct Reaper {

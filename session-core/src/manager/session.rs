@@ -24,6 +24,24 @@ use crate::{Description, Lifetime, Owner, Record, Result, SessionId, SessionToke
 /// names their keys, at most ten times a minute for all sessions of a manager;
 /// [`discard`](Self::discard) is for changes that are not to be saved.
 ///
+/// ```
+/// # use session_core::{Result, Session, Sessions};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// # let sessions = Sessions::new(session_memory::MemoryStore::new());
+/// # let session: Session = sessions.start();
+/// session.insert("cart", vec!["tea"])?;                        // plain memory
+/// let cart: Vec<String> = session.get("cart")?.unwrap_or_default();
+/// assert_eq!(cart, ["tea"]);
+///
+/// session.sign_in("user-1769").await?;                         // one write: the data and the owner
+/// assert_eq!(session.owner().expect("signed in").as_str(), "user-1769");
+///
+/// session.destroy().await?;                                    // ended, also for requests in flight
+/// assert!(session.owner().is_none());
+/// # Ok(()) }
+/// ```
+///
 /// Three keys are reserved, `_csrf`, `_flash` and `_persistent`: [`csrf_token`](Self::csrf_token),
 /// [`flash`](Self::flash) and [`set_persistent`](Self::set_persistent) keep their values under
 /// them. [`keys`](Self::keys) does not list them.
