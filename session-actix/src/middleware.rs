@@ -122,17 +122,19 @@ where
     if let Some(error) = error.filter(|_| !is_logged) {
         log(error);
     }
+    let has_error = error.is_some();
     let head = convert::response(response.response(), error);
     match exchange.try_finish(head).await {
         Ok(head) => {
             convert::write_back(head.headers(), response.headers_mut());
-            response.response_mut().extensions_mut().insert(Logged);
+            if has_error {
+                response.response_mut().extensions_mut().insert(Logged);
+            }
             response.map_into_left_body()
         }
         Err(page) => {
             let (request, _) = response.into_parts();
-            let mut page = HttpResponse::from_error(page_as_error(page));
-            page.extensions_mut().insert(Logged);
+            let page = HttpResponse::from_error(page_as_error(page));
             ServiceResponse::new(request, page).map_into_right_body()
         }
     }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use actix_web::App;
 use actix_web::http::StatusCode;
 use http::Response;
-use session_actix::SessionLayer;
+use session_actix::{SessionLayer, SessionMiddleware};
 
-use crate::app::{probed, site};
-use crate::browser::Browser;
+use crate::app::{probed, routes, site};
+use crate::browser::{Browser, served};
 use crate::log::Log;
 use crate::probe::Probe;
 
@@ -61,6 +62,27 @@ async fn each_failure_is_logged_once_with_its_cause() {
         let errors = told.iter().filter(|line| line.starts_with("ERROR"));
         assert_eq!(errors.count(), 1, "{told:?}");
     }
+}
+
+#[actix_web::test]
+async fn nested_middleware_logs_a_failure_once() {
+    let store = Probe::default();
+    let outer = SessionLayer::builder(store.clone()).name("outer").build();
+    let site = served!(
+        App::new()
+            .configure(routes)
+            .wrap(SessionMiddleware::new(SessionLayer::new(store.clone())))
+            .wrap(SessionMiddleware::new(outer.expect("good")))
+    );
+    let browser = Browser::new();
+    browser.get(&site, "/count").await;
+    store.fail_loads(true);
+    let log = Log::start();
+    let page = browser.get(&site, "/read").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    let told = log.take();
+    let errors = told.iter().filter(|line| line.starts_with("ERROR"));
+    assert_eq!(errors.count(), 1, "{told:?}");
 }
 
 #[actix_web::test]
