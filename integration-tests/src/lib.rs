@@ -38,6 +38,11 @@ struct Devices;
 #[doc = include_str!("../../docs/streams.md")]
 struct Streams;
 
+/// Compiles the examples for frameworks.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/frameworks.md")]
+struct Frameworks;
+
 /// Compiles the choice of crates.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/which-crates.md")]

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `http` | `error_response`: the response to a request that fails by an [`Error`] |
 //! | `axum` | `Session` and [`Owner`] as extractors, each as an `Option` too, and [`Error`] as a response |
+//! | `actix` | `Session` and [`Owner`] as extractors of actix-web, and [`Error`] as a `ResponseError` |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -25,6 +26,8 @@ mod error;
 mod error_response;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(feature = "actix")]
+mod extract_actix;
 mod manager;
 
 pub use async_trait::async_trait;

@@ -114,12 +114,20 @@ impl CrossOriginProtection {
         self
     }
 
-    async fn check(&self, parts: &Parts) -> Result<()> {
-        match self.judge(parts) {
+    /// Whether the rules let this request pass: what the layer does, for servers and frameworks
+    /// other than those of tower. The request needs the [`SessionHandle`](crate::SessionHandle) in
+    /// its extensions.
+    ///
+    /// One round trip at most: rule 5 opens the session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forged`](session_core::ErrorKind::Forged) if they don't; the store's.
+    pub async fn check(&self, request: &Parts) -> Result<()> {
+        match self.judge(request) {
             Verdict::Pass => Ok(()),
             Verdict::Refuse(why) => Err(Error::forged(why)),
             Verdict::AskToken if self.allows_missing => Ok(()),
-            Verdict::AskToken => check_token(parts).await,
+            Verdict::AskToken => check_token(request).await,
         }
     }
 

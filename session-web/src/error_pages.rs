@@ -12,44 +12,51 @@ use session_core::{Error, error_response};
 /// [`on_error`](crate::SessionLayerBuilder::on_error) was given. `B` is the response's body.
 ///
 /// Sealed: a site gives `on_error` a function.
-pub trait RespondToError<B>: sealed::Sealed + Clone + Send + 'static {
-    /// What of a request is kept until its response.
-    #[doc(hidden)]
-    type Kept: Send;
-
-    #[doc(hidden)]
-    fn keep(&self, request: &Parts) -> Self::Kept;
-
+pub trait RespondToError<B>: Keep {
     /// The response to a request that fails by `error`.
     #[doc(hidden)]
     fn respond(&self, request: &Self::Kept, error: &Error) -> Response<B>;
 
-    /// What becomes of the response of a handler, which may be that of an error.
+    /// What becomes of the response of a handler, which may be that of an error: itself, or as an
+    /// error the page in its place.
     #[doc(hidden)]
-    fn replace(&self, request: &Self::Kept, response: Response<B>) -> Response<B>;
+    fn replace<R>(
+        &self,
+        request: &Self::Kept,
+        response: Response<R>,
+    ) -> Result<Response<R>, Response<B>>;
 }
 
 mod sealed {
-    pub trait Sealed {}
+    use http::request::Parts;
+
+    pub trait Keep: Clone + Send + 'static {
+        /// What of a request is kept until its response.
+        type Kept: Send;
+
+        fn keep(&self, request: &Parts) -> Self::Kept;
+    }
 }
+
+pub(crate) use sealed::Keep;
 
 /// The default: [`session_core::error_response`], which has no body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlainErrors;
 
-impl sealed::Sealed for PlainErrors {}
-
-impl<B: Default> RespondToError<B> for PlainErrors {
+impl Keep for PlainErrors {
     type Kept = ();
 
     fn keep(&self, _: &Parts) {}
+}
 
+impl<B: Default> RespondToError<B> for PlainErrors {
     fn respond(&self, (): &(), error: &Error) -> Response<B> {
         error_response(error)
     }
 
-    fn replace(&self, (): &(), response: Response<B>) -> Response<B> {
-        response
+    fn replace<R>(&self, (): &(), response: Response<R>) -> Result<Response<R>, Response<B>> {
+        Ok(response)
     }
 }
 
@@ -78,18 +85,18 @@ impl<F> fmt::Debug for ErrorPages<F> {
 #[derive(Clone, Copy)]
 pub(crate) struct Final;
 
-impl<F> sealed::Sealed for ErrorPages<F> {}
-
-impl<B, F> RespondToError<B> for ErrorPages<F>
-where
-    F: Fn(&Error, &Parts) -> Response<B> + Send + Sync + 'static,
-{
+impl<F: Send + Sync + 'static> Keep for ErrorPages<F> {
     type Kept = Parts;
 
     fn keep(&self, request: &Parts) -> Parts {
         request.clone()
     }
+}
 
+impl<B, F> RespondToError<B> for ErrorPages<F>
+where
+    F: Fn(&Error, &Parts) -> Response<B> + Send + Sync + 'static,
+{
     fn respond(&self, request: &Parts, error: &Error) -> Response<B> {
         let mut page = (self.0)(error, request);
         let default = error_response::<()>(error);
@@ -104,13 +111,17 @@ where
         page
     }
 
-    fn replace(&self, request: &Parts, response: Response<B>) -> Response<B> {
+    fn replace<R>(
+        &self,
+        request: &Parts,
+        response: Response<R>,
+    ) -> Result<Response<R>, Response<B>> {
         let extensions = response.extensions();
         let error = extensions
             .get::<Error>()
             .filter(|_| extensions.get::<Final>().is_none());
         let Some(error) = error.cloned() else {
-            return response;
+            return Ok(response);
         };
         let mut page = self.respond(request, &error);
         let (replaced, _) = response.into_parts();
@@ -118,7 +129,7 @@ where
         let mut extensions = replaced.extensions;
         extensions.extend(std::mem::take(page.extensions_mut()));
         *page.extensions_mut() = extensions;
-        page
+        Err(page)
     }
 }
 

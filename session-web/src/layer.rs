@@ -63,8 +63,8 @@ const RESERVED: [&str; 14] = [
 /// `E` is what responds to requests that fail, see [`on_error`](SessionLayerBuilder::on_error).
 #[derive(Clone, Debug)]
 pub struct SessionLayer<E = PlainErrors> {
-    config: Arc<Config>,
-    errors: E,
+    pub(crate) config: Arc<Config>,
+    pub(crate) errors: E,
 }
 
 impl SessionLayer {
@@ -101,7 +101,7 @@ impl<S, E: Clone> Layer<S> for SessionLayer<E> {
     type Service = SessionService<S, E>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SessionService::new(inner, Arc::clone(&self.config), self.errors.clone())
+        SessionService::new(inner, self.clone())
     }
 }
 

@@ -32,6 +32,9 @@
 //! }
 //! ```
 //!
+//! Other servers and frameworks put the same rules around a request with [`SessionLayer::begin`] and
+//! [`Exchange::finish`]; `session-actix` is made of them.
+//!
 //! # What a site with users needs
 //!
 //! | for | there is |
@@ -97,6 +100,7 @@
 
 mod caching;
 mod close_code;
+mod conclude;
 mod config;
 mod cookie;
 mod cookie_header;
@@ -106,6 +110,7 @@ mod cross_origin;
 #[cfg(feature = "axum")]
 mod csrf_form;
 mod error_pages;
+mod exchange;
 #[cfg(feature = "express")]
 pub mod express;
 #[cfg(feature = "express")]
@@ -138,6 +143,7 @@ pub use cross_origin::{CSRF_HEADER, CrossOriginProtection, CrossOriginService};
 #[cfg(feature = "axum")]
 pub use csrf_form::{CsrfForm, CsrfFormRejection};
 pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
+pub use exchange::Exchange;
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
 pub use require_owner::{RequireOwner, RequireOwnerService};

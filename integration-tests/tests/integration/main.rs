@@ -1,6 +1,7 @@
 //! The tests that cross crates or need a server: one program, linked once, whose tests share one
 //! server of each kind. `cargo test -p integration-tests redis_backend::` runs a part of it.
 
+mod actix;
 mod browser;
 mod docs;
 mod express;

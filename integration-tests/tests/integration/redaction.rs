@@ -266,6 +266,11 @@ const HARMLESS: &[&str] = &[
     "session Location",
     // Schemes.
     "session Schemes",
+    // Rules, and what the middleware is around.
+    "session-actix CrossOriginMiddleware",
+    "session-actix CrossOriginService",
+    "session-actix SessionMiddleware",
+    "session-actix SessionService",
     // Of the suite: which cases there are, and how they ended.
     "session-conformance Case",
     "session-conformance CaseReport",
@@ -349,6 +354,8 @@ const HARMLESS: &[&str] = &[
     "session-web CsrfFormRejection",
     // Nothing at all.
     "session-web ErrorPages",
+    // Its name.
+    "session-web Exchange",
     // Its store, which is shown.
     "session-tower-sessions TowerSessionsStore",
     "session-web Https",

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::jar::{Jar, Target};
 use super::visit::{TestRequest, Visitor};
+use crate::conclude::X_SESSION;
 use crate::config::Transport;
-use crate::service::X_SESSION;
 
 /// A request that a layer has not answered yet, and the status of its answer.
 pub(super) type Open = Pin<Box<dyn Future<Output = StatusCode> + Send>>;

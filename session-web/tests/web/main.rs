@@ -10,6 +10,7 @@ mod cookies;
 #[cfg(feature = "express")]
 mod described;
 mod error_pages;
+mod exchange;
 #[cfg(feature = "express")]
 mod express;
 #[cfg(feature = "express")]

@@ -57,17 +57,17 @@ fn event(text: &str) -> Option<Event> {
 /// Events whose message a variable has: file, level, and the message, which is in the file.
 const PASSED_ON: [(&str, &str, &str); 5] = [
     (
-        "session-web/src/service.rs",
+        "session-web/src/conclude.rs",
         "warn",
         "a session could not be extended",
     ),
     (
-        "session-web/src/service.rs",
+        "session-web/src/conclude.rs",
         "warn",
         "a session could not be renewed",
     ),
     (
-        "session-web/src/service.rs",
+        "session-web/src/conclude.rs",
         "warn",
         "a session could not get a new token",
     ),
