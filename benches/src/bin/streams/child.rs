@@ -17,6 +17,7 @@ pub(crate) async fn run(options: &Options, number: usize) {
     let sessions = sessions.expect("good rules");
     let closed = Arc::new(Mutex::new(Vec::new()));
     let share = (number..options.streams).step_by(options.processes);
+    #[expect(clippy::async_yields_async, reason = "a stream stays open once it is")]
     let open = share.map(|stream| {
         let (sessions, closed, whose) = (
             sessions.clone(),
