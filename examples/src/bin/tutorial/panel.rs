@@ -27,7 +27,7 @@ pub(crate) async fn panel(site: &Site, session: &Session) -> Result<String> {
         (Some(_), None) => ("none".to_owned(), "nothing".to_owned()),
         (None, _) => (
             format!(
-                "<code>id=…</code>, which is the whole session, encrypted: {}",
+                "<code>id=…</code>, which is the whole session, encrypted. Data: {}",
                 rows(&of_handle(session))
             ),
             "there is none. So the site can't list sessions or end them from elsewhere.".to_owned(),
