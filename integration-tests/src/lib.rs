@@ -57,3 +57,8 @@ struct Troubleshooting;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/logging.md")]
 struct Logging;
+
+/// Compiles and runs the steps from tower-sessions to this library.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-tower-sessions.md")]
+struct TowerSessionsGuide;

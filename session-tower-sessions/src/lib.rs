@@ -9,8 +9,3 @@ mod traits;
 
 pub use session_core::{self, Error, ErrorKind, Owner, Result, SessionStore};
 pub use store::{Data, TowerSessionsStore};
-
-/// The steps from tower-sessions to this project's layer are compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/from-tower-sessions.md")]
-struct Guide;
