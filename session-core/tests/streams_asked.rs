@@ -109,29 +109,29 @@ async fn open_streams_of_all(sessions: &Sessions, count: usize) -> Vec<SessionId
 async fn a_silent_part_of_the_store_closes_its_own_streams_only() {
     let store = Late::default();
     let sessions = Sessions::new(store.clone());
-    let ids = open_streams_of_all(&sessions, 3_000).await;
+    let ids = open_streams_of_all(&sessions, 1_500).await;
     store.with(|answers| answers.delay = SECOND / 20);
     let silent = ids.iter().step_by(3).cloned();
     store.with(|answers| answers.silent.extend(silent));
     sleep(30 * SECOND).await;
-    assert_eq!(sessions.open_streams(), 2_000);
+    assert_eq!(sessions.open_streams(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_part_of_the_store_that_is_down_closes_its_own_streams_only() {
     let store = Late::default();
     let sessions = Sessions::new(store.clone());
-    let ids = open_streams_of_all(&sessions, 3_000).await;
+    let ids = open_streams_of_all(&sessions, 1_500).await;
     store.with(|answers| answers.down.extend(ids.iter().step_by(3).cloned()));
     sleep(30 * SECOND).await;
-    assert_eq!(sessions.open_streams(), 2_000);
+    assert_eq!(sessions.open_streams(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_silent_is_asked_for_one_chunk_at_a_time() {
     let store = Late::default();
     let sessions = Sessions::new(store.clone());
-    let ids = open_streams_of_all(&sessions, 3_000).await;
+    let ids = open_streams_of_all(&sessions, 1_500).await;
     store.with(|answers| {
         answers.silent.extend(ids);
         answers.loads = 0;
