@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{Bytes, Draft, Lifetime, Record, Stamp, Timeout};
+use session_core::{Anchor, Bytes, Draft, Lifetime, Record, Stamp, Timeout};
 
 /// A tombstone's data, which differs from every session's because it is not JSON.
 const DATA: &[u8] = b"\0ended";
@@ -15,14 +15,16 @@ pub(crate) fn is_tombstone(record: &Record) -> bool {
 }
 
 /// The tombstone that the write `stamp` leaves in place of the native record `replaced`. It lives
-/// as long as an Express record of the lifetime `express` can, or of the lifetime of `replaced`.
+/// as long as an Express record of the lifetime `express` can, or of the lifetime of `replaced`,
+/// counted from now. As a new anchor does, it has the native store tell other processes at once.
 pub(crate) fn tombstone(stamp: Stamp, express: Lifetime, replaced: Option<&Record>) -> Draft {
     let limits = replaced.map(|record| record.lifetime);
     let limits = [Some(express), limits].into_iter().flatten();
     let longest = limits.fold(MIN_LIFETIME, |longest, lifetime| {
         longest.max(limit(lifetime))
     });
-    let mut tombstone = Draft::new(Bytes::from_static(DATA), Lifetime::fixed(longest));
+    let tombstone = Draft::new(Bytes::from_static(DATA), Lifetime::fixed(longest));
+    let mut tombstone = tombstone.with_anchor(Anchor::Restart);
     tombstone.stamp = stamp;
     tombstone
 }

@@ -116,7 +116,8 @@
 //! itself, which costs no round trip; a sign-in sends one `PUBLISH` whose answer is not waited for.
 //! [`RedisStoreBuilder::notices`] switches it off. A user who may not publish or listen to
 //! that channel (`&session:*` in an ACL) is no error: streams close within the lease then, and a
-//! warning says why. A `ClusterClient` needs RESP3 to listen.
+//! warning says why. A `ClusterClient` needs RESP3 to listen. A store that is made of a
+//! `ConnectionManager` or a `ClusterConnection` publishes and can't listen: its streams have the lease.
 //!
 //! # Connections
 //!

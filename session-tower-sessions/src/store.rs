@@ -197,13 +197,15 @@ impl TowerSessionsStore {
         Ok(loaded.filter(|record| key.opens(record.credential.as_ref())))
     }
 
+    /// No error if there was no session: a second click on "sign out" deletes what the first has
+    /// deleted, and tower-sessions' `cycle_id` an id that was never stored.
     pub(crate) async fn delete_record(&self, tower_id: i128) -> Result<()> {
         let key = Key::of(tower_id)?;
         self.store.destroy(&key.id, None).await.map(drop)
     }
 
-    /// Removes expired sessions of the whole store. Observers are not told; a
-    /// [`Reaper`](session_core::Reaper) tells them.
+    /// Removes expired sessions of the whole store. Observers are not told of them, not by a
+    /// [`Reaper`](session_core::Reaper) either, which finds them removed.
     pub(crate) async fn delete_expired_records(&self) -> Result<()> {
         let what = "deleting expired sessions";
         let directory = self.store.directory();

@@ -23,8 +23,8 @@ pub enum SessionEnd {
     /// or authenticated anew, or its rights have changed. What was opened before must not outlive
     /// that: see [`Session::binding`].
     NewToken,
-    /// The store could not be asked for a whole
-    /// [lease](crate::SessionsBuilder::stream_lease). The session may live.
+    /// The store has not confirmed the session for a whole
+    /// [lease](crate::SessionsBuilder::stream_lease). It may live.
     Unconfirmed,
 }
 
@@ -55,12 +55,17 @@ impl Session {
     /// other does. It may be dropped at any point, and holds the manager and not the session.
     ///
     /// Where the store gives [notices](crate::SessionStore::notices), the future is ready a round
-    /// trip later; otherwise and at the latest within the
-    /// [lease](crate::SessionsBuilder::stream_lease). One load when it begins, and one each half of
-    /// a lease, in batches with those of the manager's other streams.
+    /// trip after the session was destroyed or signed in anew; otherwise and at the latest within
+    /// the [lease](crate::SessionsBuilder::stream_lease). There is no notice of a `cycle_id` in
+    /// another process, nor of a lifetime that another process shortens: these have the lease. One
+    /// load when it begins, and one each half of a lease, in batches with those of the manager's
+    /// other streams.
+    ///
+    /// The loads are made by a task in the runtime of the manager's first stream. If nothing drives
+    /// that runtime, streams in others close as [`SessionEnd::Unconfirmed`] after the lease.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime, where the future is polled.
+    /// Outside of a Tokio runtime with time enabled, where the future is polled.
     pub fn ended(&self) -> impl Future<Output = SessionEnd> + Send + use<> {
         let session = self.clone();
         async move {

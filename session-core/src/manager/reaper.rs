@@ -94,8 +94,9 @@ impl Reaper {
     /// # Ok(()) }
     /// ```
     ///
-    /// A batch takes as long as the store's time limit at most. If the future is dropped, the
-    /// reaper stops all the same.
+    /// A batch may be many commands, each of which takes as long as the store's time limit at most:
+    /// put a `tokio::time::timeout` around this where the end of the program must not wait so long.
+    /// If the future is dropped, the reaper stops all the same, after the batch.
     pub async fn stop(self) {
         drop(self.stop);
         // An error says that the runtime has ended the task before.

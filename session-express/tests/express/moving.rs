@@ -2,6 +2,7 @@
 //! back.
 
 mod interrupted;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;

@@ -95,6 +95,26 @@ async fn a_save_brings_no_session_back_that_has_ended() {
     adapter.delete_expired().await.expect("up");
 }
 
+/// A limit of tower-sessions, which the README tells of: no store can do otherwise.
+#[tokio::test]
+async fn a_new_id_in_flight_brings_a_session_back_that_has_ended() {
+    let (adapter, store) = adapter();
+    let mut record = record(1);
+    adapter.create(&mut record).await.expect("created");
+    let in_flight = tower_sessions::Session::new(Some(record.id), Arc::new(adapter.clone()), None);
+    in_flight.load().await.expect("loaded");
+    adapter.delete(&record.id).await.expect("deleted");
+    in_flight.cycle_id().await.expect("no error");
+    in_flight.save().await.expect("a new session");
+    let (id, _) = only(&store).await;
+    assert_ne!(in_flight.id(), Some(record.id));
+    assert_eq!(
+        in_flight.get("n").await.expect("a number"),
+        Some(1),
+        "{id:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_date_in_the_past_is_an_end() {
     let (adapter, store) = adapter();

@@ -96,6 +96,30 @@ async fn a_flush_ends_the_session_for_every_copy_of_the_cookie() {
 }
 
 #[tokio::test]
+async fn a_second_click_on_sign_out_is_no_error() {
+    let (app, _) = site();
+    let client = TestClient::new(app.clone());
+    client.get("/count").await;
+    let copy = client.cookies().await.expect("none open");
+    client.get("/flush").await;
+    let page = with_cookie(&app, "/flush", &copy).await;
+    assert!(page.status().is_success(), "{}", page.status());
+}
+
+/// tower-sessions deletes a session before it knows whether there was one: of a visitor who signs
+/// in first, it deletes an id that was never stored.
+#[tokio::test]
+async fn a_visitor_without_a_session_may_be_given_a_new_id() {
+    let (app, store) = site();
+    let client = TestClient::new(app);
+    let page = client.get("/cycle").await;
+    assert!(page.status().is_success(), "{}", page.status());
+    client.get("/count").await;
+    assert_eq!(client.get("/read").await.body(), "Some(1)");
+    assert_eq!(store.count().await.expect("up"), 1);
+}
+
+#[tokio::test]
 async fn a_session_ends_an_hour_after_its_last_write() {
     let (app, store) = site();
     let client = TestClient::new(app);

@@ -29,6 +29,16 @@ struct Shared {
     visit: tokio::sync::Mutex<Option<(Visitor, Open)>>,
 }
 
+/// No visit is under way, and none begins elsewhere as long as this is held.
+pub(super) struct NoVisit<'b>(tokio::sync::MutexGuard<'b, Option<(Visitor, Open)>>);
+
+impl NoVisit<'_> {
+    /// Leaves a visit open until the client is used again.
+    pub(super) fn begin(mut self, visitor: Visitor, response: Open) {
+        *self.0 = Some((visitor, response));
+    }
+}
+
 #[derive(Default)]
 struct Kept {
     jar: Jar,
@@ -108,21 +118,16 @@ impl Browser {
         }
     }
 
-    /// Leaves a visit open until the client is used again.
-    pub(super) async fn begin_visit(&self, visitor: Visitor, response: Open) {
-        *self.0.visit.lock().await = Some((visitor, response));
-    }
-
     /// Has the layer save the session that a test has visited, and keeps the cookie.
-    pub(super) async fn end_visit(&self) -> Result<()> {
+    pub(super) async fn end_visit(&self) -> Result<NoVisit<'_>> {
         let mut visit = self.0.visit.lock().await;
         let Some((visitor, response)) = visit.take() else {
-            return Ok(());
+            return Ok(NoVisit(visit));
         };
         drop(visitor);
         let status = response.await;
         match status.is_success() {
-            true => Ok(()),
+            true => Ok(NoVisit(visit)),
             false => Err(Error::refused(
                 "save",
                 format!("the layer has answered {status}, and the log says why"),

@@ -171,7 +171,7 @@ where
     /// # Panics
     /// If the service fails.
     pub async fn session(&self) -> Result<Session> {
-        self.browser.end_visit().await?;
+        let no_visit = self.browser.end_visit().await?;
         let (test, mut visitor) = TestRequest::default().visiting();
         let request = request(Method::GET, self.origin.path(), String::new());
         let client = self.clone();
@@ -194,7 +194,7 @@ where
                  of a page that the layer is around"
             ))
         })??;
-        self.browser.begin_visit(visitor, response).await;
+        no_visit.begin(visitor, response);
         Ok(session)
     }
 

@@ -288,6 +288,23 @@ async fn requests_at_the_same_time_share_the_browser() {
 
 /// A service that is no router, with a body of its own.
 #[tokio::test]
+async fn of_two_visits_at_the_same_time_the_first_ends_when_the_second_begins() {
+    let slowly = async |request: axum::extract::Request, next: axum::middleware::Next| {
+        tokio::task::yield_now().await;
+        next.run(request).await
+    };
+    let app = app(SessionLayer::new(MemoryStore::new()));
+    let client = TestClient::new(app.layer(axum::middleware::from_fn(slowly)));
+    let (first, second) = tokio::join!(client.session(), client.session());
+    let (first, second) = (first.expect("a layer"), second.expect("a layer"));
+    first.insert("n", 1).expect("JSON");
+    let error = first.save().await.expect_err("its response has gone");
+    assert_eq!(error.kind(), ErrorKind::TooLate);
+    second.insert("n", 41).expect("JSON");
+    assert_eq!(client.get("/count").await.body(), "42");
+}
+
+#[tokio::test]
 async fn any_tower_service_is_tested_alike() {
     let serve = |request: Request<Vec<u8>>| async move {
         let handle = request.extensions().get::<session_web::SessionHandle>();

@@ -138,7 +138,7 @@ impl SessionsBuilder {
 
     /// How long a stream that is to close [when its session ends](crate::Session::ended) stays open
     /// without the store's word that the session lives. The store is asked each half of it, for all
-    /// streams of the manager together. Default 5 seconds, at least 100 ms.
+    /// streams of the manager together. Default 5 seconds, from 100 ms to 24 hours.
     ///
     /// It is the bound for what the store's [notices](crate::SessionStore::notices) miss, and where
     /// there are none: a stream closes at most this long after its session has ended.
@@ -147,8 +147,9 @@ impl SessionsBuilder {
         self
     }
 
-    /// How much longer such a stream stays open if the store can't be asked. Default zero: the
-    /// stream then closes as [`SessionEnd::Unconfirmed`](crate::SessionEnd::Unconfirmed).
+    /// How much longer such a stream stays open if the store can't be asked. At most 24 hours.
+    /// Default zero: the stream then closes as
+    /// [`SessionEnd::Unconfirmed`](crate::SessionEnd::Unconfirmed).
     ///
     /// A longer time keeps the streams of live sessions open through an outage of the store, and
     /// also those of sessions that end meanwhile.
@@ -168,14 +169,24 @@ impl SessionsBuilder {
         if self.attempts == 0 {
             return Err(Error::misconfigured("attempts must be at least 1"));
         }
-        if self.lease.lease < Lease::MIN {
+        self.check_lease()?;
+        Ok(self.finish())
+    }
+
+    fn check_lease(&self) -> Result<()> {
+        let Lease { lease, outage } = self.lease;
+        let (min, max) = (Lease::MIN, Lease::MAX);
+        if lease < min || lease > max {
             return Err(Error::misconfigured(format!(
-                "the stream lease of {:?} must be at least {:?}",
-                self.lease.lease,
-                Lease::MIN
+                "the stream lease of {lease:?} must be from {min:?} to {max:?}"
             )));
         }
-        Ok(self.finish())
+        if outage > max {
+            return Err(Error::misconfigured(format!(
+                "the stream outage of {outage:?} must be at most {max:?}"
+            )));
+        }
+        Ok(())
     }
 
     fn check_renewal(&self) -> Result<()> {

@@ -6,7 +6,8 @@
 //! * [`bus`] is the store's notices, asked for again when they break off.
 //!
 //! A notice makes it fast, and the lease makes it sure: no stream is open that the store has not
-//! confirmed within the lease, whatever became of the notices.
+//! confirmed within the lease, whatever became of the notices, and of the task: each stream looks at
+//! its lease too.
 
 mod bus;
 mod table;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::manager::identity::TokenState;
 use crate::manager::judged_token::JudgedToken;
@@ -70,20 +71,39 @@ impl Manager {
     /// Waits until the session that `judged` opens ends.
     pub(crate) async fn ended(self: Arc<Self>, judged: JudgedToken) -> SessionEnd {
         let (id, now) = (judged.id.clone(), Instant::now());
-        let (number, closed, starts) = {
+        let (number, mut closed, starts) = {
             let mut table = self.watch.table();
             let (number, closed) = table.add(judged, now);
             let starts = !self.watch.is_running.swap(true, SeqCst);
             (number, closed, starts)
         };
         let watch = &self.watch;
-        let _registration = Registration { watch, id, number };
+        let registration = Registration { watch, id, number };
         if starts {
             task::start(&self);
         }
         watch.changed.notify_one();
-        // Without an answer the task has ended with its runtime.
-        closed.await.unwrap_or(SessionEnd::Unconfirmed)
+        let mut lapses = now + self.lease.patience();
+        loop {
+            if let Ok(end) = timeout_at(lapses, &mut closed).await {
+                // Without an answer the task has ended with its runtime.
+                return end.unwrap_or(SessionEnd::Unconfirmed);
+            }
+            // The task may be in a runtime that is not driven: the lease holds without it too.
+            lapses = self.lapse_alone(&registration.id);
+        }
+    }
+
+    /// Closes the streams of one session if it was not confirmed for too long. Gives when to do it
+    /// again.
+    fn lapse_alone(&self, id: &SessionId) -> Instant {
+        let (now, lease) = (Instant::now(), self.lease);
+        let mut table = self.watch.table();
+        let lapses = table.lapses(id, lease).unwrap_or(now);
+        let closed = (lapses <= now).then(|| table.close(id, SessionEnd::Unconfirmed));
+        drop(table);
+        self.report_closed(closed.flatten());
+        lapses
     }
 
     /// The session has ended: closes its streams.
@@ -104,10 +124,10 @@ impl Manager {
         }
     }
 
-    /// The store says that the session's token is the one of `state`: closes the streams of an
-    /// earlier sign-in.
-    fn keep_sign_in(&self, id: &SessionId, state: Option<&TokenState>) {
-        let closed = self.watch.table().keep_sign_in(id, state);
+    /// The store has answered a question that was sent at `asked`: the session's token is the one
+    /// of `state`. Closes the streams of an earlier sign-in.
+    fn keep_sign_in(&self, id: &SessionId, state: Option<&TokenState>, asked: Instant) {
+        let closed = self.watch.table().keep_sign_in(id, state, asked);
         self.report_closed(closed);
     }
 

@@ -27,6 +27,8 @@ impl Lease {
         outage: Duration::ZERO,
     };
     pub(crate) const MIN: Duration = Duration::from_millis(100);
+    /// Of both: a time that a clock can be set to.
+    pub(crate) const MAX: Duration = Duration::from_secs(86_400);
 
     /// Twice a lease, so that one question may fail or be late.
     pub(super) fn interval(self) -> Duration {
@@ -38,7 +40,7 @@ impl Lease {
         self.lease / 10
     }
 
-    fn patience(self) -> Duration {
+    pub(super) fn patience(self) -> Duration {
         self.lease.saturating_add(self.outage)
     }
 }
@@ -68,6 +70,7 @@ struct Watched {
 struct OpenStream {
     /// The token that the stream was opened with.
     judged: JudgedToken,
+    opened: Instant,
     close: oneshot::Sender<SessionEnd>,
 }
 
@@ -104,7 +107,13 @@ impl Table {
             streams: Vec::with_capacity(1),
             confirmed: now,
         });
-        watched.streams.push((number, OpenStream { judged, close }));
+        let opened = now;
+        let stream = OpenStream {
+            judged,
+            opened,
+            close,
+        };
+        watched.streams.push((number, stream));
         (number, closed)
     }
 
@@ -143,14 +152,18 @@ impl Table {
     }
 
     /// Closes the streams of a session that were opened under another sign-in than the one whose
-    /// token `state` is of.
+    /// token `state` is of, as the store has answered to a question that was sent at `asked`. It
+    /// says nothing of streams that were opened later: those are due.
     pub(super) fn keep_sign_in(
         &mut self,
         id: &SessionId,
         state: Option<&TokenState>,
+        asked: Instant,
     ) -> Option<Closed> {
         let watched = self.sessions.get_mut(id)?;
-        let other = |(_, stream): &mut (u64, OpenStream)| !stream.judged.is_same_sign_in(state);
+        let other = |(_, stream): &mut (u64, OpenStream)| {
+            stream.opened <= asked && !stream.judged.is_same_sign_in(state)
+        };
         let closed: Vec<_> = watched.streams.extract_if(.., other).collect();
         self.streams -= closed.len();
         if watched.streams.is_empty() {
@@ -172,7 +185,9 @@ impl Table {
         };
         watched.confirmed = watched.confirmed.max(asked);
         // The answer took a while; a millisecond more, as the store counts in whole ones.
-        let deadline = ttl.left().map(|left| now + left + Duration::from_millis(1));
+        let in_full = |left: Duration| left.checked_add(Duration::from_millis(1));
+        let left = ttl.left().and_then(in_full);
+        let deadline = left.and_then(|left| now.checked_add(left));
         if let (Some(deadline), Some(round)) = (deadline, self.round)
             && deadline < round
         {
@@ -189,6 +204,12 @@ impl Table {
 
     pub(super) fn ask_for_all(&mut self) {
         self.due.extend(self.sessions.keys().cloned());
+    }
+
+    /// When the streams of a session lapse, if it has any and is not confirmed before.
+    pub(super) fn lapses(&self, id: &SessionId, lease: Lease) -> Option<Instant> {
+        let watched = self.sessions.get(id)?;
+        Some(watched.confirmed + lease.patience())
     }
 
     /// Closes the streams that were not confirmed for too long.
@@ -324,16 +345,17 @@ mod tests {
         ));
         let (_, mut first) = table.add(old.clone(), start);
         let (_, mut second) = table.add(new.clone(), start);
-        assert_eq!(
-            table
-                .keep_sign_in(&old.id, new.state.as_ref())
-                .map(|closed| closed.streams),
-            Some(1)
-        );
+        let closed = table.keep_sign_in(&old.id, new.state.as_ref(), start);
+        assert_eq!(closed.map(|closed| closed.streams), Some(1));
         assert_eq!(first.try_recv(), Ok(SessionEnd::NewToken));
         second.try_recv().expect_err("it is open");
-        assert_eq!(table.keep_sign_in(&old.id, new.state.as_ref()), None);
+        let again = table.keep_sign_in(&old.id, new.state.as_ref(), start);
+        assert_eq!(again, None);
         assert_eq!(table.streams(), 1);
+
+        let earlier = table.keep_sign_in(&old.id, old.state.as_ref(), start - millis(1));
+        assert_eq!(earlier, None, "the answer is older than the stream");
+        second.try_recv().expect_err("it is open");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The task that watches the sessions with open streams.
 
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 
-use futures_util::future::join_all;
-use tokio::time::{Instant, sleep_until, timeout};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::bus::Bus;
 use crate::manager::identity::TokenState;
@@ -15,7 +17,7 @@ use crate::manager::sessions::Manager;
 use crate::{ErrorKind, Notice, SessionEnd, SessionId};
 
 /// How many sessions are asked for at a time: a store sends them as few batches, and requests that
-/// queue meanwhile wait for no more than these.
+/// queue meanwhile wait for no more than these, unless the store is slow to answer for some.
 const CHUNK: usize = 512;
 
 /// A question that is under way. Gives the sessions that the store did not answer for.
@@ -80,11 +82,12 @@ impl Task {
         let mut changed = pin!(self.manager.watch.changed.notified());
         let mut slept = pin!(sleep_until(wake));
         poll_fn(|cx| {
-            if let Poll::Ready(notice) = heard.as_mut().poll(cx) {
-                return Poll::Ready(Woken::Heard(notice));
-            }
+            // First: a flood of notices must not keep answers from being heard.
             if let Poll::Ready(unanswered) = answered.as_mut().poll(cx) {
                 return Poll::Ready(Woken::Answered(unanswered));
+            }
+            if let Poll::Ready(notice) = heard.as_mut().poll(cx) {
+                return Poll::Ready(Woken::Heard(notice));
             }
             let is_due = changed.as_mut().poll(cx).is_ready() | slept.as_mut().poll(cx).is_ready();
             if is_due {
@@ -157,26 +160,55 @@ async fn answers(asking: &mut Option<Asking>) -> Vec<SessionId> {
 impl Manager {
     /// Asks the store for sessions with open streams, and closes what has ended. Gives those that
     /// it did not answer for.
-    async fn ask(self: Arc<Self>, mut ids: Vec<SessionId>) -> Vec<SessionId> {
-        let mut unanswered = Vec::new();
-        while unanswered.is_empty() && !ids.is_empty() {
-            let chunk = ids.split_off(ids.len().saturating_sub(CHUNK));
-            let questions = chunk.iter().map(|id| self.ask_for(id));
-            let limit = self.lease.interval();
-            match timeout(limit, join_all(questions)).await {
-                Ok(answered) => {
-                    let silent = chunk
-                        .iter()
-                        .zip(answered)
-                        .filter(|(_, is_answered)| !is_answered);
-                    unanswered.extend(silent.map(|(id, _)| id.clone()));
+    ///
+    /// Sessions that the store is silent about, such as those of one shard, delay the questions for
+    /// all others by a tenth of a lease at most. After a chunk without any answer, it is asked for
+    /// no more.
+    async fn ask(self: Arc<Self>, ids: Vec<SessionId>) -> Vec<SessionId> {
+        let chunks = ids.chunks(CHUNK);
+        let share = u32::try_from(chunks.len()).unwrap_or(u32::MAX).max(1);
+        let pace = self.lease.pause() / share;
+        let mut unanswered: HashSet<&SessionId> = ids.iter().collect();
+        let mut asked = FuturesUnordered::new();
+        for (number, chunk) in chunks.enumerate() {
+            asked.extend(chunk.iter().map(|id| self.ask_in_time(number, id)));
+            let (mut left, mut until) = (chunk.len(), None);
+            while left > 0 {
+                let answer = match until {
+                    None => Ok(asked.next().await),
+                    Some(until) => timeout_at(until, asked.next()).await,
+                };
+                let Ok(Some((of, id, is_answered))) = answer else {
+                    break;
+                };
+                left -= usize::from(of == number);
+                if is_answered {
+                    unanswered.remove(id);
+                    if of == number {
+                        until = until.or_else(|| Some(Instant::now() + pace));
+                    }
                 }
-                // Those that were answered are asked for again too.
-                Err(_) => unanswered.extend(chunk),
+            }
+            if until.is_none() {
+                break;
             }
         }
-        unanswered.extend(ids);
-        unanswered
+        while let Some((_, id, is_answered)) = asked.next().await {
+            if is_answered {
+                unanswered.remove(id);
+            }
+        }
+        unanswered.into_iter().cloned().collect()
+    }
+
+    /// Whether the store has answered in time. Gives the number of the question's chunk back.
+    async fn ask_in_time<'i>(
+        &self,
+        chunk: usize,
+        id: &'i SessionId,
+    ) -> (usize, &'i SessionId, bool) {
+        let answered = timeout(self.lease.interval(), self.ask_for(id)).await;
+        (chunk, id, answered.unwrap_or(false))
     }
 
     /// Whether the store has answered.
@@ -201,7 +233,7 @@ impl Manager {
         let state = record.credential.as_ref().map(TokenState::decode);
         match state.transpose() {
             Ok(state) => {
-                self.keep_sign_in(id, state.as_ref());
+                self.keep_sign_in(id, state.as_ref(), asked);
                 let (ttl, now) = (record.ttl, Instant::now());
                 self.watch.table().confirm(id, ttl, asked, now);
             }
