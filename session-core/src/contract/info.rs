@@ -18,7 +18,7 @@ pub struct SessionInfo {
     pub lifetime: Lifetime,
     /// What is left until its deadline.
     pub ttl: Ttl,
-    /// How long ago it began, or its owner last signed in; see [`Anchor`].
+    /// How long ago it began, or its owner last signed in; see [`Anchor`](crate::Anchor).
     pub age: Duration,
     /// The size of its data, in bytes.
     pub size: usize,
