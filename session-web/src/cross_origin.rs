@@ -1,18 +1,14 @@
 //! A layer against requests that other sites forge.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN, UPGRADE};
 use http::request::Parts;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Uri};
 use session_core::{Error, Result};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use crate::refusal;
+use crate::guard::{self, Guard, GuardService};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -176,7 +172,7 @@ fn is_own(origin: &HeaderValue, parts: &Parts) -> bool {
 async fn check_token(parts: &Parts) -> Result<()> {
     let header = parts.headers.get(CSRF_HEADER);
     let token = header.and_then(|token| token.to_str().ok());
-    let innermost = refusal::handle(parts, "CrossOriginProtection")?;
+    let innermost = guard::handle(parts, "CrossOriginProtection")?;
     for handle in innermost.outwards().filter(|handle| handle.is_ambient()) {
         let session = handle.session().await?;
         if session.is_new() {
@@ -193,55 +189,23 @@ async fn check_token(parts: &Parts) -> Result<()> {
 }
 
 impl<S> Layer<S> for CrossOriginProtection {
-    type Service = CrossOriginService<S>;
+    type Service = GuardService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CrossOriginService {
-            inner,
-            rules: self.clone(),
-        }
+        GuardService::new(inner, self.clone())
     }
 }
 
-/// What [`CrossOriginProtection`] makes of a service.
-#[derive(Clone, Debug)]
-pub struct CrossOriginService<S> {
-    inner: S,
-    rules: CrossOriginProtection,
-}
-
-impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for CrossOriginService<S>
-where
-    S: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
-    S::Future: Send,
-    RequestBody: Send + 'static,
-    ResponseBody: Default + Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        // What is ready is this one, not its clone.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let rules = self.rules.clone();
-        Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            match rules.check(&parts).await {
-                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
-                Err(error) => Ok(refusal::response(&error)),
-            }
-        })
+impl Guard for CrossOriginProtection {
+    async fn check(&self, request: &Parts) -> Result<()> {
+        Self::check(self, request).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     fn request(method: &str, headers: &[(&'static str, &str)]) -> Parts {

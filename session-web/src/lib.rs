@@ -116,12 +116,12 @@ pub mod express;
 #[cfg(feature = "express")]
 mod express_cookies;
 mod format;
+mod guard;
 mod handle;
 mod layer;
 mod list;
 mod plain_http;
 mod presented;
-mod refusal;
 mod request;
 mod require_owner;
 mod return_to;
@@ -139,14 +139,15 @@ pub use close_code::close_code;
 pub use config::{OnFailure, Persistence, Rolling, Transport};
 pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
-pub use cross_origin::{CSRF_HEADER, CrossOriginProtection, CrossOriginService};
+pub use cross_origin::{CSRF_HEADER, CrossOriginProtection};
 #[cfg(feature = "axum")]
 pub use csrf_form::{CsrfForm, CsrfFormRejection};
 pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
 pub use exchange::Exchange;
+pub use guard::GuardService;
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
-pub use require_owner::{RequireOwner, RequireOwnerService};
+pub use require_owner::RequireOwner;
 pub use return_to::ReturnTo;
 pub use service::SessionService;
 pub use session_core::{

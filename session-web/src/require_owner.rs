@@ -1,20 +1,16 @@
 //! A layer for what only signed-in users may do.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use session_core::{Error, Result};
 use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::error_pages::Final;
+use crate::guard::{self, Guard, GuardService};
 use crate::handle::original_uri;
-use crate::refusal;
 use crate::return_to::ReturnTo;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -102,21 +98,6 @@ impl RequireOwner {
         self
     }
 
-    async fn check(&self, parts: &Parts) -> Result<()> {
-        let session = refusal::session(parts, "RequireOwner").await?;
-        match self.within {
-            None => session.require_owner().map(drop),
-            Some(time) => session.require_recent_owner(time).map(drop),
-        }
-    }
-
-    fn refuse<B: Default>(&self, error: &Error, parts: &Parts) -> Response<B> {
-        match self.sign_in_location(error, parts) {
-            Some(location) => redirect(error, location),
-            None => refusal::response(error),
-        }
-    }
-
     /// The sign-in page, for requests that are to be sent there.
     fn sign_in_location(&self, error: &Error, parts: &Parts) -> Option<HeaderValue> {
         let page = self.sign_in_page.as_deref()?;
@@ -151,49 +132,26 @@ fn redirect<B: Default>(error: &Error, location: HeaderValue) -> Response<B> {
 }
 
 impl<S> Layer<S> for RequireOwner {
-    type Service = RequireOwnerService<S>;
+    type Service = GuardService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireOwnerService {
-            inner,
-            rule: self.clone(),
+        GuardService::new(inner, self.clone())
+    }
+}
+
+impl Guard for RequireOwner {
+    async fn check(&self, request: &Parts) -> Result<()> {
+        let session = guard::session(request, "RequireOwner").await?;
+        match self.within {
+            None => session.require_owner().map(drop),
+            Some(time) => session.require_recent_owner(time).map(drop),
         }
     }
-}
 
-/// What [`RequireOwner`] makes of a service.
-#[derive(Clone, Debug)]
-pub struct RequireOwnerService<S> {
-    inner: S,
-    rule: RequireOwner,
-}
-
-impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for RequireOwnerService<S>
-where
-    S: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
-    S::Future: Send,
-    RequestBody: Send + 'static,
-    ResponseBody: Default + Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        // What is ready is this one, not its clone.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let rule = self.rule.clone();
-        Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            match rule.check(&parts).await {
-                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
-                Err(error) => Ok(rule.refuse(&error, &parts)),
-            }
-        })
+    fn refuse<B: Default>(&self, error: &Error, request: &Parts) -> Response<B> {
+        match self.sign_in_location(error, request) {
+            Some(location) => redirect(error, location),
+            None => guard::response(error),
+        }
     }
 }

@@ -349,7 +349,6 @@ const HARMLESS: &[&str] = &[
     "session-redis RedisStoreBuilder",
     // Its rules.
     "session-web CrossOriginProtection",
-    "session-web CrossOriginService",
     // What is wrong with the form, by its fields' names.
     "session-web CsrfFormRejection",
     // Nothing at all.
@@ -370,7 +369,7 @@ const HARMLESS: &[&str] = &[
     "session-web ProxyHeader",
     // Its rules.
     "session-web RequireOwner",
-    "session-web RequireOwnerService",
+    "session-web GuardService",
     // A path that a client has asked for.
     "session-web ReturnTo",
     "session-web Rolling",
