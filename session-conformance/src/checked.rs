@@ -10,6 +10,7 @@ use session_core::{
 };
 
 use crate::compare::check_same;
+use crate::samples::id;
 
 /// The maximum number of pages of a listing, or of calls to end an owner's sessions.
 const MAX_PAGES: usize = 100_000;
@@ -97,6 +98,15 @@ impl CheckedStore {
     ) -> Version {
         let saved = self.must_save(id, draft, expected).await;
         done(saved, draft, "a save of the version in place")
+    }
+
+    /// Creates a session as `first`, saves it as `second`, and checks that each is read back.
+    pub(crate) async fn must_round_trip(&self, first: &Draft, second: &Draft, what: &str) {
+        let id = id();
+        self.must_create(&id, first).await;
+        self.must_be(&id, first, &format!("{what}, created")).await;
+        self.must_replace(&id, second, first.stamp).await;
+        self.must_be(&id, second, &format!("{what}, saved")).await;
     }
 
     /// Touches a session.

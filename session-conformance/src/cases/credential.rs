@@ -5,7 +5,6 @@ use std::sync::Arc;
 use session_core::{Credential, Draft, Saved};
 
 use crate::Fixture;
-use crate::checked::CheckedStore;
 use crate::concurrent::{in_parallel, together};
 use crate::samples::{credential, draft, hours, id, noise, owner, secs};
 
@@ -69,15 +68,6 @@ fn odd() -> Vec<Option<Credential>> {
         .collect()
 }
 
-/// Creates a session as `first`, saves it as `second`, and reads both back.
-async fn round_trip(store: &CheckedStore, first: &Draft, second: &Draft, what: &str) {
-    let id = id();
-    store.must_create(&id, first).await;
-    store.must_be(&id, first, &format!("{what}, created")).await;
-    store.must_replace(&id, second, first.stamp).await;
-    store.must_be(&id, second, &format!("{what}, saved")).await;
-}
-
 pub(super) async fn credentials_of_every_size_are_kept(fixture: Fixture) {
     let store = fixture.store();
     for size in SIZES {
@@ -87,7 +77,7 @@ pub(super) async fn credentials_of_every_size_are_kept(fixture: Fixture) {
         let first = draft("first").with_credential(first);
         let second = draft("second").with_credential(second);
         let what = format!("a credential of {size} bytes");
-        round_trip(&store, &first, &second, &what).await;
+        store.must_round_trip(&first, &second, &what).await;
     }
 }
 
@@ -97,7 +87,7 @@ pub(super) async fn credentials_of_every_byte_are_kept(fixture: Fixture) {
         let first = draft("first").with_credential(odd[n].clone());
         let second = draft("second").with_credential(odd[(n + 1) % odd.len()].clone());
         let what = format!("the odd credential {n}");
-        round_trip(&store, &first, &second, &what).await;
+        store.must_round_trip(&first, &second, &what).await;
     })
     .await;
 }
@@ -182,7 +172,7 @@ pub(super) async fn a_credential_is_kept_beside_data_of_every_size(fixture: Fixt
             let first = new(bytes).with_credential(credential(&noise(size)));
             let second = new(bytes / 2).with_credential(credential(&noise(size)));
             let what = format!("{size} bytes of credential beside {bytes} of data");
-            round_trip(&store, &first, &second, &what).await;
+            store.must_round_trip(&first, &second, &what).await;
         }
     }
 }

@@ -5,21 +5,11 @@ use std::sync::Arc;
 use session_core::{Description, Draft, ErrorKind, Saved, SessionInfo};
 
 use crate::Fixture;
-use crate::checked::CheckedStore;
 use crate::concurrent::{in_parallel, together};
 use crate::samples::{credential, description, draft, hours, id, noise, owner, secs};
 
 /// No description; the shortest; a usual one; the longest that a session can have.
 const SIZES: [usize; 4] = [0, 1, 60, Description::MAX_CONTENT_BYTES];
-
-/// Creates a session as `first`, saves it as `second`, and reads both back.
-async fn round_trip(store: &CheckedStore, first: &Draft, second: &Draft, what: &str) {
-    let id = id();
-    store.must_create(&id, first).await;
-    store.must_be(&id, first, &format!("{what}, created")).await;
-    store.must_replace(&id, second, first.stamp).await;
-    store.must_be(&id, second, &format!("{what}, saved")).await;
-}
 
 pub(super) async fn descriptions_of_every_size_are_kept(fixture: Fixture) {
     let store = fixture.store();
@@ -30,7 +20,7 @@ pub(super) async fn descriptions_of_every_size_are_kept(fixture: Fixture) {
         let first = draft("first").with_description(first);
         let second = draft("second").with_description(second);
         let what = format!("a description of {size} bytes");
-        round_trip(&store, &first, &second, &what).await;
+        store.must_round_trip(&first, &second, &what).await;
     }
 }
 
@@ -80,7 +70,7 @@ pub(super) async fn descriptions_of_every_byte_are_kept(fixture: Fixture) {
         let first = draft("first").with_description(description(&odd[n]));
         let second = draft("second").with_description(description(other));
         let what = format!("the odd description {n}");
-        round_trip(&store, &first, &second, &what).await;
+        store.must_round_trip(&first, &second, &what).await;
     })
     .await;
 }
@@ -148,7 +138,9 @@ pub(super) async fn a_description_is_kept_apart_from_its_neighbours(fixture: Fix
                 .with_description(description(described))
         };
         let (first, second) = (with(secret, described), with(described, secret));
-        round_trip(&store, &first, &second, &format!("session {n}")).await;
+        store
+            .must_round_trip(&first, &second, &format!("session {n}"))
+            .await;
     }
     for bytes in [0, 1, 65_535, 65_536] {
         let new = |size| {
@@ -156,7 +148,7 @@ pub(super) async fn a_description_is_kept_apart_from_its_neighbours(fixture: Fix
             draft.with_description(description(&noise(size)))
         };
         let what = format!("beside {bytes} bytes of data");
-        round_trip(&store, &new(192), &new(0), &what).await;
+        store.must_round_trip(&new(192), &new(0), &what).await;
     }
 }
 
