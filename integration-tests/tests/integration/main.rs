@@ -7,6 +7,8 @@ mod docs;
 mod express;
 mod express_crypto;
 mod express_smoke;
+#[path = "../../../session-core/tests/support/log.rs"]
+mod log;
 mod manual;
 mod memory;
 mod mongo;

@@ -6,41 +6,65 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, set_default};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// Keeps the lines of `info` and above until it is dropped.
+/// Keeps lines until it is dropped.
 pub(crate) struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
+    _second: Dispatch,
+}
+
+/// Which events are kept, and how their lines begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    pub(crate) keeps: fn(&Metadata<'_>) -> bool,
+    pub(crate) head: fn(&Metadata<'_>) -> String,
 }
 
 impl Log {
+    /// Keeps what is of level `info` and above. A line begins with the level.
     pub(crate) fn start() -> Self {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let guard = set_default(Lines(Arc::clone(&lines)));
+        Self::of(Rule {
+            keeps: |metadata| *metadata.level() <= Level::INFO,
+            head: |metadata| metadata.level().to_string(),
+        })
+    }
+
+    pub(crate) fn of(rule: Rule) -> Self {
+        let lines = Arc::default();
+        let subscriber = |lines| Lines { rule, lines };
+        let guard = set_default(subscriber(Arc::clone(&lines)));
+        // Beside a single one, `tracing` asks only the subscriber of the thread that comes to an
+        // event first: that of another test, without one, would turn the event off here too.
+        let second = Dispatch::new(subscriber(Arc::default()));
         Self {
             lines,
             _guard: guard,
+            _second: second,
         }
     }
 
-    /// The lines since the last time this was asked: level, message and fields.
+    /// The lines since the last time this was asked: how the rule begins them, message and fields.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.lines.lock().expect("whole"))
     }
 }
 
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Lines {
+    rule: Rule,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO
+        metadata.is_event() && (self.rule.keeps)(metadata)
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
+        let mut line = Line((self.rule.head)(event.metadata()));
         event.record(&mut line);
-        self.0.lock().expect("whole").push(line.0);
+        self.lines.lock().expect("whole").push(line.0);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -1,7 +1,5 @@
 //! The log lines that docs/troubleshooting.md quotes are written in the situations that it names.
 
-mod capture;
-
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +16,13 @@ use session_web::{KeyRing, Proxy, Result, Secret, Secure, Session, SessionLayer}
 use tower::ServiceExt;
 
 use super::{is_like, read};
-use capture::Capture;
+use crate::log::{Log, Rule};
+
+/// Events of our crates, of all levels, as `LEVEL target: message field=value`.
+const OURS: Rule = Rule {
+    keeps: |metadata| metadata.target().starts_with("session"),
+    head: |metadata| format!("{} {}:", metadata.level(), metadata.target()),
+};
 
 /// The lines in blocks of text that begin with a level. Lines that are indented further belong to
 /// the one before them.
@@ -208,7 +212,7 @@ async fn late_changes() {
 async fn every_quoted_line_is_written() {
     let quoted = quoted();
     assert!(quoted.len() > 10, "{quoted:?}");
-    let capture = Capture::start();
+    let log = Log::of(OURS);
     plain_http().await;
     lost_sessions().await;
     refusals().await;
@@ -219,7 +223,7 @@ async fn every_quoted_line_is_written() {
     if with_redis {
         store_is_down().await;
     }
-    let written = capture.lines();
+    let written = log.take();
     for line in &quoted {
         if !with_redis && line.contains("Redis at") {
             continue;

@@ -5,8 +5,6 @@ mod damage;
 mod failures;
 mod guarded;
 mod layout;
-#[path = "../../../../session-core/tests/support/log.rs"]
-mod log;
 mod lost;
 mod ours;
 mod owners;

@@ -15,8 +15,8 @@ use session_mongo::mongodb::options::{
 };
 
 use super::guarded::guarded;
-use super::log::Log;
 use super::{HOUR, database, drop_collection, must_create, name, store, url};
+use crate::log::Log;
 
 fn index(keys: Document, options: IndexOptions) -> IndexModel {
     IndexModel::builder().keys(keys).options(options).build()
