@@ -1,4 +1,4 @@
-//! How a session id of tower-sessions is filed: hashed, because whoever has the id has the session.
+//! How a session id of tower-sessions is filed: hashed, because its id alone opens a session.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

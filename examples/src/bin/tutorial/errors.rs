@@ -1,4 +1,4 @@
-//! The site's pages for what goes wrong. They use no session, so they work without a store.
+//! The site's pages for errors. They use no session, so they work without a store.
 
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;

@@ -85,7 +85,9 @@ async fn change_form(site: &Site, session: &Session, wrong: Option<Wrong>) -> Re
         field.html()
     };
     let about = match site.sessions {
-        Some(_) => "All your other sessions end: whoever knew the old password is signed out.",
+        Some(_) => {
+            "All your other sessions end, so a thief who knew the old password is signed out."
+        }
         None => {
             "With --cookie-only your other sessions do not end: they are in their browsers' cookies, and the site \
              can't reach them."

@@ -37,6 +37,10 @@ async fn send(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> http::R
     browser.post(path, &fields).await
 }
 
+async fn shows(browser: &Browser, path: &str, text: &str) -> bool {
+    browser.get(path).await.body().contains(text)
+}
+
 async fn sign_in(
     browser: &Browser,
     path: &str,
@@ -56,25 +60,13 @@ async fn a_guest_is_sent_to_the_sign_in_page_and_back() {
     let guarded = browser.get("/devices").await;
     assert_eq!(guarded.status(), StatusCode::SEE_OTHER);
     let page = location(&guarded).to_owned();
-    assert!(
-        browser
-            .get(&page)
-            .await
-            .body()
-            .contains("<code>/devices</code>")
-    );
+    assert!(shows(&browser, &page, "<code>/devices</code>").await);
     let wrong = sign_in(&browser, &page, "ada", "built of cardboard").await;
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert!(wrong.body().contains("id=\"password-error\""));
     let right = sign_in(&browser, &page, "ada", USERS[0].1).await;
     assert_eq!(location(&right), "/devices");
-    assert!(
-        browser
-            .get("/devices")
-            .await
-            .body()
-            .contains("signed in as <b>ada</b>")
-    );
+    assert!(shows(&browser, "/devices", "signed in as <b>ada</b>").await);
 }
 
 #[tokio::test]
@@ -231,42 +223,18 @@ async fn cookie_only_says_what_it_can_not_do() {
     let new = [("current", USERS[0].1), ("new", "a brand new password")];
     let done = send(&browser, "/account/password", &new).await;
     assert_eq!(location(&done), "/account");
-    assert!(
-        browser
-            .get("/account")
-            .await
-            .body()
-            .contains("live on in their cookies")
-    );
+    assert!(shows(&browser, "/account", "live on in their cookies").await);
 }
 
 #[tokio::test]
 async fn the_first_page_begins_a_session_and_expire_now_ends_it() {
     let browser = browser(&app(&[]).await);
-    assert!(
-        browser
-            .get("/")
-            .await
-            .body()
-            .contains("<b id=\"visits\">1</b>")
-    );
-    assert!(
-        browser
-            .get("/")
-            .await
-            .body()
-            .contains("<b id=\"visits\">2</b>")
-    );
+    assert!(shows(&browser, "/", "<b id=\"visits\">1</b>").await);
+    assert!(shows(&browser, "/", "<b id=\"visits\">2</b>").await);
     let response = send(&browser, "/session/expire", &[]).await;
     assert_eq!(location(&response), "/session");
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    assert!(
-        browser
-            .get("/")
-            .await
-            .body()
-            .contains("<b id=\"visits\">1</b>")
-    );
+    assert!(shows(&browser, "/", "<b id=\"visits\">1</b>").await);
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Users {
         })
     }
 
-    /// Whether this is the user's password. It takes as long for a name that nobody has, so the
+    /// Whether this is the user's password. It takes as long for an unknown name, so the
     /// time does not tell which names there are.
     pub(crate) async fn is_right(&self, name: &str, password: String) -> bool {
         let found = self.lock().get(name).cloned();
