@@ -37,6 +37,12 @@ enum Reason {
         source: Source,
     },
     #[error("{}: {}", failed(operation), Chain(&**source))]
+    NotSent {
+        operation: &'static str,
+        #[source]
+        source: Source,
+    },
+    #[error("{}: {}", failed(operation), Chain(&**source))]
     Timeout {
         operation: &'static str,
         #[source]
@@ -99,7 +105,8 @@ enum Reason {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
-    /// failing over, out of memory, deadlocked. A write may or may not have happened.
+    /// failing over, out of memory, deadlocked. A write may or may not have happened; it has not if
+    /// the error is [not doubtful](Error::is_doubtful), because nothing was sent.
     Unavailable,
     /// The store did not answer in time. The operation may or may not have happened.
     Timeout,
@@ -212,7 +219,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
-            Reason::Unavailable { .. } => ErrorKind::Unavailable,
+            Reason::Unavailable { .. } | Reason::NotSent { .. } => ErrorKind::Unavailable,
             Reason::Timeout { .. } => ErrorKind::Timeout,
             Reason::Refused { .. } => ErrorKind::Refused,
             Reason::TooLarge { .. } => ErrorKind::TooLarge,
@@ -237,6 +244,7 @@ impl Error {
     pub fn operation(&self) -> Option<&'static str> {
         match &*self.0 {
             Reason::Unavailable { operation, .. }
+            | Reason::NotSent { operation, .. }
             | Reason::Timeout { operation, .. }
             | Reason::Refused { operation, .. } => Some(operation),
             _ => None,
@@ -298,6 +306,13 @@ impl Error {
     pub fn unavailable(operation: &'static str, source: impl Into<Cause>) -> Self {
         let source = Arc::from(source.into());
         Reason::Unavailable { operation, source }.into()
+    }
+
+    /// [`ErrorKind::Unavailable`] during `operation`, which was not sent: it is not
+    /// [doubtful](Self::is_doubtful).
+    pub fn not_sent(operation: &'static str, source: impl Into<Cause>) -> Self {
+        let source = Arc::from(source.into());
+        Reason::NotSent { operation, source }.into()
     }
 
     /// [`ErrorKind::Timeout`] during `operation`, with the driver's own error.
@@ -418,6 +433,17 @@ impl Error {
     /// unknown.
     pub(crate) fn gone_after(unknown: bool) -> Self {
         Reason::Gone { unknown }.into()
+    }
+
+    /// The same of an operation that may have been sent by an earlier attempt.
+    pub(crate) fn after_earlier_attempt(self) -> Self {
+        match &*self.0 {
+            Reason::NotSent { operation, source } => {
+                let source = Arc::clone(source);
+                Reason::Unavailable { operation, source }.into()
+            }
+            _ => self,
+        }
     }
 
     pub(crate) fn too_late(what: &'static str) -> Self {

@@ -29,22 +29,24 @@ mod extract;
 #[cfg(feature = "actix")]
 mod extract_actix;
 mod manager;
+mod time_limit;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use contract::{
-    Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Lifetime, Notice,
-    NoticeStream, Owner, Page, Record, Saved, SessionDirectory, SessionId, SessionInfo,
-    SessionStore, SessionToken, Stamp, StoreWrapper, Timeout, TokenChange, Ttl, Version, shared,
+    Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Invalidation,
+    InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Record, Saved,
+    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, StoreWrapper,
+    Timeout, TokenChange, Ttl, Version, shared,
 };
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 #[cfg(feature = "http")]
 pub use error_response::error_response;
 pub use manager::{
-    Data, EndReason, Event, Flash, Limits, LogObserver, Observer, OnReuse, PresentedToken, Reaper,
-    Refusal, RequestSession, Session, SessionEnd, SessionHandle, SessionStream, Sessions,
-    SessionsBuilder, Unreadable,
+    Data, EndId, EndKind, EndReason, Event, Flash, Limits, LogObserver, Observer, OnReuse,
+    PresentedToken, Reaper, Refusal, RequestSession, Session, SessionEnd, SessionHandle,
+    SessionStream, Sessions, SessionsBuilder, Unreadable,
 };
 
 /// Compiles the example of the README.

@@ -258,28 +258,6 @@ async fn observers_hear_of_the_streams_that_were_closed() {
     assert_eq!(closings, [(SessionEnd::Ended, 2)]);
 }
 
-#[test]
-fn a_runtime_that_ends_leaves_no_stream_open() {
-    let sessions = Sessions::new(MemoryStore::new());
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().build().expect("a runtime")
-    };
-    let (first, second) = (runtime(), runtime());
-    let token = first.block_on(signed_in(&sessions));
-    let session = first.block_on(opened(&sessions, &token));
-    let mut ended = Box::pin(session.ended());
-    first.block_on(async {
-        let open = timeout(SECOND / 20, &mut ended).await;
-        open.expect_err("its session lives");
-    });
-    drop(first);
-    let closed = second.block_on(async { timeout(SECOND, ended).await });
-    assert_eq!(closed.expect("closed"), SessionEnd::Unconfirmed);
-    let again = second.block_on(async { timeout(SECOND / 20, session.ended()).await });
-    again.expect_err("another task watches");
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_expiry_closes_a_stream_to_the_millisecond_unless_the_session_is_used() {
     let sessions = Sessions::builder(MemoryStore::new());

@@ -10,7 +10,7 @@ use session_core::{
     StoreWrapper,
 };
 use session_memory::MemoryStore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -179,26 +179,4 @@ async fn a_flood_of_notices_does_not_keep_answers_from_being_heard() {
     sleep(SECOND / 10).await;
     let heard = store.with(|answers| answers.notices_before_answer);
     assert!(heard.is_some_and(|heard| heard < 1_000), "{heard:?}");
-}
-
-#[test]
-fn a_stream_closes_after_the_lease_though_the_task_of_another_runtime_stands_still() {
-    let store = Late::default();
-    let sessions = Sessions::builder(store).stream_lease(SECOND / 5).build();
-    let sessions = sessions.expect("good rules");
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().build().expect("a runtime")
-    };
-    let (first, second) = (runtime(), runtime());
-    let session = first.block_on(signed_in(&sessions));
-    let mut earlier = Box::pin(session.ended());
-    first.block_on(async {
-        let open = timeout(SECOND / 20, &mut earlier).await;
-        open.expect_err("its session lives");
-    });
-    // The first runtime lives on, and nothing drives it.
-    let closed = second.block_on(async { timeout(5 * SECOND, session.ended()).await });
-    assert_eq!(closed.expect("closed"), SessionEnd::Unconfirmed);
-    assert_eq!(sessions.open_streams(), 0);
 }

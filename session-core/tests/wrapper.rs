@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use session_core::{
-    Capabilities, Cursor, Draft, Ended, Error, ErrorKind, Lifetime, Notice, NoticeStream, Owner,
-    Page, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, SessionToken,
-    StoreWrapper, Timeout, Ttl, Version, async_trait,
+    Capabilities, Cursor, Draft, Ended, Error, ErrorKind, Invalidation, InvalidationStream,
+    Lifetime, Notice, NoticeStream, Owner, Page, Record, Result, Saved, SessionDirectory,
+    SessionId, SessionStore, SessionToken, StoreWrapper, Timeout, Ttl, Version, async_trait,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -79,6 +79,15 @@ impl SessionStore for Scribe {
         self.note("notices".to_owned());
         Some(Box::pin(stream::iter([Ok(Notice::Missed)])))
     }
+
+    fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
+        self.note(format!("invalidations {silence:?}"));
+        Some(Box::pin(stream::iter([Ok(Invalidation::All)])))
+    }
+
+    fn drop_copy(&self, id: &SessionId) {
+        self.note(format!("drop_copy {id:?}"));
+    }
 }
 
 #[async_trait]
@@ -118,6 +127,11 @@ impl SessionDirectory for Scribe {
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
         self.note(format!("reap {limit}"));
         Ok(ended(7))
+    }
+
+    async fn confirm_reaped(&self, reaped: &[Ended]) -> Result<()> {
+        self.note(format!("confirm_reaped {}", reaped.len()));
+        Err(Error::corrupt("confirmed"))
     }
 }
 
@@ -180,6 +194,9 @@ async fn call_all(store: &dyn SessionStore, with: &Arguments) -> Vec<String> {
     ];
     let notices = store.notices().expect("they are passed on");
     answers.push(format!("{:?}", notices.collect::<Vec<_>>().await));
+    let invalidations = store.invalidations(MINUTE).expect("they are passed on");
+    answers.push(format!("{:?}", invalidations.collect::<Vec<_>>().await));
+    store.drop_copy(id);
     if let Some(directory) = store.directory() {
         let ended = |ended: Result<Vec<Ended>>| ended.map(|ended| ended.len());
         let destroyed = directory.destroy_owned_by(owner, Some(id), 8).await;
@@ -190,6 +207,7 @@ async fn call_all(store: &dyn SessionStore, with: &Arguments) -> Vec<String> {
             format!("{:?}", ended(destroyed)),
             format!("{:?}", directory.clear().await),
             format!("{:?}", ended(directory.reap(11).await)),
+            format!("{:?}", directory.confirm_reaped(&[]).await),
             format!("{:?}", directory.load(id).await),
         ]);
     }
@@ -216,7 +234,7 @@ async fn a_wrapper_that_changes_nothing_passes_every_operation_on() {
     let scribe = Arc::new(Scribe::default());
     let answers = call_all(&*scribe, &with).await;
     let asked = scribe.take();
-    assert_eq!((answers.len(), asked.len()), (15, 14));
+    assert_eq!((answers.len(), asked.len()), (17, 17));
     let shared: Arc<dyn SessionStore> = scribe.clone();
     let stores: [&dyn SessionStore; 3] =
         [&Thin(scribe.clone()), &Thin(Thin(shared.clone())), &shared];
@@ -234,7 +252,7 @@ async fn a_wrapper_has_a_directory_if_the_store_inside_has_one() {
     };
     let wrapper = Thin(inner);
     assert!(wrapper.directory().is_none());
-    assert_eq!(call_all(&wrapper, &arguments()).await.len(), 8);
+    assert_eq!(call_all(&wrapper, &arguments()).await.len(), 9);
     assert!(matches!(
         wrapper.count().await, Err(error) if error.kind() == ErrorKind::Unsupported));
 }
@@ -260,6 +278,7 @@ async fn a_wrapper_that_closes_the_directory_passes_none_of_its_operations_on() 
         wrapper.destroy_owned_by(&owner, Some(&id), 1).await.err(),
         wrapper.clear().await.err(),
         wrapper.reap(1).await.err(),
+        wrapper.confirm_reaped(&[]).await.err(),
     ];
     for refused in refused {
         let kind = refused.map(|error| error.kind());

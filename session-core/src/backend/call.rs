@@ -1,15 +1,19 @@
 //! One operation under way.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Passage, Trouble};
 use super::clients::Clients;
 use super::counters::Counters;
 use super::failure::{Failure, Remedy};
-use super::{Client, Operation};
+use super::{Client, Connector, Fixed, Operation, Policy, breaker};
 use crate::backoff::Backoff;
-use crate::{Error, Result};
+use crate::{Error, Result, time_limit};
 
 /// Before a command is sent again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(4), Duration::from_millis(100));
@@ -20,6 +24,9 @@ pub struct Call<C: Client> {
     pub(super) shared: Arc<Shared<C>>,
     operation: Operation,
     timer: Timer,
+    /// That of the backend's queues which it belongs to, if there is one. Small, because futures hold
+    /// calls several times.
+    queue: Option<u16>,
 }
 
 /// What the calls of one store share.
@@ -29,6 +36,42 @@ pub(super) struct Shared<C: Client> {
     pub(super) repeats: u32,
     pub(super) place: Arc<str>,
     pub(super) counters: Arc<Counters>,
+    pub(super) trouble: Arc<Trouble>,
+    /// One for each of the backend's queues; none where there is no circuit breaker.
+    pub(super) breakers: Box<[Breaker]>,
+}
+
+impl<C: Client> Shared<C> {
+    pub(super) fn new(
+        connector: impl Connector<Client = C>,
+        first: C,
+        policy: &Policy,
+        queues: usize,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let place: Arc<str> = Arc::from(connector.place());
+        let (connector, timeout) = (Box::new(connector), policy.timeout);
+        let trouble = Arc::<Trouble>::default();
+        let of_breakers = Arc::new(breaker::Shared {
+            place: Arc::clone(&place),
+            counters: Arc::clone(&counters),
+            trouble: Arc::clone(&trouble),
+        });
+        let breakers = policy.circuit_breaker.into_iter().flat_map(|settings| {
+            let shared = &of_breakers;
+            (0..queues).map(move |_| Breaker::new(settings, Arc::clone(shared)))
+        });
+        let (counted, noted) = (Arc::clone(&counters), Arc::clone(&trouble));
+        Self {
+            clients: Clients::new(connector, first, timeout, counted, noted),
+            timeout,
+            repeats: policy.repeats,
+            place,
+            breakers: breakers.collect(),
+            counters,
+            trouble,
+        }
+    }
 }
 
 /// What the time limit is for.
@@ -89,11 +132,48 @@ impl Tried {
 }
 
 impl<C: Client> Call<C> {
-    pub(super) fn new(shared: &Arc<Shared<C>>, operation: Operation, timer: Timer) -> Self {
+    /// An operation over the one `client` that there is, without a store: for the tests of a
+    /// backend's methods. Repeats, and the time limit of each command, are the default
+    /// [`Policy`]'s.
+    ///
+    /// ```
+    /// # use session_core::backend::{Call, Failure, Operation};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> session_core::Result<()> {
+    /// let call = Call::over("a client", Operation::Count);
+    /// let sent = call.send(|attempt| async move { Ok::<_, Failure>(attempt.client.len()) });
+    /// assert_eq!(sent.await?.answer, 8);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn over(client: C, operation: Operation) -> Self {
+        let connector = Fixed::new("a client without a store");
+        let shared = Shared::new(connector, client, &Policy::default(), 1, Arc::default());
+        Self::new(&Arc::new(shared), operation, Timer::Command, None)
+    }
+
+    pub(super) fn new(
+        shared: &Arc<Shared<C>>,
+        operation: Operation,
+        timer: Timer,
+        queue: Option<u16>,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             operation,
             timer,
+            queue,
+        }
+    }
+
+    /// The same operation, for a command that may go to another server than its session's: whether
+    /// it is answered says nothing of the operation's [queue](super::Backend::queues), so it neither
+    /// opens nor closes the [circuit](super::CircuitBreaker).
+    #[must_use]
+    pub fn to_other_server(&self) -> Self {
+        Self {
+            queue: None,
+            ..self.clone()
         }
     }
 
@@ -140,14 +220,31 @@ impl<C: Client> Call<C> {
     where
         W: Future<Output = Result<T, Failure>>,
     {
-        let sent = self.repeat(send);
+        // Pinned here: moved, it would be in this future twice.
+        let sent = pin!(self.repeat(send));
         match self.timer {
             Timer::Operation => sent.await,
             Timer::Command => self.within_timeout(sent).await,
         }
     }
 
-    /// Runs `work` within the time limit.
+    pub(super) fn breaker(&self) -> Option<&Breaker> {
+        self.shared.breakers.get(usize::from(self.queue?))
+    }
+
+    /// Lets the operation through, or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while the circuit is open.
+    #[inline]
+    pub(super) fn admit(&self) -> Result<Passage> {
+        match self.breaker() {
+            Some(breaker) => breaker.admit(self.operation),
+            None => Ok(Passage::Usual),
+        }
+    }
+
+    /// Runs `work` within the time limit, and that of the call which it belongs to.
     pub(super) async fn within_timeout<T>(
         &self,
         work: impl Future<Output = Result<T>>,
@@ -155,13 +252,24 @@ impl<C: Client> Call<C> {
         let Shared {
             clients, timeout, ..
         } = &*self.shared;
-        match tokio::time::timeout(*timeout, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                clients.timed_out();
-                Err(Error::no_answer(self.name(), self.place(), *timeout))
+        let began = Instant::now();
+        let until = time_limit::deadline(began, *timeout);
+        let no_answer = || Error::no_answer(self.name(), self.place(), *timeout);
+        if until <= began {
+            return Err(no_answer());
+        }
+        if let Ok(done) = tokio::time::timeout_at(until, work).await {
+            return done;
+        }
+        let error = no_answer();
+        // Others of the same call may have left little time for this one.
+        if until - began >= *timeout / 2 {
+            clients.timed_out(began);
+            if let Some(breaker) = self.breaker() {
+                breaker.failed(began, &error);
             }
         }
+        Err(error)
     }
 
     async fn repeat<T, W>(&self, send: impl Fn(Attempt<C>) -> W) -> Result<Sent<T>>
@@ -179,9 +287,12 @@ impl<C: Client> Call<C> {
                 client,
                 is_repeated,
             };
+            let began = watch.began();
             let failure = match send(attempt).await {
                 Ok(answer) => {
-                    watch.answered();
+                    if watch.answered() {
+                        self.note_answer();
+                    }
                     return Ok(Sent {
                         answer,
                         is_repeated,
@@ -190,13 +301,13 @@ impl<C: Client> Call<C> {
                 Err(failure) => failure,
             };
             watch.failed(&failure);
-            let Some(remedy) = failure.remedy else {
+            let remedy = failure.remedy;
+            let remedy = remedy.filter(|remedy| *tried.of(*remedy) < self.shared.repeats);
+            let Some(remedy) = remedy else {
+                self.note_failure(began, &failure);
                 return Err(failure.error);
             };
             let times = tried.of(remedy);
-            if *times == self.shared.repeats {
-                return Err(failure.error);
-            }
             counters.repeated();
             is_repeated |= failure.may_be_done;
             if remedy == Remedy::Prepare {
@@ -208,13 +319,34 @@ impl<C: Client> Call<C> {
         }
     }
 
+    #[cold]
+    fn note_answer(&self) {
+        if let Some(breaker) = self.breaker() {
+            breaker.answered();
+        }
+    }
+
+    #[cold]
+    fn note_failure(&self, began: Instant, failure: &Failure) {
+        let Some(breaker) = self.breaker() else {
+            return;
+        };
+        if failure.is_unanswered() {
+            breaker.failed(began, &failure.error);
+        } else if failure.is_answer() && self.shared.trouble.is_any() {
+            breaker.answered();
+        }
+    }
+
     /// Where the connection is lost or replaced meanwhile, what the server lacks is missing still:
     /// the next answer says so.
     async fn prepare(&self) -> Result<()> {
         let clients = &self.shared.clients;
         let (watch, client) = clients.begin();
         match clients.connector.prepare(client, self.name()).await {
-            Ok(()) => watch.answered(),
+            Ok(()) => {
+                watch.answered();
+            }
             Err(failure) => {
                 watch.failed(&failure);
                 if failure.remedy.is_none() {
@@ -232,6 +364,7 @@ impl<C: Client> Clone for Call<C> {
             shared: Arc::clone(&self.shared),
             operation: self.operation,
             timer: self.timer,
+            queue: self.queue,
         }
     }
 }

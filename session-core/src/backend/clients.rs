@@ -3,12 +3,12 @@
 //! A driver replaces connections that it sees break. It does not see one that stays open while no
 //! answer comes any more, nor one to a server that has become the wrong one.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::breaker::Trouble;
 use super::counters::Counters;
 use super::failure::{Failure, Remedy};
 use super::{Client, Connector};
@@ -18,8 +18,7 @@ pub(super) struct Clients<C: Client> {
     pub(super) connector: Box<dyn Connector<Client = C>>,
     timeout: Duration,
     current: Mutex<Current<C>>,
-    /// Whether a call over the current client was given up, and no answer has come since.
-    is_silent: AtomicBool,
+    trouble: Arc<Trouble>,
     counters: Arc<Counters>,
 }
 
@@ -28,6 +27,8 @@ struct Current<C> {
     /// How many there were before it.
     number: u64,
     made: Instant,
+    /// Whether a call over it was given up, and no answer has come since.
+    is_silent: bool,
     /// When the first of the calls began that were given up.
     silent_since: Option<Instant>,
     /// Whether the next call needs another client.
@@ -48,6 +49,7 @@ impl<C: Client> Clients<C> {
         first: C,
         timeout: Duration,
         counters: Arc<Counters>,
+        trouble: Arc<Trouble>,
     ) -> Self {
         Self {
             connector,
@@ -56,10 +58,11 @@ impl<C: Client> Clients<C> {
                 client: first,
                 number: 0,
                 made: Instant::now(),
+                is_silent: false,
                 silent_since: None,
                 is_suspect: false,
             }),
-            is_silent: AtomicBool::new(false),
+            trouble,
             counters,
         }
     }
@@ -81,13 +84,12 @@ impl<C: Client> Clients<C> {
         (watch, current.client.clone())
     }
 
-    /// A caller has waited for as long as an operation may take, while its batch goes on. A client
+    /// A caller has waited since `began`, for as long as it may, while its batch goes on. A client
     /// that has been there for long is suspect, unless an answer comes over it after all.
-    pub(super) fn timed_out(&self) {
+    pub(super) fn timed_out(&self, began: Instant) {
         let mut current = self.current();
         if current.made.elapsed() >= self.timeout / 2 {
-            let now = Instant::now();
-            self.suspect(&mut current, now.checked_sub(self.timeout).unwrap_or(now));
+            self.suspect(&mut current, began);
         }
     }
 
@@ -103,7 +105,7 @@ impl<C: Client> Clients<C> {
             .replaces_silent(&current.client, since.into_std())
         {
             current.is_suspect = true;
-            self.is_silent.store(true, Relaxed);
+            self.note_silence(current, true);
         } else {
             current.silent_since = None;
         }
@@ -119,28 +121,51 @@ impl<C: Client> Clients<C> {
             "another client takes the place of the one in use"
         );
         self.counters.replaced();
+        self.note_silence(current, false);
         *current = Current {
             client,
             number: current.number + 1,
             made: Instant::now(),
+            is_silent: false,
             silent_since: None,
             is_suspect: false,
         };
-        self.is_silent.store(false, Relaxed);
+    }
+
+    fn note_silence(&self, current: &mut Current<C>, is_silent: bool) {
+        match (current.is_silent, is_silent) {
+            (false, true) => self.trouble.begins(),
+            (true, false) => self.trouble.ends(),
+            _ => {}
+        }
+        current.is_silent = is_silent;
     }
 }
 
 impl<C: Client> Watch<'_, C> {
-    /// An answer has come. If it came over the client in use, that is not silent.
-    pub(super) fn answered(mut self) {
+    /// When the attempt began.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// An answer has come. If it came over the client in use, that is not silent. Whether there is
+    /// trouble that it may end.
+    #[inline]
+    pub(super) fn answered(mut self) -> bool {
         self.is_over = true;
-        let clients = self.clients;
-        if !clients.is_silent.load(Relaxed) {
-            return;
+        let is_troubled = self.clients.trouble.is_any();
+        if is_troubled {
+            self.end_silence();
         }
+        is_troubled
+    }
+
+    #[cold]
+    fn end_silence(&self) {
+        let clients = self.clients;
         let mut current = clients.current();
-        if current.number == self.number {
-            clients.is_silent.store(false, Relaxed);
+        if current.number == self.number && current.is_silent {
+            clients.note_silence(&mut current, false);
             current.silent_since = None;
             current.is_suspect &= !clients.connector.is_one_connection();
         }
@@ -179,7 +204,7 @@ impl<C: Client> Drop for Watch<'_, C> {
         }
         let since = current.silent_since.unwrap_or(self.began).min(self.began);
         current.silent_since = Some(since);
-        clients.is_silent.store(true, Relaxed);
+        clients.note_silence(&mut current, true);
         if since.elapsed() < clients.timeout / 2 {
             return;
         }

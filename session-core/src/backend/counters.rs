@@ -23,6 +23,8 @@ struct Stripe {
     operations: [OperationCounters; Operation::ALL.len()],
     repeats: AtomicU64,
     replaced_clients: AtomicU64,
+    openings: AtomicU64,
+    rejected: AtomicU64,
     batches: AtomicU64,
     batched: AtomicU64,
 }
@@ -43,13 +45,17 @@ pub struct Counts {
     pub repeats: u64,
     /// How often a client was replaced.
     pub replaced_clients: u64,
+    /// How often a circuit opened, because the database did not answer.
+    pub openings: u64,
+    /// How many operations failed at once because a circuit was open: nothing was sent.
+    pub rejected: u64,
     /// How many batches of more than one operation were sent.
     pub batches: u64,
     /// How many operations were in those.
     pub batched: u64,
     /// How many operations are queued now.
     pub queued: usize,
-    /// How many operations that can be batched are in flight now.
+    /// How many operations are in flight now; those of the directory are not counted.
     pub in_flight: usize,
 }
 
@@ -87,6 +93,8 @@ impl fmt::Debug for Counts {
         shown
             .field("repeats", &self.repeats)
             .field("replaced_clients", &self.replaced_clients)
+            .field("openings", &self.openings)
+            .field("rejected", &self.rejected)
             .field("batches", &self.batches)
             .field("batched", &self.batched)
             .field("queued", &self.queued)
@@ -115,6 +123,15 @@ impl Counters {
         self.own().replaced_clients.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn opened(&self) {
+        self.own().openings.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn rejected(&self, operations: usize) {
+        let rejected = &self.own().rejected;
+        rejected.fetch_add(operations as u64, Relaxed);
+    }
+
     pub(super) fn batch(&self, operations: usize) {
         let stripe = self.own();
         stripe.batches.fetch_add(1, Relaxed);
@@ -131,6 +148,8 @@ impl Counters {
             }
             counts.repeats += stripe.repeats.load(Relaxed);
             counts.replaced_clients += stripe.replaced_clients.load(Relaxed);
+            counts.openings += stripe.openings.load(Relaxed);
+            counts.rejected += stripe.rejected.load(Relaxed);
             counts.batches += stripe.batches.load(Relaxed);
             counts.batched += stripe.batched.load(Relaxed);
         }

@@ -46,4 +46,9 @@ impl<B: Backend> SessionDirectory for Store<B> {
         let work = |call| async move { self.backend().reap(&call, limit).await };
         self.by_command(Operation::Reap, work).await
     }
+
+    async fn confirm_reaped(&self, reaped: &[Ended]) -> Result<()> {
+        let work = |call| async move { self.backend().confirm_reaped(&call, reaped).await };
+        self.by_command(Operation::Reap, work).await
+    }
 }

@@ -8,6 +8,7 @@
 //! * operations that queue while others of their kind are in flight are sent as one batch, where
 //!   the [`Policy`] says so;
 //! * one time limit for each operation, [`Policy::timeout`];
+//! * while the database does not answer, operations fail at once ([`CircuitBreaker`]);
 //! * what fails for a reason that passes is sent again, and a client that is silent, or leads to the
 //!   wrong server, is replaced ([`Failure`], [`Connector`]);
 //! * a [`tracing`] span for each operation, and [counters](Counts).
@@ -18,6 +19,7 @@
 #![doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/own-store.md")]
 
 mod batch;
+mod breaker;
 mod call;
 mod clients;
 mod completion;
@@ -34,23 +36,26 @@ mod setup;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unbatched;
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::time::Duration;
 
 use crate::{
-    Capabilities, Cursor, Ended, Error, NoticeStream, Owner, Page, Record, Result, Saved,
-    SessionId, Ttl,
+    Capabilities, Cursor, Ended, Error, InvalidationStream, NoticeStream, Owner, Page, Record,
+    Result, Saved, SessionId, Ttl,
 };
 
 pub use crate::backoff::Backoff;
 pub use crate::error::Chain;
 pub use batch::{BatchLimits, Create, Destroy, Save, Touch};
+pub use breaker::CircuitBreaker;
 pub use call::{Attempt, Call, Sent};
 pub use completion::run_to_completion;
 pub use connector::{Client, Connector, Fixed};
 pub use counters::{Counts, OperationCounts};
-pub use failure::Failure;
+pub use failure::{Failure, Remedy};
 pub use meter::Meter;
 pub use one_by_one::one_by_one;
 pub use operation::Operation;
@@ -87,6 +92,19 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// What the store promises beyond the contract, but for `max_data`, which is the policy's.
     fn capabilities(&self) -> Capabilities {
         Capabilities::new()
+    }
+
+    /// In how many queues the batches are made: more than one where a store has several servers, so
+    /// that one which is slow or away holds up only its own sessions; default 1.
+    fn queues(&self) -> usize {
+        1
+    }
+
+    /// The queue of a session, below [`queues`](Self::queues); called for each operation that is
+    /// batched. It may change while the store is in use.
+    fn queue_of(&self, id: &SessionId) -> usize {
+        let _ = id;
+        0
     }
 
     /// Creates sessions, as [`SessionStore::create`](crate::SessionStore::create).
@@ -129,6 +147,18 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// through it has the [time limit](Policy::timeout).
     fn notices(&self, call: Call<Self::Client>) -> Option<NoticeStream> {
         let _ = call;
+        None
+    }
+
+    /// Tells of sessions as they are written, as
+    /// [`SessionStore::invalidations`](crate::SessionStore::invalidations); `None`, the default, if
+    /// the backend does not. `call` may be kept, as that of [`notices`](Self::notices).
+    fn invalidations(
+        &self,
+        call: Call<Self::Client>,
+        silence: Duration,
+    ) -> Option<InvalidationStream> {
+        let _ = (call, silence);
         None
     }
 
@@ -192,6 +222,16 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Vec<Ended>>> + Send {
         let _ = limit;
         unsupported(call)
+    }
+
+    /// As [`SessionDirectory::confirm_reaped`](crate::SessionDirectory::confirm_reaped).
+    fn confirm_reaped(
+        &self,
+        call: &Call<Self::Client>,
+        reaped: &[Ended],
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (call, reaped);
+        async { Ok(()) }
     }
 }
 

@@ -19,11 +19,12 @@ pub enum Operation {
     Connect,
     Migrate,
     Notices,
+    Invalidations,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Create,
         Self::Load,
         Self::Save,
@@ -38,6 +39,7 @@ impl Operation {
         Self::Connect,
         Self::Migrate,
         Self::Notices,
+        Self::Invalidations,
     ];
 
     /// The name, as in errors and spans: `destroy_owned_by`.
@@ -58,6 +60,7 @@ impl Operation {
             Self::Connect => "connect",
             Self::Migrate => "migrate",
             Self::Notices => "notices",
+            Self::Invalidations => "invalidations",
         }
     }
 }

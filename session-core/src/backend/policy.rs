@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::BatchLimits;
+use super::{BatchLimits, CircuitBreaker};
 use crate::{Error, Result};
 
 /// What a [`Store`](super::Store) does around the operations of its backend.
@@ -16,6 +16,17 @@ pub struct Policy {
     pub max_data: usize,
     /// How often a command is sent again for each cause that passes; default 3.
     pub repeats: u32,
+    /// When operations fail at once because the database does not answer; `None` to send each all
+    /// the same. Default [`CircuitBreaker::DEFAULT`]. Each of the backend's
+    /// [queues](super::Backend::queues) has a circuit of its own. Those of the directory fail at
+    /// once too if there is one queue.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// The most operations that may be in flight in each of the backend's
+    /// [queues](super::Backend::queues) of the kinds that are not batched; others are refused.
+    /// Default 10,000.
+    pub in_flight: usize,
+    /// The most bytes of session data in those; default 64 MiB.
+    pub bytes_in_flight: usize,
     /// How creates are batched; `None` to send each by itself.
     pub create: Option<BatchLimits>,
     /// How loads are batched.
@@ -29,8 +40,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// How long an operation may take where nothing else is said: 5 s.
-    pub const TIMEOUT: Duration = Duration::from_secs(5);
+    /// How long an operation may take where nothing else is said: 2 s.
+    pub const TIMEOUT: Duration = Duration::from_secs(2);
     /// How many bytes of data a session may have where nothing else is said: 1 MiB.
     pub const MAX_DATA: usize = 1024 * 1024;
 
@@ -41,6 +52,9 @@ impl Policy {
             timeout,
             max_data,
             repeats: 3,
+            circuit_breaker: Some(CircuitBreaker::DEFAULT),
+            in_flight: 10_000,
+            bytes_in_flight: 64 * 1024 * 1024,
             create: None,
             load: None,
             save: None,
@@ -53,6 +67,22 @@ impl Policy {
     #[must_use]
     pub const fn with_repeats(mut self, repeats: u32) -> Self {
         self.repeats = repeats;
+        self
+    }
+
+    /// The same, with this circuit breaker, or none.
+    #[must_use]
+    pub const fn with_circuit_breaker(mut self, breaker: Option<CircuitBreaker>) -> Self {
+        self.circuit_breaker = breaker;
+        self
+    }
+
+    /// The same, with so many operations, and bytes of session data, in flight of the kinds that are
+    /// not batched.
+    #[must_use]
+    pub const fn with_in_flight(mut self, operations: usize, bytes: usize) -> Self {
+        self.in_flight = operations;
+        self.bytes_in_flight = bytes;
         self
     }
 

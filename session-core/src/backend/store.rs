@@ -4,24 +4,27 @@ use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::batch::{BatchOperation, Batcher, Duplicates};
+use super::batch::{BatchOperation, Batcher, Duplicates, Size};
+use super::breaker::Passage;
 use super::call::{Call, Shared, Timer};
-use super::clients::Clients;
 use super::reaper_watch::ReaperWatch;
+use super::unbatched::Unbatched;
 use super::{
     Backend, BatchLimits, Connector, Counts, Create, Destroy, Fixed, Meter, Operation, Policy,
     Save, Touch,
 };
 use crate::{
-    Capabilities, Draft, Ended, Error, NoticeStream, Record, Result, Saved, SessionDirectory,
-    SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
+    Capabilities, Draft, Ended, Error, InvalidationStream, NoticeStream, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
 };
 
 /// The session store that is made of a [`Backend`]. Clones share its client and its queues.
 pub struct Store<B: Backend> {
     pub(super) core: Arc<Core<B>>,
-    queues: Arc<Queues<B>>,
+    /// Those of each of the backend's [queues](Backend::queues).
+    queues: Arc<[Queues<B>]>,
 }
 
 /// What operations need, by themselves or in a batch.
@@ -33,8 +36,9 @@ pub(super) struct Core<B: Backend> {
     pub(super) reaper_watch: ReaperWatch,
 }
 
-/// One for each kind of operation that is batched.
+/// One for each kind of operation that is batched, and what is in flight of the others.
 struct Queues<B: Backend> {
+    unbatched: Unbatched,
     create: Option<Batcher<Creates<B>>>,
     load: Option<Batcher<Loads<B>>>,
     save: Option<Batcher<Saves<B>>>,
@@ -51,21 +55,9 @@ impl<B: Backend> Store<B> {
     ) -> Self {
         let policy = backend.policy();
         let meter = Meter::new(B::NAME);
-        let place = Arc::from(connector.place());
         let counters = Arc::clone(&meter.counters);
-        let clients = Clients::new(
-            Box::new(connector),
-            first,
-            policy.timeout,
-            Arc::clone(&counters),
-        );
-        let shared = Shared {
-            clients,
-            timeout: policy.timeout,
-            repeats: policy.repeats,
-            place,
-            counters,
-        };
+        let count = backend.queues().clamp(1, usize::from(u16::MAX));
+        let shared = Shared::new(connector, first, &policy, count, counters);
         let core = Arc::new(Core {
             reaper_watch: ReaperWatch::new(backend.capabilities().needs_reaper),
             backend,
@@ -73,17 +65,36 @@ impl<B: Backend> Store<B> {
             shared: Arc::new(shared),
             meter,
         });
-        let queues = Queues {
-            create: queue(&core, policy.create, Creates),
-            load: queue(&core, policy.load, Loads),
-            save: queue(&core, policy.save, Saves),
-            touch: queue(&core, policy.touch, Touches),
-            destroy: queue(&core, policy.destroy, Destroys),
+        let queues = (0..count).map(|number| Queues {
+            unbatched: Unbatched::new(&policy),
+            create: queue(&core, number, policy.create, Creates),
+            load: queue(&core, number, policy.load, Loads),
+            save: queue(&core, number, policy.save, Saves),
+            touch: queue(&core, number, policy.touch, Touches),
+            destroy: queue(&core, number, policy.destroy, Destroys),
+        });
+        let queues = queues.collect();
+        Self { core, queues }
+    }
+
+    /// A store over `backend` with clients that `connector` makes, [set up or
+    /// checked](Self::migrate). So a wrong address or a missing right is an error here, and not at
+    /// the first request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if the connector makes no
+    /// client; as [`migrate`](Self::migrate).
+    pub async fn open(backend: B, connector: impl Connector<Client = B::Client>) -> Result<Self> {
+        let no_client = || {
+            Error::misconfigured(
+                "the store's connector makes no client: implement `Connector::connect` so that it \
+                 returns one, or make the store with `Store::new` or `Store::with_client`",
+            )
         };
-        Self {
-            core,
-            queues: Arc::new(queues),
-        }
+        let first = connector.connect().ok_or_else(no_client)?;
+        let store = Self::new(backend, connector, first);
+        store.migrate().await?;
+        Ok(store)
     }
 
     /// A store over `backend` with the one client that there is.
@@ -107,9 +118,12 @@ impl<B: Backend> Store<B> {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = self.core.meter.counts();
-        for (queued, in_flight) in self.queues.load() {
-            counts.queued += queued;
-            counts.in_flight += in_flight;
+        for queues in &*self.queues {
+            counts.in_flight += queues.unbatched.in_flight();
+            for (queued, in_flight) in queues.load() {
+                counts.queued += queued;
+                counts.in_flight += in_flight;
+            }
         }
         counts
     }
@@ -138,25 +152,75 @@ impl<B: Backend> Store<B> {
     where
         W: Future<Output = Result<T>>,
     {
-        let call = Call::new(&self.core.shared, operation, Timer::Command);
+        let queue = (self.queues.len() == 1).then_some(0);
+        let call = Call::new(&self.core.shared, operation, Timer::Command, queue);
+        let is_setup = matches!(operation, Operation::Connect | Operation::Migrate);
         // Boxed: in a caller's own future, rustc refuses to lay out futures so many levels deep.
-        let work = Box::pin(work(call));
+        let work = Box::pin(async move {
+            if !is_setup {
+                call.admit()?;
+            }
+            work(call).await
+        });
         self.core.meter.observe(operation, work).await
     }
 
-    fn call(&self, operation: Operation) -> Call<B::Client> {
-        Call::new(&self.core.shared, operation, Timer::Operation)
+    /// An operation on a session, and its queues.
+    fn begin(&self, operation: Operation, id: &SessionId) -> (Call<B::Client>, &Queues<B>) {
+        let queue = match self.queues.len() {
+            1 => 0,
+            several => self.core.backend.queue_of(id) % several,
+        };
+        let call = Call::new(
+            &self.core.shared,
+            operation,
+            Timer::Operation,
+            Some(queue as u16),
+        );
+        (call, &self.queues[queue])
     }
 
     /// Runs the work of an operation within the time limit. It is given pinned: each layer around
     /// it would otherwise hold, and move, the whole of it once more.
     async fn run<T>(
         &self,
-        call: &Call<B::Client>,
+        (call, queues): (&Call<B::Client>, &Queues<B>),
         work: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let work = pin!(call.within_timeout(work));
-        self.core.meter.observe(call.operation(), work).await
+        let outcome = self.core.meter.observe(call.operation(), work).await;
+        if outcome.is_err() {
+            self.fail_queued(call, queues);
+        }
+        outcome
+    }
+
+    /// Has what is queued fail too, if the circuit is open by now.
+    #[cold]
+    fn fail_queued(&self, call: &Call<B::Client>, queues: &Queues<B>) {
+        let open = call.breaker().filter(|breaker| breaker.is_open());
+        if let Some(breaker) = open {
+            let failed = queues.fail_queued(|operation| breaker.rejection_of_queued(operation));
+            self.core.shared.counters.rejected(failed);
+        }
+    }
+
+    /// Sends an operation by itself that writes so many `bytes`. It is given boxed: a backend's
+    /// future is large, and a call that is batched would be as large, and moved several times (256
+    /// callers of MySQL: half the loads).
+    async fn send<T>(
+        &self,
+        (call, queues): (&Call<B::Client>, &Queues<B>),
+        passage: Passage,
+        bytes: usize,
+        work: Pin<Box<impl Future<Output = Result<Vec<Result<T>>>>>>,
+    ) -> Result<T> {
+        let unbatched = &queues.unbatched;
+        let _held = match passage {
+            Passage::Usual => Some(unbatched.hold(call.operation(), call.place(), bytes)?),
+            Passage::Probe => None,
+        };
+        only(work.await)
     }
 
     /// What the backend is to write, if it is not too large.
@@ -178,6 +242,7 @@ impl<B: Backend> Queues<B> {
     /// How many operations are queued, and how many in flight, of each kind.
     fn load(&self) -> impl Iterator<Item = (usize, usize)> {
         let Self {
+            unbatched: _,
             create,
             load,
             save,
@@ -193,15 +258,30 @@ impl<B: Backend> Queues<B> {
         ];
         each.into_iter().flatten()
     }
+
+    /// Has all that is queued fail with the `error` of its operation; how many that were.
+    fn fail_queued(&self, error: impl Fn(Operation) -> Option<Error>) -> usize {
+        fn fail<O: BatchOperation>(queue: Option<&Batcher<O>>, error: Option<Error>) -> usize {
+            queue
+                .zip(error)
+                .map_or(0, |(queue, error)| queue.fail_queued(&error))
+        }
+        fail(self.create.as_ref(), error(Operation::Create))
+            + fail(self.load.as_ref(), error(Operation::Load))
+            + fail(self.save.as_ref(), error(Operation::Save))
+            + fail(self.touch.as_ref(), error(Operation::Touch))
+            + fail(self.destroy.as_ref(), error(Operation::Destroy))
+    }
 }
 
 fn queue<B: Backend, O: BatchOperation>(
     core: &Arc<Core<B>>,
+    number: usize,
     limits: Option<BatchLimits>,
-    operation: fn(Arc<Core<B>>) -> O,
+    operation: fn(Arc<Core<B>>, usize) -> O,
 ) -> Option<Batcher<O>> {
     let Shared { timeout, place, .. } = &*core.shared;
-    let operation = operation(Arc::clone(core));
+    let operation = operation(Arc::clone(core), number);
     limits.map(|limits| Batcher::new(operation, limits, *timeout, Arc::clone(place)))
 }
 
@@ -218,72 +298,105 @@ impl<B: Backend> SessionStore for Store<B> {
         B::HAS_DIRECTORY.then_some(self)
     }
 
-    // What is not batched is boxed: a backend's future is large, and a call that is batched would
-    // be as large, and moved several times (256 callers of MySQL: half the loads).
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
         let create = Create::new(id.clone(), self.checked(draft)?);
         self.core.reaper_watch.check(&self.core.shared.place);
-        let call = self.call(Operation::Create);
+        let (call, queues) = self.begin(Operation::Create, id);
+        let begun = (&call, queues);
         let work = pin!(async {
-            match &self.queues.create {
-                Some(queue) => queue.call(create).await,
-                None => only(Box::pin(self.core.backend.create(&call, &[create])).await),
+            match (call.admit()?, &queues.create) {
+                (Passage::Usual, Some(queue)) => queue.call(create).await,
+                (passage, _) => {
+                    let (bytes, one) = (create.bytes(), [create]);
+                    let work = Box::pin(self.core.backend.create(&call, &one));
+                    self.send(begun, passage, bytes, work).await
+                }
             }
         });
-        self.run(&call, work).await
+        self.run(begun, work).await
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
         let id = id.clone();
-        let call = self.call(Operation::Load);
+        let (call, queues) = self.begin(Operation::Load, &id);
+        let begun = (&call, queues);
         let work = pin!(async {
-            match &self.queues.load {
-                Some(queue) => queue.call(id).await,
-                None => only(Box::pin(self.core.backend.load(&call, &[id])).await),
+            match (call.admit()?, &queues.load) {
+                (Passage::Usual, Some(queue)) => queue.call(id).await,
+                (passage, _) => {
+                    let (bytes, one) = (id.bytes(), [id]);
+                    let work = Box::pin(self.core.backend.load(&call, &one));
+                    self.send(begun, passage, bytes, work).await
+                }
             }
         });
-        self.run(&call, work).await
+        self.run(begun, work).await
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         let save = Save::new(id.clone(), self.checked(draft)?, expected.clone());
-        let call = self.call(Operation::Save);
+        let (call, queues) = self.begin(Operation::Save, id);
+        let begun = (&call, queues);
         let work = pin!(async {
-            match &self.queues.save {
-                Some(queue) => queue.call(save).await,
-                None => only(Box::pin(self.core.backend.save(&call, &[save])).await),
+            match (call.admit()?, &queues.save) {
+                (Passage::Usual, Some(queue)) => queue.call(save).await,
+                (passage, _) => {
+                    let (bytes, one) = (save.bytes(), [save]);
+                    let work = Box::pin(self.core.backend.save(&call, &one));
+                    self.send(begun, passage, bytes, work).await
+                }
             }
         });
-        self.run(&call, work).await
+        self.run(begun, work).await
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
         let touch = Touch::new(id.clone(), idle.whole_millis());
-        let call = self.call(Operation::Touch);
+        let (call, queues) = self.begin(Operation::Touch, id);
+        let begun = (&call, queues);
         let work = pin!(async {
-            match &self.queues.touch {
-                Some(queue) => queue.call(touch).await,
-                None => only(Box::pin(self.core.backend.touch(&call, &[touch])).await),
+            match (call.admit()?, &queues.touch) {
+                (Passage::Usual, Some(queue)) => queue.call(touch).await,
+                (passage, _) => {
+                    let (bytes, one) = (touch.bytes(), [touch]);
+                    let work = Box::pin(self.core.backend.touch(&call, &one));
+                    self.send(begun, passage, bytes, work).await
+                }
             }
         });
-        self.run(&call, work).await
+        self.run(begun, work).await
     }
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let destroy = Destroy::new(id.clone(), expected.cloned());
-        let call = self.call(Operation::Destroy);
+        let (call, queues) = self.begin(Operation::Destroy, id);
+        let begun = (&call, queues);
         let work = pin!(async {
-            match &self.queues.destroy {
-                Some(queue) => queue.call(destroy).await,
-                None => only(Box::pin(self.core.backend.destroy(&call, &[destroy])).await),
+            match (call.admit()?, &queues.destroy) {
+                (Passage::Usual, Some(queue)) => queue.call(destroy).await,
+                (passage, _) => {
+                    let (bytes, one) = (destroy.bytes(), [destroy]);
+                    let work = Box::pin(self.core.backend.destroy(&call, &one));
+                    self.send(begun, passage, bytes, work).await
+                }
             }
         });
-        self.run(&call, work).await
+        self.run(begun, work).await
     }
 
     fn notices(&self) -> Option<NoticeStream> {
-        let call = Call::new(&self.core.shared, Operation::Notices, Timer::Command);
+        let call = Call::new(&self.core.shared, Operation::Notices, Timer::Command, None);
         self.core.backend.notices(call)
+    }
+
+    fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
+        let call = Call::new(
+            &self.core.shared,
+            Operation::Invalidations,
+            Timer::Command,
+            None,
+        );
+        self.core.backend.invalidations(call, silence)
     }
 }
 
@@ -296,7 +409,7 @@ fn only<T>(answers: Result<Vec<Result<T>>>) -> Result<T> {
 /// An operation of the backend, as batches send it.
 macro_rules! batch_operations {
     ($($name:ident: $method:ident, $operation:ident, $item:ty => $answer:ty, $duplicates:ident;)*) => {$(
-        struct $name<B: Backend>(Arc<Core<B>>);
+        struct $name<B: Backend>(Arc<Core<B>>, usize);
 
         impl<B: Backend> BatchOperation for $name<B> {
             type Item = $item;
@@ -309,7 +422,8 @@ macro_rules! batch_operations {
                 if items.len() > 1 {
                     shared.counters.batch(items.len());
                 }
-                let call = Call::new(shared, Operation::$operation, Timer::Operation);
+                let queue = Some(self.1 as u16);
+                let call = Call::new(shared, Operation::$operation, Timer::Operation, queue);
                 backend.$method(&call, items).await
             }
         }

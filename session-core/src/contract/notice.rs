@@ -13,7 +13,8 @@ use crate::{Result, SessionId};
 pub enum Notice {
     /// The session of this id has ended.
     Ended(SessionId),
-    /// The session of this id may have got a new token: a reader has to load it.
+    /// The session of this id may have got a new token, or have ended: a reader has to load it. A
+    /// store tells this of ends where its notices may be forged.
     Changed(SessionId),
     /// Notices may have been missed until now. Those of all later ends follow.
     Missed,

@@ -27,6 +27,10 @@ pub struct Record {
     pub ttl: Ttl,
     /// How long ago it began, by the store's clock; see [`Anchor`].
     pub age: Duration,
+    /// Whether it was read earlier than it was asked for and kept in this process since, so that
+    /// the database may have a newer one. See
+    /// [`SessionStore::drop_copy`](crate::SessionStore::drop_copy).
+    pub is_copy: bool,
 }
 
 /// What a session becomes: the argument of create and save.
@@ -135,6 +139,7 @@ impl Record {
             lifetime,
             ttl,
             age,
+            is_copy: false,
         }
     }
 
@@ -189,6 +194,7 @@ impl fmt::Debug for Record {
             .field("lifetime", &self.lifetime)
             .field("ttl", &self.ttl)
             .field("age", &self.age)
+            .field("is_copy", &self.is_copy)
             .finish()
     }
 }
@@ -236,7 +242,8 @@ pub enum TokenChange {
 /// they are stored where a backend compares those.
 ///
 /// Opaque to callers. A load gives one, a save names it as the one to replace and gives the next.
-#[derive(Clone, PartialEq, Eq)]
+/// Versions are equal if one write made them: a touch changes the stored bytes and no version.
+#[derive(Clone)]
 pub struct Version {
     stamp: Stamp,
     stored: Bytes,
@@ -289,6 +296,14 @@ impl Version {
     }
 }
 
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        (self.stamp, &self.moved_to) == (other.stamp, &other.moved_to)
+    }
+}
+
+impl Eq for Version {}
+
 impl From<Stamp> for Version {
     fn from(stamp: Stamp) -> Self {
         Self::new(stamp)
@@ -314,8 +329,8 @@ pub enum Saved {
     /// Not written: there is no live session of that id. It was destroyed or it expired.
     Gone,
     /// Not written now, but the store has sent it before without learning the outcome: that
-    /// earlier sending may have been done, and been replaced since. Load, and look whether the
-    /// stamp is in the credential's trail.
+    /// earlier sending may have been done, and been replaced since, or the session have ended.
+    /// Load, and look whether the stamp is in the credential's trail.
     Unknown,
 }
 
@@ -335,11 +350,11 @@ impl Saved {
         }
     }
 
-    /// The outcome as it is to be answered if the write was `sent_before` without an answer:
-    /// a conflict may then be with what came after it.
+    /// The outcome as it is to be answered if the write was `sent_before` without an answer: it
+    /// may have been done, and the session been written again or ended since.
     pub fn after(self, sent_before: bool) -> Self {
         match self {
-            Self::Conflict if sent_before => Self::Unknown,
+            Self::Conflict | Self::Gone if sent_before => Self::Unknown,
             outcome => outcome,
         }
     }
@@ -347,7 +362,7 @@ impl Saved {
     /// The outcomes of `drafts` that were written by one command which matched so many of them, by
     /// the stamps that were found afterwards, of live sessions.
     ///
-    /// A session may have been written again before its stamp was looked at. So if fewer have their
+    /// A session may have been written again, or ended, before its stamp was looked at. So if fewer have their
     /// own stamp than were matched, none of the others is known not to have been written.
     pub fn of_batch<'d>(
         drafts: impl Iterator<Item = &'d Draft>,
@@ -413,7 +428,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_save_of_a_batch_that_was_written_over_is_not_told_as_a_conflict() {
+    fn a_save_of_a_batch_that_was_written_over_or_ended_is_not_told_as_undone() {
         let drafts = [(); 3].map(|()| Draft::new("{}", Lifetime::default()));
         let outcomes = |found: [Option<Stamp>; 3], matched, sent_before| {
             let found = found.into_iter().map(Ok).collect();
@@ -426,10 +441,10 @@ mod tests {
         // One was matched, and it is the one that has its own stamp.
         let answers = outcomes([own, other, None], 1, false);
         assert_eq!(answers, [done.clone(), Saved::Conflict, Saved::Gone]);
-        // Two were: one of them has been written again since.
+        // Two were: one of them has been written again since, or has ended.
         let answers = outcomes([own, other, None], 2, false);
-        assert_eq!(answers, [done.clone(), Saved::Unknown, Saved::Gone]);
+        assert_eq!(answers, [done.clone(), Saved::Unknown, Saved::Unknown]);
         let answers = outcomes([own, other, None], 1, true);
-        assert_eq!(answers, [done, Saved::Unknown, Saved::Gone]);
+        assert_eq!(answers, [done, Saved::Unknown, Saved::Unknown]);
     }
 }

@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::{
-    Draft, Ended, NoticeStream, Owner, Record, Result, Saved, SessionId, SessionInfo, Timeout, Ttl,
-    Version,
+    Draft, Ended, InvalidationStream, NoticeStream, Owner, Record, Result, Saved, SessionId,
+    SessionInfo, Timeout, Ttl, Version,
 };
 
 /// A store of sessions: the five operations that requests need.
@@ -28,7 +29,7 @@ use crate::{
 ///   readers see all of one write or nothing of it.
 /// * **A repeated write is harmless.** A store that finds the draft's own stamp in place answers
 ///   as if it had just written the draft. One that sends a write again by itself answers
-///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`].
+///   [`Saved::Unknown`] where it would otherwise answer [`Saved::Conflict`] or [`Saved::Gone`].
 /// * **Bad input costs only itself.** An undecodable record is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for its own
 ///   reader only.
 /// * **A future may be dropped at any point.** The operation then happened or did not; the store
@@ -115,6 +116,32 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     fn notices(&self) -> Option<NoticeStream> {
         None
     }
+
+    /// Tells of sessions as they are written or end, whichever process does it, so that copies of
+    /// them can be dropped; `None`, the default, if this store does not. What `CachedStore` of the
+    /// crate `session-cached` listens to.
+    ///
+    /// The stream connects when it is first polled. Its first item is
+    /// [`Invalidation::All`](crate::Invalidation::All), as soon as all later writes will be told. It
+    /// ends with an error when it may have missed one: when its connection breaks, and when the
+    /// server has been silent for `silence`. The caller then asks for another stream, unless the
+    /// error is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// It may tell too much, and it may tell late, so copies need a limit in time besides.
+    fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
+        let _ = silence;
+        None
+    }
+
+    /// Drops the copy that this store keeps of the session `id`, if it keeps copies in this
+    /// process. What a load that begins later answers was read from the database after this call.
+    /// No I/O. The default does nothing.
+    ///
+    /// The manager calls it wherever a [copy](Record::is_copy) will not do: before it refuses a
+    /// token, and before it loads what a write has conflicted with.
+    fn drop_copy(&self, id: &SessionId) {
+        let _ = id;
+    }
 }
 
 /// What account pages, admin tools and the reaper need of a store.
@@ -144,6 +171,10 @@ pub trait SessionDirectory: SessionStore {
     /// none only when no live session of `owner` but `except` was left: call it until then, and
     /// no session that was `owner`'s at the first call is live.
     ///
+    /// After an error, some may have ended. An error that leaves it open which
+    /// ([`Error::is_doubtful`](crate::Error::is_doubtful)) is never hidden behind the sessions that
+    /// are known to have ended: who has [listed](Self::owned_by) them before can find out.
+    ///
     /// An owner's index, where a store keeps one, may name too many sessions and never too few:
     /// an entry goes when its session has ended, not because the session has another owner.
     async fn destroy_owned_by(
@@ -156,12 +187,32 @@ pub trait SessionDirectory: SessionStore {
     /// Ends all sessions of this store, and none of any other that shares the database.
     async fn clear(&self) -> Result<u64>;
 
-    /// Removes up to `limit` expired sessions and says which, each exactly once, whichever
-    /// instance reaps. Fewer than `limit` means that no more were due.
+    /// Takes up to `limit` expired sessions and says which, whichever instance reaps. Fewer than
+    /// `limit` means that no more were due, or that it took long.
+    ///
+    /// Each is given once while processes live and answers arrive, and at least once otherwise: a
+    /// store whose reports survive the death of a process claims a session for its caller for a
+    /// minute, and removes it when [`confirm_reaped`](Self::confirm_reaped) says that it was
+    /// reported. So a caller of this method **must confirm** what it was given, within the minute.
+    /// Otherwise it is given the same sessions again, and they stay in the store.
+    /// [`Sessions::reap`](crate::Sessions::reap) does so. A claimed session is expired: no operation
+    /// finds or revives it.
     ///
     /// A store that does not report expiry ([`Capabilities::expiry_reports`]) removes what it
     /// can and reports nothing.
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>>;
+
+    /// Takes note that `reaped`, which this store's [`reap`](Self::reap) has returned, was reported
+    /// to whom it concerns. [`Sessions::reap`](crate::Sessions::reap) calls it after its observers.
+    ///
+    /// A store whose reports survive the death of a process then removes it. What was not confirmed
+    /// is reported again, after a minute and perhaps by another instance. It may be confirmed more
+    /// than once, and by another instance; a session that was created anew under such an id is left
+    /// alone. The default does nothing.
+    async fn confirm_reaped(&self, reaped: &[Ended]) -> Result<()> {
+        let _ = reaped;
+        Ok(())
+    }
 }
 
 /// `store` as a shared trait object; one that is a shared trait object already stays the same.
@@ -178,7 +229,8 @@ pub fn shared(store: impl SessionStore) -> Arc<dyn SessionStore> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// [`reap`](SessionDirectory::reap) reports every expired session once.
+    /// [`reap`](SessionDirectory::reap) reports every expired session once, unless a process dies or
+    /// an answer is lost: then at least once.
     pub expiry_reports: bool,
     /// The most bytes of data that a record can have; `None` where only memory limits it.
     pub max_data: Option<usize>,

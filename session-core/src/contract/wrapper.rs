@@ -3,12 +3,13 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Cursor, Draft, Ended, Error, NoticeStream, Owner, Page, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
+    Capabilities, Cursor, Draft, Ended, Error, InvalidationStream, NoticeStream, Owner, Page,
+    Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
 };
 
 /// A store around another store, which passes on what it does not change: implement this, and the
@@ -92,6 +93,16 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
         Self::inner(this).notices()
     }
 
+    /// As [`SessionStore::invalidations`].
+    fn invalidations(this: &Self, silence: Duration) -> Option<InvalidationStream> {
+        Self::inner(this).invalidations(silence)
+    }
+
+    /// As [`SessionStore::drop_copy`].
+    fn drop_copy(this: &Self, id: &SessionId) {
+        Self::inner(this).drop_copy(id);
+    }
+
     /// As [`SessionDirectory::count`].
     fn count(this: &Self) -> impl Future<Output = Result<u64>> + Send {
         async move { inner_directory(this)?.count().await }
@@ -140,6 +151,11 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
     /// As [`SessionDirectory::reap`].
     fn reap(this: &Self, limit: usize) -> impl Future<Output = Result<Vec<Ended>>> + Send {
         async move { inner_directory(this)?.reap(limit).await }
+    }
+
+    /// As [`SessionDirectory::confirm_reaped`].
+    fn confirm_reaped(this: &Self, reaped: &[Ended]) -> impl Future<Output = Result<()>> + Send {
+        async move { inner_directory(this)?.confirm_reaped(reaped).await }
     }
 }
 
@@ -192,6 +208,14 @@ impl<W: StoreWrapper> SessionStore for W {
     fn notices(&self) -> Option<NoticeStream> {
         StoreWrapper::notices(self)
     }
+
+    fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
+        StoreWrapper::invalidations(self, silence)
+    }
+
+    fn drop_copy(&self, id: &SessionId) {
+        StoreWrapper::drop_copy(self, id);
+    }
 }
 
 #[async_trait]
@@ -229,6 +253,11 @@ impl<W: StoreWrapper> SessionDirectory for W {
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
         check_directory(self)?;
         StoreWrapper::reap(self, limit).await
+    }
+
+    async fn confirm_reaped(&self, reaped: &[Ended]) -> Result<()> {
+        check_directory(self)?;
+        StoreWrapper::confirm_reaped(self, reaped).await
     }
 }
 

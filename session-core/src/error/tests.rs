@@ -38,6 +38,11 @@ fn an_error_is_as_large_as_a_pointer() {
 fn a_write_is_doubtful_if_its_answer_is_missing() {
     for (error, is_doubtful) in [
         (Error::unavailable("save", "down"), true),
+        (Error::not_sent("save", "down"), false),
+        (
+            Error::not_sent("save", "down").after_earlier_attempt(),
+            true,
+        ),
         (Error::outcome_unknown(), true),
         (Error::gone_after(true), true),
         (Error::gone(), false),

@@ -58,11 +58,12 @@ impl Session {
     /// trip after the session was destroyed or signed in anew; otherwise and at the latest within
     /// the [lease](crate::SessionsBuilder::stream_lease). There is no notice of a `cycle_id` in
     /// another process, nor of a lifetime that another process shortens: these have the lease. One
-    /// load when it begins, and one each half of a lease, in batches with those of the manager's
-    /// other streams.
+    /// load after 10 ms, and one each half of a lease, in batches with those of the manager's other
+    /// streams. A future that is dropped within 10 ms costs no load.
     ///
-    /// The loads are made by a task in the runtime of the manager's first stream. If nothing drives
-    /// that runtime, streams in others close as [`SessionEnd::Unconfirmed`] after the lease.
+    /// The loads are made by one task of the manager, in the runtime of its first stream. If that
+    /// runtime ends or nothing drives it, a stream in another one starts a task there within the
+    /// lease. The future itself may be moved to another runtime.
     ///
     /// # Panics
     /// Outside of a Tokio runtime with time enabled, where the future is polled.

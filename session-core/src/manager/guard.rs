@@ -35,12 +35,9 @@ impl Session {
     /// ```
     ///
     /// The [`age`](Self::age) of a session with an owner is the time since that, by the store's
-    /// clock. A session that Express began does not pass, before its move to a native layout or
-    /// after it, until its owner authenticates here.
-    ///
-    /// In an Express layout itself, which says nothing of when Express has signed a user in, such a
-    /// session passes until a server of this library saves it, and counts from that save. While
-    /// Express still signs users in, ask for the password before you rely on this.
+    /// clock. A sign-in at Express does not count: in an Express layout such a session has no owner
+    /// until [`sign_in`](Self::sign_in), and one that has moved to a native layout does not pass
+    /// until its owner authenticates there.
     ///
     /// # Errors
     /// As [`require_owner`](Self::require_owner);

@@ -75,7 +75,7 @@ impl JudgedToken {
     }
 
     /// Whether the owner is known to have authenticated here, and not at another framework alone,
-    /// of which a session that moves tells no time. Express layouts can't tell.
+    /// of which a session that moves tells no time. In an Express layout every owner has signed in here.
     pub(crate) fn is_of_own_sign_in(&self) -> bool {
         let state = self.state.as_ref();
         state.is_none_or(TokenState::is_of_own_sign_in)

@@ -1,12 +1,16 @@
 //! Tokens and ends: signing in, new tokens, renewal, use, and signing out.
 
+use std::pin::pin;
+
+use crate::backend::run_to_completion;
+use crate::manager::ending::Ending;
 use crate::manager::identity::TokenState;
 use crate::manager::judged_token::JudgedToken;
-use crate::manager::observer::{EndReason, Event};
+use crate::manager::observer::EndReason;
 use crate::manager::session::Lifecycle;
-use crate::manager::sessions::Manager;
 use crate::manager::write::Operation;
-use crate::{Ended, Error, ErrorKind, Owner, Result, Session, SessionId, Version};
+use crate::time_limit::within_one_limit;
+use crate::{Error, Owner, Result, Session};
 
 impl Session {
     /// Makes this session `owner`'s, who has just authenticated, and saves it: in one write the
@@ -17,15 +21,20 @@ impl Session {
     /// nothing (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege
     /// Level Change"; ASVS 5.0 §7.2.4). The id stays. The secret behind form tokens is dropped.
     ///
+    /// The data stays, such as a guest's cart, unless the session is another owner's: `owner` gets
+    /// nothing of theirs. Data, description and lifetime are then what was changed through this
+    /// handle and not saved, as in a new session.
+    ///
     /// If another request has signed in with this session meanwhile (two clicks on one button), a
     /// session of its own is made, with what this request has read and changed; if the session has
-    /// ended, with what it has changed.
+    /// ended, or what was read is another owner's, with what it has changed.
     ///
     /// One round trip, and two more for each conflict.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] over [`Limits::owner_bytes`](crate::Limits::owner_bytes), and as
-    /// [`save`](Self::save), but not [`ErrorKind::Gone`].
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) over
+    /// [`Limits::owner_bytes`](crate::Limits::owner_bytes), and as [`save`](Self::save), but not
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone).
     pub async fn sign_in<O>(&self, owner: O) -> Result<()>
     where
         O: TryInto<Owner>,
@@ -125,7 +134,7 @@ impl Session {
     /// session already.
     ///
     /// # Errors
-    /// [`ErrorKind::Gone`] if the session has ended; the store's own.
+    /// [`ErrorKind::Gone`](crate::ErrorKind::Gone) if the session has ended; the store's own.
     pub async fn touch(&self) -> Result<()> {
         self.write_touch().await
     }
@@ -141,7 +150,7 @@ impl Session {
         let Some(judged) = self.with_judged(JudgedToken::clone) else {
             return Ok(false);
         };
-        let Some(record) = self.0.manager.store.load(&judged.id).await? else {
+        let Some(record) = self.0.manager.load_anew(&judged.id).await? else {
             return Ok(false);
         };
         let state = record.credential.as_ref().map(TokenState::decode);
@@ -152,14 +161,26 @@ impl Session {
     /// that is still under way can bring it back. The handle is then a new, empty session.
     ///
     /// `Ok` means that the store has confirmed that no live session has this id. One round trip;
-    /// none for a session that was never saved.
+    /// none for a session that was never saved. It goes on if its caller goes away.
     ///
     /// # Errors
-    /// The store's: the session may then still be there. [`ErrorKind::Gone`] if the token that it
-    /// was opened with had just been replaced: the session may live under another one.
-    /// [`ErrorKind::TooLate`] for a session in a cookie that can't be changed any more.
+    /// The store's: the session may then still be there. The manager goes on to end it in the
+    /// background, and observers hear of it then. [`ErrorKind::Gone`](crate::ErrorKind::Gone) if
+    /// the token that it was opened with had just been replaced: the session may live under another
+    /// one. [`ErrorKind::TooLate`](crate::ErrorKind::TooLate) for a session in a cookie that can't
+    /// be changed any more.
     pub async fn destroy(&self) -> Result<()> {
+        let session = self.clone();
+        let work = async move { session.destroy_here().await };
+        run_to_completion("destroy", work).await
+    }
+
+    async fn destroy_here(&self) -> Result<()> {
         let _lock = self.0.write_lock.lock().await;
+        within_one_limit(pin!(self.end_all_of_handle())).await
+    }
+
+    async fn end_all_of_handle(&self) -> Result<()> {
         let (ids, owner, age) = {
             let state = self.state();
             state.check_late_end()?;
@@ -180,49 +201,10 @@ impl Session {
             (ids, state.view.owner.clone(), state.clock.age_now())
         };
         for id in ids {
-            let Some(ended) = self.0.manager.destroy(&id, None).await? else {
-                continue;
-            };
-            let owner = ended.owner.as_ref().or(owner.as_ref());
-            let event = Event::new(&id, owner, ended.age.unwrap_or(age));
-            let observers = &self.0.manager.observers;
-            observers.notify(|observer| observer.destroyed(event, EndReason::SignedOut));
+            let ending = Ending::new(id, EndReason::SignedOut).known(owner.clone(), age);
+            self.0.manager.end_here(&ending).await?;
         }
         self.state().reset(self.0.manager.lifetime);
         Ok(())
-    }
-}
-
-impl Manager {
-    /// Ends the session `id`, or this version of it, and closes its streams.
-    pub(crate) async fn destroy(
-        &self,
-        id: &SessionId,
-        expected: Option<&Version>,
-    ) -> Result<Option<Ended>> {
-        let ended = self.destroy_in_store(id, expected).await?;
-        if ended.is_some() || expected.is_none() {
-            self.close_streams(id);
-        }
-        Ok(ended)
-    }
-
-    /// Ends it, and once more if the connection broke.
-    async fn destroy_in_store(
-        &self,
-        id: &SessionId,
-        expected: Option<&Version>,
-    ) -> Result<Option<Ended>> {
-        match self.store.destroy(id, expected).await {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {}
-            ended => return ended,
-        }
-        self.pause_before_repeat().await;
-        if let Some(ended) = self.store.destroy(id, expected).await? {
-            return Ok(Some(ended));
-        }
-        // The first one may have done it, unless there is another version.
-        let is_gone = expected.is_none() || self.store.load(id).await?.is_none();
-        Ok(is_gone.then(|| Ended::unknown(id.clone())))
     }
 }

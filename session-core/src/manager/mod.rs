@@ -3,13 +3,16 @@
 pub(crate) mod csrf;
 pub(crate) mod data;
 pub(crate) mod description;
+pub(crate) mod end_id;
 pub(crate) mod ended;
+pub(crate) mod ending;
 pub(crate) mod expiry;
 pub(crate) mod finite;
 pub(crate) mod flash;
 pub(crate) mod guard;
 pub(crate) mod handle;
 pub(crate) mod identity;
+pub(crate) mod in_doubt;
 pub(crate) mod judged_token;
 pub(crate) mod lifecycle;
 pub(crate) mod limits;
@@ -31,6 +34,7 @@ pub(crate) mod watch;
 pub(crate) mod write;
 
 pub use data::Data;
+pub use end_id::{EndId, EndKind};
 pub use ended::SessionEnd;
 pub use flash::Flash;
 pub use handle::{RequestSession, SessionHandle};

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Ended, Error, Owner, SessionEnd, SessionId};
+use crate::{EndId, EndKind, Ended, Error, Owner, SessionEnd, SessionId};
 
 /// Something that happened to one session.
 #[derive(Clone, Copy, Debug)]
@@ -16,22 +16,49 @@ pub struct Event<'a> {
     pub owner: Option<&'a Owner>,
     /// How long ago it began, or its owner last signed in, where that is known.
     pub age: Option<Duration>,
+    end: Option<EndKind>,
 }
 
 impl<'a> Event<'a> {
     pub(crate) fn new(id: &'a SessionId, owner: Option<&'a Owner>, age: Duration) -> Self {
-        let age = Some(age);
-        Self { id, owner, age }
+        let (age, end) = (Some(age), None);
+        Self {
+            id,
+            owner,
+            age,
+            end,
+        }
     }
-}
 
-impl<'a> From<&'a Ended> for Event<'a> {
-    fn from(ended: &'a Ended) -> Self {
+    pub(crate) const fn destroyed(
+        id: &'a SessionId,
+        owner: Option<&'a Owner>,
+        age: Option<Duration>,
+    ) -> Self {
+        let end = Some(EndKind::Destroyed);
+        Self {
+            id,
+            owner,
+            age,
+            end,
+        }
+    }
+
+    pub(crate) const fn expired(ended: &'a Ended) -> Self {
         Self {
             id: &ended.id,
             owner: ended.owner.as_ref(),
             age: ended.age,
+            end: Some(EndKind::Expired),
         }
+    }
+
+    /// Names the end that this tells of, the same each time it is told; `None` if the session has
+    /// not ended.
+    #[must_use]
+    pub fn end_id(&self) -> Option<EndId> {
+        let (session, kind) = (self.id.clone(), self.end?);
+        Some(EndId { session, kind })
     }
 }
 
@@ -126,10 +153,16 @@ pub trait Observer: Send + Sync + 'static {
     /// A session got a new token: by a sign-in, [`cycle_id`](crate::Session::cycle_id) or a
     /// renewal. Its id stays.
     fn renewed(&self, _event: Event<'_>) {}
-    /// A session was ended, for this reason. An id ends once; who reports it twice, after a lost
-    /// answer, means the same end.
+    /// A session was ended, for this reason.
+    ///
+    /// After a lost answer an end may be told again, with the same [`end_id`](Event::end_id), or late:
+    /// the manager asks the store until it knows. Told late or again, owner and age are what the
+    /// manager knew of the session, and may be unknown. A session that expires while its end is in
+    /// doubt is told as destroyed, and perhaps as expired too.
     fn destroyed(&self, _event: Event<'_>, _reason: EndReason) {}
-    /// A session ended by itself. Reported by [`Sessions::reap`](crate::Sessions::reap), once.
+    /// A session ended by itself. Reported by [`Sessions::reap`](crate::Sessions::reap), once unless a
+    /// process dies or an answer of the store is lost: then again, with the same
+    /// [`end_id`](Event::end_id).
     fn expired(&self, _event: Event<'_>) {}
     /// A token was used that a renewal had replaced, whose successor is in use and whose grace is
     /// over. Two parties hold this sign-in: one of them may have stolen it, or a browser profile
@@ -230,6 +263,7 @@ struct Warned {
     // One for each reason: a stranger's junk must not hide a wrong secret.
     malformed: RateLimit,
     unknown_secret: RateLimit,
+    untold: RateLimit,
     // A program's own mistakes are to be seen one by one; clients that go away cause it too.
     unsaved: RateLimit<10>,
 }
@@ -270,6 +304,17 @@ impl Observers {
         if let Some(suppressed) = self.warned.unreadable(why).admit() {
             let reason = why.text();
             tracing::warn!(name, suppressed, "a session cookie opens nothing: {reason}");
+        }
+    }
+
+    /// Tells the log that an end may go untold.
+    pub(crate) fn untold(&self, id: &SessionId) {
+        if let Some(suppressed) = self.warned.untold.admit() {
+            tracing::warn!(
+                ?id,
+                suppressed,
+                "observers may not hear of an end: too many are in doubt"
+            );
         }
     }
 

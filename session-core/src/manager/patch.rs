@@ -207,11 +207,15 @@ pub(crate) fn list_of(element: &Raw) -> Raw {
     list.freeze()
 }
 
-/// The list `list` without the elements of the list `taken`, if it begins with those.
+/// The list `list` without the elements of the list `taken`, or without the last of them that it
+/// begins with: others may have taken the first ones meanwhile.
 fn without(list: &Raw, taken: &Raw) -> Option<Raw> {
     let (there, taken) = (split(list)?, split(taken)?);
-    let (begin, rest) = there.split_at_checked(taken.len())?;
-    are_same(begin, &taken).then(|| list_from(rest))?
+    let left = |from: usize| {
+        let (begin, rest) = there.split_at_checked(taken.len() - from)?;
+        are_same(begin, &taken[from..]).then_some(rest)
+    };
+    list_from((0..=taken.len()).find_map(left)?)
 }
 
 /// The list `list` without the elements of the list `put`, if it ends with those.
@@ -361,6 +365,22 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_two_have_taken_at_the_same_time_does_not_come_back() {
+        let mut patch = Patch::default();
+        patch.put("a", Drain(raw("[1,2,3]")));
+        for (theirs, left) in [
+            (r#"{"a":[1,2,3,4]}"#, r#"{"a":[4]}"#),
+            (r#"{"a":[2,3,4]}"#, r#"{"a":[4]}"#),
+            (r#"{"a":[3]}"#, "{}"),
+            (r#"{"a":[4]}"#, r#"{"a":[4]}"#),
+            (r#"{"a":[4,2,3]}"#, r#"{"a":[4,2,3]}"#),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(applied(&patch, theirs), left);
         }
     }
 

@@ -1,13 +1,16 @@
 //! Opening a session: judge the token, and act when an old one is used again.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::manager::ending::Ending;
 use crate::manager::identity::Verdict;
 use crate::manager::judged_token::JudgedToken;
 use crate::manager::observer::{EndReason, Event, Refusal};
 use crate::manager::sessions::Manager;
+use crate::time_limit::within_one_limit;
 use crate::{Error, ErrorKind, Record, Result, Session, SessionId, SessionToken};
 
 /// How often a session is judged anew because another request wrote it in between.
@@ -41,10 +44,14 @@ enum Opening {
 impl Manager {
     /// The session of `token`, a new one if there is none, or an empty one that can't be saved.
     pub(crate) async fn open(self: &Arc<Self>, token: &SessionToken) -> Result<Session> {
+        within_one_limit(pin!(self.judge_and_open(token))).await
+    }
+
+    async fn judge_and_open(self: &Arc<Self>, token: &SessionToken) -> Result<Session> {
         let id = token.id();
         for _ in 0..MOST_JUDGEMENTS {
-            let record = match self.store.load(&id).await {
-                Ok(Some(record)) => record,
+            let (judged, record) = match self.load_judged(&id, token).await {
+                Ok(Some(found)) => found,
                 Ok(None) => {
                     self.observers.notify(|observer| observer.unknown(&id));
                     return Ok(Session::new(Arc::clone(self)));
@@ -54,7 +61,7 @@ impl Manager {
                 }
                 Err(error) => return Err(error),
             };
-            match self.judge(&id, token, record) {
+            match self.act_on(judged, record) {
                 Ok(Opening::Opened(session)) => return Ok(session),
                 Ok(Opening::Barred) => return Ok(Session::barred(Arc::clone(self))),
                 Ok(Opening::Nothing) => return Ok(Session::new(Arc::clone(self))),
@@ -79,12 +86,20 @@ impl Manager {
         self: &Arc<Self>,
         tokens: &[SessionToken],
     ) -> Result<(Session, Option<usize>)> {
+        within_one_limit(pin!(self.judge_and_open_first(tokens))).await
+    }
+
+    async fn judge_and_open_first(
+        self: &Arc<Self>,
+        tokens: &[SessionToken],
+    ) -> Result<(Session, Option<usize>)> {
         let ids: Vec<SessionId> = tokens.iter().map(SessionToken::id).collect();
-        let records = join_all(ids.iter().map(|id| self.store.load(id))).await;
+        let loads = ids.iter().zip(tokens);
+        let found = join_all(loads.map(|(id, token)| self.load_judged(id, token))).await;
         let (mut opened, mut is_barred, mut reused) = (None, false, Vec::new());
-        for (n, record) in records.into_iter().enumerate() {
-            let opening = match record {
-                Ok(Some(record)) => self.judge(&ids[n], &tokens[n], record),
+        for (n, found) in found.into_iter().enumerate() {
+            let opening = match found {
+                Ok(Some((judged, record))) => self.act_on(judged, record),
                 Ok(None) => {
                     self.observers.notify(|observer| observer.unknown(&ids[n]));
                     continue;
@@ -124,14 +139,36 @@ impl Manager {
         })
     }
 
-    fn judge(
-        self: &Arc<Self>,
+    /// The record of `id`, and what `token` is to it. A copy that the token does not open is loaded
+    /// anew: the token may be newer than the copy. So is one by which the client would be sent the
+    /// successor: that may have been confirmed since.
+    async fn load_judged(
+        &self,
         id: &SessionId,
         token: &SessionToken,
-        record: Record,
-    ) -> Result<Opening> {
-        let judged = JudgedToken::judge(id.clone(), token.clone(), &record)?;
-        let refused = |why| self.observers.notify(|observer| observer.refused(id, why));
+    ) -> Result<Option<(JudgedToken, Record)>> {
+        let judge = |record| JudgedToken::judge(id.clone(), token.clone(), record);
+        let Some(record) = self.store.load(id).await? else {
+            return Ok(None);
+        };
+        let judged = judge(&record);
+        let is_enough = |judged: &JudgedToken| {
+            judged.verdict.opens() && !matches!(judged.verdict, Verdict::Replaced(_))
+        };
+        if !record.is_copy || judged.as_ref().is_ok_and(is_enough) {
+            return Ok(Some((judged?, record)));
+        }
+        let Some(record) = self.load_anew(id).await? else {
+            return Ok(None);
+        };
+        Ok(Some((judge(&record)?, record)))
+    }
+
+    fn act_on(self: &Arc<Self>, judged: JudgedToken, record: Record) -> Result<Opening> {
+        let refused = |why| {
+            self.observers
+                .notify(|observer| observer.refused(&judged.id, why));
+        };
         Ok(match judged.verdict {
             Verdict::Reused => Opening::Reused(record),
             Verdict::Ahead => {
@@ -159,20 +196,13 @@ impl Manager {
 
     /// An old token of this session was used again. Ends exactly the version that was judged, if
     /// sessions end by that; `false` if it was not that any more.
-    async fn reused(&self, id: &SessionId, record: &Record) -> Result<bool> {
+    async fn reused(self: &Arc<Self>, id: &SessionId, record: &Record) -> Result<bool> {
+        if self.on_reuse == OnReuse::End {
+            let ending = Ending::of_version(id.clone(), record, EndReason::Reused);
+            return self.end(ending).await;
+        }
         let event = Event::new(id, record.owner.as_ref(), record.age);
-        if self.on_reuse == OnReuse::End {
-            let version = Some(&record.version);
-            if self.destroy(id, version).await?.is_none() {
-                return Ok(false);
-            }
-        }
         self.observers.notify(|observer| observer.reused(event));
-        if self.on_reuse == OnReuse::End {
-            let reason = EndReason::Reused;
-            self.observers
-                .notify(|observer| observer.destroyed(event, reason));
-        }
         Ok(true)
     }
 }

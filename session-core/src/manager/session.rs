@@ -20,7 +20,8 @@ use crate::{Description, Lifetime, Owner, Record, Result, SessionId, SessionToke
 /// patch is replayed on its version, so neither loses anything.
 ///
 /// A `Session` is a handle: clones are the same session, in one place after the other or on
-/// several tasks at once. When the last one is dropped with changes that were not saved, a warning
+/// several tasks at once. Writes through them follow each other, each with a
+/// [time limit](crate::Sessions#time-limits) of its own. When the last one is dropped with changes that were not saved, a warning
 /// names their keys, at most ten times a minute for all sessions of a manager;
 /// [`discard`](Self::discard) is for changes that are not to be saved.
 ///
@@ -314,15 +315,22 @@ impl State {
     /// `keeps_what_was_read`.
     pub(crate) fn begin_anew(&mut self, lifetime: Lifetime, keeps_what_was_read: bool) {
         if !keeps_what_was_read {
-            self.view = View::new(lifetime);
-            self.view.apply(&self.unconfirmed);
-            self.view.apply(&self.patch);
+            self.view = self.view_of_changes(lifetime);
         }
         self.view.owner = None;
         self.pending.clear();
         self.clock = Clock::starting(self.view.lifetime);
         self.base = Base::new(lifetime);
         self.lifecycle = Lifecycle::New;
+    }
+
+    /// What a session of `lifetime` is by the changes that were made here and not saved, without
+    /// what was read.
+    pub(crate) fn view_of_changes(&self, lifetime: Lifetime) -> View {
+        let mut view = View::new(lifetime);
+        view.apply(&self.unconfirmed);
+        view.apply(&self.patch);
+        view
     }
 
     /// Forgets everything but that there is a session to come.

@@ -39,6 +39,8 @@ pub(crate) struct Faulty {
     lose_destroy: AtomicBool,
     delay_destroy: Mutex<Option<Duration>>,
     fail_owned: AtomicU32,
+    lose_answers: AtomicU32,
+    lose_owned: AtomicBool,
 }
 
 /// Sessions in a faulty store, and what its observer is told.
@@ -85,6 +87,16 @@ impl Faulty {
     /// The next call does its work, and then never returns.
     pub(crate) fn hang_after_next(&self) {
         self.hang_after.store(true, SeqCst);
+    }
+
+    /// The next calls do their work, and then the connection breaks.
+    pub(crate) fn lose_answers(&self, calls: u32) {
+        self.lose_answers.store(calls, SeqCst);
+    }
+
+    /// The next end of an owner's sessions happens, and then the connection breaks.
+    pub(crate) fn lose_answer_of_next_end_of_owned(&self) {
+        self.lose_owned.store(true, SeqCst);
     }
 
     pub(crate) fn conflict_always(&self, conflict: bool) {
@@ -154,7 +166,7 @@ impl Faulty {
             return Err(Error::misconfigured("the login was withdrawn"));
         }
         let done = work.await;
-        if self.lose_answer.swap(false, SeqCst) {
+        if self.lose_answer.swap(false, SeqCst) || counted_down(&self.lose_answers) {
             return Err(broken());
         }
         if self.hang_after.swap(false, SeqCst) {
@@ -227,7 +239,11 @@ impl StoreWrapper for Faulty {
         if counted_down(&this.fail_owned) {
             return Err(broken());
         }
-        this.inner.destroy_owned_by(owner, except, limit).await
+        let ended = this.inner.destroy_owned_by(owner, except, limit).await?;
+        if this.lose_owned.swap(false, SeqCst) {
+            return Err(broken());
+        }
+        Ok(ended)
     }
 
     async fn reap(this: &Self, limit: usize) -> Result<Vec<Ended>> {

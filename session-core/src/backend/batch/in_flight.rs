@@ -73,9 +73,12 @@ impl<O: BatchOperation> Shared<O> {
             return Ok(Admitted::AtOnce(InFlight::one(shared, item)));
         }
         let (caller, answer) = oneshot::channel();
-        if queue.push(Entry { item, caller }).is_err() {
-            let (queued, _) = queue.load();
-            return Err(shared.error(format!("{queued} operations are queued already")));
+        let bytes = item.bytes();
+        if queue.push(Entry { item, caller }, bytes).is_err() {
+            let ((queued, _), bytes) = (queue.load(), queue.queued_bytes());
+            let place = &shared.place;
+            let why = format!("{place}: {queued} operations with {bytes} bytes are queued already");
+            return Err(Error::not_sent(O::NAME, why));
         }
         let may_start = queue.reserve(is_wanted::<O>).is_some();
         drop(queue);
@@ -98,16 +101,23 @@ impl<O: BatchOperation> Shared<O> {
         let _ = leader.send(Message::Lead(own, InFlight::new(shared)));
     }
 
+    pub(super) fn fail_queued(&self, error: &Error) -> usize {
+        let queued = self.queue().take_all();
+        // Without the lock: the callers may be woken in this thread.
+        let callers = queued.filter(is_wanted::<O>).map(|entry| entry.caller);
+        callers
+            .map(|caller| caller.send(Message::Answer(Err(error.clone()))))
+            .filter(Result::is_ok)
+            .count()
+    }
+
     pub(super) fn load(&self) -> (usize, usize) {
         self.queue().load()
     }
 
     pub(super) fn given_up(&self) -> Error {
-        self.error("its batch was given up".to_owned())
-    }
-
-    fn error(&self, why: String) -> Error {
-        Error::unavailable(O::NAME, format!("{}: {why}", self.place))
+        let why = format!("{}: its batch was given up", self.place);
+        Error::unavailable(O::NAME, why)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Entry<O>>> {
@@ -163,10 +173,6 @@ impl<O: BatchOperation> Shared<O> {
             }
         }
     }
-}
-
-fn bytes<O: BatchOperation>(entry: &Entry<O>) -> usize {
-    entry.item.bytes()
 }
 
 fn is_wanted<O: BatchOperation>(entry: &Entry<O>) -> bool {
@@ -230,7 +236,7 @@ impl<O: BatchOperation> InFlight<O> {
             // them would send its operation by itself, and the others wait for a whole round trip.
             tokio::task::yield_now().await;
         }
-        let batch = self.shared.queue().take(bytes::<O>, is_wanted::<O>);
+        let batch = self.shared.queue().take(is_wanted::<O>);
         if batch.is_empty() {
             return;
         }

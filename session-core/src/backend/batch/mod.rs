@@ -19,7 +19,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Result;
+use crate::{Error, Result};
 use in_flight::{Admitted, Message, Shared};
 pub use operation::{Create, Destroy, Save, Touch};
 pub(super) use operation::{Item, Size};
@@ -71,11 +71,13 @@ pub struct BatchLimits {
     pub bytes: usize,
     /// The most operations that may be queued; others are refused.
     pub queued: usize,
+    /// The most bytes of session data in the operations that may be queued; others are refused.
+    pub queued_bytes: usize,
 }
 
 impl BatchLimits {
     /// Up to `unbatched` operations individually, then up to `in_flight` batches of up to 128
-    /// operations and 256 KiB, and up to 10,000 operations queued.
+    /// operations and 256 KiB, and up to 10,000 operations and 64 MiB queued.
     #[must_use]
     pub const fn new(unbatched: usize, in_flight: usize) -> Self {
         Self {
@@ -84,6 +86,7 @@ impl BatchLimits {
             items: 128,
             bytes: 256 * 1024,
             queued: 10_000,
+            queued_bytes: 64 * 1024 * 1024,
         }
     }
 
@@ -105,6 +108,13 @@ impl BatchLimits {
     #[must_use]
     pub const fn with_queued(mut self, queued: usize) -> Self {
         self.queued = queued;
+        self
+    }
+
+    /// The same, with up to so many bytes of session data queued.
+    #[must_use]
+    pub const fn with_queued_bytes(mut self, bytes: usize) -> Self {
+        self.queued_bytes = bytes;
         self
     }
 }
@@ -154,6 +164,11 @@ impl<O: BatchOperation> Batcher<O> {
                 Err(_) => return Err(self.shared.given_up()),
             }
         }
+    }
+
+    /// Has all that is queued fail with `error`; how many that were.
+    pub(super) fn fail_queued(&self, error: &Error) -> usize {
+        self.shared.fail_queued(error)
     }
 
     /// How many operations are queued, and how many are in flight.

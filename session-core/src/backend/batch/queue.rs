@@ -15,7 +15,8 @@ use crate::Result;
 /// What is queued, and how much is in flight.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    queued: VecDeque<T>,
+    queued: VecDeque<Queued<T>>,
+    queued_bytes: usize,
     batches_in_flight: usize,
     operations_in_flight: usize,
     /// How many operations were in the batch that started last.
@@ -25,6 +26,13 @@ pub(super) struct Queue<T> {
     /// The size of an answer, in bytes: an average of recent ones.
     answer_size: usize,
     limits: BatchLimits,
+}
+
+/// An operation with the bytes of session data in it.
+#[derive(Debug)]
+struct Queued<T> {
+    item: T,
+    bytes: usize,
 }
 
 /// How many answers a batch has given, and how many bytes were in them.
@@ -45,6 +53,7 @@ impl<T> Queue<T> {
     pub(super) fn new(limits: BatchLimits) -> Self {
         Self {
             queued: VecDeque::new(),
+            queued_bytes: 0,
             batches_in_flight: 0,
             operations_in_flight: 0,
             last_batch: 0,
@@ -66,48 +75,66 @@ impl<T> Queue<T> {
         starts
     }
 
-    /// Puts `item` at the end; gives it back if too many are queued.
-    pub(super) fn push(&mut self, item: T) -> std::result::Result<(), T> {
-        if self.queued.len() >= self.limits.queued {
+    /// Puts `item`, with so many `bytes` of session data, at the end; gives it back if too many, or
+    /// too many bytes, are queued. Into an empty queue it may be of any size.
+    pub(super) fn push(&mut self, item: T, bytes: usize) -> std::result::Result<(), T> {
+        let total = self.queued_bytes.saturating_add(bytes);
+        let is_too_large = total > self.limits.queued_bytes && !self.queued.is_empty();
+        if is_too_large || self.queued.len() >= self.limits.queued {
             return Err(item);
         }
-        self.queued.push_back(item);
+        self.queued_bytes = total;
+        self.queued.push_back(Queued { item, bytes });
         Ok(())
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let Queued { item, bytes } = self.queued.pop_front()?;
+        self.queued_bytes -= bytes;
+        Some(item)
+    }
+
+    /// All that is queued.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+        self.queued_bytes = 0;
+        let all = std::mem::take(&mut self.queued);
+        all.into_iter().map(|queued| queued.item)
+    }
+
+    pub(super) const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
     }
 
     /// Reserves room for one more batch, if one may start now and some of what is queued
     /// `is_wanted`. [`take`](Self::take) then says what is in it.
     pub(super) fn reserve(&mut self, is_wanted: impl Fn(&T) -> bool) -> Option<&mut T> {
-        while self.queued.front().is_some_and(|first| !is_wanted(first)) {
-            self.queued.pop_front();
+        let is_unwanted = |first: &Queued<T>| !is_wanted(&first.item);
+        while self.queued.front().is_some_and(is_unwanted) {
+            self.pop();
         }
         if self.queued.is_empty() || !self.may_start(0) {
             return None;
         }
         self.batches_in_flight += 1;
-        self.queued.front_mut()
+        self.queued.front_mut().map(|first| &mut first.item)
     }
 
-    /// The batch that room was reserved for: the first operations, of `bytes` each, that
-    /// `is_wanted`. It may be empty, if other batches have taken them.
-    pub(super) fn take(
-        &mut self,
-        bytes: impl Fn(&T) -> usize,
-        is_wanted: impl Fn(&T) -> bool,
-    ) -> Vec<T> {
+    /// The batch that room was reserved for: the first operations that `is_wanted`. It may be empty,
+    /// if other batches have taken them.
+    pub(super) fn take(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let mut batch = Vec::new();
         let mut size = 0_usize;
         self.is_byte_limited = false;
         while let Some(next) = self.queued.front() {
             size = size
-                .saturating_add(bytes(next))
+                .saturating_add(next.bytes)
                 .saturating_add(self.answer_size);
             let too_large = size > self.limits.bytes;
             if (too_large || batch.len() >= self.limits.items) && !batch.is_empty() {
                 self.is_byte_limited = too_large;
                 break;
             }
-            let next = self.queued.pop_front();
+            let next = self.pop();
             batch.extend(next.filter(&is_wanted));
         }
         self.operations_in_flight += batch.len();

@@ -1,5 +1,6 @@
 //! A backend that does what a test tells it, for the tests of what is around it.
 
+mod away;
 mod reaper_watch;
 mod repeats;
 mod silence;
@@ -38,6 +39,7 @@ struct Scripted {
     log: Arc<Log>,
     policy: Policy,
     needs_reaper: bool,
+    queues: usize,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +127,14 @@ impl Backend for Scripted {
         Capabilities::new().with_needs_reaper(self.needs_reaper)
     }
 
+    fn queues(&self) -> usize {
+        self.queues
+    }
+
+    fn queue_of(&self, id: &SessionId) -> usize {
+        usize::from(id.as_str().as_bytes()[0]) % self.queues
+    }
+
     async fn create(&self, call: &Call<u32>, _: &[Create]) -> Result<Vec<Result<Saved>>> {
         let sent = self.attempt(call).await?;
         Ok(vec![Ok(Saved::Conflict.after(sent.is_repeated))])
@@ -158,6 +168,10 @@ impl Backend for Scripted {
         Ok(destroys.iter().map(|_| Ok(None)).collect())
     }
 
+    async fn migrate(&self, call: &Call<u32>) -> Result<()> {
+        self.attempt(call).await.map(drop)
+    }
+
     /// Two commands.
     async fn count(&self, call: &Call<u32>) -> Result<u64> {
         self.attempt(call).await?;
@@ -173,6 +187,7 @@ struct Setting {
     has_others: bool,
     is_one_connection: bool,
     needs_reaper: bool,
+    queues: usize,
 }
 
 impl Default for Setting {
@@ -182,12 +197,18 @@ impl Default for Setting {
             has_others: true,
             is_one_connection: true,
             needs_reaper: false,
+            queues: 1,
         }
     }
 }
 
 impl Setting {
     fn store(self, steps: impl IntoIterator<Item = Step>) -> (Store<Scripted>, Arc<Log>) {
+        let (backend, connector, log) = self.parts(steps);
+        (Store::new(backend, connector, 0), log)
+    }
+
+    fn parts(self, steps: impl IntoIterator<Item = Step>) -> (Scripted, Numbered, Arc<Log>) {
         let log = Arc::new(Log {
             steps: Mutex::new(steps.into_iter().collect()),
             ..Log::default()
@@ -201,8 +222,9 @@ impl Setting {
             log: Arc::clone(&log),
             policy: self.policy,
             needs_reaper: self.needs_reaper,
+            queues: self.queues,
         };
-        (Store::new(backend, connector, 0), log)
+        (backend, connector, log)
     }
 }
 

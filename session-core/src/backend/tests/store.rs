@@ -6,7 +6,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record as Values};
 use tracing::{Event, Metadata, Subscriber};
 
-use super::super::Operation;
+use super::super::{Operation, Remedy};
 use super::*;
 use crate::{ErrorKind, SessionDirectory};
 
@@ -37,6 +37,56 @@ async fn the_time_limit_is_an_operations_and_of_a_directory_each_commands() {
     let (store, _) = Setting::default().store([slow, Step::NeverAnswer, refused]);
     let error = store.count().await.expect_err("the second is not answered");
     assert_eq!(error.kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_has_reached_its_database() {
+    let open = async |setting: Setting, steps: Vec<Step>| {
+        let (backend, connector, log) = setting.parts(steps);
+        (Store::open(backend, connector).await, log)
+    };
+    let (store, log) = open(Setting::default(), vec![]).await;
+    let store = store.expect("it answers");
+    assert_eq!(log.clients(), [1], "by a client of the connector's");
+    store.load(&id()).await.expect("up");
+    assert_eq!(log.clients(), [1, 1]);
+    let (refused, _) = open(Setting::default(), vec![Step::Fail(|failure| failure)]).await;
+    assert_eq!(refused.expect_err("down").kind(), ErrorKind::Unavailable);
+    let setting = Setting {
+        has_others: false,
+        ..Setting::default()
+    };
+    let (refused, log) = open(setting, vec![]).await;
+    assert_eq!(
+        refused.expect_err("no client").kind(),
+        ErrorKind::Misconfigured
+    );
+    assert_eq!(log.attempts(), []);
+}
+
+#[tokio::test]
+async fn a_backends_methods_are_called_without_a_store() {
+    let (backend, _, log) = Setting::default().parts([Step::Fail(Failure::repeat)]);
+    let call = Call::over(7, Operation::Load);
+    let loaded = backend.load(&call, &[id()]).await.expect("at last");
+    assert_eq!(loaded.len(), 1);
+    assert_eq!(log.clients(), [7, 7], "repeats as a store's calls do");
+}
+
+#[test]
+fn a_failure_tells_what_may_help() {
+    let failure = || Failure::from(Error::unavailable("load", "it says no"));
+    let told = |failure: &Failure| {
+        let flags = (failure.is_maybe_done(), failure.is_silence());
+        (failure.remedy(), flags)
+    };
+    assert_eq!(told(&failure()), (None, (false, false)));
+    let repeat = failure().repeat().maybe_done();
+    assert_eq!(told(&repeat), (Some(Remedy::Repeat), (true, false)));
+    let replace = failure().replace().silence();
+    assert_eq!(told(&replace), (Some(Remedy::Replace), (false, true)));
+    let prepare = failure().repeat().prepare();
+    assert_eq!(told(&prepare), (Some(Remedy::Prepare), (false, false)));
 }
 
 #[tokio::test]
@@ -109,7 +159,7 @@ async fn queued_loads_of_one_session_are_one_and_writes_are_not() {
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>, Arc<AtomicU64>);
 
-struct Fields<'a>(&'a mut String);
+pub(super) struct Fields<'a>(pub(super) &'a mut String);
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {

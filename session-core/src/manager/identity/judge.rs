@@ -34,6 +34,16 @@ pub(crate) enum Verdict {
     Foreign,
 }
 
+impl Verdict {
+    /// Whether the token opens the session.
+    pub(crate) const fn opens(self) -> bool {
+        match self {
+            Self::Current | Self::Unconfirmed | Self::Replaced(_) | Self::Late => true,
+            Self::Reused | Self::Ahead | Self::Superseded | Self::Foreign => false,
+        }
+    }
+}
+
 impl TokenState {
     /// What `token` is to the session at this age.
     ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Manager, Sessions};
 use crate::backoff::Backoff;
 use crate::manager::identity::Grace;
+use crate::manager::in_doubt::InDoubt;
 use crate::manager::observer::Observers;
 use crate::manager::watch::{Lease, Watch};
 use crate::{Error, Lifetime, Limits, Observer, OnReuse, Result, SessionStore};
@@ -231,6 +232,7 @@ impl SessionsBuilder {
             touching: Mutex::default(),
             lease: self.lease,
             watch: Watch::default(),
+            in_doubt: InDoubt::default(),
         }))
     }
 }

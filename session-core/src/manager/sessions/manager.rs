@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::manager::identity::{Grace, Verdict};
+use crate::manager::in_doubt::InDoubt;
 use crate::manager::judged_token::JudgedToken;
 use crate::manager::observer::Observers;
 use crate::manager::watch::{Lease, Watch};
-use crate::{Lifetime, Limits, OnReuse, SessionId, SessionStore, Ttl};
+use crate::{
+    Error, Lifetime, Limits, OnReuse, Record, Result, SessionDirectory, SessionId, SessionStore,
+    Ttl, time_limit,
+};
 
 pub(crate) struct Manager {
     pub(crate) store: Arc<dyn SessionStore>,
@@ -27,9 +31,23 @@ pub(crate) struct Manager {
     pub(crate) lease: Lease,
     /// The streams that are open until their sessions end.
     pub(crate) watch: Watch,
+    /// The ends that may have happened.
+    pub(crate) in_doubt: InDoubt,
 }
 
 impl Manager {
+    pub(crate) fn directory(&self) -> Result<&dyn SessionDirectory> {
+        let what = "listing, counting, owners or reaping";
+        let directory = self.store.directory();
+        directory.ok_or_else(|| Error::unsupported(what))
+    }
+
+    /// The session `id` as the database has it now, and no copy of it.
+    pub(crate) async fn load_anew(&self, id: &SessionId) -> Result<Option<Record>> {
+        self.store.drop_copy(id);
+        self.store.load(id).await
+    }
+
     /// Whether a handle's token is to be renewed now: it is the current one,
     /// the client has had it for long enough, and it is not a guest's.
     pub(crate) fn is_renewal_due(
@@ -99,7 +117,7 @@ impl Manager {
 
     /// Waits up to 16 ms, before an operation whose connection broke is sent once more.
     pub(crate) async fn pause_before_repeat(&self) {
-        self.backoff.wait(4).await;
+        time_limit::pause(self.backoff.delay(4)).await;
     }
 }
 

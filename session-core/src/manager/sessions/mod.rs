@@ -8,25 +8,25 @@ use std::collections::{BinaryHeap, HashSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use futures_util::{TryStreamExt, stream};
 
+use crate::backend::run_to_completion;
+use crate::manager::ending::Ending;
 use crate::manager::observer::{EndReason, Event};
 use crate::manager::presented_token::Malformed;
 use crate::{
-    Cursor, Ended, Error, Lifetime, Observer, Owner, Page, PresentedToken, Result, Session,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,
+    Cursor, Error, Lifetime, Owner, Page, PresentedToken, Result, Session, SessionDirectory,
+    SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,
 };
 
 pub use builder::SessionsBuilder;
 pub(crate) use manager::Manager;
 
-/// How many sessions a page of a listing has, and how many of an owner's are ended at a time.
+/// How many sessions a page of a listing has.
 const PAGE: usize = 500;
-/// How many pages of an owner's sessions are ended before others are taken to be faster.
-const MOST_PAGES: usize = 100_000;
 /// How often an owner's sessions are counted again after some were ended.
 const MOST_COUNTS: usize = 16;
 
@@ -57,6 +57,16 @@ pub type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionInfo>> + Send>>
 /// session.destroy().await?;
 /// # Ok(()) }
 /// ```
+///
+/// # Time limits
+///
+/// A call, here or on a [`Session`], ends within one time limit of the store (its `timeout`), however
+/// many operations it takes: a repeat, a conflict, a token that was used before.
+///
+/// [`owned_by`](Self::owned_by), [`list`](Self::list), [`list_owned_by`](Self::list_owned_by),
+/// [`count`](Self::count), [`destroy_owned_by`](Self::destroy_owned_by),
+/// [`keep_newest`](Self::keep_newest), [`reap`](Self::reap) and
+/// [`Session::password_changed`] send as many commands as the sessions need, each within that limit.
 #[derive(Clone)]
 pub struct Sessions(Arc<Manager>);
 
@@ -232,8 +242,12 @@ impl Sessions {
     /// many that were.
     ///
     /// It is over when none is left to list. Sessions that `owner` begins meanwhile may escape, so
-    /// withdraw the right to sign in first. They are ended 500 at a time: after an error some have
-    /// ended, observers were notified of those, and calling it again goes on.
+    /// withdraw the right to sign in first. It goes on if its caller goes away.
+    ///
+    /// They are listed, so that observers hear of each though an answer is lost, and ended, 500 at a
+    /// time: two round trips for each 500, whatever a round trip costs the store, and one more. After
+    /// an error some have ended, and calling it again goes on. If it is not known which, the manager
+    /// goes on in the background: it ends those that it has listed, and observers hear of each.
     ///
     /// # Errors
     /// As [`owned_by`](Self::owned_by); [`ErrorKind::Contention`](crate::ErrorKind::Contention) if
@@ -243,20 +257,10 @@ impl Sessions {
         O: TryInto<Owner>,
         Error: From<O::Error>,
     {
-        let (owner, mut total) = (owner.try_into()?, 0);
-        for _ in 0..MOST_PAGES {
-            let directory = self.directory()?;
-            let ended = directory.destroy_owned_by(&owner, except, PAGE).await?;
-            if ended.is_empty() {
-                return Ok(total);
-            }
-            total += ended.len();
-            self.report(&ended, |observer, event| {
-                observer.destroyed(event, EndReason::Revoked);
-            });
-        }
-        let attempts = MOST_PAGES as u32;
-        Err(Error::contention(attempts))
+        let (owner, except) = (owner.try_into()?, except.cloned());
+        let manager = Arc::clone(&self.0);
+        let work = async move { manager.end_owned(&owner, except.as_ref()).await };
+        run_to_completion("destroy_owned_by", work).await
     }
 
     /// Ends the oldest sessions of `owner` until no more than `most` are left, for a limit on
@@ -292,10 +296,8 @@ impl Sessions {
         let (mut newest, mut kept) = (BinaryHeap::new(), HashSet::new());
         let mut cursor = None;
         loop {
-            let page = self
-                .directory()?
-                .owned_by(owner, cursor.as_ref(), PAGE)
-                .await?;
+            let directory = self.directory()?;
+            let page = directory.owned_by(owner, cursor.as_ref(), PAGE).await?;
             // Ages as of when the walk began, for pages are read one after the other.
             let since = began.elapsed().as_micros() as i128;
             for session in page.sessions {
@@ -305,10 +307,14 @@ impl Sessions {
                 }
                 newest.push((session.age.as_micros() as i128 - since, session.id));
                 if newest.len() > most
-                    && let Some((_, oldest)) = newest.pop()
+                    && let Some((began_before, oldest)) = newest.pop()
                 {
                     kept.remove(&oldest);
-                    ended += usize::from(self.end(&oldest, EndReason::Limit).await?);
+                    let age = began_before + began.elapsed().as_micros() as i128;
+                    let age = Duration::from_micros(u64::try_from(age).unwrap_or_default());
+                    let ending = Ending::new(oldest, EndReason::Limit);
+                    let ending = ending.known(Some(owner.clone()), age);
+                    ended += usize::from(self.0.end(ending).await?);
                 }
             }
             cursor = page.next;
@@ -319,7 +325,7 @@ impl Sessions {
     }
 
     /// Ends the session `id`, as an account page or an administrator does. `false` if there was
-    /// no live one. One round trip.
+    /// no live one. One round trip. It goes on if its caller goes away.
     ///
     /// A page has the id from a form, as text, and must check that the session is its user's:
     /// an id is no secret.
@@ -336,19 +342,14 @@ impl Sessions {
     /// # }
     /// ```
     ///
+    /// If the connection breaks it is sent once more, within the same time limit.
+    ///
     /// # Errors
-    /// The store's. The session may then still be there.
+    /// The store's. The session may then still be there. The manager goes on to end it in the
+    /// background, and observers hear of it then, with an unknown owner if it had ended already.
     pub async fn destroy(&self, id: &SessionId) -> Result<bool> {
-        self.end(id, EndReason::Revoked).await
-    }
-
-    async fn end(&self, id: &SessionId, reason: EndReason) -> Result<bool> {
-        let ended = self.0.destroy(id, None).await?;
-        if let Some(ended) = &ended {
-            let observers = &self.0.observers;
-            observers.notify(|observer| observer.destroyed(ended.into(), reason));
-        }
-        Ok(ended.is_some())
+        let id = id.in_store(&self.0.store.capabilities());
+        self.0.end(Ending::new(id, EndReason::Revoked)).await
     }
 
     /// How many live sessions the store has.
@@ -396,14 +397,33 @@ impl Sessions {
     }
 
     /// Removes up to `limit` expired sessions, tells the observers about each, and says how many
-    /// that were. A [`Reaper`](crate::Reaper) does this by itself.
+    /// that were. A [`Reaper`](crate::Reaper) does this by itself. It goes on if its caller goes away.
+    ///
+    /// The store is told that they were reported when the observers have returned, which should be
+    /// within seconds: after a minute another reaper reports them too.
     ///
     /// # Errors
     /// As [`owned_by`](Self::owned_by).
     pub async fn reap(&self, limit: usize) -> Result<usize> {
-        let ended = self.directory()?.reap(limit).await?;
-        self.report(&ended, |observer, event| observer.expired(event));
-        Ok(ended.len())
+        let sessions = self.clone();
+        let work = async move { sessions.reap_here(limit).await };
+        run_to_completion("reap", work).await
+    }
+
+    async fn reap_here(&self, limit: usize) -> Result<usize> {
+        let directory = self.directory()?;
+        let expired = directory.reap(limit).await?;
+        for ended in &expired {
+            self.0.close_streams(&ended.id);
+            let event = Event::expired(ended);
+            self.0.observers.notify(|observer| observer.expired(event));
+        }
+        if !expired.is_empty()
+            && let Err(error) = directory.confirm_reaped(&expired).await
+        {
+            tracing::warn!(%error, "expired sessions may be reported again");
+        }
+        Ok(expired.len())
     }
 
     /// The manager of `session`.
@@ -416,20 +436,7 @@ impl Sessions {
     }
 
     pub(crate) fn directory(&self) -> Result<&dyn SessionDirectory> {
-        let what = "listing, counting, owners or reaping";
-        self.0
-            .store
-            .directory()
-            .ok_or_else(|| Error::unsupported(what))
-    }
-
-    fn report(&self, ended: &[Ended], what: impl Fn(&dyn Observer, Event<'_>)) {
-        for ended in ended {
-            self.0.close_streams(&ended.id);
-            self.0
-                .observers
-                .notify(|observer| what(observer, ended.into()));
-        }
+        self.0.directory()
     }
 }
 

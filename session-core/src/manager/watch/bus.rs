@@ -1,11 +1,11 @@
 //! The store's notices, asked for again when they break off.
 
-use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::backoff::Backoff;
 use crate::{Error, ErrorKind, Notice, NoticeStream, SessionStore};
@@ -25,51 +25,60 @@ pub(super) struct Bus {
     state: State,
     /// How often it broke off since it last held.
     failures: u32,
+    /// Whether nothing was given yet.
+    is_opening: bool,
 }
 
 enum State {
     Open(NoticeStream, Instant),
     Broken {
-        until: Instant,
+        until: Pin<Box<Sleep>>,
     },
     /// The store has no notices, or this server does not.
     Absent,
 }
 
 impl Bus {
-    pub(super) fn new(store: Arc<dyn SessionStore>) -> Self {
-        let state = State::Broken {
-            until: Instant::now(),
-        };
+    /// Those that the store is asked for at `from`.
+    pub(super) fn new(store: Arc<dyn SessionStore>, from: Instant) -> Self {
         Self {
             store,
-            state,
+            state: State::broken(from),
             failures: 0,
+            is_opening: true,
         }
     }
 
-    /// The next notice. May be dropped at any point.
-    pub(super) async fn next(&mut self) -> Notice {
+    /// The next notice. The first is always `Missed`: when the store has begun to give notices, or
+    /// as soon as it is known that it can't.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Notice> {
         loop {
-            match &mut self.state {
-                State::Absent => pending().await,
+            let failed = match &mut self.state {
+                State::Absent => return Poll::Pending,
                 State::Broken { until } => {
-                    tokio::time::sleep_until(*until).await;
+                    ready!(until.as_mut().poll(cx));
                     self.state = match self.store.notices() {
                         Some(notices) => State::Open(notices, Instant::now()),
                         None => State::Absent,
                     };
+                    matches!(self.state, State::Absent)
                 }
-                State::Open(notices, since) => match notices.next().await {
+                State::Open(notices, since) => match ready!(notices.as_mut().poll_next(cx)) {
                     Some(Ok(notice)) => {
                         if since.elapsed() >= STEADY {
                             self.failures = 0;
                         }
-                        return notice;
+                        self.is_opening = false;
+                        return Poll::Ready(notice);
                     }
-                    Some(Err(error)) => self.fail(Some(&error)),
-                    None => self.fail(None),
+                    end => {
+                        self.fail(end.and_then(Result::err).as_ref());
+                        true
+                    }
                 },
+            };
+            if failed && std::mem::take(&mut self.is_opening) {
+                return Poll::Ready(Notice::Missed);
             }
         }
     }
@@ -90,8 +99,14 @@ impl Bus {
             let why = "no notices of ended sessions: streams close up to a lease late";
             tracing::warn!(error, "{why}");
         }
-        let until = Instant::now() + pause;
-        self.state = State::Broken { until };
+        self.state = State::broken(Instant::now() + pause);
         self.failures = self.failures.saturating_add(1);
+    }
+}
+
+impl State {
+    fn broken(until: Instant) -> Self {
+        let until = Box::pin(sleep_until(until));
+        Self::Broken { until }
     }
 }

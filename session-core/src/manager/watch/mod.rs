@@ -3,27 +3,35 @@
 //! * [`table`] knows the streams, and what is to be asked when; it does no I/O.
 //! * [`task`] is the one task of a manager that asks the store and listens to its notices. It
 //!   begins with the first stream and ends with the last.
+//! * [`current_task`] is which task that is: one that stands still is replaced.
 //! * [`bus`] is the store's notices, asked for again when they break off.
+//! * [`timer`] is that of one stream, which may move to another runtime.
 //!
 //! A notice makes it fast, and the lease makes it sure: no stream is open that the store has not
 //! confirmed within the lease, whatever became of the notices, and of the task: each stream looks at
-//! its lease too.
+//! its lease and at the task too.
 
 mod bus;
+mod current_task;
 mod table;
 mod task;
+mod timer;
+
+use std::future::poll_fn;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use crate::manager::identity::TokenState;
 use crate::manager::judged_token::JudgedToken;
 use crate::manager::sessions::Manager;
 use crate::{SessionEnd, SessionId};
 use table::{Closed, Table};
+use timer::Timer;
 
 pub(crate) use table::Lease;
 
@@ -31,10 +39,8 @@ pub(crate) use table::Lease;
 #[derive(Default)]
 pub(crate) struct Watch {
     table: Mutex<Table>,
-    /// Whether the task runs. What ends sessions looks at this only, unless there are streams.
-    is_running: AtomicBool,
-    /// Wakes the task.
-    changed: Notify,
+    /// Whether there may be streams: what ends sessions looks only at this if there are none.
+    has_streams: AtomicBool,
 }
 
 /// One stream, which is removed when this is dropped.
@@ -48,10 +54,9 @@ impl Drop for Registration<'_> {
     fn drop(&mut self) {
         let mut table = self.watch.table();
         table.remove(&self.id, self.number);
-        let is_last = table.is_empty();
-        drop(table);
-        if is_last {
-            self.watch.changed.notify_one();
+        if table.is_empty() {
+            self.watch.has_streams.store(false, SeqCst);
+            table.task.wake_by(Instant::now());
         }
     }
 }
@@ -71,44 +76,46 @@ impl Manager {
     /// Waits until the session that `judged` opens ends.
     pub(crate) async fn ended(self: Arc<Self>, judged: JudgedToken) -> SessionEnd {
         let (id, now) = (judged.id.clone(), Instant::now());
-        let (number, mut closed, starts) = {
+        let (number, mut closed) = {
             let mut table = self.watch.table();
-            let (number, closed) = table.add(judged, now);
-            let starts = !self.watch.is_running.swap(true, SeqCst);
-            (number, closed, starts)
+            self.watch.has_streams.store(true, SeqCst);
+            table.add(judged, now, self.lease)
         };
         let watch = &self.watch;
         let registration = Registration { watch, id, number };
-        if starts {
-            task::start(&self);
-        }
-        watch.changed.notify_one();
-        let mut lapses = now + self.lease.patience();
-        loop {
-            if let Ok(end) = timeout_at(lapses, &mut closed).await {
-                // Without an answer the task has ended with its runtime.
-                return end.unwrap_or(SessionEnd::Unconfirmed);
+        let mut timer = Timer::new(self.look_after(&registration.id));
+        poll_fn(|cx| {
+            if let Poll::Ready(end) = closed.poll_unpin(cx) {
+                // The table keeps what it closes streams by for as long as they are registered.
+                return Poll::Ready(end.unwrap_or(SessionEnd::Unconfirmed));
             }
-            // The task may be in a runtime that is not driven: the lease holds without it too.
-            lapses = self.lapse_alone(&registration.id);
-        }
+            while timer.poll(cx).is_ready() {
+                timer.reset(self.look_after(&registration.id));
+            }
+            Poll::Pending
+        })
+        .await
     }
 
-    /// Closes the streams of one session if it was not confirmed for too long. Gives when to do it
-    /// again.
-    fn lapse_alone(&self, id: &SessionId) -> Instant {
-        let (now, lease) = (Instant::now(), self.lease);
+    /// What a stream does by itself, as the task may be in a runtime that has ended or is not
+    /// driven: closes the streams of its session if it was not confirmed for too long, and starts a
+    /// task in this runtime if there is none that comes in time. Gives when to do it again.
+    fn look_after(self: &Arc<Self>, id: &SessionId) -> Instant {
+        let now = Instant::now();
         let mut table = self.watch.table();
-        let lapses = table.lapses(id, lease).unwrap_or(now);
-        let closed = (lapses <= now).then(|| table.close(id, SessionEnd::Unconfirmed));
+        let (closed, next) = table.look_at(id, now, self.lease);
+        let wake = table.take_task(now, self.lease);
         drop(table);
-        self.report_closed(closed.flatten());
-        lapses
+        if let Some(wake) = wake {
+            task::start(self, wake);
+        }
+        self.report_closed(closed);
+        next
     }
 
     /// The session has ended: closes its streams.
     pub(crate) fn close_streams(&self, id: &SessionId) {
-        if !self.watch.is_running.load(SeqCst) {
+        if !self.watch.has_streams.load(SeqCst) {
             return;
         }
         let closed = self.watch.table().close(id, SessionEnd::Ended);
@@ -118,9 +125,10 @@ impl Manager {
     /// The session has a new token: asks the store at once which of its streams are of an earlier
     /// sign-in. This process may not know the latest.
     pub(crate) fn recheck_streams(&self, id: &SessionId) {
-        if self.watch.is_running.load(SeqCst) {
-            self.watch.table().ask(id.clone());
-            self.watch.changed.notify_one();
+        if self.watch.has_streams.load(SeqCst) {
+            let mut table = self.watch.table();
+            table.ask(id.clone());
+            table.task.wake_by(Instant::now());
         }
     }
 

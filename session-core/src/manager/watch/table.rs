@@ -3,11 +3,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::current_task::CurrentTask;
 use crate::manager::identity::TokenState;
 use crate::manager::judged_token::JudgedToken;
 use crate::{SessionEnd, SessionId, Ttl};
@@ -40,6 +42,23 @@ impl Lease {
         self.lease / 10
     }
 
+    /// How late the task may be before another takes its place.
+    pub(super) fn tolerance(self) -> Duration {
+        self.lease / 5
+    }
+
+    /// How long a stream is unconfirmed before it looks whether there is a task. A task that is late
+    /// is found then, and another one has time to ask.
+    pub(super) fn lookout(self) -> Duration {
+        self.lease / 4 * 3
+    }
+
+    /// How long a stream is open before the store is asked for its session: one of a few
+    /// milliseconds costs no load, and no subscription if it is the only one.
+    pub(super) fn settling(self) -> Duration {
+        self.pause().min(Duration::from_millis(10))
+    }
+
     pub(super) fn patience(self) -> Duration {
         self.lease.saturating_add(self.outage)
     }
@@ -53,12 +72,14 @@ pub(super) struct Table {
     next: u64,
     /// To be asked for before the next round.
     due: HashSet<SessionId>,
-    /// Those that may expire before the next round.
-    deadlines: BinaryHeap<Reverse<(Instant, SessionId)>>,
+    /// Those to be asked for at a moment before the next round: a stream was opened, or the session
+    /// may expire.
+    planned: BinaryHeap<Reverse<(Instant, SessionId)>>,
     /// When all are asked for.
     round: Option<Instant>,
     /// Before this moment no session has been unconfirmed for too long.
     lapses: Option<Instant>,
+    pub(super) task: CurrentTask,
 }
 
 struct Watched {
@@ -91,18 +112,21 @@ impl Table {
         self.streams
     }
 
-    /// Adds a stream. The store is asked for its session at once: it may have ended since it was
-    /// loaded.
+    /// Adds a stream. If it is still open after [`Lease::settling`], the store is asked for its
+    /// session, which may have ended since it was loaded.
     pub(super) fn add(
         &mut self,
         judged: JudgedToken,
         now: Instant,
+        lease: Lease,
     ) -> (u64, oneshot::Receiver<SessionEnd>) {
         let (close, closed) = oneshot::channel();
         let (number, id) = (self.next, judged.id.clone());
         self.next += 1;
         self.streams += 1;
-        self.due.insert(id.clone());
+        let settled = now + lease.settling();
+        self.planned.push(Reverse((settled, id.clone())));
+        self.task.wake_by(settled);
         let watched = self.sessions.entry(id).or_insert_with(|| Watched {
             streams: Vec::with_capacity(1),
             confirmed: now,
@@ -146,11 +170,6 @@ impl Table {
         })
     }
 
-    pub(super) fn close_all(&mut self, end: SessionEnd) -> Vec<Closed> {
-        let ids: Vec<SessionId> = self.sessions.keys().cloned().collect();
-        ids.iter().filter_map(|id| self.close(id, end)).collect()
-    }
-
     /// Closes the streams of a session that were opened under another sign-in than the one whose
     /// token `state` is of, as the store has answered to a question that was sent at `asked`. It
     /// says nothing of streams that were opened later: those are due.
@@ -191,7 +210,7 @@ impl Table {
         if let (Some(deadline), Some(round)) = (deadline, self.round)
             && deadline < round
         {
-            self.deadlines.push(Reverse((deadline, id.clone())));
+            self.planned.push(Reverse((deadline, id.clone())));
         }
     }
 
@@ -206,10 +225,36 @@ impl Table {
         self.due.extend(self.sessions.keys().cloned());
     }
 
-    /// When the streams of a session lapse, if it has any and is not confirmed before.
-    pub(super) fn lapses(&self, id: &SessionId, lease: Lease) -> Option<Instant> {
-        let watched = self.sessions.get(id)?;
-        Some(watched.confirmed + lease.patience())
+    /// Closes the streams of one session if it was not confirmed for too long. Gives when to do it
+    /// again.
+    pub(super) fn look_at(
+        &mut self,
+        id: &SessionId,
+        now: Instant,
+        lease: Lease,
+    ) -> (Option<Closed>, Instant) {
+        let later = now + lease.interval();
+        let Some(confirmed) = self.sessions.get(id).map(|watched| watched.confirmed) else {
+            return (None, later);
+        };
+        let (lookout, lapses) = (confirmed + lease.lookout(), confirmed + lease.patience());
+        if lapses <= now {
+            return (self.close(id, SessionEnd::Unconfirmed), later);
+        }
+        let next = if now < lookout {
+            lookout
+        } else {
+            now + lease.pause()
+        };
+        (None, next.min(lapses))
+    }
+
+    /// What wakes a new task, if there has to be one: there is none, or it has not come in time.
+    pub(super) fn take_task(&mut self, now: Instant, lease: Lease) -> Option<Arc<Notify>> {
+        let wake = self.task.take(now, lease)?;
+        // The task before may have asked, and not come for the answers.
+        self.ask_for_all();
+        Some(wake)
     }
 
     /// Closes the streams that were not confirmed for too long.
@@ -228,25 +273,25 @@ impl Table {
         closed
     }
 
-    /// Makes sessions due whose deadline or whose round has come. Gives when this is to be called
+    /// Makes sessions due whose moment or whose round has come. Gives when this is to be called
     /// next.
     pub(super) fn turn(&mut self, now: Instant, lease: Lease) -> Instant {
-        while let Some(Reverse((deadline, _))) = self.deadlines.peek()
-            && *deadline <= now
+        while let Some(Reverse((at, _))) = self.planned.peek()
+            && *at <= now
         {
-            if let Some(Reverse((_, id))) = self.deadlines.pop() {
+            if let Some(Reverse((_, id))) = self.planned.pop() {
                 self.ask(id);
             }
         }
         let mut round = *self.round.get_or_insert(now + lease.interval());
         if round <= now {
             self.ask_for_all();
-            self.deadlines.clear();
+            self.planned.clear();
             round = now + lease.interval();
             self.round = Some(round);
         }
-        let deadline = self.deadlines.peek().map(|Reverse((at, _))| *at);
-        let times = [Some(round), self.lapses, deadline];
+        let planned = self.planned.peek().map(|Reverse((at, _))| *at);
+        let times = [Some(round), self.lapses, planned];
         times.into_iter().flatten().min().unwrap_or(round)
     }
 
@@ -289,7 +334,7 @@ mod tests {
     #[test]
     fn a_stream_is_open_for_a_lease_after_the_last_question_that_was_answered() {
         let (mut table, start, judged) = (Table::default(), Instant::now(), judged());
-        let (_, mut closed) = table.add(judged.clone(), start);
+        let (_, mut closed) = table.add(judged.clone(), start, LEASE);
         assert!(table.lapse(start, LEASE).is_empty());
         assert!(table.lapse(start + millis(4_999), LEASE).is_empty());
         let (asked, answered) = (start + millis(2_500), start + millis(4_000));
@@ -305,7 +350,7 @@ mod tests {
     #[test]
     fn an_outage_may_be_longer_than_a_lease_by_a_setting() {
         let (mut table, start) = (Table::default(), Instant::now());
-        let _closed = table.add(judged(), start);
+        let _closed = table.add(judged(), start, LEASE);
         let lease = Lease {
             outage: Duration::from_secs(60),
             ..LEASE
@@ -315,10 +360,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_due_at_once_in_each_round_and_at_its_deadline() {
+    fn a_stream_is_due_once_it_is_settled_in_each_round_and_at_its_deadline() {
         let (mut table, start, judged) = (Table::default(), Instant::now(), judged());
-        let _closed = table.add(judged.clone(), start);
-        assert_eq!(table.turn(start, LEASE), start + millis(2_500));
+        let _closed = table.add(judged.clone(), start, LEASE);
+        assert_eq!(table.turn(start, LEASE), start + millis(10));
+        assert!(!table.has_due());
+        assert_eq!(table.turn(start + millis(10), LEASE), start + millis(2_500));
         assert_eq!(table.take_due(), std::slice::from_ref(&judged.id));
         let ttl = Ttl::Left(millis(300));
         table.confirm(&judged.id, ttl, start, start + millis(10));
@@ -343,8 +390,8 @@ mod tests {
             Grace::DEFAULT,
             false,
         ));
-        let (_, mut first) = table.add(old.clone(), start);
-        let (_, mut second) = table.add(new.clone(), start);
+        let (_, mut first) = table.add(old.clone(), start, LEASE);
+        let (_, mut second) = table.add(new.clone(), start, LEASE);
         let closed = table.keep_sign_in(&old.id, new.state.as_ref(), start);
         assert_eq!(closed.map(|closed| closed.streams), Some(1));
         assert_eq!(first.try_recv(), Ok(SessionEnd::NewToken));
@@ -361,8 +408,8 @@ mod tests {
     #[test]
     fn a_stream_that_ends_by_itself_leaves_the_others_of_its_session() {
         let (mut table, start, judged) = (Table::default(), Instant::now(), judged());
-        let (one, _closed) = table.add(judged.clone(), start);
-        let (two, _closed) = table.add(judged.clone(), start);
+        let (one, _closed) = table.add(judged.clone(), start, LEASE);
+        let (two, _closed) = table.add(judged.clone(), start, LEASE);
         table.remove(&judged.id, one);
         table.remove(&judged.id, one);
         assert_eq!((table.streams(), table.is_empty()), (1, false));

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::bus::Bus;
@@ -23,35 +23,39 @@ const CHUNK: usize = 512;
 /// A question that is under way. Gives the sessions that the store did not answer for.
 type Asking = Pin<Box<dyn Future<Output = Vec<SessionId>> + Send>>;
 
-/// Starts the task of a manager that has streams and no task.
-pub(super) fn start(manager: &Arc<Manager>) {
+/// How many notices are heard at a time: a flood of them must not keep answers from being heard.
+const MOST_HEARD: usize = 256;
+
+/// Starts a task of a manager that has streams, which `wake` wakes.
+pub(super) fn start(manager: &Arc<Manager>, wake: Arc<Notify>) {
     let task = Task {
         manager: Arc::clone(manager),
-        is_over: false,
+        wake,
     };
     tokio::spawn(task.run());
 }
 
 struct Task {
     manager: Arc<Manager>,
-    /// Whether it has ended because there were no streams.
-    is_over: bool,
+    wake: Arc<Notify>,
 }
 
 /// What the task waits for.
 enum Woken {
-    Heard(Notice),
+    Heard(Vec<Notice>),
     Answered(Vec<SessionId>),
     Due,
 }
 
 impl Task {
-    async fn run(mut self) {
-        let manager = Arc::clone(&self.manager);
-        let mut bus = Bus::new(Arc::clone(&manager.store));
+    async fn run(self) {
+        let (manager, lease) = (Arc::clone(&self.manager), self.manager.lease);
+        let settled = Instant::now() + lease.settling();
+        let mut bus = Bus::new(Arc::clone(&manager.store), settled);
         let mut asking: Option<Asking> = None;
-        let mut not_before = Instant::now();
-        while let Some(mut wake) = self.turn() {
+        // A question before the first notice would have to be repeated after it.
+        let (mut not_before, mut has_heard) = (settled + lease.pause(), false);
+        while let Some(mut wake) = self.turn(asking.is_some()) {
             if asking.is_none() && manager.watch.table().has_due() {
                 if not_before <= Instant::now() {
                     let due = manager.watch.table().take_due();
@@ -61,11 +65,16 @@ impl Task {
                 }
             }
             match self.wait(&mut bus, &mut asking, wake).await {
-                Woken::Heard(notice) => self.hear(notice),
+                Woken::Heard(notices) => {
+                    self.hear(notices);
+                    if !has_heard {
+                        (not_before, has_heard) = (Instant::now(), true);
+                    }
+                }
                 Woken::Answered(unanswered) => {
                     asking = None;
                     if !unanswered.is_empty() {
-                        not_before = Instant::now() + manager.lease.pause();
+                        not_before = Instant::now() + lease.pause();
                         let mut table = manager.watch.table();
                         unanswered.into_iter().for_each(|id| table.ask(id));
                     }
@@ -75,19 +84,24 @@ impl Task {
         }
     }
 
-    /// Waits for a notice, an answer, another stream, or until `wake`.
+    /// Waits for notices, an answer, another stream, or until `wake`.
     async fn wait(&self, bus: &mut Bus, asking: &mut Option<Asking>, wake: Instant) -> Woken {
-        let mut heard = pin!(bus.next());
         let mut answered = pin!(answers(asking));
-        let mut changed = pin!(self.manager.watch.changed.notified());
+        let mut changed = pin!(self.wake.notified());
         let mut slept = pin!(sleep_until(wake));
         poll_fn(|cx| {
-            // First: a flood of notices must not keep answers from being heard.
+            // First: notices come last in a flood of them.
             if let Poll::Ready(unanswered) = answered.as_mut().poll(cx) {
                 return Poll::Ready(Woken::Answered(unanswered));
             }
-            if let Poll::Ready(notice) = heard.as_mut().poll(cx) {
-                return Poll::Ready(Woken::Heard(notice));
+            let mut heard = Vec::new();
+            while heard.len() < MOST_HEARD
+                && let Poll::Ready(notice) = bus.poll_next(cx)
+            {
+                heard.push(notice);
+            }
+            if !heard.is_empty() {
+                return Poll::Ready(Woken::Heard(heard));
             }
             let is_due = changed.as_mut().poll(cx).is_ready() | slept.as_mut().poll(cx).is_ready();
             if is_due {
@@ -100,52 +114,54 @@ impl Task {
     }
 
     /// Closes what was not confirmed for too long. Gives when to do it again; `None` if there is no
-    /// stream any more, and the task is over.
-    fn turn(&mut self) -> Option<Instant> {
+    /// stream any more, or another task in this one's place.
+    fn turn(&self, is_asking: bool) -> Option<Instant> {
         let (now, lease) = (Instant::now(), self.manager.lease);
         let mut table = self.manager.watch.table();
+        if !table.task.is(&self.wake) {
+            return None;
+        }
         let closed = table.lapse(now, lease);
-        let wake = if table.is_empty() {
+        let next = if table.is_empty() {
             // With the table locked: the next stream starts another task.
-            self.manager.watch.is_running.store(false, SeqCst);
-            self.is_over = true;
+            table.task.leave();
             None
         } else {
-            Some(table.turn(now, lease))
+            let mut next = table.turn(now, lease);
+            if is_asking || table.has_due() {
+                // A runtime that stops before the answer is found while there is time to ask again.
+                next = next.min(now + lease.pause());
+            }
+            table.task.expect_at(next);
+            Some(next)
         };
         drop(table);
         self.manager.report_closed(closed);
-        wake
+        next
     }
 
-    fn hear(&self, notice: Notice) {
+    fn hear(&self, notices: Vec<Notice>) {
         let mut table = self.manager.watch.table();
-        let closed = match notice {
-            Notice::Ended(id) => table.close(&id, SessionEnd::Ended),
-            Notice::Changed(id) => {
-                table.ask(id);
-                None
+        let mut closed = Vec::new();
+        for notice in notices {
+            match notice {
+                Notice::Ended(id) => closed.extend(table.close(&id, SessionEnd::Ended)),
+                Notice::Changed(id) => table.ask(id),
+                Notice::Missed => table.ask_for_all(),
             }
-            Notice::Missed => {
-                table.ask_for_all();
-                None
-            }
-        };
+        }
         drop(table);
         self.manager.report_closed(closed);
     }
 }
 
-/// A task that ends with its runtime leaves no stream open that no task watches.
+/// A task that ends with its runtime makes room for one in another runtime.
 impl Drop for Task {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
+        let mut table = self.manager.watch.table();
+        if table.task.is(&self.wake) {
+            table.task.leave();
         }
-        let watch = &self.manager.watch;
-        let mut table = watch.table();
-        watch.is_running.store(false, SeqCst);
-        table.close_all(SessionEnd::Unconfirmed);
     }
 }
 
@@ -214,7 +230,7 @@ impl Manager {
     /// Whether the store has answered.
     async fn ask_for(&self, id: &SessionId) -> bool {
         let asked = Instant::now();
-        let record = match self.store.load(id).await {
+        let record = match self.load_anew(id).await {
             Ok(Some(record)) => record,
             Ok(None) => {
                 self.close_streams(id);

@@ -269,9 +269,9 @@ impl Machine {
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         match error.kind() {
+            _ if !error.is_doubtful() => Self::Definite,
             ErrorKind::Unavailable => Self::Unavailable,
-            _ if error.is_doubtful() => Self::Doubtful,
-            _ => Self::Definite,
+            _ => Self::Doubtful,
         }
     }
 }

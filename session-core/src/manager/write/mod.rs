@@ -18,11 +18,14 @@ mod resolve;
 mod tests;
 mod writer;
 
+use std::pin::pin;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::manager::session::View;
 use crate::manager::value::{from_raw, to_raw};
+use crate::time_limit::within_one_limit;
 use crate::{Error, Result, Session};
 use writer::Writer;
 
@@ -126,7 +129,7 @@ impl Session {
         let _lock = self.0.write_lock.lock().await;
         let mut edit = unedited;
         let writer = Writer::new(self, &Operation::Touch, &mut edit);
-        writer.run().await.map(drop)
+        within_one_limit(pin!(writer.run())).await.map(drop)
     }
 
     /// Writes for `operation`, with `edit` on top of what is stored. Gives the round whose plan was
@@ -134,7 +137,8 @@ impl Session {
     async fn write_with(&self, operation: &Operation, edit: &mut Edit<'_>) -> Result<Option<u32>> {
         let _lock = self.0.write_lock.lock().await;
         self.state().tally.plan();
-        let written = Writer::new(self, operation, edit).run().await;
+        let work = pin!(Writer::new(self, operation, edit).run());
+        let written = within_one_limit(work).await;
         if written.is_err() {
             self.state().tally.fail();
         }

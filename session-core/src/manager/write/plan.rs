@@ -72,6 +72,14 @@ impl Operation {
         self.is_new_lineage() || (*self == Self::ReplaceForeignToken && judged.is_unclaimed(age))
     }
 
+    /// Whether it signs in another user than the owner of `view`, whose data that user must not see.
+    pub(super) fn replaces_owner_of(&self, view: &View) -> bool {
+        match (self, &view.owner) {
+            (Self::SignIn(new), Some(owner)) => new != owner,
+            _ => false,
+        }
+    }
+
     fn anchor(&self) -> Anchor {
         match self {
             Self::Reauthenticate | Self::SignIn(_) => Anchor::Restart,
@@ -105,11 +113,11 @@ impl Session {
             }
             state.tally.plan();
             state.mark_changes_sent();
-            (
-                state.lifecycle.clone(),
-                state.view.clone(),
-                state.clock.age_now(),
-            )
+            let view = match operation.replaces_owner_of(&state.view) {
+                true => state.view_of_changes(manager.lifetime),
+                false => state.view.clone(),
+            };
+            (state.lifecycle.clone(), view, state.clock.age_now())
         };
         if let Operation::SignIn(owner) = operation {
             view.owner = Some(owner.clone());

@@ -23,7 +23,7 @@ impl Session {
             Lifecycle::Barred | Lifecycle::Gone(_) => return Err(Error::gone()),
             Lifecycle::Stored(judged, _) => judged.id.clone(),
         };
-        let Some(record) = self.0.manager.store.load(&id).await? else {
+        let Some(record) = self.0.manager.load_anew(&id).await? else {
             return Err(self.mark_gone());
         };
         match self.reconcile(&record)? {

@@ -8,7 +8,7 @@ use super::plan::{Operation, PlannedWrite, WriteKind};
 use crate::manager::identity::Verdict;
 use crate::manager::session::Lifecycle;
 use crate::manager::sessions::Manager;
-use crate::{Error, Result, Saved, Session};
+use crate::{Error, Result, Saved, Session, time_limit};
 
 /// One call that writes.
 ///
@@ -74,7 +74,7 @@ impl<'a, 'e> Writer<'a, 'e> {
                 Ok(Event::Waited)
             }
             Action::BackOff { round } => {
-                manager.backoff.wait(round).await;
+                time_limit::pause(manager.backoff.delay(round)).await;
                 Ok(Event::Waited)
             }
         }
@@ -150,7 +150,7 @@ impl<'a, 'e> Writer<'a, 'e> {
         let Some(id) = self.session.state().stored_id() else {
             return Err(self.session.mark_gone());
         };
-        match self.session.0.manager.store.load(&id).await? {
+        match self.session.0.manager.load_anew(&id).await? {
             Some(record) => self.session.reconcile(&record),
             None => Ok(Event::NotFound),
         }
@@ -158,8 +158,8 @@ impl<'a, 'e> Writer<'a, 'e> {
 
     async fn load_created(&mut self) -> Result<Event> {
         let write = self.write.as_ref().ok_or_else(Error::outcome_unknown)?;
-        let store = &self.session.0.manager.store;
-        let Some(record) = store.load(&write.judged.id).await? else {
+        let manager = &self.session.0.manager;
+        let Some(record) = manager.load_anew(&write.judged.id).await? else {
             return Ok(Event::NotFound);
         };
         // No other writer can have made a session of this id.
@@ -183,7 +183,9 @@ impl<'a, 'e> Writer<'a, 'e> {
             return Err(if gone.is_doubtful() { gone } else { late });
         }
         let lifetime = self.session.0.manager.lifetime;
-        self.session.state().begin_anew(lifetime, keeps_read);
+        let mut state = self.session.state();
+        let keeps_read = keeps_read && !self.operation.replaces_owner_of(&state.view);
+        state.begin_anew(lifetime, keeps_read);
         Ok(Event::BegunAnew)
     }
 
@@ -223,7 +225,15 @@ impl<'a, 'e> Writer<'a, 'e> {
         match outcome {
             Outcome::Written { round } => Ok(Some(round)),
             Outcome::NothingWritten => Ok(None),
-            Outcome::Failed => Err(performed.err().unwrap_or_else(Error::outcome_unknown)),
+            Outcome::Failed => {
+                let error = performed.err().unwrap_or_else(Error::outcome_unknown);
+                let is_doubtful = self.session.state().is_doubtful();
+                Err(if is_doubtful {
+                    error.after_earlier_attempt()
+                } else {
+                    error
+                })
+            }
             Outcome::Gone => Err(self.session.mark_gone()),
             Outcome::OutOfAttempts => Err(self.session.give_up()),
             Outcome::Unknown => Err(Error::outcome_unknown()),

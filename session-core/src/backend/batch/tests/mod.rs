@@ -23,6 +23,7 @@ const LIMITS: BatchLimits = BatchLimits {
     items: 128,
     bytes: 1_000,
     queued: 300,
+    queued_bytes: usize::MAX,
 };
 
 /// What was sent, and a gate that each batch passes.
