@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use session_core::backend::{Operation, Policy};
+use session_core::backend::{CircuitBreaker, Policy};
 use session_core::{Error, Result};
+use session_sql::{SqlBackend, SqlConnector, policy};
 use sqlx::mysql::MySqlConnectOptions;
 
-use crate::backend::{MysqlBackend, policy};
-use crate::connector::MysqlConnector;
-use crate::{MysqlStore, url};
+use crate::table::MysqlTable;
+use crate::{Mysql, MysqlStore, url};
 
 /// Sets up a [`MysqlStore`].
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ use crate::{MysqlStore, url};
 pub struct MysqlStoreBuilder {
     table: String,
     timeout: Duration,
+    circuit_breaker: Option<CircuitBreaker>,
     max_data: usize,
     connections: u32,
     migrate: bool,
@@ -26,6 +27,7 @@ impl Default for MysqlStoreBuilder {
         Self {
             table: "session_store".to_owned(),
             timeout: Policy::TIMEOUT,
+            circuit_breaker: Some(CircuitBreaker::DEFAULT),
             max_data: Policy::MAX_DATA,
             connections: 16,
             migrate: true,
@@ -42,9 +44,17 @@ impl MysqlStoreBuilder {
     }
 
     /// Sets the time limit of one store operation, including repeats and the wait for a connection;
-    /// default 5 s.
+    /// default 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets when calls fail at once because the server does not answer, and how often one is sent
+    /// all the same; `None` to send each. Default [`CircuitBreaker::DEFAULT`]: after 5 failures in a
+    /// row, one call each 100 ms.
+    pub fn circuit_breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.circuit_breaker = breaker.into();
         self
     }
 
@@ -98,18 +108,11 @@ impl MysqlStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<MysqlStore> {
         self.check()?;
-        let connector = MysqlConnector::new(options, self.connections, self.timeout)?;
-        let policy = policy(self.timeout, self.max_data, self.connections);
-        let backend = MysqlBackend::new(&self.table, policy);
-        let first = connector.client();
-        let store = MysqlStore::new(backend, connector, first);
-        let backend = store.backend();
-        let check = |call| async move { backend.check_server(&call).await };
-        store.by_command(Operation::Connect, check).await?;
-        if self.migrate {
-            store.migrate().await?;
-        }
-        Ok(store)
+        let connector = connector(options, self.connections, self.timeout)?;
+        let policy = policy(self.timeout, self.max_data, self.connections as usize)
+            .with_circuit_breaker(self.circuit_breaker);
+        let backend = SqlBackend::new(MysqlTable::new(&self.table), policy);
+        backend.open(connector, self.migrate).await
     }
 
     fn check(&self) -> Result<()> {
@@ -136,6 +139,30 @@ impl MysqlStoreBuilder {
         }
         check(self.timeout, self.max_data, self.connections)
     }
+}
+
+/// Makes the clients of a store; opens no connection yet. The store sets up connections itself.
+///
+/// # Errors
+/// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured) if the options name no
+/// database.
+pub(crate) fn connector(
+    options: MySqlConnectOptions,
+    max_connections: u32,
+    timeout: Duration,
+) -> Result<SqlConnector<Mysql>> {
+    if options.get_database().is_none() {
+        return Err(Error::misconfigured(
+            "the MySQL URL names no database: mysql://user@host/database",
+        ));
+    }
+    let place = url::place(&options);
+    let options = options
+        .set_names(false)
+        .timezone(None)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false);
+    Ok(SqlConnector::new(options, place, max_connections, timeout))
 }
 
 /// Refuses invalid limits.

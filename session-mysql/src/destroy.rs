@@ -5,20 +5,20 @@ use std::sync::atomic::Ordering;
 
 use session_core::backend::{Call, Destroy};
 use session_core::{Ended, Result, SessionId};
+use session_sql::record::ended;
+use session_sql::{Commands, Removal, stamps};
 
-use crate::backend::MysqlBackend;
-use crate::client::MysqlClient;
-use crate::record::{ended, id_bytes};
-use crate::removal::{Condition, Removal};
+use crate::table::MysqlTable;
+use crate::{Mysql, MysqlClient};
 
-impl MysqlBackend {
+impl MysqlTable {
     /// Destroys one session: in one round trip on MariaDB, in two on MySQL.
     pub(crate) async fn destroy_one(
         &self,
         call: &Call<MysqlClient>,
         destroy: &Destroy,
     ) -> Result<Option<Ended>> {
-        let (commands, sql) = (self.commands(call), &self.sql);
+        let (commands, sql) = (Commands::new(call, &self.sql.table), &self.sql);
         let mut is_repeated = false;
         if self.has_returning.load(Ordering::Relaxed) {
             let delete = || sql.destroy(&sql.destroy_returning, destroy);
@@ -26,7 +26,7 @@ impl MysqlBackend {
             is_repeated = sent.is_repeated;
             if let Some(rows) = sent.answer {
                 return match rows.first() {
-                    Some(row) => Ok(Some(ended(destroy.id.clone(), row))),
+                    Some(row) => Ok(Some(ended::<Mysql>(destroy.id.clone(), row))),
                     None => self.not_found(call, destroy, is_repeated).await,
                 };
             }
@@ -39,7 +39,7 @@ impl MysqlBackend {
             let sent = commands.execute(delete).await?;
             // Another request may have deleted the row in between.
             if sent.answer > 0 {
-                return Ok(Some(ended(destroy.id.clone(), row)));
+                return Ok(Some(ended::<Mysql>(destroy.id.clone(), row)));
             }
             is_repeated |= sent.is_repeated;
         }
@@ -57,7 +57,9 @@ impl MysqlBackend {
         if !is_repeated {
             return Ok(None);
         }
-        let live = self.stamp(call, &destroy.id).await?;
+        let commands = Commands::new(call, &self.sql.table);
+        let live = stamps(self, commands, &[&destroy.id]).await?;
+        let live = live.into_iter().next().transpose()?.flatten();
         Ok(live.is_none().then(|| Ended::unknown(destroy.id.clone())))
     }
 
@@ -67,17 +69,8 @@ impl MysqlBackend {
         call: &Call<MysqlClient>,
         destroys: &[Destroy],
     ) -> Result<Vec<Result<Option<Ended>>>> {
-        let id = |destroy: &Destroy| id_bytes(&destroy.id).to_vec();
-        let expected = destroys.iter().filter_map(|destroy| {
-            let expected = destroy.expected.as_ref()?.stamp();
-            Some((id(destroy), expected))
-        });
-        let removal = Removal {
-            lock: self.sql.lock_live.clone(),
-            ids: destroys.iter().map(id).collect(),
-            condition: Condition::Stamps(expected.collect()),
-        };
-        let ended = removal.send(call, &self.sql).await?;
+        let removal = Removal::of_destroys(destroys);
+        let ended = self.remove_live(call, removal).await?;
         let mut ended: HashMap<SessionId, Ended> =
             (ended.into_iter().map(|ended| (ended.id.clone(), ended))).collect();
         let answers = destroys.iter().map(|destroy| Ok(ended.remove(&destroy.id)));

@@ -23,7 +23,7 @@
 //! | column | content |
 //! |---|---|
 //! | `id` | the session's id, compared byte for byte; primary key, and never updated |
-//! | `version` | the layout of the row: 2. Loading a row of another version fails with [`ErrorKind::Corrupt`] |
+//! | `version` | the layout of the row: 3. Loading a row of another version fails with [`ErrorKind::Corrupt`] |
 //! | `stamp` | 16 bytes, which name the write that made the row |
 //! | `credential` | up to 192 bytes; empty for none |
 //! | `description` | up to 255 bytes, or null |
@@ -32,6 +32,7 @@
 //! | `born`, `deadline` | UTC to the microsecond, by the server's clock; `deadline` is null for never |
 //! | `due` | the minute of the deadline; index. A save within the same minute leaves the index alone |
 //! | `idle`, `absolute` | milliseconds, or null for no limit |
+//! | `claimed` | UTC, until when a reaper reports the expired session, or null |
 //!
 //! [`schema`] returns the statement that creates the table, for programs with their own migrations.
 //!
@@ -51,6 +52,7 @@
 //! | destroy | 1 on MariaDB, by `DELETE … RETURNING`; 2 on MySQL, which has no `RETURNING`, or if there is no such session |
 //! | `owned_by`, `list` | 1 a page |
 //! | `reap` | 1 to find sessions, and a transaction of 5 for each 128 of them; 2 if there are none |
+//! | `confirm_reaped` | 1 for each 128 sessions |
 //! | `destroy_owned_by` | 6 for each 128 sessions, and 2 to find that there are no more |
 //!
 //! Operations of one kind that queue while others are in flight are sent as one batch: a statement
@@ -70,8 +72,8 @@
 //! four times on new connections.
 //!
 //! After a lost connection the first attempt may have been executed. A repeated save or create then
-//! answers [`Saved::Unknown`] instead of [`Saved::Conflict`], and a repeated destroy or reap that
-//! finds no row answers [`Ended::unknown`].
+//! answers [`Saved::Unknown`] instead of [`Saved::Conflict`], and a repeated destroy that finds no row
+//! answers [`Ended::unknown`]. What a reap has claimed without an answer is reported a minute later.
 //!
 //! [`Saved::Unknown`]: session_core::Saved::Unknown
 //! [`Saved::Conflict`]: session_core::Saved::Conflict
@@ -80,8 +82,9 @@
 //!
 //! Expired rows stay until [`reap`](SessionDirectory::reap) removes them, so run a [`Reaper`]. A
 //! reap reads the ids of some expired rows without a lock, locks those rows by primary key,
-//! skipping rows that are locked, checks their deadlines again and deletes them. Requests and any
-//! number of reapers never wait for each other.
+//! skipping rows that are locked, checks their deadlines again and claims them. They are deleted
+//! when they were [reported](SessionDirectory::confirm_reaped). Requests and any number of reapers
+//! never wait for each other.
 //!
 //! # Connections
 //!
@@ -114,40 +117,45 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backend;
 mod builder;
-#[cfg_attr(
-    not(feature = "express"),
-    allow(dead_code, reason = "only the layout of Express uses all of it")
-)]
 mod check;
-mod client;
-mod command;
-mod connector;
 mod destroy;
-mod directory;
+mod dialect;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
-mod prepared;
 mod record;
 mod removal;
 mod save_many;
 mod schema;
 mod statement;
+mod table;
 mod url;
 
 pub use session_core::{
-    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd,
-    SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, Description, EndId, EndKind, EndReason, Ended, Error, ErrorKind, Event, Flash,
+    Lifetime, Limits, Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory,
+    SessionEnd, SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder,
+    Timeout, Ttl,
 };
 pub use sqlx;
 
-pub use backend::{MysqlBackend, MysqlStore};
 pub use builder::MysqlStoreBuilder;
-pub use client::MysqlClient;
+pub use dialect::Mysql;
 pub use schema::schema;
+pub use table::MysqlTable;
+
+/// A store of sessions in one MySQL or MariaDB table. Clones share the connections.
+///
+/// [`connect`](session_core::backend::Store::connect) and
+/// [`builder`](session_core::backend::Store::builder) set one up.
+pub type MysqlStore = session_core::backend::Store<MysqlBackend>;
+
+/// The backend of a [`MysqlStore`].
+pub type MysqlBackend = session_sql::SqlBackend<MysqlTable>;
+
+/// The client of a [`MysqlStore`]: a pool of connections. Clones share it.
+pub type MysqlClient = session_sql::SqlClient<Mysql>;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -1,95 +1,72 @@
-//! Removes rows in one transaction: locks them, deletes them, and returns what they held.
+//! Removes or claims rows in one transaction: locks them, deletes or updates them, and returns what
+//! they held.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use session_core::backend::{Attempt, Call, Failure, run_to_completion};
-use session_core::{Ended, Error, Result, Stamp};
+use session_core::{Ended, Error, Result};
+use session_sql::{Access, Claimed, Commands, Id, Removal, Stage};
 use sqlx::mysql::{MySqlRow, MySqlTransaction};
 use sqlx::{Connection, Executor, MySqlConnection, Row};
 use tokio::time::timeout;
 
-use crate::client::MysqlClient;
-use crate::command::Commands;
-use crate::error::Stage;
-use crate::prepared::{BatchStatement, Bound};
-use crate::record::{column, ended, id, parse_id, stamp};
 use crate::schema::Statements;
+use crate::statement::with_ids;
+use crate::table::MysqlTable;
+use crate::{Mysql, MysqlClient};
 
-/// An id as it is stored.
-pub(crate) type Id = Vec<u8>;
-
-/// Up to 128 rows to remove.
-#[derive(Debug)]
-pub(crate) struct Removal {
-    /// Selects and locks the rows of `ids` to remove: a statement that selects `{end}`.
-    pub(crate) lock: BatchStatement,
-    pub(crate) ids: Vec<Id>,
-    pub(crate) condition: Condition,
+/// What a transaction does with the rows that it locks.
+#[derive(Clone, Debug)]
+enum Change {
+    /// Deletes live sessions.
+    Remove(Removal),
+    /// Claims expired sessions.
+    Claim(Arc<[Id]>),
 }
 
-/// Which of the locked rows to remove.
-#[derive(Debug)]
-pub(crate) enum Condition {
-    Nothing,
-    Owner(Vec<u8>),
-    /// The row must have this stamp, if its id is a key.
-    Stamps(HashMap<Id, Stamp>),
-}
-
-impl Condition {
-    fn holds(&self, row: &MySqlRow) -> bool {
-        match self {
-            Self::Nothing => true,
-            Self::Owner(owner) => {
-                column::<Option<&[u8]>>(row, 1).is_ok_and(|found| found == Some(owner))
-            }
-            Self::Stamps(expected) => {
-                let expected = column(row, 0).map(|id: &[u8]| expected.get(id));
-                match expected {
-                    Ok(Some(expected)) => stamp(row, 3).is_ok_and(|found| found == *expected),
-                    Ok(None) => true,
-                    Err(_) => false,
-                }
-            }
-        }
-    }
-}
-
-/// The result of a removal.
+/// The result of a transaction.
 #[derive(Debug, Default)]
-struct Removed {
+struct Changed {
     rows: Vec<MySqlRow>,
     /// Ids without a row, which an earlier attempt may have removed.
     vanished: Vec<Id>,
 }
 
-impl Removal {
-    /// Removes the rows and returns the ended sessions.
-    ///
+impl MysqlTable {
+    /// Removes live sessions and returns them.
+    pub(crate) async fn remove_live(
+        &self,
+        call: &Call<MysqlClient>,
+        removal: Removal,
+    ) -> Result<Vec<Ended>> {
+        let change = Change::Remove(removal);
+        let Changed { rows, vanished } = self.transact(call, &change).await?;
+        Ok(Removal::ended::<Mysql>(&rows, &vanished))
+    }
+
+    /// Claims expired sessions. What a transaction whose answer was lost has claimed is left until
+    /// that claim lapses.
+    pub(crate) async fn claim_expired(
+        &self,
+        call: &Call<MysqlClient>,
+        ids: &[Id],
+    ) -> Result<Claimed> {
+        let changed = self.transact(call, &Change::Claim(ids.into())).await?;
+        Ok(Claimed::of_rows::<Mysql>(&changed.rows))
+    }
+
     /// The transaction runs in its own task. If it were dropped with its caller, it might be
     /// committed without anything reporting the sessions.
-    pub(crate) async fn send(
-        self,
-        call: &Call<MysqlClient>,
-        sql: &Arc<Statements>,
-    ) -> Result<Vec<Ended>> {
-        let removal = Arc::new(self);
+    async fn transact(&self, call: &Call<MysqlClient>, change: &Change) -> Result<Changed> {
         let sent = call.send(|attempt| {
-            let (call, sql, removal) = (call.clone(), Arc::clone(sql), Arc::clone(&removal));
+            let (call, table, change) = (call.clone(), self.clone(), change.clone());
             async move {
                 let operation = call.name();
-                let transaction = async move { Ok(removal.attempt(&call, &sql, attempt).await) };
+                let transaction = async move { Ok(table.attempt(&call, &change, attempt).await) };
                 run_to_completion(operation, transaction).await?
             }
         });
-        let Removed { rows, vanished } = sent.await?.answer;
-        // A row with a corrupt id was removed too, but can't be reported.
-        let known = rows
-            .iter()
-            .filter_map(|row| Some(ended(id(row).ok()?, row)));
-        let unknown = vanished.iter().filter_map(|id| parse_id(id).ok());
-        Ok(known.chain(unknown.map(Ended::unknown)).collect())
+        Ok(sent.await?.answer)
     }
 
     /// Makes one attempt within the time limit of an operation: with a silent server the task would
@@ -97,28 +74,28 @@ impl Removal {
     async fn attempt(
         &self,
         call: &Call<MysqlClient>,
-        sql: &Statements,
+        change: &Change,
         attempt: Attempt<MysqlClient>,
-    ) -> Result<Removed, Failure> {
-        let commands = Commands::new(call, &sql.table);
+    ) -> Result<Changed, Failure> {
+        let commands = Commands::new(call, &self.sql.table);
         let transact = async {
-            let mut connection = commands.connection(&attempt.client).await?;
+            let mut connection = commands.connection(&attempt.client, Access::Write).await?;
             let is_persistent = connection.is_persistent;
             let transaction = Transaction {
                 commands,
-                sql,
+                sql: &self.sql,
                 is_persistent,
                 is_repeated: attempt.is_repeated,
             };
-            match transaction.run(connection.get(), self).await {
-                Ok(removed) => {
+            match transaction.run(connection.get(), change).await {
+                Ok(changed) => {
                     connection.release();
-                    Ok(removed)
+                    Ok(changed)
                 }
                 Err((stage, error)) => {
                     // The transaction may still be open.
                     connection.close_after(&error);
-                    Err(commands.target().failure(stage, &error))
+                    Err(commands.target().failure::<Mysql>(stage, &error))
                 }
             }
         };
@@ -130,9 +107,9 @@ impl Removal {
     }
 }
 
-/// One attempt to remove rows.
+/// One attempt to change rows.
 struct Transaction<'t> {
-    commands: Commands<'t>,
+    commands: Commands<'t, Mysql>,
     sql: &'t Statements,
     /// Whether the server may keep prepared statements.
     is_persistent: bool,
@@ -144,66 +121,55 @@ impl Transaction<'_> {
     async fn run(
         &self,
         connection: &mut MySqlConnection,
-        removal: &Removal,
-    ) -> Result<Removed, (Stage, sqlx::Error)> {
-        let before_commit = self.remove(connection, removal).await;
-        let (transaction, removed) = before_commit.map_err(|error| (Stage::Reading, error))?;
+        change: &Change,
+    ) -> Result<Changed, (Stage, sqlx::Error)> {
+        let before_commit = self.change(connection, change).await;
+        let (transaction, changed) = before_commit.map_err(|error| (Stage::Reading, error))?;
         let committed = transaction.commit().await;
         committed.map_err(|error| (Stage::Writing, error))?;
-        Ok(removed)
+        Ok(changed)
     }
 
-    async fn remove<'c>(
+    async fn change<'c>(
         &self,
         connection: &'c mut MySqlConnection,
-        removal: &Removal,
-    ) -> sqlx::Result<(MySqlTransaction<'c>, Removed)> {
+        change: &Change,
+    ) -> sqlx::Result<(MySqlTransaction<'c>, Changed)> {
         let (sql, is_persistent) = (self.sql, self.is_persistent);
-        let Removal {
-            lock,
-            ids,
-            condition,
-        } = removal;
+        let (lock, ids, write) = match change {
+            Change::Remove(removal) => (&sql.lock_live, &removal.ids, &sql.delete),
+            Change::Claim(ids) => (&sql.lock_expired, ids, &sql.claim),
+        };
         // The default level would lock the gaps of ids that have no row.
         connection
             .execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             .await?;
         let mut transaction = connection.begin().await?;
-        let mut removed = Removed::default();
-        if self.is_repeated {
-            let present = with_ids(&sql.present, ids).persistent(is_persistent);
+        let mut changed = Changed::default();
+        if let (Change::Remove(removal), true) = (change, self.is_repeated) {
+            let present = sql.present(ids).persistent(is_persistent);
             let present = present.fetch_all(&mut *transaction).await?;
-            removed.vanished = absent(ids, &present)?;
+            changed.vanished = removal.absent::<Mysql>(&present);
         }
         let locked = with_ids(lock, ids).persistent(is_persistent);
-        removed.rows = locked.fetch_all(&mut *transaction).await?;
-        removed.rows.retain(|row| condition.holds(row));
-        let locked: Vec<&[u8]> = first_columns(&removed.rows)?;
+        changed.rows = locked.fetch_all(&mut *transaction).await?;
+        if let Change::Remove(removal) = change {
+            let condition = &removal.condition;
+            changed.rows.retain(|row| condition.holds::<Mysql>(row));
+        }
+        let rows = changed.rows.iter();
+        let locked: Vec<&[u8]> = rows
+            .map(|row| row.try_get(0))
+            .collect::<sqlx::Result<_>>()?;
         if locked.is_empty() {
             // A demoted server lacks later rows.
             self.commands
                 .check_writable(&mut transaction, is_persistent)
                 .await?;
         } else {
-            let delete = with_ids(&sql.delete, &locked).persistent(is_persistent);
-            delete.execute(&mut *transaction).await?;
+            let write = with_ids(write, &locked).persistent(is_persistent);
+            write.execute(&mut *transaction).await?;
         }
-        Ok((transaction, removed))
+        Ok((transaction, changed))
     }
-}
-
-fn with_ids(statement: &BatchStatement, ids: &[impl AsRef<[u8]>]) -> Bound {
-    let (query, ids) = statement.query(ids);
-    ids.bind(query, |query, id| query.bind(id.as_ref()))
-}
-
-/// The ids that have no row in `rows`.
-fn absent(ids: &[Id], rows: &[MySqlRow]) -> sqlx::Result<Vec<Id>> {
-    let present: HashSet<&[u8]> = first_columns(rows)?.into_iter().collect();
-    let absent = ids.iter().filter(|id| !present.contains(id.as_slice()));
-    Ok(absent.cloned().collect())
-}
-
-fn first_columns(rows: &[MySqlRow]) -> sqlx::Result<Vec<&[u8]>> {
-    rows.iter().map(|row| row.try_get(0)).collect()
 }

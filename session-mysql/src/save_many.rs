@@ -35,11 +35,15 @@
 //! or none has: without, it is one constant, and nothing is bound.
 
 use session_core::backend::Save;
+use session_core::{Anchor, Draft, Lifetime};
+use session_sql::Padded;
+use session_sql::record::{credential_bytes, description_bytes, id_bytes, owner_of};
 
-use crate::prepared::{Bound, Padded};
-use crate::record::{credential_bytes, description_bytes, id_bytes, owner_bytes};
+use crate::Mysql;
 use crate::schema::Statements;
-use crate::statement::lifetime;
+use crate::statement::{groups, lifetime};
+
+type Bound = session_sql::Bound<Mysql>;
 
 /// Compares and writes the same as a single save of a draft without a description.
 ///
@@ -71,7 +75,12 @@ type Checksummed<'s> = (u32, &'s Save);
 impl Statements {
     /// Saves sessions that have the same limits, and all of which have a description or none has, in
     /// the order of their checksums.
-    pub(crate) fn save_many(&self, items: &[Checksummed<'_>]) -> Bound {
+    pub(crate) fn save_many(&self, saves: &[&Save]) -> Bound {
+        let items: Vec<Checksummed<'_>> = saves.iter().map(|save| checksummed(save)).collect();
+        self.save_checksummed(&items)
+    }
+
+    fn save_checksummed(&self, items: &[Checksummed<'_>]) -> Bound {
         let has_description = |(_, save): &Checksummed<'_>| save.draft.description.is_some();
         let is_described = items.iter().any(has_description);
         let statement = match is_described {
@@ -79,7 +88,7 @@ impl Statements {
             false => &self.save_many,
         };
         let (query, saves) = statement.query(items);
-        let checksums = |query| {
+        let checksums = |query: Bound| {
             saves.bind(query, |query, (checksum, _)| {
                 query.bind(f64::from(*checksum))
             })
@@ -91,7 +100,7 @@ impl Statements {
             query.bind(credential_bytes(&save.draft))
         });
         let query = saves.bind(checksums(query), |query, (_, save)| {
-            query.bind(owner_bytes(&save.draft))
+            query.bind(owner_of(&save.draft))
         });
         let query = match is_described {
             true => saves.bind(checksums(query), |query, (_, save)| {
@@ -126,16 +135,33 @@ fn bind_once<'i, T>(
     query.bind(large(last))
 }
 
+fn checksummed(save: &Save) -> Checksummed<'_> {
+    (crc32fast::hash(id_bytes(&save.id)), save)
+}
+
+/// Groups saves by what one statement can save. Most sites have one lifetime, or two: with
+/// "remember me" and without.
+pub(crate) fn groups_to_save(saves: &[Save]) -> Vec<Vec<&Save>> {
+    if let [save] = saves {
+        return vec![vec![save]];
+    }
+    let groups = groups(saves, |save| shared_by(&save.draft));
+    let lists = groups.into_iter().flat_map(split_by_checksum);
+    lists
+        .map(|list| list.into_iter().map(|(_, save)| save).collect())
+        .collect()
+}
+
+/// What the drafts of one statement have in common: the limits that it sets once for all its
+/// sessions, and whether it sets descriptions.
+fn shared_by(draft: &Draft) -> (Lifetime, Anchor, bool) {
+    (draft.lifetime, draft.anchor, draft.description.is_some())
+}
+
 /// Splits `saves` into lists that one statement can save: sorted by the checksums of their ids,
 /// which are distinct.
-pub(crate) fn split_by_checksum<'s>(
-    saves: impl IntoIterator<Item = &'s Save>,
-) -> Vec<Vec<Checksummed<'s>>> {
-    let checksum = |save: &Save| crc32fast::hash(id_bytes(&save.id));
-    let mut rest: Vec<Checksummed<'s>> = saves
-        .into_iter()
-        .map(|save| (checksum(save), save))
-        .collect();
+fn split_by_checksum<'s>(saves: impl IntoIterator<Item = &'s Save>) -> Vec<Vec<Checksummed<'s>>> {
+    let mut rest: Vec<Checksummed<'s>> = saves.into_iter().map(checksummed).collect();
     rest.sort_unstable_by_key(|(checksum, _)| *checksum);
     let mut lists = Vec::with_capacity(1);
     while !rest.is_empty() {

@@ -3,19 +3,41 @@
 //! The table's name is quoted and all values are bound. The server computes all times: callers bind
 //! durations. A session is live if `{live}`, expired if `{expired}`.
 
-use crate::prepared::{BatchStatement, Bound, SIZES, Statement};
+use session_sql::{Dialect as _, Expected};
+
+use crate::Mysql;
 use crate::save_many::{OWN_VALUE, SAVE_MANY, SAVE_MANY_DESCRIBED};
+
+type BatchStatement = session_sql::BatchStatement<Mysql>;
+type Statement = session_sql::Statement<Mysql>;
 
 /// The version of the layout, in the column `version` of each row. A row of another version is
 /// corrupt.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Returns the statement that creates the table `name`, which
 /// [`migrate`](crate::MysqlStore::migrate) runs. It does nothing if the table exists.
 #[must_use]
 pub fn schema(name: &str) -> String {
-    CREATE_TABLE.replace("{table}", &quoted(name))
+    CREATE_TABLE.replace("{table}", &Mysql::quoted(name))
 }
+
+/// The columns of `CREATE_TABLE`.
+pub(crate) const COLUMNS: [Expected; 13] = [
+    Expected::new("id", "varbinary(255)"),
+    Expected::new("version", "tinyint unsigned"),
+    Expected::new("stamp", "binary(16)"),
+    Expected::new("credential", "varbinary(192)"),
+    Expected::new("description", "varbinary(255)").or_null(),
+    Expected::new("owner", "varbinary(1024)").or_null(),
+    Expected::new("born", "datetime(6)"),
+    Expected::new("idle", "bigint").or_null(),
+    Expected::new("absolute", "bigint").or_null(),
+    Expected::new("deadline", "datetime(6)").or_null(),
+    Expected::new("due", "bigint").or_null().generated(),
+    Expected::new("claimed", "datetime(6)").or_null(),
+    Expected::new("data", "longblob"),
+];
 
 const CREATE_TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS {table} (
@@ -30,6 +52,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     `absolute` BIGINT NULL COMMENT 'milliseconds, NULL for never',
     `deadline` DATETIME(6) NULL COMMENT 'UTC, NULL for never',
     `due` BIGINT AS (TO_SECONDS(`deadline`) DIV 60) STORED COMMENT 'the minute of the deadline',
+    `claimed` DATETIME(6) NULL COMMENT 'UTC, until when a reaper reports the expired session',
     `data` LONGBLOB NOT NULL,
     KEY `owner` (`owner`),
     KEY `due` (`due`)
@@ -124,19 +147,28 @@ SELECT {info} FROM {table} WHERE `owner` = ? AND `id` > ? AND {live} ORDER BY `i
 
 /// Binds: owner, the id to keep (or an empty one), the most rows.
 const OWNED_IDS: &str = "\
-SELECT `id` FROM {table} WHERE `owner` = ? AND `id` <> ? AND {live} LIMIT ?";
+SELECT {end} FROM {table} WHERE `owner` = ? AND `id` <> ? AND {live} LIMIT ?";
 
 /// Binds: the ids. Waits for locks on the rows.
 const LOCK_LIVE: &str = "\
 SELECT {end} FROM {table} FORCE INDEX (PRIMARY) WHERE `id` IN ({ids}) AND {live} FOR UPDATE";
 
 /// Binds: the most rows. Takes no lock.
-const EXPIRED_IDS: &str = "SELECT `id` FROM {table} WHERE {expired} LIMIT ?";
+const EXPIRED_IDS: &str = "SELECT `id` FROM {table} WHERE {claimable} LIMIT ?";
 
 /// Binds: the ids. Locks by primary key, as writers do, so that no deadlock arises.
 const LOCK_EXPIRED: &str = "\
 SELECT {end} FROM {table} FORCE INDEX (PRIMARY)
-WHERE `id` IN ({ids}) AND {expired} FOR UPDATE SKIP LOCKED";
+WHERE `id` IN ({ids}) AND {claimable} FOR UPDATE SKIP LOCKED";
+
+/// Binds: the ids.
+const CLAIM: &str = "\
+UPDATE {table} SET `claimed` = UTC_TIMESTAMP(6) + INTERVAL 60 SECOND WHERE `id` IN ({ids})";
+
+/// Binds: the ids. A session that was created anew under such an id is not claimed.
+const DELETE_CLAIMED: &str = "\
+DELETE FROM {table}
+WHERE `id` IN ({ids}) AND `claimed` IS NOT NULL AND `deadline` <= UTC_TIMESTAMP(6)";
 
 /// Binds: the ids. Selects those that have rows, live or expired. Takes no lock.
 const PRESENT: &str = "SELECT `id` FROM {table} WHERE `id` IN ({ids})";
@@ -144,14 +176,11 @@ const PRESENT: &str = "SELECT `id` FROM {table} WHERE `id` IN ({ids})";
 /// Binds: the ids.
 const DELETE: &str = "DELETE FROM {table} WHERE `id` IN ({ids})";
 
-/// Changes nothing. A server that takes no writes refuses it before it looks for rows.
-const NO_OP_WRITE: &str = "DELETE FROM {table} WHERE FALSE";
-
 /// Binds: the most rows. `TRUNCATE` would need the right to drop the table.
 const CLEAR: &str = "DELETE FROM {table} ORDER BY `id` LIMIT ?";
 
-const FRAGMENTS: [(&str, &str); 11] = [
-    ("{version}", "2"),
+const FRAGMENTS: [(&str, &str); 12] = [
+    ("{version}", "3"),
     ("{lifetime}", LIFETIME),
     (
         "{head}",
@@ -168,6 +197,12 @@ const FRAGMENTS: [(&str, &str); 11] = [
     (
         "{live}",
         "(`deadline` IS NULL OR `deadline` > UTC_TIMESTAMP(6))",
+    ),
+    // A claim that is longer than any is from before the clock was set back.
+    (
+        "{claimable}",
+        "{expired} AND (`claimed` IS NULL OR `claimed` NOT BETWEEN UTC_TIMESTAMP(6) \
+         AND UTC_TIMESTAMP(6) + INTERVAL 120 SECOND)",
     ),
     (
         "{expired}",
@@ -209,6 +244,8 @@ pub(crate) struct Statements {
     pub(crate) lock_live: BatchStatement,
     pub(crate) expired_ids: Statement,
     pub(crate) lock_expired: BatchStatement,
+    pub(crate) claim: BatchStatement,
+    pub(crate) delete_claimed: BatchStatement,
     pub(crate) present: BatchStatement,
     pub(crate) delete: BatchStatement,
     pub(crate) clear: Statement,
@@ -223,10 +260,10 @@ impl Statements {
             }
             let text = text.replace("{ids}", &vec!["?"; size].join(", "));
             // Last, because a table may be named like a fragment.
-            Statement::new(text.replace("{table}", &quoted(table)))
+            Statement::new(text.replace("{table}", &Mysql::quoted(table)))
         };
         let statement = |text: &str| sized(text, 1);
-        let many = |text: &str| BatchStatement(SIZES.map(|size| sized(text, size)));
+        let many = |text: &str| BatchStatement::new(|size| sized(text, size));
         Self {
             table: table.to_owned(),
             create_table: statement(CREATE_TABLE),
@@ -250,6 +287,8 @@ impl Statements {
             lock_live: many(LOCK_LIVE),
             expired_ids: statement(EXPIRED_IDS),
             lock_expired: many(LOCK_EXPIRED),
+            claim: many(CLAIM),
+            delete_claimed: many(DELETE_CLAIMED),
             present: many(PRESENT),
             delete: many(DELETE),
             clear: statement(CLEAR),
@@ -257,33 +296,21 @@ impl Statements {
     }
 }
 
-/// A write on `table` that changes nothing and that a server which takes no writes refuses.
-pub(crate) fn no_op_write(table: &str) -> Bound {
-    Statement::new(NO_OP_WRITE.replace("{table}", &quoted(table))).query()
-}
-
-/// Quotes an identifier, which may contain any characters.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
 #[cfg(test)]
 mod tests {
-    use sqlx::{Execute, MySql};
-
     use super::*;
 
     #[test]
     fn names_are_quoted_and_never_read_as_sql() {
-        assert_eq!(quoted("a`; DROP TABLE b; --"), "`a``; DROP TABLE b; --`");
+        assert_eq!(
+            Mysql::quoted("a`; DROP TABLE b; --"),
+            "`a``; DROP TABLE b; --`"
+        );
         let odd = Statements::new("{ids}{live}");
         let count = odd.count.text();
         assert!(count.contains("`{ids}{live}`"), "{count}");
-        let no_op_write = no_op_write("a`b");
-        assert_eq!(
-            Execute::<MySql>::sql(no_op_write).as_str(),
-            "DELETE FROM `a``b` WHERE FALSE"
-        );
+        let no_op_write = Mysql::no_op_write("a`b");
+        assert_eq!(no_op_write, "DELETE FROM `a``b` WHERE FALSE");
     }
 
     /// A change of the layout needs another [`VERSION`].
@@ -302,14 +329,15 @@ CREATE TABLE IF NOT EXISTS `session_store` (
     `absolute` BIGINT NULL COMMENT 'milliseconds, NULL for never',
     `deadline` DATETIME(6) NULL COMMENT 'UTC, NULL for never',
     `due` BIGINT AS (TO_SECONDS(`deadline`) DIV 60) STORED COMMENT 'the minute of the deadline',
+    `claimed` DATETIME(6) NULL COMMENT 'UTC, until when a reaper reports the expired session',
     `data` LONGBLOB NOT NULL,
     KEY `owner` (`owner`),
     KEY `due` (`due`)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC";
         assert_eq!(schema("session_store"), table);
         let version = FRAGMENTS.iter().find(|(name, _)| *name == "{version}");
-        assert_eq!(version.map(|(_, text)| *text), Some("2"));
-        assert_eq!(VERSION, 2);
+        assert_eq!(version.map(|(_, text)| *text), Some("3"));
+        assert_eq!(VERSION, 3);
     }
 
     #[test]

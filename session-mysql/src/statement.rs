@@ -2,10 +2,16 @@
 
 use session_core::backend::{Create, Destroy, Save, Touch};
 use session_core::{Anchor, Draft, SessionId, Version};
+use session_sql::record::{
+    credential_bytes, description_bytes, id_bytes, micros, millis, owner_of,
+};
+use session_sql::{BatchStatement, Id};
 
-use crate::prepared::{Bound, Statement};
-use crate::record::{credential_bytes, description_bytes, id_bytes, micros, millis, owner_bytes};
+use crate::Mysql;
 use crate::schema::Statements;
+
+type Bound = session_sql::Bound<Mysql>;
+type Statement = session_sql::Statement<Mysql>;
 
 impl Statements {
     /// Creates sessions: as many as one of the prepared sizes.
@@ -19,7 +25,7 @@ impl Statements {
                 .bind(draft.stamp.as_bytes().as_slice())
                 .bind(credential_bytes(draft))
                 .bind(description_bytes(draft))
-                .bind(owner_bytes(draft))
+                .bind(owner_of(draft))
                 .bind(millis(lifetime.idle))
                 .bind(millis(lifetime.absolute))
                 .bind(micros(first))
@@ -27,18 +33,9 @@ impl Statements {
         })
     }
 
-    pub(crate) fn load(&self, id: &SessionId) -> Bound {
-        self.load.query().bind(id_bytes(id))
-    }
-
-    pub(crate) fn load_many(&self, ids: &[SessionId]) -> Bound {
-        let (query, ids) = self.load_many.query(ids);
-        ids.bind(query, |query, id| query.bind(id_bytes(id)))
-    }
-
-    pub(crate) fn stamps(&self, ids: &[&SessionId]) -> Bound {
-        let (query, ids) = self.stamps.query(ids);
-        ids.bind(query, |query, id| query.bind(id_bytes(id)))
+    /// Selects the ids that have rows.
+    pub(crate) fn present(&self, ids: &[Id]) -> Bound {
+        with_ids(&self.present, ids)
     }
 
     pub(crate) fn ttls(&self, ids: &[&SessionId]) -> Bound {
@@ -56,9 +53,7 @@ impl Statements {
         } = save;
         let query = self.save.query().bind(draft.stamp.as_bytes().as_slice());
         let query = query.bind(credential_bytes(draft));
-        let query = query
-            .bind(description_bytes(draft))
-            .bind(owner_bytes(draft));
+        let query = query.bind(description_bytes(draft)).bind(owner_of(draft));
         lifetime(query, draft)
             .bind(&*draft.data)
             .bind(id_bytes(id))
@@ -95,4 +90,23 @@ pub(crate) fn lifetime(query: Bound, draft: &Draft) -> Bound {
         .bind(restart)
         .bind(micros(absolute))
         .bind(restart)
+}
+
+/// A statement that binds ids.
+pub(crate) fn with_ids(statement: &BatchStatement<Mysql>, ids: &[impl AsRef<[u8]>]) -> Bound {
+    let (query, ids) = statement.query(ids);
+    ids.bind(query, |query, id| query.bind(id.as_ref()))
+}
+
+/// Groups `items` by `key`, in the order of each key's first item.
+pub(crate) fn groups<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
+    let mut groups: Vec<(K, Vec<&T>)> = Vec::with_capacity(1);
+    for item in items {
+        let key = key(item);
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }

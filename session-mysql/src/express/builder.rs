@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use session_core::backend::{Operation, Policy};
+use session_core::backend::{CircuitBreaker, Operation, Policy};
 use session_core::{Error, Result};
+use session_sql::REPEATS;
+use session_sql::express::SqlKeyValue;
 use sqlx::mysql::MySqlConnectOptions;
 
 use super::schema::Names;
 use super::{Express, ExpressMysqlSession, ExpressStore};
-use crate::backend::REPEATS;
-use crate::connector::MysqlConnector;
 use crate::{builder, url};
 
 /// Sets up an [`ExpressStore`].
@@ -19,6 +19,7 @@ pub struct ExpressStoreBuilder {
     express: Express,
     names: Names,
     timeout: Duration,
+    circuit_breaker: Option<CircuitBreaker>,
     max_data: usize,
     connections: u32,
     migrate: bool,
@@ -35,6 +36,7 @@ impl From<Express> for ExpressStoreBuilder {
                 data: "data".to_owned(),
             },
             timeout: Policy::TIMEOUT,
+            circuit_breaker: Some(CircuitBreaker::DEFAULT),
             max_data: Policy::MAX_DATA,
             connections: 16,
             migrate: true,
@@ -64,9 +66,17 @@ impl ExpressStoreBuilder {
     }
 
     /// Sets the time limit of one operation, including repeats and the wait for a connection;
-    /// default 5 s.
+    /// default 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets when calls fail at once because the server does not answer, and how often one is sent
+    /// all the same; `None` to send each. Default [`CircuitBreaker::DEFAULT`]: after 5 failures in a
+    /// row, one call each 100 ms.
+    pub fn circuit_breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.circuit_breaker = breaker.into();
         self
     }
 
@@ -110,16 +120,20 @@ impl ExpressStoreBuilder {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(self, options: MySqlConnectOptions) -> Result<ExpressStore> {
         self.check()?;
-        let connector = MysqlConnector::new(options, self.connections, self.timeout)?;
-        let client = connector.client();
-        let policy = Policy::new(self.timeout, self.max_data).with_repeats(REPEATS);
-        let kv = ExpressMysqlSession::new(self.names, policy);
-        let express = self.express.clone();
-        let store = ExpressStore::new(kv.clone(), express, connector.clone(), client.clone())?;
-        let prepare = |call| async move { kv.prepare(&call, self.migrate).await };
+        let connector = builder::connector(options, self.connections, self.timeout)?;
+        let policy = Policy::new(self.timeout, self.max_data)
+            .with_repeats(REPEATS)
+            .with_circuit_breaker(self.circuit_breaker);
+        let table = ExpressMysqlSession::new(self.names, policy);
+        let open = |table: ExpressMysqlSession| {
+            let (express, client) = (self.express.clone(), connector.client());
+            ExpressStore::new(SqlKeyValue::new(table), express, connector.clone(), client)
+        };
+        let store = open(table.clone())?;
+        let prepare = |call| async move { table.prepare(&call, self.migrate).await };
         match store.by_command(Operation::Connect, prepare).await? {
             None => Ok(store),
-            Some(kv) => ExpressStore::new(kv, self.express, connector, client),
+            Some(table) => open(table),
         }
     }
 

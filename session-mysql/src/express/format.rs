@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::json;
 use super::schema::Names;
-use crate::check::{Column, Difference, Table};
-use crate::schema::quoted;
+use session_sql::{Column, Dialect as _, Difference, Table};
+
+use crate::Mysql;
 
 /// The length of an id of express-session.
 const ID_CHARACTERS: u64 = 32;
@@ -47,22 +48,22 @@ impl Format {
     /// The difference that makes the table unusable.
     pub(super) fn of(table: &Table, names: &Names) -> Result<Self, Difference> {
         table.check_not_view()?;
-        let sid = table.column(&names.sid)?;
+        let sid = table.column::<Mysql>(&names.sid)?;
         let is_text = ["char", "varchar", "varbinary"].contains(&base_type(sid));
         if !is_text || sid.characters < Some(ID_CHARACTERS) {
             return Err(format!("{}, which can't hold a session id", typed(sid)));
         }
         if !table.is_unique_key(&names.sid) {
-            let sid = quoted(&names.sid);
+            let sid = Mysql::quoted(&names.sid);
             return Err(format!("has no primary key or unique index on {sid} alone"));
         }
-        let expires = table.column(&names.expires)?;
+        let expires = table.column::<Mysql>(&names.expires)?;
         if !["int unsigned", "bigint", "bigint unsigned"].contains(&&*expires.sql_type) {
             return Err(format!("{}, not INT UNSIGNED", typed(expires)));
         }
-        let mut format = Self::of_data(table.column(&names.data)?)?;
+        let mut format = Self::of_data(table.column::<Mysql>(&names.data)?)?;
         format.is_bytes = sid.charset.is_empty();
-        table.check_others(&[&names.sid, &names.expires, &names.data])?;
+        table.check_others::<Mysql>(&[&names.sid, &names.expires, &names.data])?;
         Ok(format)
     }
 
@@ -127,7 +128,7 @@ fn base_type(column: &Column) -> &str {
 }
 
 fn typed(column: &Column) -> String {
-    let name = quoted(&column.name);
+    let name = Mysql::quoted(&column.name);
     format!("has a column {name} of type {}", column.sql_type)
 }
 

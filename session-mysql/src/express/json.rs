@@ -4,26 +4,17 @@
 //! exactly. (MariaDB's `JSON` is text.)
 
 use bytes::Bytes;
-use session_core::{Data, Error, Result};
-use session_express::check_parsed;
+use session_core::Result;
+use session_express::{check_parsed, check_record};
 
 /// The most levels of objects and lists of a document. The record is the first.
 const MAX_DEPTH: usize = 100;
 
 /// Refuses a record with a value that the column would change. The error names the session key.
 pub(super) fn check(record: &Bytes) -> Result<()> {
-    let record = Data::decode(record)?;
-    for (key, value) in record.iter() {
-        let checked = check_parsed(value, MAX_DEPTH - 1, check_whole);
-        checked.map_err(|reason| refused(key, reason))?;
-    }
-    match record.has_unnamed() {
-        true => Err(refused(
-            "\u{fffd}",
-            "the key is half a surrogate pair".to_owned(),
-        )),
-        false => Ok(()),
-    }
+    check_record(record, "value in a JSON column of MySQL", |_, value| {
+        check_parsed(value, MAX_DEPTH - 1, check_whole)
+    })
 }
 
 /// A larger integer would become a double, and a negative zero would lose its sign.
@@ -37,10 +28,6 @@ fn check_whole(text: &str) -> std::result::Result<(), String> {
             u64::MAX
         )),
     }
-}
-
-fn refused(key: &str, reason: String) -> Error {
-    Error::unwritable(key, "value in a JSON column of MySQL", reason)
 }
 
 #[cfg(test)]

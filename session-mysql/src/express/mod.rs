@@ -33,12 +33,14 @@
 mod builder;
 mod format;
 mod json;
-mod key_value;
 mod schema;
+mod table;
+
+use session_sql::express::SqlKeyValue;
 
 pub use builder::ExpressStoreBuilder;
-pub use key_value::ExpressMysqlSession;
 pub use session_express::{self, Express, ExpressLayout, MovingStore};
+pub use table::ExpressMysqlSession;
 
 /// A store of sessions in the layout of express-mysql-session.
-pub type ExpressStore = session_express::ExpressStore<ExpressMysqlSession>;
+pub type ExpressStore = session_express::ExpressStore<SqlKeyValue<ExpressMysqlSession>>;

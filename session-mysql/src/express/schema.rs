@@ -2,12 +2,11 @@
 //!
 //! Names are quoted and all values are bound. The server computes all times.
 
-use std::sync::Arc;
+use session_sql::Dialect as _;
 
-use sqlx::AssertSqlSafe;
+use crate::Mysql;
 
-use crate::prepared::Bound;
-use crate::schema::quoted;
+type Statement = session_sql::Statement<Mysql>;
 
 const CREATE_TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS {table} (
@@ -87,17 +86,17 @@ pub(super) struct Names {
 
 #[derive(Clone, Debug)]
 pub(super) struct Statements {
-    pub(super) create_table: Arc<str>,
-    pub(super) get: Arc<str>,
-    pub(super) add: Arc<str>,
-    pub(super) remove_expired: Arc<str>,
-    pub(super) swap: Arc<str>,
-    pub(super) extend: Arc<str>,
-    pub(super) remove: Arc<str>,
-    pub(super) count: Arc<str>,
-    pub(super) page: Arc<str>,
-    pub(super) clear: Arc<str>,
-    pub(super) expired: Arc<str>,
+    pub(super) create_table: [Statement; 1],
+    pub(super) get: Statement,
+    pub(super) add: Statement,
+    pub(super) remove_expired: Statement,
+    pub(super) swap: Statement,
+    pub(super) extend: Statement,
+    pub(super) remove: Statement,
+    pub(super) count: Statement,
+    pub(super) page: Statement,
+    pub(super) clear: Statement,
+    pub(super) expired: Statement,
 }
 
 impl Statements {
@@ -114,7 +113,7 @@ impl Statements {
             while let Some((before, after)) = rest.split_once('{') {
                 let (name, after) = after.split_once('}').unwrap_or((after, ""));
                 filled.push_str(before);
-                filled.push_str(&quoted(match name {
+                filled.push_str(&Mysql::quoted(match name {
                     "table" => &names.table,
                     "sid" => &names.sid,
                     "expires" => &names.expires,
@@ -123,10 +122,10 @@ impl Statements {
                 rest = after;
             }
             filled.push_str(rest);
-            Arc::from(filled)
+            Statement::new(filled)
         };
         Self {
-            create_table: statement(CREATE_TABLE),
+            create_table: [statement(CREATE_TABLE)],
             get: statement(GET),
             add: statement(ADD),
             remove_expired: statement(REMOVE_EXPIRED),
@@ -139,11 +138,6 @@ impl Statements {
             expired: statement(EXPIRED),
         }
     }
-}
-
-/// The statement, without binds. The only user input in it is quoted names.
-pub(super) fn query(statement: &Arc<str>) -> Bound {
-    sqlx::query(AssertSqlSafe(Arc::clone(statement)))
 }
 
 #[cfg(test)]
@@ -160,7 +154,7 @@ mod tests {
         };
         let sql = Statements::new(&odd, false);
         assert_eq!(
-            &*sql.remove,
+            sql.remove.text(),
             "DELETE FROM `a``; DROP TABLE b; --{data}` WHERE `{live}` = ? \
              AND (`e` >= ROUND(UNIX_TIMESTAMP(NOW(3))))"
         );
