@@ -51,6 +51,7 @@ pub struct MongoBackend {
 impl MongoBackend {
     pub(crate) fn new(namespace: Namespace, options: &MongoStoreBuilder) -> Self {
         let policy = Policy::new(options.timeout, options.max_data)
+            .with_circuit_breaker(options.circuit_breaker)
             .with_repeats(REPEATS)
             .with_create(WRITE_LIMITS)
             .with_load(LOAD_LIMITS)
@@ -256,6 +257,10 @@ impl Backend for MongoBackend {
 
     async fn reap(&self, call: &Call<MongoClient>, limit: usize) -> Result<Vec<Ended>> {
         directory::reap(call, limit).await
+    }
+
+    async fn confirm_reaped(&self, call: &Call<MongoClient>, reaped: &[Ended]) -> Result<()> {
+        directory::confirm_reaped(call, reaped).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mongodb::{Database, Namespace};
-use session_core::backend::{Operation, Policy};
+use session_core::backend::{CircuitBreaker, Operation, Policy};
 use session_core::{Error, Result};
 
 use crate::client::MongoClient;
@@ -19,6 +19,7 @@ const MAX_NAMESPACE: usize = 255;
 pub struct MongoStoreBuilder {
     pub(crate) collection: String,
     pub(crate) timeout: Duration,
+    pub(crate) circuit_breaker: Option<CircuitBreaker>,
     pub(crate) max_data: usize,
     pub(crate) expiry_grace: Duration,
     migrate: bool,
@@ -29,6 +30,7 @@ impl Default for MongoStoreBuilder {
         Self {
             collection: "session_store".to_owned(),
             timeout: Policy::TIMEOUT,
+            circuit_breaker: Some(CircuitBreaker::DEFAULT),
             max_data: Policy::MAX_DATA,
             expiry_grace: Duration::ZERO,
             migrate: true,
@@ -44,9 +46,17 @@ impl MongoStoreBuilder {
         self
     }
 
-    /// Sets the time limit of one store operation, including repeats; default 5 s.
+    /// Sets the time limit of one store operation, including repeats; default 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets when calls fail at once because the server does not answer, and how often one is sent
+    /// all the same; `None` to send each. Default [`CircuitBreaker::DEFAULT`]: after 5 failures in a
+    /// row, one call each 100 ms.
+    pub fn circuit_breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.circuit_breaker = breaker.into();
         self
     }
 
@@ -59,7 +69,8 @@ impl MongoStoreBuilder {
 
     /// Sets how long after its deadline the TTL index removes a session, in whole seconds, rounded
     /// up; default 0. Until then a [`Reaper`](crate::Reaper) can report it, so set this (to an
-    /// hour, for example) if you run one. With 0 the store reports nothing. Changing the grace of
+    /// hour, for example) if you run one. It is to be longer than no reaper may run, and than the
+    /// minute after which a report that was not confirmed is made again. With 0 the store reports nothing. Changing the grace of
     /// an existing collection needs the right `collMod`; without it the store keeps the old grace
     /// and logs a warning.
     pub fn expiry_grace(mut self, grace: Duration) -> Self {
@@ -102,8 +113,9 @@ impl MongoStoreBuilder {
 
     /// Uses a database of the caller, with its read and write concern; reads go to the primary
     /// whatever its read preference. The store never closes or replaces its client. So the client
-    /// must belong to a runtime that lives as long as the store, and should not have a
-    /// `directConnection` to a server that may be demoted.
+    /// must belong to a runtime that lives as long as the store: after its end, operations fail with
+    /// [`ErrorKind::Misconfigured`](session_core::ErrorKind::Misconfigured). And it should not have
+    /// a `directConnection` to a server that may be demoted.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

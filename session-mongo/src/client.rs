@@ -18,6 +18,15 @@ pub struct MongoClient {
     pub(crate) database: Database,
     pub(crate) collection: Collection<RawDocumentBuf>,
     own: Option<Arc<OwnClient>>,
+    /// The runtime that the client works in: of one that the caller has made, probably.
+    runtime: Arc<RuntimeWatch>,
+}
+
+/// Whether a runtime has ended.
+struct RuntimeWatch {
+    /// A task of the runtime holds the value until the runtime ends.
+    is_alive: Weak<()>,
+    task: AbortHandle,
 }
 
 /// A client of the driver that the store has created.
@@ -25,20 +34,19 @@ pub(crate) struct OwnClient {
     pub(crate) client: mongodb::Client,
     pub(crate) created: Instant,
     pub(crate) runtime: Handle,
-    /// A task of the runtime holds the value until the runtime ends.
-    pub(crate) runtime_is_alive: Weak<()>,
-    pub(crate) task: AbortHandle,
     pub(crate) is_direct: bool,
     /// Whether the server of a direct connection says that it is not the primary.
     pub(crate) is_secondary: Arc<AtomicBool>,
 }
 
 impl MongoClient {
+    /// Needs a runtime.
     pub(crate) fn new(database: Database, collection: &str, own: Option<OwnClient>) -> Self {
         Self {
             collection: database.collection(collection),
             database,
             own: own.map(Arc::new),
+            runtime: Arc::new(RuntimeWatch::of_current()),
         }
     }
 
@@ -55,21 +63,50 @@ impl MongoClient {
 
     /// Whether the client can't be used again.
     pub(crate) fn is_spent(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.is_spent())
+        let is_spent = |own: &OwnClient| self.runtime.has_ended() || own.leads_to_secondary();
+        self.own.as_deref().is_some_and(is_spent)
+    }
+
+    /// Whether the caller has made the client, in a runtime that has ended.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.own.is_none() && self.runtime.has_ended()
     }
 }
 
 impl OwnClient {
-    fn is_spent(&self) -> bool {
-        self.runtime_is_alive.strong_count() == 0
-            || (self.is_secondary.load(Relaxed) && self.created.elapsed() > MIN_AGE)
+    fn leads_to_secondary(&self) -> bool {
+        self.is_secondary.load(Relaxed) && self.created.elapsed() > MIN_AGE
+    }
+}
+
+impl RuntimeWatch {
+    fn of_current() -> Self {
+        let held = Arc::new(());
+        let is_alive = Arc::downgrade(&held);
+        let task = tokio::spawn(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        Self {
+            is_alive,
+            task: task.abort_handle(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_alive.strong_count() == 0
+    }
+}
+
+impl Drop for RuntimeWatch {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 /// Without a shutdown, the driver's monitors end only when they next wake up, after up to 10 s.
 impl Drop for OwnClient {
     fn drop(&mut self) {
-        self.task.abort();
         let shutdown = self.client.clone().shutdown().immediate(true);
         self.runtime.spawn(async move { shutdown.await });
     }

@@ -1,10 +1,10 @@
 //! Makes the clients of a store.
 //!
 //! The driver finds a new primary itself if it knows the members of a replica set, and replaces
-//! connections that break or fall silent. With `directConnection` it knows one address: if that
-//! comes to lead to another server, open connections stay at the old one, which refuses writes. And
-//! a client works only as long as the runtime that it was created in. In both cases a store that
-//! has created its client replaces it.
+//! connections that break. Those that fall silent it finds out one by one. With `directConnection` it
+//! knows one address: if that comes to lead to another server, open connections stay at the old one,
+//! which refuses writes. And a client works only as long as the runtime that it was created in. In
+//! all these cases a store that has created its client replaces it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
-use mongodb::options::{ClientOptions, DatabaseOptions, ReadPreference, SelectionCriteria};
+use mongodb::options::{
+    ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria,
+};
 use mongodb::{Database, ServerType};
 use session_core::backend::Connector;
 use session_core::{Error, Result};
@@ -50,6 +52,7 @@ impl MongoConnector {
         collection: String,
     ) -> Result<(Self, MongoClient)> {
         options.selection_criteria = Some(primary(options.direct_connection == Some(true)));
+        options.read_concern = Some(read_concern(options.read_concern.as_ref()));
         let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
         let place = format!("MongoDB at {}", hosts.join(","));
         let source = Source {
@@ -72,7 +75,7 @@ impl MongoConnector {
     pub(crate) fn for_database(database: &Database, collection: &str) -> (Self, MongoClient) {
         let options = DatabaseOptions::builder()
             .selection_criteria(primary(false))
-            .read_concern(database.read_concern().cloned())
+            .read_concern(read_concern(database.read_concern()))
             .write_concern(database.write_concern().cloned())
             .build();
         let client = database.client();
@@ -100,9 +103,10 @@ impl Connector for MongoConnector {
         client.is_spent()
     }
 
-    /// The driver closes silent connections.
+    /// The driver closes the connection of a call that was given up, and finds the others out only
+    /// one by one, or when its monitor has waited for an answer.
     fn replaces_silent(&self, _: &MongoClient, _: Instant) -> bool {
-        false
+        self.source.is_some()
     }
 
     fn min_age(&self) -> Duration {
@@ -125,19 +129,10 @@ impl Source {
             }));
         }
         let client = mongodb::Client::with_options(options)?;
-        let held = Arc::new(());
-        let runtime_is_alive = Arc::downgrade(&held);
-        let runtime = Handle::current();
-        let task = runtime.spawn(async move {
-            let _held = held;
-            std::future::pending::<()>().await;
-        });
         let own = OwnClient {
             client: client.clone(),
             created: Instant::now(),
-            runtime,
-            runtime_is_alive,
-            task: task.abort_handle(),
+            runtime: Handle::current(),
             is_direct,
             is_secondary,
         };
@@ -150,6 +145,12 @@ impl fmt::Debug for MongoConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MongoConnector").field(&self.place).finish()
     }
+}
+
+/// The read concern of loads. Without one, a deployment's own default would hold, which may be
+/// `majority` or `available` (`setDefaultRWConcern`): a load would miss the last saves.
+fn read_concern(chosen: Option<&ReadConcern>) -> ReadConcern {
+    chosen.cloned().unwrap_or_else(ReadConcern::local)
 }
 
 /// Selects the primary. The driver takes the server of a direct connection for the primary, so a

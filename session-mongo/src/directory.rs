@@ -58,7 +58,8 @@ pub(crate) async fn owned_by(
 }
 
 /// One round trip to find sessions, and one for each session, up to 32 at a time. If some fail
-/// after others succeeded, returns what those have destroyed.
+/// after others succeeded, returns what those have destroyed, unless a failed one may have been
+/// destroyed too.
 pub(crate) async fn destroy_owned_by(
     call: &Call<MongoClient>,
     owner: &Owner,
@@ -103,9 +104,9 @@ pub(crate) async fn clear(call: &Call<MongoClient>, filter: fn() -> Document) ->
     }
 }
 
-/// Four round trips for each batch: find, claim, read, delete. A claim reserves an expired session
-/// for one reaper; if its process dies before the delete, another reaper can claim the session
-/// after a minute.
+/// Three round trips: find, claim, read. A claim reserves an expired session for one reaper; if the
+/// report is not confirmed, another reaper can claim the session after a minute. Corrupt documents
+/// that can't be reported are removed: one round trip more.
 pub(crate) async fn reap(call: &Call<MongoClient>, limit: usize) -> Result<Vec<Ended>> {
     if limit == 0 {
         return Ok(Vec::new());
@@ -115,7 +116,7 @@ pub(crate) async fn reap(call: &Call<MongoClient>, limit: usize) -> Result<Vec<E
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let found = doc! { "_id": { "$in": ids } };
+    let found = doc! { "_id": { "$in": &ids } };
     let claim = Stamp::generate();
     let claimable = schema::with_unclaimed(found.clone());
     let claims = send_idempotent(call, |to| {
@@ -134,12 +135,30 @@ pub(crate) async fn reap(call: &Call<MongoClient>, limit: usize) -> Result<Vec<E
         }
     });
     let documents = documents.await?.answer;
-    let delete = send_idempotent(call, |to| {
-        let claimed = claimed.clone();
-        async move { to.collection.delete_many(claimed).await }
+    let ended = read_all(&documents, |session| session.ended());
+    if ended.len() < documents.len() {
+        let mut unreadable = claimed;
+        let read = ended.iter().map(|ended| ended.id.as_str());
+        unreadable.insert("_id", doc! { "$in": ids, "$nin": read.collect::<Vec<_>>() });
+        delete(call, unreadable).await?;
+    }
+    Ok(ended)
+}
+
+/// Removes the sessions whose ends were reported. One round trip.
+pub(crate) async fn confirm_reaped(call: &Call<MongoClient>, reaped: &[Ended]) -> Result<()> {
+    let ids: Vec<_> = reaped.iter().map(|ended| ended.id.as_str()).collect();
+    let reported = schema::with_any_claim(doc! { "_id": { "$in": ids } });
+    delete(call, reported).await
+}
+
+/// Removes the expired sessions that `filter` matches.
+async fn delete(call: &Call<MongoClient>, filter: Document) -> Result<()> {
+    let deleted = send_idempotent(call, |to| {
+        let filter = filter.clone();
+        async move { to.collection.delete_many(filter).await }
     });
-    delete.await?;
-    Ok(read_all(&documents, |session| session.ended()))
+    deleted.await.map(drop)
 }
 
 /// The `_id`s of the first `limit` documents by `sort` that `filter` matches. One round trip.
@@ -248,7 +267,8 @@ async fn destroy_found(
             }
         }
         match failure {
-            Some(error) if all.is_empty() => return Err(error),
+            // What a doubtful one has ended, the caller must find out.
+            Some(error) if all.is_empty() || error.is_doubtful() => return Err(error),
             Some(_) => break,
             None => {}
         }

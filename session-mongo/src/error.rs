@@ -171,6 +171,14 @@ pub(crate) fn failure(
     resend: Resend,
 ) -> Failure {
     let why = from_mongo(call.name(), call.place(), error);
+    if client.is_left_behind() && why.is_temporary() {
+        return Failure::from(Error::misconfigured(format!(
+            "{}: the runtime in which the store was built has ended, and a MongoDB client works only as \
+             long as the runtime that it was made in: make it in one that lives as long as the store, \
+             or let the store connect by a URL ({why})",
+            call.place(),
+        )));
+    }
     let (helps, may_be_done) = match resend {
         Resend::IfRefused => (is_unexecuted(error), may_be_second_attempt(error)),
         Resend::IfLost => (
@@ -179,7 +187,10 @@ pub(crate) fn failure(
             true,
         ),
     };
-    let failure = Failure::from(why);
+    let mut failure = Failure::from(why);
+    if is_unreachable(error) {
+        failure = failure.unreachable();
+    }
     if !helps {
         return failure;
     }
@@ -191,6 +202,17 @@ pub(crate) fn failure(
         true => failure.maybe_done(),
         false => failure,
     }
+}
+
+/// Whether no server was reached, or the connection broke.
+fn is_unreachable(error: &MongoError) -> bool {
+    matches!(
+        &*error.kind,
+        ErrorKind::Io(_)
+            | ErrorKind::ServerSelection { .. }
+            | ErrorKind::ConnectionPoolCleared { .. }
+            | ErrorKind::DnsResolve { .. }
+    )
 }
 
 /// Whether the server refused a command because it is not the primary, or is shutting down.

@@ -28,7 +28,7 @@
 //! | `idle`, `absolute` | milliseconds, or null for no limit |
 //! | `born`, `deadline` | dates by the server's clock; the end of the year 9999 for never |
 //! | `due` | a date less than a minute before `deadline`; TTL index. Most writes leave it alone |
-//! | `claim`, `claimed` | set on an expired session while it is reaped |
+//! | `claim`, `claimed` | set on an expired session while a reaper reports it: by which, and since when |
 //!
 //! There are three indexes: MongoDB's own on `_id`, one on `owner` and `_id` that holds only the
 //! sessions that have an owner, and the TTL index on `due`.
@@ -43,7 +43,8 @@
 //! | touch | 1; 2 in a batch |
 //! | `list`, `owned_by` | 1 a page |
 //! | `destroy_owned_by` | 1, and 1 for each session, up to 32 at a time |
-//! | `reap` | 4 for each batch |
+//! | `reap` | 3 |
+//! | `confirm_reaped` | 1 |
 //! | `clear` | 2 for each 10,000 sessions |
 //!
 //! Operations of one kind that queue while others are in flight are sent as one batch of up to 128
@@ -115,9 +116,10 @@ mod url;
 
 pub use mongodb;
 pub use session_core::{
-    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory, SessionEnd,
-    SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl,
+    self, Cursor, Description, EndId, EndKind, EndReason, Ended, Error, ErrorKind, Event, Flash,
+    Lifetime, Limits, Observer, OnReuse, Owner, Page, Reaper, Result, Session, SessionDirectory,
+    SessionEnd, SessionId, SessionInfo, SessionStore, SessionToken, Sessions, SessionsBuilder,
+    Timeout, Ttl,
 };
 
 pub use backend::{MongoBackend, MongoStore};

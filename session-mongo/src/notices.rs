@@ -4,6 +4,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
 use mongodb::change_stream::event::{ChangeStreamEvent, OperationType};
+use mongodb::options::ReadConcern;
 use session_core::backend::Call;
 use session_core::{Error, Notice, NoticeStream, SessionId};
 
@@ -35,7 +36,10 @@ fn pipeline() -> [Document; 2] {
 pub(crate) fn listen(call: Call<MongoClient>) -> NoticeStream {
     let opened = async move {
         let changes = send(&call, |to| async move {
-            match to.documents().watch().pipeline(pipeline()).await {
+            let documents = to.documents();
+            let changes = documents.watch().pipeline(pipeline());
+            // Of another concern, such as that of loads, the server gives no changes.
+            match changes.read_concern(ReadConcern::majority()).await {
                 // The client ends its cursors when it is dropped.
                 Ok(changes) => Ok(Some((changes, to))),
                 Err(error) if code(&error) == Some(NOT_A_REPLICA_SET) => Ok(None),

@@ -30,7 +30,7 @@ pub(crate) const DUE_MILLIS: i64 = 60_000;
 /// The deadline of a session that has none: the end of the year 9999.
 pub(crate) const NEVER: DateTime = DateTime::from_millis(253_402_300_799_999);
 
-/// How long a claim on an expired session is valid: then its reaper is assumed dead.
+/// How long a claim on an expired session is valid: then its report is not confirmed any more.
 const CLAIM_MILLIS: i64 = 60_000;
 
 /// All indexes but the one on `_id`. The TTL index removes a session `seconds` after `due`.
@@ -125,12 +125,14 @@ pub(crate) fn with_expired(mut filter: Document) -> Document {
 /// Restricts `filter` to expired sessions that no reaper has claimed.
 pub(crate) fn with_unclaimed(filter: Document) -> Document {
     let mut filter = with_expired(filter);
-    let old = doc! { "$lt": ["$claimed", { "$subtract": ["$$NOW", CLAIM_MILLIS] }] };
+    let lapsed = doc! { "$lt": ["$claimed", { "$subtract": ["$$NOW", CLAIM_MILLIS] }] };
+    // From before the clock was set back.
+    let late = doc! { "$gt": ["$claimed", { "$add": ["$$NOW", CLAIM_MILLIS] }] };
     filter.insert(
         "$or",
         vec![
             doc! { "claim": { "$exists": false } },
-            doc! { "$expr": old },
+            doc! { "$expr": { "$or": [lapsed, late] } },
         ],
     );
     filter
@@ -144,6 +146,12 @@ pub(crate) fn claim(claim: &Stamp) -> Vec<Document> {
 /// Restricts `filter` to expired sessions with this claim.
 pub(crate) fn with_claim(mut filter: Document, claim: &Stamp) -> Document {
     filter.insert("claim", bytes(claim.as_bytes()));
+    with_expired(filter)
+}
+
+/// Restricts `filter` to expired sessions with a claim, whichever reaper's.
+pub(crate) fn with_any_claim(mut filter: Document) -> Document {
+    filter.insert("claim", doc! { "$exists": true });
     with_expired(filter)
 }
 

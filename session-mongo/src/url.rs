@@ -12,7 +12,9 @@ use crate::error;
 /// Parses `url`.
 pub(crate) async fn parse(url: &str, timeout: Duration) -> Result<ClientOptions> {
     check_question_mark(url)?;
-    let parsed = ClientOptions::parse(url).await;
+    // The addresses of a `mongodb+srv` URL are looked up, by a resolver with a patience of its own.
+    let parsed = tokio::time::timeout(timeout, ClientOptions::parse(url)).await;
+    let parsed = parsed.map_err(|_| Error::no_answer("connect", "MongoDB", timeout))?;
     let mut options = parsed.map_err(|error| error::from_mongo("connect", "MongoDB", &error))?;
     check_concerns(
         options.write_concern.as_ref(),

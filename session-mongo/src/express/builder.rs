@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::{Database, Namespace};
-use session_core::backend::{Operation, Policy};
+use session_core::backend::{CircuitBreaker, Operation, Policy};
 use session_core::{Error, Result};
 
 use super::{ConnectMongo, Express, ExpressStore};
@@ -30,6 +30,7 @@ pub struct ExpressStoreBuilder {
 pub(super) struct Options {
     pub(super) collection: String,
     pub(super) timeout: Duration,
+    pub(super) circuit_breaker: Option<CircuitBreaker>,
     pub(super) max_data: usize,
     pub(super) touch_after: Duration,
     pub(super) stringify: bool,
@@ -45,6 +46,7 @@ impl From<Express> for ExpressStoreBuilder {
             options: Options {
                 collection: "sessions".to_owned(),
                 timeout: Policy::TIMEOUT,
+                circuit_breaker: Some(CircuitBreaker::DEFAULT),
                 max_data: Policy::MAX_DATA,
                 touch_after: Duration::ZERO,
                 stringify: true,
@@ -66,9 +68,17 @@ impl ExpressStoreBuilder {
     }
 
     /// Sets the time limit of one operation, including repeats and [encryption](Self::crypto);
-    /// default 5 s.
+    /// default 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
+        self
+    }
+
+    /// Sets when calls fail at once because the server does not answer, and how often one is sent
+    /// all the same; `None` to send each. Default [`CircuitBreaker::DEFAULT`]: after 5 failures in a
+    /// row, one call each 100 ms.
+    pub fn circuit_breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.options.circuit_breaker = breaker.into();
         self
     }
 

@@ -188,7 +188,9 @@ impl KeyValue for ConnectMongo {
     const TTL: Duration = Duration::from_secs(14 * 86_400);
 
     fn policy(&self) -> Policy {
-        Policy::new(self.options.timeout, self.options.max_data).with_repeats(REPEATS)
+        Policy::new(self.options.timeout, self.options.max_data)
+            .with_repeats(REPEATS)
+            .with_circuit_breaker(self.options.circuit_breaker)
     }
 
     fn touch_after(&self) -> Duration {
