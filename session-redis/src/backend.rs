@@ -1,40 +1,43 @@
-//! The operations: each sends a command or a script.
+//! The operations: each in the lane of its server.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value};
+use futures_util::future::join_all;
 use session_core::backend::{
-    Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch, one_by_one,
+    Backend, BatchLimits, Call, Create, Destroy, Operation, Policy, Save, Setup, Store, Touch,
+    one_by_one,
 };
 use session_core::{
-    Anchor, Capabilities, Cursor, Ended, Error, NoticeStream, Owner, Page, Record, Result, Saved,
-    SessionId, Ttl, Version,
+    Anchor, Capabilities, Cursor, Ended, InvalidationStream, NoticeStream, Owner, Page, Record,
+    Result, Saved, SessionId, Ttl, Version,
 };
 
-use crate::clock::{Clock, Reading};
-use crate::command::{
-    DestroyOutcome, add_draft, convert, corrupt, eval, last_two, parse_answer, saved, send,
-    send_all, unexpected,
-};
+use crate::cluster::{Cluster, Part, slot};
+use crate::command::{self, DestroyOutcome, unexpected};
+use crate::compare::Compare;
+use crate::expiry::{self, ExpiryIndex};
+use crate::invalidations::Invalidations;
 use crate::keys::Keys;
+use crate::lane::Lane;
 use crate::notices::Notices;
-use crate::record::{StoredSession, millis, read_owner};
-use crate::save_many::SaveGroup;
-use crate::script::{Code, Scripts};
-use crate::{RedisClient, RedisStoreBuilder, check};
+use crate::route::Route;
+use crate::script::Scripts;
+use crate::scripted::{Inspected, Scripted};
+use crate::{RedisClient, RedisStoreBuilder, check, rights};
 
 /// Measured: `docs/performance.md`. Batches save the server's cost of a command or script, not
 /// round trips: commands are pipelined on one connection anyway, so batches in flight are free.
 /// With loads that are only pipelined, 256 callers make 0.66 of the loads a second, and fewer
 /// callers 0.95 to 0.98.
-const BATCH_LIMITS: BatchLimits = BatchLimits::new(24, 3).with_queued(100_000);
+const BATCH_LIMITS: BatchLimits = BatchLimits::new(24, 3);
+/// In how many queues the batches of a cluster are made: one for each node, if there are not more.
+const QUEUES: usize = 32;
 /// How often a command is repeated for each cause. A restart has several causes in turn: the
 /// connection breaks, is refused, the server loads its data, and then lacks the scripts.
 pub(crate) const REPEATS: u32 = 3;
-/// How often a touch is sent while other requests change the session's owner.
-const TOUCH_ATTEMPTS: u32 = 4;
 
 /// A store of sessions in Redis. Clones share the connection.
 ///
@@ -51,155 +54,135 @@ pub type RedisStore = Store<RedisBackend>;
 pub struct RedisBackend {
     pub(crate) keys: Keys,
     pub(crate) scripts: Scripts,
+    /// An unused key, on which commands are tried.
+    pub(crate) scratch: String,
+    /// Whether the last server that was met takes scripts.
+    pub(crate) takes_scripts: AtomicBool,
+    /// Whether the last server that has told its lane compares by its own commands.
+    pub(crate) has_compared: AtomicBool,
     pub(crate) is_cluster: bool,
+    cluster: Option<Cluster>,
     /// `None` if they are switched off.
     pub(crate) notices: Option<Notices>,
-    clock: Clock,
+    /// `None` if expiries are not reported.
+    pub(crate) expiry: Option<Arc<ExpiryIndex>>,
+    /// `None` until the store is set up.
+    pub(crate) invalidations: Option<Invalidations>,
     policy: Policy,
 }
 
-/// What one call of the destroy script has done.
+/// What has become of some sessions that were to be destroyed.
 pub(crate) struct Destroyed {
     pub(crate) ended: Vec<Ended>,
-    /// How many of the ids the script has examined: it stops at the limit.
-    pub(crate) examined: usize,
+    /// How many of the ids were examined, from the first on: it stops at the limit. An error if it
+    /// is not known what has become of some.
+    pub(crate) examined: Result<usize>,
 }
 
 impl RedisBackend {
+    /// How the writes of `store` compare what is stored with what they expect: `compare` by the
+    /// server's own commands, `scripts` by scripts, as always in a cluster. No round trip while the
+    /// connection is open; a new one may lead to a server of the other kind.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub async fn lane(store: &RedisStore) -> Result<&'static str> {
+        let backend = store.backend();
+        let lane = |call| async move { command::lane(&call, &backend.scratch).await };
+        let is_cluster = backend.is_cluster;
+        Ok(match store.by_command(Operation::Connect, lane).await? {
+            Lane::Compare { .. } if !is_cluster => "compare",
+            _ => "scripts",
+        })
+    }
+
     /// `limits` has the time-out and the maximum size.
-    pub(crate) fn new(keys: Keys, is_cluster: bool, limits: Policy) -> Self {
-        let mut policy = limits.with_repeats(REPEATS);
-        // The keys of a batch would be on different nodes of a cluster.
-        if !is_cluster {
-            policy = policy.with_load(BATCH_LIMITS).with_save(BATCH_LIMITS);
-        }
+    pub(crate) fn new(
+        keys: Keys,
+        scripts: Scripts,
+        cluster: Option<Cluster>,
+        limits: Policy,
+    ) -> Self {
+        let policy = limits.with_repeats(REPEATS);
         Self {
+            scratch: keys.scratch(),
             keys,
-            scripts: Scripts::new(),
-            is_cluster,
+            scripts,
+            takes_scripts: AtomicBool::new(cluster.is_some()),
+            has_compared: AtomicBool::new(false),
+            is_cluster: cluster.is_some(),
+            cluster,
             notices: None,
-            clock: Clock::default(),
-            policy,
+            expiry: None,
+            invalidations: None,
+            policy: policy.with_load(BATCH_LIMITS).with_save(BATCH_LIMITS),
         }
     }
 
-    async fn create_one(&self, call: &Call<RedisClient>, create: &Create) -> Result<Saved> {
-        let Create { id, draft, .. } = create;
-        let mut command = eval(&self.scripts.create, &[self.keys.session(id)]);
-        add_draft(&mut command, draft);
-        let index = self.owner_index_entry(id, draft);
-        let sent = self.send_indexed(call, index, command).await?;
-        let (code, _) = parse_answer(sent.answer)?;
-        Ok(saved(code, draft)?.after(sent.is_repeated))
+    /// Saves sessions that are on one node, in the lane of the server; in a cluster by scripts, and
+    /// their owner indexes have the entries already.
+    async fn save_on(&self, route: Route<'_>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
+        let scripted = Scripted::new(self, route);
+        if self.is_cluster {
+            return scripted.save(saves, false).await;
+        }
+        let compared = Compare::new(self, route).save(saves).await?;
+        match compared.answer {
+            Some(outcomes) => Ok(outcomes),
+            None => scripted.save(saves, compared.is_repeated).await,
+        }
     }
 
-    /// Computes the server's time from the key's remaining time: in a cluster `TIME` may be
-    /// answered by another node.
-    async fn load_in_cluster(
+    /// Saves sessions of a cluster: first the entries of their owner indexes, because an index must
+    /// never lack a session that exists. A save whose entry can't be written fails, no other one.
+    async fn save_in(
+        &self,
+        cluster: &Cluster,
+        call: &Call<RedisClient>,
+        saves: &[Save],
+    ) -> Result<Vec<Result<Saved>>> {
+        let indexed = self.send_index_entries(call, cluster, saves).await;
+        let ready = saves.iter().zip(&indexed);
+        let ready = ready.filter(|(_, indexed)| indexed.is_ok());
+        let ready: Vec<Save> = ready.map(|(save, _)| save.clone()).collect();
+        let parts = Part::split(cluster, &ready, |save| self.keys.session(&save.id));
+        let saved = parts
+            .iter()
+            .map(|part| self.save_on(part.route(call), &part.items));
+        let mut saved = Part::answers(&parts, join_all(saved).await)?.into_iter();
+        let outcome = |indexed: Result<()>| {
+            indexed.and_then(|()| saved.next().unwrap_or_else(|| Err(unexpected())))
+        };
+        Ok(indexed.into_iter().map(outcome).collect())
+    }
+
+    /// Creates sessions in the lane of the server.
+    async fn create_all(
         &self,
         call: &Call<RedisClient>,
-        id: &SessionId,
-    ) -> Result<Option<Record>> {
-        let key = self.keys.session(id);
-        let mut commands = Pipeline::with_capacity(2);
-        commands.get(&key).pttl(&key);
-        let sent = send_all(call, &commands).await?;
-        let (value, left): (Option<Vec<u8>>, i64) = last_two(sent.answer)?;
-        let Some(value) = value else {
-            return Ok(None);
-        };
-        let session = StoredSession::decode(Bytes::from(value))?;
-        let now = match (session.deadline, u64::try_from(left)) {
-            // The key expires a millisecond before the deadline, see the scripts.
-            (Some(deadline), Ok(left)) => deadline.saturating_sub(left + 1),
-            // The key expired, or its expiry was removed, between the two commands.
-            (Some(_), Err(_)) if left == -2 => return Ok(None),
-            _ => match self.inspect(call, id).await? {
-                Some((_, _, now)) => now,
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(session.into_record(now)))
-    }
-
-    /// The command that reads `ids` from one server.
-    fn get(&self, ids: &[SessionId]) -> Cmd {
-        let length: usize = ids.iter().map(|id| self.keys.session_length(id)).sum();
-        let mut get = Cmd::with_capacity(1 + ids.len(), 4 + length);
-        get.arg(if ids.len() == 1 { "GET" } else { "MGET" });
-        let mut key = String::new();
-        for id in ids {
-            self.keys.write_session(id, &mut key);
-            get.arg(&key);
+        creates: &[Create],
+    ) -> Result<Vec<Result<Saved>>> {
+        let compared = Compare::new(self, call).create(creates).await?;
+        if let Some(outcomes) = compared.answer {
+            return Ok(outcomes);
         }
-        get
+        let scripted = Scripted::new(self, call);
+        let create = |create| scripted.create(create, compared.is_repeated);
+        Ok(one_by_one(creates, create).await)
     }
 
-    /// Sends `get`. Returns its answer and the server's time in milliseconds.
-    async fn get_with_time(&self, call: &Call<RedisClient>, get: Cmd) -> Result<(Value, u64)> {
-        if let Some(reading) = self.clock.reading() {
-            let sent = send(call, &get).await?;
-            return Ok((sent.answer, reading.now()));
+    /// Enters a save that is done in the expiry index, if it must be. Publishes one that was a
+    /// sign-in: streams of an earlier one close.
+    fn announce(&self, call: &Call<RedisClient>, save: &Save, saved: &Result<Saved>) {
+        if !matches!(saved, Ok(Saved::Done(_))) {
+            return;
         }
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(get).cmd("TIME");
-        let requested = Instant::now();
-        let mut answers = send_all(call, &commands).await?.answer;
-        let reading = Reading::new(convert(answers.pop())?, requested);
-        self.clock.set(reading);
-        let answer = answers.pop().ok_or_else(unexpected)?;
-        Ok((answer, reading.reported()))
-    }
-
-    async fn save_in_cluster(&self, call: &Call<RedisClient>, save: &Save) -> Result<Saved> {
-        let group = SaveGroup::single(save);
-        let saves = std::slice::from_ref(save);
-        let command = group.command(&self.scripts.save, saves, &self.keys);
-        let index = self.owner_index_entry(&save.id, &save.draft);
-        let sent = self.send_indexed(call, index, command).await?;
-        let code = group.outcomes(sent.answer)?.pop().ok_or_else(unexpected)?;
-        self.announce(call, save, code);
-        Ok(saved(code, &save.draft)?.after(sent.is_repeated))
-    }
-
-    /// Publishes a save that was a sign-in: streams of an earlier one close.
-    fn announce(&self, call: &Call<RedisClient>, save: &Save, code: Code) {
-        if let (Code::Done, Anchor::Restart, Some(notices)) =
-            (code, save.draft.anchor, &self.notices)
-        {
+        if let Some(expiry) = &self.expiry {
+            expiry.saved(call, save);
+        }
+        if let (Anchor::Restart, Some(notices)) = (save.draft.anchor, &self.notices) {
             notices.publish_changed(call, &self.keys, &save.id);
         }
-    }
-
-    /// Two round trips if the session has an owner and its deadline moves: the first one returns
-    /// the owner, whose index must have the later deadline before the session has it.
-    async fn touch_one(&self, call: &Call<RedisClient>, touch: &Touch) -> Result<Option<Ttl>> {
-        let key = self.keys.session(&touch.id);
-        let mut indexed: Option<(Owner, Ttl)> = None;
-        for _ in 0..TOUCH_ATTEMPTS {
-            let mut command = eval(&self.scripts.touch, &[&key]);
-            let (owner, index) = match &indexed {
-                Some((owner, ttl)) => (
-                    owner.as_str(),
-                    Some(self.index_entry(owner, &touch.id, *ttl)),
-                ),
-                None => ("", None),
-            };
-            command.arg(millis(touch.idle)).arg(owner);
-            let sent = self.send_indexed(call, index, command).await?;
-            let (code, mut rest) = parse_answer(sent.answer)?;
-            match code {
-                Code::Done => return Ok(Some(ttl(convert(rest.pop())?))),
-                Code::OtherOwner => {
-                    let (left, owner): (i64, Vec<u8>) = last_two(rest)?;
-                    // Another owner than in the last attempt, or none.
-                    indexed = read_owner(&owner)?.map(|owner| (owner, ttl(left)));
-                }
-                Code::Corrupt => return Err(corrupt()),
-                _ => return Ok(None),
-            }
-        }
-        Err(Error::contention(TOUCH_ATTEMPTS))
     }
 
     async fn destroy_one(
@@ -211,6 +194,7 @@ impl RedisBackend {
         let mut destroyed = self
             .destroy_ids(call, ids, None, destroy.expected.as_ref(), 1)
             .await?;
+        destroyed.examined?;
         Ok(destroyed.ended.pop())
     }
 
@@ -224,24 +208,38 @@ impl RedisBackend {
         expected: Option<&Version>,
         limit: usize,
     ) -> Result<Destroyed> {
-        let keys: Vec<String> = ids.iter().map(|id| self.keys.session(id)).collect();
-        let mut command = eval(&self.scripts.destroy, &keys);
-        let stamp = expected.map(Version::stamp);
-        let stamp = stamp.as_ref().map_or(&[][..], |stamp| stamp.as_bytes());
-        let owner = owner.map_or("", Owner::as_str);
-        let channel = self.notices.as_ref().map_or("", Notices::channel);
-        command.arg(owner).arg(stamp).arg(limit).arg(channel);
-        let sent = send(call, &command).await?;
-        let outcomes = DestroyOutcome::read_all(sent.answer, ids)?;
+        // No more than may be ended: the commands of this lane are sent all at once.
+        let first = &ids[..limit.max(1).min(ids.len())];
+        let compare = Compare::new(self, call);
+        let compared = compare.destroy(first, owner, expected).await?;
+        // The script publishes by itself.
+        let mut unpublished = None;
+        let (outcomes, is_repeated) = match compared.answer {
+            Some(outcomes) => {
+                unpublished = self.notices.as_ref();
+                (outcomes, compared.is_repeated)
+            }
+            None => {
+                let scripted = Scripted::new(self, call);
+                let (outcomes, again) = scripted.destroy(ids, owner, expected, limit).await?;
+                let outcomes = outcomes.into_iter().map(Ok).collect();
+                (outcomes, again || compared.is_repeated)
+            }
+        };
         let examined = outcomes.len();
+        let mut failed = None;
         let ended = outcomes
             .into_iter()
             .zip(ids)
             .filter_map(|(outcome, id)| match outcome {
-                DestroyOutcome::Done(ended) => Some(ended),
+                Ok(DestroyOutcome::Done(ended)) => Some(ended),
                 // An earlier attempt may have destroyed it.
-                DestroyOutcome::Absent if sent.is_repeated => Some(Ended::unknown(id.clone())),
-                DestroyOutcome::Absent | DestroyOutcome::Mismatch => None,
+                Ok(DestroyOutcome::Absent) if is_repeated => Some(Ended::unknown(id.clone())),
+                Ok(DestroyOutcome::Absent | DestroyOutcome::Mismatch) => None,
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
             });
         let ended: Vec<Ended> = ended.collect();
         // All sessions have one owner.
@@ -249,7 +247,16 @@ impl RedisBackend {
             let known = ended.iter().filter(|ended| ended.owner.is_some());
             self.remove_from_owner_index(call, owner, known.map(|ended| &ended.id));
         }
-        Ok(Destroyed { ended, examined })
+        if let (Some(notices), false) = (unpublished, ended.is_empty()) {
+            notices.publish_ended(call, &self.keys, &ended);
+        }
+        if let Some(expiry) = &self.expiry {
+            expiry.remove(call, ended.iter().map(|ended| &ended.id));
+        }
+        Ok(Destroyed {
+            ended,
+            examined: failed.map_or(Ok(examined), Err),
+        })
     }
 
     /// Reads a session without its data. Returns it with the size of the data in bytes and the
@@ -258,20 +265,11 @@ impl RedisBackend {
         &self,
         call: &Call<RedisClient>,
         id: &SessionId,
-    ) -> Result<Option<(StoredSession, usize, u64)>> {
-        let command = eval(&self.scripts.inspect, &[self.keys.session(id)]);
-        let sent = send(call, &command).await?;
-        let (code, rest) = parse_answer(sent.answer)?;
-        match code {
-            Code::Done => {}
-            Code::Corrupt => return Err(corrupt()),
-            _ => return Ok(None),
+    ) -> Result<Option<Inspected>> {
+        match Compare::new(self, call).inspect(id).await?.answer {
+            Some(inspected) => Ok(inspected),
+            None => Scripted::new(self, call).inspect(id).await,
         }
-        let mut rest = rest.into_iter();
-        let head: Vec<u8> = convert(rest.next())?;
-        let (whole, now): (usize, u64) = last_two(rest.collect())?;
-        let size = whole.saturating_sub(head.len());
-        Ok(Some((StoredSession::decode(head.into())?, size, now)))
     }
 }
 
@@ -285,7 +283,23 @@ impl Backend for RedisBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_descriptions(true)
+        let reports = self.expiry.is_some();
+        Capabilities::new()
+            .with_descriptions(true)
+            .with_expiry_reports(reports)
+            .with_needs_reaper(reports)
+    }
+
+    fn queues(&self) -> usize {
+        if self.is_cluster { QUEUES } else { 1 }
+    }
+
+    fn queue_of(&self, id: &SessionId) -> usize {
+        let Some(cluster) = &self.cluster else {
+            return 0;
+        };
+        let slot = slot::of_key(self.keys.session(id).as_bytes());
+        cluster.number_of(slot) % QUEUES
     }
 
     async fn create(
@@ -293,7 +307,11 @@ impl Backend for RedisBackend {
         call: &Call<RedisClient>,
         creates: &[Create],
     ) -> Result<Vec<Result<Saved>>> {
-        Ok(one_by_one(creates, |create| self.create_one(call, create)).await)
+        let created = self.create_all(call, creates).await;
+        if let Some(expiry) = &self.expiry {
+            expiry.created(call, creates, &created);
+        }
+        created
     }
 
     async fn load(
@@ -301,51 +319,24 @@ impl Backend for RedisBackend {
         call: &Call<RedisClient>,
         ids: &[SessionId],
     ) -> Result<Vec<Result<Option<Record>>>> {
-        if self.is_cluster {
-            return Ok(one_by_one(ids, |id| self.load_in_cluster(call, id)).await);
-        }
-        let (answer, now) = self.get_with_time(call, self.get(ids)).await?;
-        let record = |value| match value {
-            Value::Nil => Ok(None),
-            Value::BulkString(value) => {
-                let session = StoredSession::decode(Bytes::from(value))?;
-                Ok(session.into_live_record(now))
-            }
-            _ => Err(unexpected()),
+        let Some(cluster) = &self.cluster else {
+            return self.load_on(call.into(), ids).await;
         };
-        match answer {
-            value if ids.len() == 1 => Ok(vec![record(value)]),
-            Value::Array(values) => Ok(values.into_iter().map(record).collect()),
-            _ => Err(unexpected()),
-        }
+        let parts = Part::split(cluster, ids, |id| self.keys.session(id));
+        let loads = parts
+            .iter()
+            .map(|part| self.load_on(part.route(call), &part.items));
+        let loads = join_all(loads).await;
+        Part::answers(&parts, loads)
     }
 
     async fn save(&self, call: &Call<RedisClient>, saves: &[Save]) -> Result<Vec<Result<Saved>>> {
-        if self.is_cluster {
-            return Ok(one_by_one(saves, |save| self.save_in_cluster(call, save)).await);
-        }
-        let mut commands = Pipeline::with_capacity(1);
-        // The index entries first: an index must never lack a session that exists.
-        for index in saves
-            .iter()
-            .filter_map(|save| self.owner_index_entry(&save.id, &save.draft))
-        {
-            commands.add_command(index);
-        }
-        let groups = SaveGroup::split(saves);
-        for group in &groups {
-            commands.add_command(group.command(&self.scripts.save, saves, &self.keys));
-        }
-        let mut sent = send_all(call, &commands).await?;
-        let mut outcomes: Vec<_> = saves.iter().map(|_| Err(unexpected())).collect();
-        // The answers to the index entries come first.
-        for group in groups.iter().rev() {
-            let codes = group.outcomes(sent.answer.pop().ok_or_else(unexpected)?)?;
-            for (index, code) in group.indexes.iter().zip(codes) {
-                self.announce(call, &saves[*index], code);
-                let saved = saved(code, &saves[*index].draft);
-                outcomes[*index] = saved.map(|saved| saved.after(sent.is_repeated));
-            }
+        let outcomes = match &self.cluster {
+            None => self.save_on(call.into(), saves).await?,
+            Some(cluster) => self.save_in(cluster, call, saves).await?,
+        };
+        for (save, saved) in saves.iter().zip(&outcomes) {
+            self.announce(call, save, saved);
         }
         Ok(outcomes)
     }
@@ -355,7 +346,11 @@ impl Backend for RedisBackend {
         call: &Call<RedisClient>,
         touches: &[Touch],
     ) -> Result<Vec<Result<Option<Ttl>>>> {
-        Ok(one_by_one(touches, |touch| self.touch_one(call, touch)).await)
+        if let Some(outcomes) = Compare::new(self, call).touch(touches).await?.answer {
+            return Ok(outcomes);
+        }
+        let scripted = Scripted::new(self, call);
+        Ok(one_by_one(touches, |touch| scripted.touch(touch)).await)
     }
 
     async fn destroy(
@@ -366,14 +361,28 @@ impl Backend for RedisBackend {
         Ok(one_by_one(destroys, |destroy| self.destroy_one(call, destroy)).await)
     }
 
-    /// Listens on a connection of its own; `None` where the store was given a `ConnectionManager`
-    /// or a `ClusterConnection`, or [notices](RedisStoreBuilder::notices) are switched off.
+    /// Listens on a connection of its own; `None` where the store was given a `ConnectionManager`,
+    /// or [notices](RedisStoreBuilder::notices) are switched off.
     fn notices(&self, call: Call<RedisClient>) -> Option<NoticeStream> {
         self.notices.as_ref()?.listen(call)
     }
 
+    /// Tracks the keys of the sessions on a connection of its own; `None` in a cluster, for a
+    /// `ConnectionManager`, and for a client that does not use RESP3.
+    fn invalidations(
+        &self,
+        call: Call<RedisClient>,
+        silence: Duration,
+    ) -> Option<InvalidationStream> {
+        self.invalidations.as_ref()?.listen(call, silence)
+    }
+
     async fn migrate(&self, call: &Call<RedisClient>) -> Result<()> {
-        check::rights(call, &self.keys.scratch(), check::NATIVE_COMMANDS).await
+        check::native_rights(call, &self.scratch).await?;
+        match self.expiry {
+            Some(_) => rights::check(call, &self.scratch, expiry::COMMANDS).await,
+            None => Ok(()),
+        }
     }
 
     /// Scans all keys of the database, so the time grows with their number.
@@ -404,8 +413,8 @@ impl Backend for RedisBackend {
     }
 
     /// Reads the owner index until `limit` sessions are destroyed. One round trip for each 1,000
-    /// ids in the index, and one for each 128 of them; in a cluster one for each id, up to 64 at a
-    /// time.
+    /// ids in the index, and one for the sessions of these, which are destroyed in batches of 128;
+    /// in a cluster one for each id, up to 64 at a time.
     ///
     /// If an error occurs after some sessions were destroyed, it returns those.
     async fn destroy_owned_by(
@@ -427,10 +436,21 @@ impl Backend for RedisBackend {
         cleared
     }
 
-    /// Does nothing: Redis removes expired sessions itself, and each write to an owner index
-    /// removes expired entries.
-    async fn reap(&self, _call: &Call<RedisClient>, _limit: usize) -> Result<Vec<Ended>> {
-        Ok(Vec::new())
+    /// Claims expired sessions in the [expiry index](RedisStoreBuilder::expiry_reports): one round
+    /// trip for each of its 16 shards, and three for up to 500 sessions of one. Without the index it
+    /// does nothing: Redis removes expired sessions itself.
+    async fn reap(&self, call: &Call<RedisClient>, limit: usize) -> Result<Vec<Ended>> {
+        match &self.expiry {
+            Some(expiry) => expiry.reap(call, self.is_cluster, limit).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn confirm_reaped(&self, call: &Call<RedisClient>, reaped: &[Ended]) -> Result<()> {
+        match &self.expiry {
+            Some(expiry) => expiry.confirm(call, reaped).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -440,11 +460,6 @@ impl Setup for RedisBackend {
     async fn connect(builder: RedisStoreBuilder, url: &str) -> Result<RedisStore> {
         builder.connect(url).await
     }
-}
-
-/// Converts the remaining milliseconds in a script's answer; a negative number means never.
-fn ttl(left: i64) -> Ttl {
-    u64::try_from(left).map_or(Ttl::Never, |left| Ttl::Left(Duration::from_millis(left)))
 }
 
 impl fmt::Debug for RedisBackend {

@@ -1,15 +1,18 @@
 //! The builder of a store.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
-use session_core::backend::{Policy, Store};
+use session_core::backend::{CircuitBreaker, Policy, Store};
 use session_core::{Error, Result};
 
 use crate::connector::RedisConnector;
+use crate::expiry::ExpiryIndex;
+use crate::invalidations::Invalidations;
 use crate::keys::Keys;
 use crate::notices::Notices;
+use crate::options::{ConnectionOptions, connection_setters};
+use crate::script::Scripts;
 use crate::{Connection, RedisBackend, RedisStore, url};
 
 /// Sets up a [`RedisStore`].
@@ -18,10 +21,12 @@ use crate::{Connection, RedisBackend, RedisStore, url};
 pub struct RedisStoreBuilder {
     prefix: String,
     timeout: Duration,
+    circuit_breaker: Option<CircuitBreaker>,
     max_data: usize,
-    ca_file: Option<PathBuf>,
+    options: ConnectionOptions,
     migrate: bool,
     notices: bool,
+    expiry_reports: bool,
 }
 
 impl Default for RedisStoreBuilder {
@@ -29,10 +34,12 @@ impl Default for RedisStoreBuilder {
         Self {
             prefix: "session:".to_owned(),
             timeout: Policy::TIMEOUT,
+            circuit_breaker: Some(CircuitBreaker::DEFAULT),
             max_data: Policy::MAX_DATA,
-            ca_file: None,
+            options: ConnectionOptions::default(),
             migrate: true,
             notices: true,
+            expiry_reports: false,
         }
     }
 }
@@ -46,22 +53,23 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets the time limit of one store operation, including repeats; default 5 s.
+    /// Sets the time limit of one store operation, including repeats; default 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets when calls fail at once because the server does not answer, and how often one is sent
+    /// all the same; `None` to send each. Default [`CircuitBreaker::DEFAULT`]: after 5 failures in a
+    /// row, one call each 100 ms.
+    pub fn circuit_breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.circuit_breaker = breaker.into();
         self
     }
 
     /// Sets the maximum size of one session's data in bytes; default 1 MiB, at most 256 MiB.
     pub fn max_data(mut self, bytes: usize) -> Self {
         self.max_data = bytes;
-        self
-    }
-
-    /// Sets a PEM file with the certificate authority that has signed the server's certificate; it
-    /// replaces the public authorities. Only for [`connect`](Self::connect) with a `rediss://` URL.
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
         self
     }
 
@@ -82,19 +90,45 @@ impl RedisStoreBuilder {
         self
     }
 
+    connection_setters!();
+
+    /// Sets whether expired sessions are [reported](crate#expiry) to observers; default false. Needs a
+    /// [`Reaper`](crate::Reaper) in at least one process, because what expires stays in the expiry
+    /// index until it is reaped. All processes that create sessions should have the same setting:
+    /// those created without it are reported only if they are signed in later.
+    pub fn expiry_reports(mut self, reports: bool) -> Self {
+        self.expiry_reports = reports;
+        self
+    }
+
     /// Connects to the Redis or Valkey server at `url`:
     ///
     /// | URL | meaning |
     /// |---|---|
     /// | `redis://user:password@host:port/db`, `valkey://…` | `user`, `password`, `port` (6379) and `db` (0) are optional |
     /// | `rediss://…`, `valkeys://…` | the same, with TLS |
+    /// | `redis+cluster://user:password@host1:port1,host2:port2/`, `rediss+cluster://…`, `valkey…` | a cluster, by some of its nodes |
     /// | `unix:/path?db=0&user=…&pass=…`, `redis+unix:`, `valkey+unix:` | the path of a Unix socket |
+    /// | `redis+sentinel://user:password@host:port,host:port/group/db`, `valkey+sentinel://…` | the primary of a `group` (`mymaster`, for example) that the [Sentinels](crate#sentinel) at these hosts name; `port` (26379), `user`, `password` and `db` are optional |
+    /// | `rediss+sentinel://…`, `valkeys+sentinel://…` | the same, with TLS to the Sentinels and the primary |
+    /// | `redis-sentinel://host:port,host:port/db#group`, `rediss-sentinel://…` | the same as Lettuce spells it |
     ///
-    /// Each takes `?protocol=resp2`, for a proxy without RESP3. (With RESP3 a client detects a
-    /// broken connection at once.) Other options are refused.
+    /// In a name or password, write special characters percent-encoded (`@` as `%40`). The options,
+    /// each at most once:
     ///
-    /// The store [replaces](crate#connections) its one multiplexed connection when it breaks, is
-    /// silent, or leads to a server that is not the primary. TCP keep-alive and the TCP user
+    /// | option | for | meaning |
+    /// |---|---|---|
+    /// | `protocol=resp2` | all | for a proxy without RESP3 (with RESP3 a client detects a broken connection at once) |
+    /// | `ca_file`, `cert_file`, `key_file` | TLS | PEM files: see [`ca_file`](Self::ca_file) and [`client_certificate`](Self::client_certificate) |
+    /// | `password_file` | all | see [`password_file`](Self::password_file) |
+    /// | `client_name` | all | see [`client_name`](Self::client_name) |
+    /// | `connections` | all | see [`connections`](Self::connections) |
+    /// | `sentinel_user`, `sentinel_password` | Sentinel | the login of the Sentinels, which is another than the primary's; by default none |
+    ///
+    /// Other options are refused. An option of the URL replaces the same setting of the builder.
+    ///
+    /// The store [replaces](crate#connections) a connection when it breaks, is silent, or leads to a
+    /// server that is not the primary. TCP keep-alive and the TCP user
     /// time-out are set.
     ///
     /// # Errors
@@ -102,32 +136,40 @@ impl RedisStoreBuilder {
     /// setting that can't be right, a password or certificate that is refused, a command that the
     /// user may not run; [`ErrorKind::Unavailable`](session_core::ErrorKind::Unavailable) or
     /// [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) if the server can't be reached.
-    pub async fn connect(self, url: &str) -> Result<RedisStore> {
+    pub async fn connect(mut self, url: &str) -> Result<RedisStore> {
         self.check()?;
-        let client = client(url, self.ca_file.as_deref())?;
-        self.build(client).await
+        let connection = url::connection(url, &mut self.options)?;
+        self.build(connection).await
     }
 
-    /// Uses a client or connection of the caller. With a [`redis::Client`], or a `ClusterClient`
-    /// for Redis Cluster, the store opens its own connections. It never closes a
-    /// `ConnectionManager` or `ClusterConnection` and [can't replace it](Connection). A `Client`
-    /// gets TCP keep-alive and a TCP user time-out if it has none; the settings of a
-    /// `ClusterClient` are used as they are.
+    /// Uses a client or connection of the caller. With a [`redis::Client`], with
+    /// [`Connection::sentinel`] or with [`Connection::cluster`], the store opens its own connections.
+    /// It never closes a `ConnectionManager` and [can't replace it](Connection). A `Client` gets TCP
+    /// keep-alive and a TCP user time-out if it has none.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn build(self, connection: impl Into<Connection>) -> Result<RedisStore> {
         self.check()?;
         let connection = connection.into();
-        let limits = Policy::new(self.timeout, self.max_data);
+        let limits =
+            Policy::new(self.timeout, self.max_data).with_circuit_breaker(self.circuit_breaker);
         let keys = Keys::new(&self.prefix);
-        let mut backend = RedisBackend::new(keys.clone(), connection.is_cluster(), limits);
-        let connector = RedisConnector::new(connection, self.timeout, &backend.scripts.all());
-        let first = connector.open().await?;
+        let scripts = Scripts::new();
+        let all = scripts.all();
+        let scratch = keys.scratch();
+        let connector = RedisConnector::new(connection, self.options, self.timeout, scratch, &all)?;
+        let cluster = connector.cluster().cloned();
+        let mut backend = RedisBackend::new(keys.clone(), scripts, cluster, limits);
+        let (first, database) = connector.open().await?;
         if self.notices {
-            let origin = connector.origin();
-            backend.notices = Some(Notices::new(&keys, first.get_db(), origin));
+            let opener = connector.opener().clone();
+            backend.notices = Some(Notices::new(&keys, database, opener));
         }
+        if self.expiry_reports {
+            backend.expiry = Some(Arc::new(ExpiryIndex::new(keys.clone())));
+        }
+        backend.invalidations = Some(Invalidations::new(keys, connector.opener().clone()));
         let store = Store::new(backend, connector, first);
         if self.migrate {
             store.migrate().await?;
@@ -150,27 +192,4 @@ impl RedisStoreBuilder {
 pub(crate) fn check(prefix: &str, timeout: Duration, max_data: usize) -> Result<()> {
     Error::check_size("prefix", prefix.len(), 255)?;
     Policy::new(timeout, max_data).check()
-}
-
-/// A client for the server at `url`.
-pub(crate) fn client(url: &str, ca_file: Option<&Path>) -> Result<Connection> {
-    install_crypto_provider();
-    let ca = ca_file.map(|path| {
-        std::fs::read(path).map_err(|error| {
-            let path = path.display();
-            Error::misconfigured(format!(
-                "cannot read the certificate authority {path}: {error}"
-            ))
-        })
-    });
-    Ok(url::client(url, ca.transpose()?)?.into())
-}
-
-/// Installs a rustls provider if the program has not: without one, rustls panics at its first use.
-fn install_crypto_provider() {
-    #[cfg(any(feature = "tls", feature = "tls-native-roots"))]
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have installed one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
 }

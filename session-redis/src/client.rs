@@ -1,55 +1,51 @@
 //! The client of a store: what commands are sent over.
 
 use std::fmt;
+use std::sync::Arc;
 
-use redis::aio::{ConnectionLike, ConnectionManager};
-#[cfg(feature = "cluster")]
-use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, Pipeline, RedisFuture, Value};
+use redis::RedisResult;
 
-/// The client of a [`RedisStore`](crate::RedisStore): a connection, or one for each node of a
-/// cluster. Clones share the connections.
+use crate::cluster::Cluster;
+use crate::links::Links;
+use crate::server::Server;
+
+/// The client of a [`RedisStore`](crate::RedisStore): its connections to the server, or to each node
+/// of a cluster. Clones share them.
 #[derive(Clone)]
-pub struct RedisClient(pub(crate) DriverConnection);
+pub struct RedisClient(Kind);
 
 #[derive(Clone)]
-pub(crate) enum DriverConnection {
-    Single(ConnectionManager),
-    #[cfg(feature = "cluster")]
-    Cluster(ClusterConnection),
+enum Kind {
+    Single(Links),
+    Cluster(Cluster),
 }
 
-impl ConnectionLike for RedisClient {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match &mut self.0 {
-            DriverConnection::Single(connection) => connection.req_packed_command(cmd),
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(connection) => connection.req_packed_command(cmd),
-        }
+impl RedisClient {
+    pub(crate) const fn single(links: Links) -> Self {
+        Self(Kind::Single(links))
     }
 
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match &mut self.0 {
-            DriverConnection::Single(connection) => {
-                connection.req_packed_commands(pipeline, offset, count)
-            }
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(connection) => {
-                connection.req_packed_commands(pipeline, offset, count)
-            }
-        }
+    pub(crate) const fn of_cluster(cluster: Cluster) -> Self {
+        Self(Kind::Cluster(cluster))
     }
 
-    fn get_db(&self) -> i64 {
+    /// The server, over an open connection or a new one: in a cluster, the node that serves
+    /// `slot`, or any.
+    pub(crate) async fn server(&self, slot: Option<u16>) -> RedisResult<Arc<Server>> {
         match &self.0 {
-            DriverConnection::Single(connection) => connection.get_db(),
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(connection) => connection.get_db(),
+            Kind::Single(links) => links.server().await,
+            Kind::Cluster(cluster) => match cluster.ready(slot) {
+                Some(server) => Ok(server),
+                // Boxed: the future of every operation would be several times as large.
+                None => Box::pin(cluster.server(slot)).await,
+            },
+        }
+    }
+
+    pub(crate) const fn cluster(&self) -> Option<&Cluster> {
+        match &self.0 {
+            Kind::Single(_) => None,
+            Kind::Cluster(cluster) => Some(cluster),
         }
     }
 }
@@ -57,10 +53,9 @@ impl ConnectionLike for RedisClient {
 /// Shows only the kind: the driver's connection may contain a password.
 impl fmt::Debug for RedisClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
-            DriverConnection::Single(_) => "Single",
-            #[cfg(feature = "cluster")]
-            DriverConnection::Cluster(_) => "Cluster",
+        f.write_str(match self.0 {
+            Kind::Single(_) => "Single",
+            Kind::Cluster(_) => "Cluster",
         })
     }
 }

@@ -1,20 +1,25 @@
 //! How commands are sent, and how their answers are read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Script, Value};
-use session_core::backend::{Attempt, Call, Sent};
+use futures_util::FutureExt;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Script, Value};
+use session_core::backend::{Attempt, Call, Failure, Sent};
 use session_core::{Draft, Ended, Error, Lifetime, Result, Saved, SessionId};
 
 use crate::RedisClient;
 use crate::error::failure;
+use crate::lane::Lane;
 use crate::record::{Tail, millis, read_owner};
+use crate::route::Route;
 use crate::script::Code;
+use crate::server::Server;
 
 /// A script's answer: its code, and the other values.
 pub(crate) type Answer = (Code, Vec<Value>);
 
-/// What the destroy script has done with one session.
+/// What a destroy has done with one session.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum DestroyOutcome {
     Done(Ended),
@@ -54,45 +59,142 @@ impl DestroyOutcome {
 }
 
 /// Sends `command`, again after a failure that passes.
-pub(crate) async fn send(call: &Call<RedisClient>, command: &Cmd) -> Result<Sent<Value>> {
-    send_by(call, 1, |mut client| async move {
-        command.query_async(&mut client).await
+pub(crate) async fn send(route: impl Into<Route<'_>>, command: &Cmd) -> Result<Sent<Value>> {
+    let route = route.into().for_command(command);
+    send_by(route, 1, |server| async move {
+        server.send(command).await?.extract_error()
     })
     .await
 }
 
 /// Sends `commands` as one pipeline. A single command is sent as such, which costs the driver less.
+/// In a cluster, one node executes all of them.
 pub(crate) async fn send_all(
-    call: &Call<RedisClient>,
+    route: impl Into<Route<'_>>,
     commands: &Pipeline,
 ) -> Result<Sent<Vec<Value>>> {
+    let mut route = route.into();
     let mut each = commands.cmd_iter();
-    if let (Some(only), None) = (each.next(), each.next()) {
-        return Ok(send(call, only).await?.map(|answer| vec![answer]));
+    let first = each.next();
+    if let Some(first) = first {
+        route = route.for_command(first);
     }
-    send_by(call, commands.len(), |mut client| async move {
-        commands.query_async(&mut client).await
+    if let (Some(only), None) = (first, each.next()) {
+        return Ok(send(route, only).await?.map(|answer| vec![answer]));
+    }
+    send_by(route, commands.len(), |server| async move {
+        commands.query_async(&mut &*server).await
     })
     .await
 }
 
+/// An error, and how many commands of the pipeline it concerns.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: RedisError,
+    /// How many commands were sent with those that failed.
+    pub(crate) commands: usize,
+}
+
+impl From<RedisError> for Refusal {
+    fn from(error: RedisError) -> Self {
+        Self { error, commands: 1 }
+    }
+}
+
+impl Refusal {
+    fn failure(self, call: &Call<RedisClient>) -> Failure {
+        failure(call.place(), call.name(), self.error, self.commands)
+    }
+}
+
 /// Sends what `send` does: `commands` commands in one pipeline, all of which may be repeated.
 pub(crate) async fn send_by<T, W>(
-    call: &Call<RedisClient>,
+    route: impl Into<Route<'_>>,
     commands: usize,
+    send: impl Fn(Arc<Server>) -> W,
+) -> Result<Sent<T>>
+where
+    W: Future<Output = RedisResult<T>>,
+{
+    let send = &send;
+    send_with(route, |server| async move {
+        let refusal = |error| Refusal { error, commands };
+        send(server).await.map_err(refusal)
+    })
+    .await
+}
+
+/// The same for commands that depend on the server.
+pub(crate) async fn send_with<T, W>(
+    route: impl Into<Route<'_>>,
+    send: impl Fn(Arc<Server>) -> W,
+) -> Result<Sent<T>>
+where
+    W: Future<Output = Result<T, Refusal>>,
+{
+    let (Route { call, slot }, send) = (route.into(), &send);
+    call.send(|Attempt { client, .. }| async move {
+        let failure = |refusal: Refusal| refusal.failure(call);
+        // Without a connection nothing is sent.
+        let server = client.server(slot).await;
+        let server = server.map_err(|error| passing(&client, failure(error.into())).not_done())?;
+        send(server).await.map_err(failure)
+    })
+    .await
+}
+
+/// Sends what `send` does, which changes nothing, by the client.
+pub(crate) async fn send_over<T, W>(
+    call: &Call<RedisClient>,
     send: impl Fn(RedisClient) -> W,
 ) -> Result<Sent<T>>
 where
     W: Future<Output = RedisResult<T>>,
 {
-    call.send(|Attempt { client, .. }| {
-        let sent = send(client);
-        async move {
-            let failure = |error| failure(call.place(), call.name(), error, commands);
-            sent.await.map_err(failure)
-        }
+    let send = &send;
+    call.send(|Attempt { client, .. }| async move {
+        let sent = send(client.clone()).await;
+        sent.map_err(|error| {
+            let failure = failure(call.place(), call.name(), error, 1);
+            passing(&client, failure)
+        })
     })
     .await
+}
+
+/// In a cluster another node may serve soon.
+fn passing(client: &RedisClient, failure: Failure) -> Failure {
+    let passes = failure.remedy().is_none() && failure.error().is_temporary();
+    if passes && client.cluster().is_some() {
+        failure.repeat()
+    } else {
+        failure
+    }
+}
+
+/// Does `work` without making the caller wait for it. What it sends at once goes before all later
+/// commands of this connection.
+pub(crate) fn unawaited(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    // If the first poll does not finish, a task does.
+    if (&mut work).now_or_never().is_none() {
+        tokio::spawn(work);
+    }
+}
+
+/// How writes compare at the server, tried on the unused key `scratch` if it has not told yet.
+pub(crate) async fn lane(call: &Call<RedisClient>, scratch: &str) -> Result<Lane> {
+    Ok(known_lane(call, scratch).await?.unwrap_or(Lane::Scripts))
+}
+
+/// The same; `None` if the server can't tell.
+pub(crate) async fn known_lane(call: &Call<RedisClient>, scratch: &str) -> Result<Option<Lane>> {
+    let ask = |server: Arc<Server>| async move {
+        server.lane(scratch).await?;
+        Ok(server.known_lane())
+    };
+    Ok(send_by(call, 1, ask).await?.answer)
 }
 
 /// A call of `script` on `keys`, without arguments.
@@ -165,7 +267,7 @@ pub(crate) fn corrupt() -> Error {
 }
 
 pub(crate) fn unexpected() -> Error {
-    Error::refused("answer", "Redis gave an answer that the script can't give")
+    Error::refused("answer", "Redis gave an answer that the command can't give")
 }
 
 #[cfg(test)]

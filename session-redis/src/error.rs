@@ -28,6 +28,9 @@ const TEMPORARY: [&str; 11] = [
 /// another server by now.
 const WRONG_SERVER: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "UNBLOCKED"];
 
+/// Codes of a cluster in which slots move, or a node has failed.
+const ELSEWHERE: [&str; 4] = ["MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN"];
+
 /// An error and the server that it came from.
 #[derive(Debug)]
 struct PlacedError {
@@ -55,13 +58,20 @@ pub(crate) fn failure(
     error: RedisError,
     commands: usize,
 ) -> Failure {
-    let cause = Failure::from(from_redis(place, operation, error.clone()));
+    let mut cause = Failure::from(from_redis(place, operation, error.clone()));
+    if is_unreachable(&error) {
+        cause = cause.unreachable();
+    }
     let (failure, may_be_done) = if error.is_timeout() {
         return cause.silence();
     } else if lacks_script(&error) {
         (cause.prepare(), !all_refused(error, commands))
     } else if is_wrong_server(&error) || refuses_connection(&error) {
         (cause.replace(), !all_refused(error, commands))
+    } else if any_code(&first_error(error.clone()), &ELSEWHERE) {
+        (cause.repeat(), !all_refused(error, commands))
+    } else if error.kind() == ErrorKind::Parse {
+        (cause.repeat(), true)
     } else if error.is_connection_dropped() {
         // Without a connection nothing was sent.
         (cause.repeat(), !error.is_connection_refusal())
@@ -80,6 +90,14 @@ pub(crate) fn from_redis(place: &str, operation: &'static str, error: RedisError
     let error = first_error(error);
     match error.kind() {
         ErrorKind::Io => from_io(place, operation, error),
+        // The driver's text may show a part of the answer.
+        ErrorKind::Parse => Error::unavailable(
+            operation,
+            placed(
+                place,
+                "its answer ends in the middle, or is not in Redis' protocol",
+            ),
+        ),
         ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel => {
@@ -96,6 +114,23 @@ pub(crate) fn from_redis(place: &str, operation: &'static str, error: RedisError
     }
 }
 
+/// Whether another attempt may help, over another connection or after some time.
+pub(crate) fn has_remedy(error: &RedisError) -> bool {
+    failure("", "", error.clone(), 1).remedy().is_some()
+}
+
+/// Whether no server was reached that answers commands, or the connection broke.
+fn is_unreachable(error: &RedisError) -> bool {
+    let is_without_server = matches!(
+        error.kind(),
+        ErrorKind::ClusterConnectionNotFound
+            | ErrorKind::MasterNameNotFoundBySentinel
+            | ErrorKind::NoValidReplicasFoundBySentinel
+    );
+    let is_broken = error.is_io_error() && tls_refusal(error).is_none();
+    is_without_server || is_broken || any_code(&first_error(error.clone()), &["LOADING"])
+}
+
 /// Whether the server lacks a script.
 fn lacks_script(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
@@ -109,6 +144,11 @@ fn all_refused(error: RedisError, commands: usize) -> bool {
     errors.is_none_or(|errors| errors.len() == commands)
 }
 
+/// Whether another attempt to open a connection may succeed without a change of settings.
+pub(crate) fn may_pass(error: &RedisError) -> bool {
+    is_wrong_server(error) || (error.is_io_error() && tls_refusal(error).is_none())
+}
+
 /// Whether the connection leads to a server that is not the primary, or not ready.
 fn is_wrong_server(error: &RedisError) -> bool {
     any_code(&first_error(error.clone()), &WRONG_SERVER)
@@ -117,12 +157,20 @@ fn is_wrong_server(error: &RedisError) -> bool {
 /// Whether the server refused the connection rather than a command.
 fn refuses_connection(error: &RedisError) -> bool {
     let error = first_error(error.clone());
-    matches!(
-        error.kind(),
-        ErrorKind::AuthenticationFailed | ErrorKind::RESP3NotSupported
-    ) || any_code(&error, &["NOAUTH", "WRONGPASS"])
+    error.kind() == ErrorKind::RESP3NotSupported
+        || is_login_refusal(&error)
         || is_full(&error)
         || refuses_database(&error)
+}
+
+/// Whether the server serves no command now.
+pub(crate) fn serves_nothing(error: &RedisError) -> bool {
+    is_wrong_server(error) || refuses_connection(error) || any_code(error, &["BUSY"])
+}
+
+/// Whether the server refused the user name or password.
+pub(crate) fn is_login_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed || any_code(error, &["NOAUTH", "WRONGPASS"])
 }
 
 /// Whether the server refused to select the database while the driver opened a connection: the only
@@ -161,8 +209,18 @@ fn from_io(place: &str, operation: &'static str, error: RedisError) -> Error {
         return Error::timeout(operation, placed(place, error));
     }
     match tls_refusal(&error) {
-        Some(why) if why.contains("UnknownIssuer") => Error::misconfigured(format!(
-            "TLS with {place} failed: {why}; set ca_file to the certificate authority of the server"
+        // Another authority of the same name makes a bad signature.
+        Some(why)
+            if ["UnknownIssuer", "BadSignature"]
+                .iter()
+                .any(|text| why.contains(text)) =>
+        {
+            Error::misconfigured(format!(
+                "TLS with {place} failed: {why}; set ca_file to the certificate authority of the server"
+            ))
+        }
+        Some(why) if why.contains("CertificateRequired") => Error::misconfigured(format!(
+            "TLS with {place} failed: {why}; set cert_file and key_file to a client certificate"
         )),
         Some(why) => Error::misconfigured(format!("TLS with {place} failed: {why}")),
         None => Error::unavailable(operation, placed(place, error)),
@@ -171,15 +229,18 @@ fn from_io(place: &str, operation: &'static str, error: RedisError) -> Error {
 
 /// Why TLS failed, if another attempt can't help: the certificate is not trusted, or the server
 /// does not speak TLS.
-fn tls_refusal(error: &RedisError) -> Option<String> {
-    let error = error.source()?;
-    let io = error.downcast_ref::<io::Error>().or_else(|| {
-        error
-            .downcast_ref::<Arc<dyn StdError + Send + Sync>>()?
-            .downcast_ref()
-    });
-    let io: &io::Error = io?;
+pub(crate) fn tls_refusal(error: &RedisError) -> Option<String> {
+    let io = io_error(error)?;
     (io.kind() == io::ErrorKind::InvalidData).then(|| io.to_string())
+}
+
+/// The network error in an error of the driver's.
+pub(crate) fn io_error(error: &RedisError) -> Option<&io::Error> {
+    let error = error.source()?;
+    error.downcast_ref().or_else(|| {
+        let shared: &Arc<dyn StdError + Send + Sync> = error.downcast_ref()?;
+        shared.downcast_ref()
+    })
 }
 
 fn refused_login(place: &str, error: &RedisError) -> Error {
@@ -198,6 +259,11 @@ fn from_server(place: &str, operation: &'static str, error: &RedisError) -> Erro
     }
     if any_code(error, &["NOAUTH", "WRONGPASS"]) {
         return refused_login(place, error);
+    }
+    if said(error).contains("cluster support disabled") {
+        return Error::misconfigured(format!(
+            "{place} is not a cluster: connect by a redis:// or rediss:// URL"
+        ));
     }
     if refuses_database(error) {
         let said = said(error);
@@ -254,6 +320,7 @@ mod tests {
     use super::*;
     use redis::{Value, parse_redis_value};
     use session_core::ErrorKind as Kind;
+    use session_core::backend::Remedy;
     use std::io;
 
     const SERVER: &str = "Redis at h:1";
@@ -365,31 +432,32 @@ mod tests {
     #[test]
     fn failures_have_their_remedy_and_say_whether_the_command_may_be_executed() {
         let io = |kind: io::ErrorKind| RedisError::from(io::Error::from(kind));
+        let reset = || io(io::ErrorKind::ConnectionReset);
+        let refused = || io(io::ErrorKind::ConnectionRefused);
+        let cut_off = || parse_redis_value(b"*2\r\n$3\r\nkey\r\n$6\r\nhun").expect_err("half");
         let no_script = || server_says("NOSCRIPT No matching script.");
         let read_only = || server_says("READONLY You can't write against a read only replica.");
         for (error, commands, remedy, may_be_done) in [
-            (no_script(), 1, "Prepare", false),
-            (no_script(), 2, "Prepare", true),
-            (read_only(), 1, "Replace", false),
-            (read_only(), 2, "Replace", true),
-            (server_says("NOAUTH no"), 1, "Replace", false),
-            (io(io::ErrorKind::ConnectionReset), 1, "Repeat", true),
-            (io(io::ErrorKind::ConnectionRefused), 1, "Repeat", false),
-            (io(io::ErrorKind::TimedOut), 1, "None", false),
-            (server_says("OOM no memory"), 1, "None", false),
-            (server_says("NOPERM no right"), 1, "None", false),
+            (no_script(), 1, Some(Remedy::Prepare), false),
+            (no_script(), 2, Some(Remedy::Prepare), true),
+            (read_only(), 1, Some(Remedy::Replace), false),
+            (read_only(), 2, Some(Remedy::Replace), true),
+            (server_says("NOAUTH no"), 1, Some(Remedy::Replace), false),
+            (reset(), 1, Some(Remedy::Repeat), true),
+            (cut_off(), 1, Some(Remedy::Repeat), true),
+            (refused(), 1, Some(Remedy::Repeat), false),
+            (io(io::ErrorKind::TimedOut), 1, None, false),
+            (server_says("LOADING wait"), 1, Some(Remedy::Replace), false),
+            (server_says("OOM no memory"), 1, None, false),
+            (server_says("NOPERM no right"), 1, None, false),
         ] {
-            let text = format!("{error:?}");
-            let is_silence = error.is_timeout();
-            let failure = format!("{:?}", failure(SERVER, "save", error, commands));
-            let remedy = match remedy {
-                "None" => remedy.to_owned(),
-                remedy => format!("Some({remedy})"),
-            };
-            let end = format!(
-                "remedy: {remedy}, may_be_done: {may_be_done}, is_silence: {is_silence} }}"
-            );
-            assert!(failure.ends_with(&end), "{text}: {failure}");
+            let (text, is_silence) = (format!("{error:?}"), error.is_timeout());
+            let is_unreachable = error.is_io_error() || error.code() == Some("LOADING");
+            let failure = failure(SERVER, "save", error, commands);
+            assert_eq!(failure.remedy(), remedy, "{text}");
+            assert_eq!(failure.is_maybe_done(), may_be_done, "{text}");
+            assert_eq!(failure.is_silence(), is_silence, "{text}");
+            assert_eq!(failure.is_unreachable(), is_unreachable, "{text}");
         }
     }
 
@@ -398,6 +466,14 @@ mod tests {
         let line = "ERR unknown command 'EVALSHA', with args beginning with: 'hunter2' ";
         let error = from_redis(SERVER, "save", server_says(line));
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_is_not_shown() {
+        let error = parse_redis_value(b"*2\r\n$6\r\nhunter2\r\n").expect_err("malformed");
+        let error = from_redis(SERVER, "load", error);
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(!format!("{error:?}").contains("hunter"), "{error:?}");
     }
 
     #[test]

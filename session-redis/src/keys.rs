@@ -8,6 +8,8 @@ use redis::Cmd;
 use session_core::{Owner, SessionId, SessionToken};
 use sha2::{Digest, Sha256};
 
+use crate::expiry::SHARDS;
+
 /// Characters of an owner's hash in a key.
 const HASH_CHARS: usize = 43;
 
@@ -27,6 +29,7 @@ pub(crate) struct Keys {
 pub(crate) enum Kind {
     Session(SessionId),
     Owner,
+    Expiry,
 }
 
 impl Keys {
@@ -34,6 +37,10 @@ impl Keys {
         Self {
             prefix: prefix.to_owned(),
         }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     pub(crate) fn session(&self, id: &SessionId) -> String {
@@ -57,9 +64,40 @@ impl Keys {
         self.prefix.len() + id.as_str().len() + 2
     }
 
+    /// What the keys of all sessions begin with, and no keys of owner indexes.
+    pub(crate) fn session_prefix(&self) -> String {
+        format!("{}{{", self.prefix)
+    }
+
+    /// Where the encoded id begins in a session's key, for Lua, which counts bytes from 1. It ends
+    /// before the last one.
+    pub(crate) fn id_position(&self) -> usize {
+        self.prefix.len() + 2
+    }
+
     pub(crate) fn owner(&self, owner: &Owner) -> String {
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(owner.as_str()));
         format!("{}owner:{hash}", self.prefix)
+    }
+
+    /// When to look for the sessions of a shard of the expiry index.
+    pub(crate) fn expiry_due(&self, shard: u8) -> String {
+        self.expiry(shard, "due")
+    }
+
+    /// What the index knows of them.
+    pub(crate) fn expiry_known(&self, shard: u8) -> String {
+        self.expiry(shard, "known")
+    }
+
+    /// Which of them are being told.
+    pub(crate) fn expiry_claims(&self, shard: u8) -> String {
+        self.expiry(shard, "claims")
+    }
+
+    /// The shard is the hash tag. No key of a session ends so.
+    fn expiry(&self, shard: u8, part: &str) -> String {
+        format!("{}expiry:{{{shard:02}}}.{part}", self.prefix)
     }
 
     /// The channel of this store's notices in a database.
@@ -112,7 +150,7 @@ impl Keys {
     pub(crate) fn session_in(&self, key: &[u8]) -> Option<SessionId> {
         match self.kind(key)? {
             Kind::Session(id) => Some(id),
-            Kind::Owner => None,
+            Kind::Owner | Kind::Expiry => None,
         }
     }
 
@@ -122,6 +160,13 @@ impl Keys {
         if let Some(hash) = rest.strip_prefix("owner:") {
             return (hash.len() == HASH_CHARS && hash.bytes().all(is_url_safe))
                 .then_some(Kind::Owner);
+        }
+        if let Some(rest) = rest.strip_prefix("expiry:{") {
+            let (shard, part) = rest.split_once("}.")?;
+            let shards = 0..SHARDS;
+            let is_shard = shard.len() == 2 && shard.parse().is_ok_and(|one| shards.contains(&one));
+            let is_part = ["due", "known", "claims"].contains(&part);
+            return (is_shard && is_part).then_some(Kind::Expiry);
         }
         let id = decode(rest.strip_prefix('{')?.strip_suffix('}')?)?;
         let id = SessionId::from_stored(&id).ok()?;
@@ -196,13 +241,25 @@ mod tests {
             SessionToken::generate().id(),
             id("a"),
             id("{x"),
+            id("07"),
             id("{AbCd}x}"),
             id("}{"),
             id("%41"),
             id("ü *?[]\\\0\n🍪"),
             id(&"x".repeat(255)),
         ];
-        let prefixes = ["", "a", "a{", "a{x", "aowner:", "a*", "session:", "🍪"];
+        let prefixes = [
+            "",
+            "a",
+            "a{",
+            "a{x",
+            "aowner:",
+            "aexpiry:",
+            "aexpiry:{00}.due",
+            "a*",
+            "session:",
+            "🍪",
+        ];
         for prefix in prefixes {
             let keys = Keys::new(prefix);
             for id in &ids {
@@ -214,6 +271,18 @@ mod tests {
             }
             let owner = keys.owner(&Owner::new("u").expect("valid"));
             assert_eq!(keys.kind(owner.as_bytes()), Some(Kind::Owner));
+            for shard in [0, 9, 15] {
+                for key in [
+                    keys.expiry_due(shard),
+                    keys.expiry_known(shard),
+                    keys.expiry_claims(shard),
+                ] {
+                    assert_eq!(keys.kind(key.as_bytes()), Some(Kind::Expiry));
+                    for other in prefixes.iter().filter(|other| **other != prefix) {
+                        assert_eq!(Keys::new(other).kind(key.as_bytes()), None, "{key} {other}");
+                    }
+                }
+            }
         }
         assert_eq!(Keys::new("a").kind(b"a{%61}"), None, "not how we write it");
         assert_eq!(Keys::new("a").kind(b"a\xff{x}"), None);

@@ -1,6 +1,7 @@
 //! Notices of sessions that end, by pub/sub: one channel for each prefix and database.
 //!
-//! The destroy script publishes what it has destroyed, so that costs no round trip. A message is:
+//! The destroy script publishes what it has destroyed; without scripts, a `PUBLISH` follows whose
+//! answer is not waited for. Neither costs a round trip. A message is:
 //!
 //! | message | meaning |
 //! |---|---|
@@ -12,17 +13,19 @@
 //! can't publish to another slot than that of its keys.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
-use redis::Msg;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use redis::{Client, Msg, RedisResult};
 use session_core::backend::Call;
-use session_core::{Error, Notice, NoticeStream, Result, SessionId};
+use session_core::{Ended, Error, Notice, NoticeStream, Result, SessionId};
 
 use crate::RedisClient;
-use crate::command::send;
+use crate::command::{send, unawaited};
 use crate::connection::Origin;
 use crate::error::from_redis;
 use crate::keys::Keys;
+use crate::opener::Opener;
 
 type Messages = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 
@@ -30,15 +33,15 @@ type Messages = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 #[derive(Clone)]
 pub(crate) struct Notices {
     channel: String,
-    origin: Origin,
+    opener: Opener,
 }
 
 impl Notices {
     /// For the store of `keys` in this database; channels know no databases.
-    pub(crate) fn new(keys: &Keys, database: i64, origin: Origin) -> Self {
+    pub(crate) fn new(keys: &Keys, database: i64, opener: Opener) -> Self {
         Self {
             channel: keys.channel(database),
-            origin,
+            opener,
         }
     }
 
@@ -51,6 +54,16 @@ impl Notices {
         self.publish(call, format!("~{}", keys.encoded(id)));
     }
 
+    /// Publishes that `ended` have ended. The caller does not wait for the answer.
+    pub(crate) fn publish_ended(&self, call: &Call<RedisClient>, keys: &Keys, ended: &[Ended]) {
+        let mut message = "-".to_owned();
+        for ended in ended {
+            message.push(' ');
+            message.push_str(&keys.encoded(&ended.id));
+        }
+        self.publish(call, message);
+    }
+
     /// Publishes that there are no sessions any more.
     pub(crate) fn publish_cleared(&self, call: &Call<RedisClient>) {
         self.publish(call, "*".to_owned());
@@ -60,24 +73,17 @@ impl Notices {
         let mut command = redis::cmd("PUBLISH");
         command.arg(&self.channel).arg(message);
         let call = call.detached();
-        let mut publishing = Box::pin(async move {
+        unawaited(async move {
             if let Err(error) = send(&call, &command).await {
                 tracing::debug!(%error, "cannot publish the notice of a session");
             }
         });
-        // If the first poll does not finish, a task does.
-        if (&mut publishing).now_or_never().is_none() {
-            tokio::spawn(publishing);
-        }
     }
 
     /// The notices from now on, over a connection of their own; `None` if the store can't make one.
     pub(crate) fn listen(&self, call: Call<RedisClient>) -> Option<NoticeStream> {
-        match &self.origin {
-            Origin::Manager(_) => return None,
-            #[cfg(feature = "cluster")]
-            Origin::ClusterConnection(_) => return None,
-            _ => {}
+        if let Origin::Manager(_) = &self.opener.origin {
+            return None;
         }
         let notices = self.clone();
         let opened = async move {
@@ -95,17 +101,25 @@ impl Notices {
 
     async fn subscribe(&self, call: &Call<RedisClient>) -> Result<Messages> {
         let subscribed = async {
-            match &self.origin {
-                Origin::Client(client) => {
-                    let mut connection = client.get_async_pubsub().await?;
-                    connection.subscribe(&self.channel).await?;
-                    let messages = connection.into_on_message();
-                    let content = |message: Msg| message.get_payload_bytes().to_vec();
-                    Ok(Box::pin(messages.map(content)) as Messages)
+            match &self.opener.origin {
+                Origin::Client(client) => self.messages(self.opener.client(client).await?).await,
+                Origin::Sentinel(sentinel) => {
+                    let subscribe = |client, _| self.messages(client);
+                    let limit = self.opener.timeout;
+                    let (messages, primary) = sentinel.connect(limit, subscribe).await?;
+                    // The old primary may stay silent, and what is published there is not for us.
+                    let sentinel = Arc::clone(sentinel);
+                    let moved = async move { sentinel.moved_from(&primary, limit).await };
+                    Ok(Box::pin(messages.take_until(Box::pin(moved))) as Messages)
                 }
-                #[cfg(feature = "cluster")]
-                Origin::ClusterClient(client) => cluster::subscribe(client, &self.channel).await,
-                _ => Ok(Box::pin(stream::empty()) as Messages),
+                // Messages are passed to all nodes.
+                Origin::Cluster(cluster) => {
+                    let node = cluster.node(None).await?;
+                    let client = self.opener.client(&node.client).await?;
+                    let messages = self.messages(client).await;
+                    messages.inspect_err(|_| node.suspect())
+                }
+                Origin::Manager(_) => Ok(Box::pin(stream::empty()) as Messages),
             }
         };
         match tokio::time::timeout(call.timeout(), subscribed).await {
@@ -114,6 +128,15 @@ impl Notices {
             }
             Err(_) => Err(Error::no_answer(call.name(), call.place(), call.timeout())),
         }
+    }
+
+    /// What is published at the server of `client`.
+    async fn messages(&self, client: Client) -> RedisResult<Messages> {
+        let mut connection = client.get_async_pubsub().await?;
+        connection.subscribe(&self.channel).await?;
+        let messages = connection.into_on_message();
+        let content = |message: Msg| message.get_payload_bytes().to_vec();
+        Ok(Box::pin(messages.map(content)))
     }
 
     /// The scripts publish what they may and do not fail otherwise, so it is said here.
@@ -125,43 +148,6 @@ impl Notices {
                        close within the lease";
             tracing::warn!(%error, channel = self.channel, "{why}");
         }
-    }
-}
-
-#[cfg(feature = "cluster")]
-mod cluster {
-    use futures_util::stream;
-    use redis::cluster::{ClusterClient, ClusterConfig};
-    use redis::{Msg, PushInfo, PushKind, RedisResult};
-    use tokio::sync::mpsc;
-
-    use super::Messages;
-
-    /// The driver subscribes again by itself when it loses a node, but then messages are lost:
-    /// this stream ends instead.
-    pub(super) async fn subscribe(client: &ClusterClient, channel: &str) -> RedisResult<Messages> {
-        let (sender, mut pushed) = mpsc::unbounded_channel::<PushInfo>();
-        let config = ClusterConfig::new().set_push_sender(sender);
-        let mut connection = client.get_async_connection_with_config(config).await?;
-        connection.subscribe(channel).await?;
-        // What was pushed before is no message.
-        while pushed
-            .try_recv()
-            .is_ok_and(|push| push.kind != PushKind::Message)
-        {}
-        let state = (connection, pushed);
-        let messages = stream::unfold(state, |(connection, mut pushed)| async move {
-            loop {
-                let push = pushed.recv().await?;
-                if push.kind == PushKind::Disconnection {
-                    return None;
-                }
-                if let Some(message) = Msg::from_push_info(push) {
-                    return Some((message.get_payload_bytes().to_vec(), (connection, pushed)));
-                }
-            }
-        });
-        Ok(Box::pin(messages))
     }
 }
 

@@ -4,18 +4,29 @@
 //! written, and removed when the session is destroyed or its deadline has passed by an hour, never
 //! because the owner changed. Readers of an index check the owner of each session.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use redis::{Cmd, Pipeline, Value};
-use session_core::backend::{Call, Sent};
+use futures_util::future::join_all;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use session_core::backend::{Call, Save, Sent};
 use session_core::{Cursor, Draft, Error, ErrorKind, Owner, Result, SessionId, Timeout, Ttl};
 
-use crate::command::{convert, eval, send, send_all, unexpected};
+use crate::answers::{refusal, send_each};
+use crate::cluster::{Cluster, Part};
+use crate::command::{eval, send, send_by, unawaited, unexpected};
+use crate::expiry;
 use crate::record::millis;
+use crate::route::Route;
 use crate::scan::{self, SCAN_COUNT};
+use crate::server::{Server, is_another};
 use crate::{RedisBackend, RedisClient};
 
+/// How long an entry, and the whole index, outlives its session in milliseconds, as in the script.
+pub(crate) const SLACK: u64 = 3_600_000;
+/// The expiry of an index with a session that never ends. Not none: an index without one is new.
+pub(crate) const FOR_EVER: u64 = 1 << 53;
 /// The first character of a cursor over all sessions of the store.
 const WHOLE_STORE: &str = "*";
 
@@ -32,6 +43,8 @@ pub(crate) enum IndexPosition {
         /// The last id of the page before. `ZSCAN` returns a small index as a whole, which is split
         /// into pages here.
         after: Option<SessionId>,
+        /// The server whose cursor it is, if that is known.
+        process: Option<u32>,
     },
     /// In a scan of all sessions of the store, because the index's key holds a value of another
     /// type.
@@ -40,17 +53,34 @@ pub(crate) enum IndexPosition {
 
 impl Default for IndexPosition {
     fn default() -> Self {
-        let (at, after) = (0, None);
-        Self::Index { at, after }
+        Self::at(0, None)
     }
 }
 
 impl IndexPosition {
+    const fn at(at: u64, after: Option<SessionId>) -> Self {
+        Self::Index {
+            at,
+            after,
+            process: None,
+        }
+    }
+
+    /// The same, of the server that is this process.
+    fn of(self, process: Option<u32>) -> Self {
+        match self {
+            Self::Index { at, after, .. } => Self::Index { at, after, process },
+            store => store,
+        }
+    }
+
     pub(crate) fn cursor(&self) -> Cursor {
         match self {
-            Self::Index { at, after } => {
+            Self::Index { at, after, process } => {
                 let after = after.as_ref().map_or("", SessionId::as_str);
-                Cursor::new(format!("{at}>{after}"))
+                let process = process.map(|process| format!("{process:08x}."));
+                let process = process.unwrap_or_default();
+                Cursor::new(format!("{process}{at}>{after}"))
             }
             Self::Store(at) => {
                 let at = at.as_ref().map_or("", Cursor::as_str);
@@ -66,12 +96,16 @@ impl IndexPosition {
         let position = cursor.as_str().split_once('>');
         position
             .and_then(|(at, after)| {
+                let (process, at) = match at.split_once('.') {
+                    Some((id, at)) => (Some(u32::from_str_radix(id, 16).ok()?), at),
+                    None => (None, at),
+                };
                 let at = at.parse().ok()?;
                 let after = match after {
                     "" => None,
                     id => Some(SessionId::from_stored(id).ok()?),
                 };
-                Some(Self::Index { at, after })
+                Some(Self::Index { at, after, process })
             })
             .ok_or_else(|| Error::misconfigured("this cursor is not of an owner in a Redis store"))
     }
@@ -89,15 +123,14 @@ impl IndexPosition {
         ids.dedup();
         if next != 0 {
             // The index is large, or has grown since the last page: then all of `ids` is needed.
-            let (at, after) = (next, None);
-            return (ids, Some(Self::Index { at, after }));
+            return (ids, Some(Self::at(next, None)));
         }
         if at == 0 {
             ids.retain(|id| after < Some(id));
             if ids.len() > limit {
                 ids.truncate(limit);
-                let (at, after) = (0, ids.last().cloned());
-                return (ids, Some(Self::Index { at, after }));
+                let next = Self::at(0, ids.last().cloned());
+                return (ids, Some(next));
             }
         }
         (ids, None)
@@ -113,6 +146,56 @@ impl RedisBackend {
         Some(self.index_entry(owner, id, longest))
     }
 
+    /// The commands that add `saves` to the indexes of their owners.
+    pub(crate) fn owner_index_entries<'a>(
+        &'a self,
+        saves: &'a [Save],
+    ) -> impl Iterator<Item = Cmd> + 'a {
+        let entry = |save: &'a Save| self.owner_index_entry(&save.id, &save.draft);
+        saves.iter().filter_map(entry)
+    }
+
+    /// Adds `saves` to the indexes of their owners in a cluster. Returns for each save whether its
+    /// session may be written.
+    pub(crate) async fn send_index_entries(
+        &self,
+        call: &Call<RedisClient>,
+        cluster: &Cluster,
+        saves: &[Save],
+    ) -> Vec<Result<()>> {
+        let call = &call.to_other_server();
+        let mut entries = Vec::new();
+        for (place, save) in saves.iter().enumerate() {
+            if let (Some(owner), Some(entry)) = (
+                &save.draft.owner,
+                self.owner_index_entry(&save.id, &save.draft),
+            ) {
+                entries.push((place, self.keys.owner(owner), entry));
+            }
+        }
+        let parts = Part::split(cluster, &entries, |(_, key, _)| key.clone());
+        let sends = parts.iter().map(|part| async move {
+            let mut commands = Pipeline::with_capacity(part.items.len());
+            for (.., entry) in &part.items {
+                commands.add_command(entry.clone());
+            }
+            send_each(part.route(call), &commands).await
+        });
+        let mut added: Vec<_> = saves.iter().map(|_| Ok(())).collect();
+        for (part, sent) in parts.iter().zip(join_all(sends).await) {
+            for (at, (place, ..)) in part.items.iter().enumerate() {
+                added[*place] = match &sent {
+                    Ok(sent) => sent.answer.get(at).map_or_else(
+                        || Err(unexpected()),
+                        |answer| refusal(call, answer).map_or(Ok(()), Err),
+                    ),
+                    Err(error) => Err(error.clone()),
+                };
+            }
+        }
+        added
+    }
+
     /// The command that adds `id` to the index of `owner` for the time `longest`.
     pub(crate) fn index_entry(&self, owner: &Owner, id: &SessionId, longest: Ttl) -> Cmd {
         let longest = Timeout::from_millis(longest.left().map(|left| {
@@ -124,29 +207,53 @@ impl RedisBackend {
         command
     }
 
-    /// Sends `index`, which adds an index entry, and then `command`, which writes or extends the
+    /// The commands that enter a session that is about to be created in its indexes.
+    pub(crate) async fn index_entries(
+        &self,
+        call: &Call<RedisClient>,
+        id: &SessionId,
+        draft: &Draft,
+    ) -> Result<Vec<Cmd>> {
+        let mut entries = Vec::from_iter(self.owner_index_entry(id, draft));
+        if let Some(expiry) = &self.expiry {
+            let now = expiry::now(call).await?;
+            entries.extend(expiry.entry(id, draft, now));
+        }
+        Ok(entries)
+    }
+
+    /// Sends `index`, which adds index entries, and then `command`, which writes or extends the
     /// session.
     ///
-    /// One round trip on one server. In a cluster the index is on another node, so `command` waits
-    /// for the answer to `index`: "log out everywhere" would miss a session that its index lacks.
+    /// Returns the answer to `command`, and the error of an entry that was refused beside it.
+    ///
+    /// One round trip on one server. In a cluster an index is on another node, so `command` waits
+    /// for the answers to `index`: "log out everywhere" would miss a session that its index lacks.
     pub(crate) async fn send_indexed(
         &self,
         call: &Call<RedisClient>,
-        index: Option<Cmd>,
+        index: Vec<Cmd>,
         command: Cmd,
-    ) -> Result<Sent<Value>> {
-        let Some(index) = index else {
-            return send(call, &command).await;
-        };
-        if self.is_cluster {
-            send(call, &index).await?;
-            return send(call, &command).await;
+    ) -> Result<Sent<(Value, Option<Error>)>> {
+        if index.is_empty() || self.is_cluster {
+            for index in &index {
+                send(&call.to_other_server(), index).await?;
+            }
+            let sent = send(call, &command).await?;
+            return Ok(sent.map(|answer| (answer, None)));
         }
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(index).add_command(command);
-        let mut sent = send_all(call, &commands).await?;
+        let mut commands = Pipeline::with_capacity(index.len() + 1);
+        for index in index {
+            commands.add_command(index);
+        }
+        commands.add_command(command);
+        let mut sent = send_each(call, &commands).await?;
         let answer = sent.answer.pop().ok_or_else(unexpected)?;
-        Ok(sent.map(|_| answer))
+        if let Some(error) = refusal(call, &answer) {
+            return Err(error);
+        }
+        let refused = sent.answer.iter().find_map(|answer| refusal(call, answer));
+        Ok(sent.map(|_| (answer, refused)))
     }
 
     /// Removes `ids`, whose sessions have ended, from the index of `owner`. The caller does not
@@ -163,16 +270,15 @@ impl RedisBackend {
         for id in ids {
             command.arg(id.as_str());
         }
-        let call = call.detached();
-        let mut removal = Box::pin(async move {
+        let mut call = call.detached();
+        if self.is_cluster {
+            call = call.to_other_server();
+        }
+        unawaited(async move {
             if let Err(error) = send(&call, &command).await {
                 tracing::debug!(%error, "cannot remove ended sessions from their owner index");
             }
         });
-        // If the first poll does not finish, a task does.
-        if (&mut removal).now_or_never().is_none() {
-            tokio::spawn(removal);
-        }
     }
 
     /// About `limit` ids of sessions that may belong to `owner`, some of them ended or of other
@@ -189,14 +295,34 @@ impl RedisBackend {
         needs_primary: bool,
     ) -> Result<(Vec<SessionId>, Option<IndexPosition>)> {
         let limit = limit.clamp(1, SCAN_COUNT);
-        let (at, after) = match position {
-            IndexPosition::Index { at, after } => (*at, after.as_ref()),
+        let (at, after, of) = match position {
+            IndexPosition::Index { at, after, process } => (*at, after.as_ref(), *process),
             IndexPosition::Store(at) => return self.store_page(call, at.as_ref(), limit).await,
         };
         let key = self.keys.owner(owner);
-        let mut command = redis::cmd("ZSCAN");
-        command.arg(&key).arg(at).arg("COUNT").arg(limit);
-        let found = match self.ask(call, command, needs_primary).await {
+        let write = (needs_primary && !self.is_cluster).then(|| self.keys.no_op_write());
+        let (scanned_key, write) = (key.as_bytes(), &write);
+        let ask = |server: Arc<Server>| async move {
+            let mut at = at;
+            if at != 0 && is_another(of, server.process().await?) {
+                // Another server has taken over: from its start.
+                at = 0;
+            }
+            let mut commands = Pipeline::with_capacity(2);
+            if let Some(write) = write {
+                commands.add_command(write.clone());
+            }
+            commands.add_command(scan_of_index(scanned_key, at, limit));
+            let mut answers = commands.query_async::<Vec<Value>>(&mut &*server).await?;
+            let (next, ids) = scanned(answers.pop())?;
+            let process = match next {
+                0 => None,
+                _ => server.process().await?,
+            };
+            Ok((at, next, ids, process))
+        };
+        let sent = send_by(Route::to_key(call, &key), 2, ask).await;
+        let (at, next, ids, process) = match sent.map(|sent| sent.answer) {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(
@@ -207,35 +333,44 @@ impl RedisBackend {
             }
             Err(error) => return Err(error),
         };
-        let (next, entries): (u64, Vec<Vec<u8>>) = convert(found)?;
-        // Ids and scores alternate.
-        let ids = entries.iter().step_by(2).filter_map(|id| {
-            let id = std::str::from_utf8(id).ok()?;
-            SessionId::from_stored(id).ok()
-        });
-        Ok(IndexPosition::paginate(
-            at,
-            after,
-            ids.collect(),
-            next,
-            limit,
-        ))
+        let (ids, next) = IndexPosition::paginate(at, after, ids, next, limit);
+        Ok((ids, next.map(|next| next.of(process))))
     }
 
-    /// Sends `command`, with `needs_primary` after a write, which only the primary executes.
-    async fn ask(
+    /// Removes those of the sessions `cleared` from the index at `key` that it names.
+    pub(crate) async fn remove_cleared_from_index(
         &self,
         call: &Call<RedisClient>,
-        command: Cmd,
-        needs_primary: bool,
-    ) -> Result<Option<Value>> {
-        if !needs_primary || self.is_cluster {
-            return Ok(Some(send(call, &command).await?.answer));
+        key: &[u8],
+        cleared: &HashSet<SessionId>,
+    ) -> Result<()> {
+        let mut at = 0;
+        loop {
+            let found = match send(call, &scan_of_index(key, at, SCAN_COUNT)).await {
+                Ok(found) => found.answer,
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    // A value of another type names no session.
+                    let mut unlink = redis::cmd("UNLINK");
+                    unlink.arg(key);
+                    return send(call, &unlink).await.map(drop);
+                }
+                Err(error) => return Err(error),
+            };
+            let (next, mut ids) = scanned(Some(found)).map_err(|_| unexpected())?;
+            ids.retain(|id| cleared.contains(id));
+            if !ids.is_empty() {
+                let mut remove = redis::cmd("ZREM");
+                remove.arg(key);
+                for id in &ids {
+                    remove.arg(id.as_str());
+                }
+                send(call, &remove).await?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            at = next;
         }
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(self.keys.no_op_write());
-        commands.add_command(command);
-        Ok(send_all(call, &commands).await?.answer.pop())
     }
 
     /// About `limit` ids of all sessions of the store, and the position of the next page.
@@ -245,12 +380,29 @@ impl RedisBackend {
         at: Option<&Cursor>,
         limit: usize,
     ) -> Result<(Vec<SessionId>, Option<IndexPosition>)> {
-        let pattern = self.keys.pattern();
-        let (keys, next) = scan::page(call, &pattern, at, limit).await?;
+        let (keys, next) = scan::page(call, &self.keys, at, limit).await?;
         let ids = keys.iter().filter_map(|key| self.keys.session_in(key));
         let next = next.map(|next| IndexPosition::Store(Some(next)));
         Ok((ids.collect(), next))
     }
+}
+
+fn scan_of_index(key: &[u8], at: u64, count: usize) -> Cmd {
+    let mut scan = redis::cmd("ZSCAN");
+    scan.arg(key).arg(at).arg("COUNT").arg(count);
+    scan
+}
+
+/// The next cursor, and the ids that were found.
+fn scanned(answer: Option<Value>) -> RedisResult<(u64, Vec<SessionId>)> {
+    let answer = answer.unwrap_or(Value::Nil);
+    let (next, entries): (u64, Vec<Vec<u8>>) = redis::from_redis_value(answer)?;
+    // Ids and scores alternate.
+    let ids = entries.iter().step_by(2).filter_map(|id| {
+        let id = std::str::from_utf8(id).ok()?;
+        SessionId::from_stored(id).ok()
+    });
+    Ok((next, ids.collect()))
 }
 
 #[cfg(test)]
@@ -266,13 +418,24 @@ mod tests {
     fn a_cursor_is_read_back_and_others_are_refused() {
         let after = |text| SessionId::from_stored(text).ok();
         for (at, after) in [(0, after("a")), (0, after("0>b")), (u64::MAX, None)] {
-            let position = IndexPosition::Index { at, after };
-            assert_eq!(IndexPosition::read(&position.cursor()).ok(), Some(position));
+            for process in [None, Some(7), Some(u32::MAX)] {
+                let position = IndexPosition::at(at, after.clone()).of(process);
+                assert_eq!(IndexPosition::read(&position.cursor()).ok(), Some(position));
+            }
         }
         for position in [None, Some(Cursor::new("0:7"))].map(IndexPosition::Store) {
             assert_eq!(IndexPosition::read(&position.cursor()).ok(), Some(position));
         }
-        for text in ["", ">", "x>", "-1>", "0:0", "7", "99999999999999999999>"] {
+        for text in [
+            "",
+            ">",
+            "x>",
+            "-1>",
+            "0:0",
+            "7",
+            "x.7>",
+            "99999999999999999999>",
+        ] {
             IndexPosition::read(&Cursor::new(text)).expect_err(text);
         }
     }
@@ -282,7 +445,7 @@ mod tests {
         let all = || ids(&["c", "a", "b", "a", "e", "d"]);
         let (mut position, mut pages) = (Some(IndexPosition::default()), Vec::new());
         while let Some(at) = position {
-            let IndexPosition::Index { at, after } = at else {
+            let IndexPosition::Index { at, after, .. } = at else {
                 panic!("{at:?}");
             };
             let (page, next) = IndexPosition::paginate(at, after.as_ref(), all(), 0, 2);
@@ -297,8 +460,7 @@ mod tests {
         let after = ids(&["b"]).pop();
         let (page, next) = IndexPosition::paginate(0, after.as_ref(), ids(&["b", "a"]), 8, 1);
         assert_eq!(page, ids(&["a", "b"]), "all that was returned");
-        let (at, after) = (8, None);
-        assert_eq!(next, Some(IndexPosition::Index { at, after }));
+        assert_eq!(next, Some(IndexPosition::at(8, None)));
         let (page, next) = IndexPosition::paginate(8, None, ids(&["d", "c"]), 0, 1);
         assert_eq!((page, next), (ids(&["c", "d"]), None), "its end");
     }

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use redis::{RedisWrite, ToRedisArgs, ToSingleRedisArg};
 use session_core::{
     Credential, Description, Draft, Lifetime, Owner, Record, Result, Stamp, Timeout, Ttl, Version,
@@ -30,10 +30,68 @@ pub(crate) struct StoredSession {
     pub(crate) credential: Option<Credential>,
     pub(crate) description: Option<Description>,
     pub(crate) data: Bytes,
+    /// The bytes that it was read from.
+    pub(crate) value: Bytes,
+}
+
+/// What a write needs of the value that it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) born: u64,
+    /// 0 for never.
+    pub(crate) deadline: u64,
+    pub(crate) stamp: Stamp,
+}
+
+impl Head {
+    /// `None` if the value is not a session.
+    pub(crate) fn read(value: &[u8]) -> Option<Self> {
+        let mut rest = value;
+        if rest.len() < HEADER_BYTES || rest.get_u8() != VERSION {
+            return None;
+        }
+        let (born, deadline) = (rest.get_u64(), rest.get_u64());
+        let mut stamp = [0; 16];
+        rest.copy_to_slice(&mut stamp);
+        let stamp = Stamp::from_bytes(stamp);
+        let head = Self {
+            born,
+            deadline,
+            stamp,
+        };
+        (born > 0 && born.max(deadline) <= MAX_MILLIS).then_some(head)
+    }
+
+    /// Whether the session has ended, though its key is there.
+    pub(crate) const fn has_ended(&self, now: u64) -> bool {
+        self.deadline != 0 && self.deadline <= now
+    }
+}
+
+/// The lifetime in the value; `None` if the value is not a session.
+pub(crate) fn stored_lifetime(value: &[u8]) -> Option<Lifetime> {
+    Head::read(value)?;
+    let (idle, rest) = value[35..].split_first_chunk()?;
+    let (absolute, _) = rest.split_first_chunk()?;
+    let limit = |millis: &[u8; 8]| {
+        let millis = u64::from_be_bytes(*millis);
+        Timeout::from_millis((millis > 0).then_some(millis))
+    };
+    Some(Lifetime::new(limit(idle), limit(absolute)))
+}
+
+/// The same session with another deadline, 0 for never.
+pub(crate) fn with_deadline(value: &[u8], deadline: u64) -> Bytes {
+    let mut moved = BytesMut::from(value);
+    moved[9..PADDING.len()].copy_from_slice(&deadline.to_be_bytes());
+    moved.freeze()
 }
 
 impl StoredSession {
-    pub(crate) fn decode(mut value: Bytes) -> Result<Self> {
+    /// The longest value without data.
+    pub(crate) const MAX_FRONT: usize = HEADER_BYTES + Owner::MAX_BYTES + 2 * u8::MAX as usize;
+
+    pub(crate) fn decode(value: Bytes) -> Result<Self> {
         let mut rest = &value[..];
         if rest.len() < HEADER_BYTES || rest.get_u8() != VERSION {
             return Err(corrupt());
@@ -63,8 +121,7 @@ impl StoredSession {
             Credential::from_stored(part(credential)?)?,
         );
         let description = Description::from_stored(part(description)?)?;
-        let data = rest;
-        value.advance(value.len() - data.len());
+        let data = value.slice(value.len() - rest.len()..);
         Ok(Self {
             born,
             lifetime,
@@ -73,14 +130,16 @@ impl StoredSession {
             owner,
             credential,
             description,
-            data: value,
+            data,
+            value,
         })
     }
 
     /// The record at server time `now`.
     pub(crate) fn into_record(self, now: u64) -> Record {
         let (ttl, age) = (self.ttl(now), self.age(now));
-        Record::new(self.data, Version::new(self.stamp), self.lifetime, ttl, age)
+        let version = Version::new(self.stamp).with_stored(self.value);
+        Record::new(self.data, version, self.lifetime, ttl, age)
             .with_credential(self.credential)
             .with_description(self.description)
             .with_owner(self.owner)
@@ -89,12 +148,21 @@ impl StoredSession {
     /// The record, if the session is live at `now`, which may be [ahead](MAX_LEAD) of the server
     /// that returned it.
     pub(crate) fn into_live_record(self, now: u64) -> Option<Record> {
-        let Some(deadline) = self.deadline else {
+        let Some(end) = self.end() else {
             return Some(self.into_record(now));
         };
-        // The server removes a key at its deadline, unless the key's expiry was removed.
-        let ended = now.saturating_sub(MAX_LEAD.as_millis() as u64) >= deadline;
-        (!ended).then(|| self.into_record(now.min(deadline.saturating_sub(1))))
+        // The server removes a key at its deadline or a few milliseconds later, unless the key's
+        // expiry was removed.
+        let lead = MAX_LEAD.as_micros().div_ceil(1_000) as u64;
+        let ended = now.saturating_sub(lead) >= end;
+        (!ended).then(|| self.into_record(now.min(end.saturating_sub(1))))
+    }
+
+    /// The earlier of the deadline and the absolute limit.
+    fn end(&self) -> Option<u64> {
+        let limit = self.lifetime.absolute.millis();
+        let limit = limit.map(|limit| self.born.saturating_add(limit));
+        self.deadline.into_iter().chain(limit).min()
     }
 
     pub(crate) fn ttl(&self, now: u64) -> Ttl {
@@ -117,8 +185,9 @@ pub(crate) fn read_owner(stored: &[u8]) -> Result<Option<Owner>> {
     Owner::new(owner).map(Some).map_err(|_| corrupt())
 }
 
-/// The part that the client writes: stamp, limits, owner, credential, description, data. The script prepends the
-/// version and the times.
+/// The part that does not depend on the server's clock: stamp, limits, owner, credential,
+/// description, data. The version and the times come before it: a script prepends them, or
+/// [`value`](Self::value).
 pub(crate) struct Tail<'a> {
     pub(crate) draft: &'a Draft,
     /// Whether [`PADDING`] comes first, which the script overwrites.
@@ -156,6 +225,27 @@ impl Tail<'_> {
         self.padding().len() + TAIL_HEADER_BYTES + parts + self.draft.data.len()
     }
 
+    /// The whole value of a session that began at `born` and ends at `deadline`, 0 for never.
+    pub(crate) fn value(draft: &Draft, born: u64, deadline: u64) -> Bytes {
+        let tail = Tail {
+            draft,
+            is_padded: false,
+        };
+        let mut value = BytesMut::with_capacity(PADDING.len() + tail.len());
+        value.put_u8(VERSION);
+        value.put_u64(born);
+        value.put_u64(deadline);
+        tail.write(|part| value.put_slice(part));
+        value.freeze()
+    }
+
+    fn write(&self, put: impl FnMut(&[u8])) {
+        let header = self.header();
+        let front = [self.padding(), &header, self.owner(), self.credential()];
+        let back = [self.description(), &self.draft.data];
+        front.into_iter().chain(back).for_each(put);
+    }
+
     fn header(&self) -> [u8; TAIL_HEADER_BYTES] {
         let mut header = [0; TAIL_HEADER_BYTES];
         let mut rest = header.as_mut_slice();
@@ -178,13 +268,8 @@ impl Tail<'_> {
 impl ToRedisArgs for Tail<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         let mut writer = out.writer_for_next_arg();
-        let header = self.header();
-        let front = [self.padding(), &header, self.owner(), self.credential()];
-        let back = [self.description(), &self.draft.data];
-        for part in front.into_iter().chain(back) {
-            // Writing to memory can't fail.
-            let _ = writer.write_all(part);
-        }
+        // Writing to memory can't fail.
+        self.write(|part| drop(writer.write_all(part)));
     }
 }
 
@@ -252,7 +337,13 @@ mod tests {
             let front = if is_padded { &PADDING[..] } else { &[] };
             assert_eq!(written, [front, &golden()[17..]].concat());
         }
+        let (born, deadline) = (0x18f_0000_0001, 0x18f_001b_7741);
+        assert_eq!(Tail::value(&draft, born, deadline), golden());
+        let head = Head::read(&golden()).expect("whole");
+        assert_eq!((head.born, head.deadline), (born, deadline));
+        assert_eq!(head.stamp, draft.stamp);
         let session = StoredSession::decode(golden().into()).expect("whole");
+        assert_eq!(session.value, golden());
         assert_eq!(session.born, 0x18f_0000_0001);
         assert_eq!(session.deadline, Some(0x18f_001b_7741));
         let record = session.into_record(0x18f_0000_0005);
@@ -264,6 +355,46 @@ mod tests {
         assert_eq!(record.lifetime, draft.lifetime);
         assert_eq!(record.age, Duration::from_millis(4));
         assert_eq!(record.ttl, Ttl::Left(Duration::from_millis(0x1b_773c)));
+    }
+
+    #[test]
+    fn a_touch_moves_the_deadline_and_nothing_else() {
+        let draft = golden_draft();
+        for deadline in [0, 1, MAX_MILLIS] {
+            let moved = with_deadline(&golden(), deadline);
+            assert_eq!(moved, Tail::value(&draft, 0x18f_0000_0001, deadline));
+        }
+    }
+
+    #[test]
+    fn a_session_has_ended_at_its_deadline() {
+        let head = |deadline| Head::read(&with_deadline(&golden(), deadline)).expect("whole");
+        assert!(head(100).has_ended(100) && !head(100).has_ended(99));
+        assert!(!head(0).has_ended(u64::MAX), "it has none");
+        for (at, byte) in [(0, 3), (1, 0xff), (9, 0xff)] {
+            let mut value = golden();
+            value[at] = byte;
+            assert_eq!(Head::read(&value), None, "{at}");
+        }
+        assert_eq!(Head::read(&golden()[..HEADER_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn a_record_has_the_bytes_that_a_save_compares() {
+        let session = StoredSession::decode(golden().into()).expect("whole");
+        let record = session.into_live_record(0x18f_0000_0005).expect("live");
+        assert_eq!(*record.version.stored(), golden());
+    }
+
+    #[test]
+    fn a_session_ends_at_its_absolute_limit_whatever_its_deadline() {
+        let value = with_deadline(&golden(), 0);
+        let live = |now| {
+            let session = StoredSession::decode(value.clone()).expect("whole");
+            session.into_live_record(now).is_some()
+        };
+        let limit = 0x18f_0000_0001 + 0x293_2e00;
+        assert!(live(limit - 1) && !live(limit + 1));
     }
 
     #[test]
@@ -327,6 +458,7 @@ mod tests {
                 credential: None,
                 description: None,
                 data: Bytes::new(),
+                value: Bytes::new(),
             };
             session.into_live_record(now).map(|record| record.ttl)
         };

@@ -38,11 +38,13 @@ impl SharedLimits {
 }
 
 impl SaveGroup {
-    pub(crate) fn single(save: &Save) -> Self {
-        Self {
+    /// A group for each of `items`: for a cluster, where no call has keys in several slots.
+    pub(crate) fn each(items: &[Save]) -> Vec<Self> {
+        let group = |(index, save): (usize, &Save)| Self {
             limits: SharedLimits::of(&save.draft),
-            indexes: vec![0],
-        }
+            indexes: vec![index],
+        };
+        items.iter().enumerate().map(group).collect()
     }
 
     /// Groups `items`. There are few groups: most sessions of a site have the same limits.

@@ -2,8 +2,8 @@
 
 use redis::Script;
 
-/// The functions that scripts begin with. The two busiest scripts do without, because the functions
-/// are compiled at each run.
+/// The functions that scripts begin with. The busiest scripts do without, because the functions are
+/// compiled at each run.
 ///
 /// A script returns a list: a [`Code`], then what else the caller needs.
 ///
@@ -33,6 +33,11 @@ local function read(key)
     return h
 end
 
+-- Whether a session has ended, though its key is there: something has taken the key's expiry away.
+local function has_ended(h, now)
+    return h and h.deadline ~= 0 and h.deadline <= now
+end
+
 local function owner(key, h)
     if h.owner == 0 then return '' end
     return redis.call('GETRANGE', key, 53, 52 + h.owner)
@@ -56,7 +61,7 @@ local function last(deadline)
     return string.format('%.0f', deadline - 1)
 end
 
--- Sets the expiry that the key has already. A script that writes nothing ends with this write,
+-- Sets the expiry that the key has already, which removes a session that has ended. A script that writes nothing ends with this write,
 -- because a replica refuses it: the answer of a replica is never taken for the primary's.
 local function no_op_write(key, h)
     if h and h.deadline ~= 0 then
@@ -83,12 +88,11 @@ end
 
 /// KEYS: session. ARGV: idle, absolute, tail.
 const CREATE: &str = r"
-local h = read(KEYS[1])
-if h ~= nil then
+local h, now = read(KEYS[1]), time()
+if h ~= nil and not has_ended(h, now) then
     no_op_write(KEYS[1], h)
     return {h and h.stamp == ARGV[3]:sub(1, 16) and DONE or CONFLICT}
 end
-local now = time()
 write(KEYS[1], now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {DONE}
 ";
@@ -106,7 +110,8 @@ return {DONE}
 /// the key at once on Valkey, and `SETRANGE` would create another key without expiry. And the user
 /// may lack the right to `SETRANGE`: what a script has written stays when it fails.
 ///
-/// If it has written nothing, it ends with a write that changes nothing, like `no_op_write`.
+/// If it has written nothing, it ends with a write that changes nothing, like `no_op_write`; the key
+/// of a session that has ended goes.
 const SAVE: &str = r"
 local GONE, DONE, CONFLICT, CORRUPT = 0, 1, 2, 4
 local call, pcall, unpack, byte, sub = redis.call, redis.pcall, struct.unpack, string.byte, string.sub
@@ -134,6 +139,8 @@ for n, key in ipairs(KEYS) do
         local born, old, stamp = unpack('>I8I8c16', head, 2)
         if born == 0 or born > 2^53 or old > 2^53 then
             answer = CORRUPT
+        elseif old ~= 0 and old <= now then
+            answer, kept, kept_until = GONE, key, old
         elseif stamp == args[2 * n + 3] then
             local start = sub(head, 1, 9)
             if restart then born, start = now, struct.pack('>BI8', 4, now) end
@@ -203,6 +210,10 @@ if h == nil then
     return {GONE}
 end
 local now = time()
+if has_ended(h, now) then
+    no_op_write(KEYS[1], h)
+    return {GONE}
+end
 local moved = earlier(after(now, tonumber(ARGV[1])), after(h.born, h.absolute))
 if h.deadline == 0 or (moved ~= 0 and moved <= h.deadline) then
     no_op_write(KEYS[1], h)
@@ -227,39 +238,67 @@ end
 return {DONE, left(moved, now)}
 ";
 
-/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), the limit, and
-/// the channel on which to publish what was destroyed ('' for none; a user who may not publish
-/// destroys all the same). Destroys sessions in order until the limit is reached. Returns for each examined session a code
-/// or, if it was destroyed, its owner and age. A corrupt session is destroyed too, unless a stamp
-/// is given; its owner is '' and its age -1.
+/// KEYS: sessions. ARGV: the owner and the stamp that each must have ('' for any), the limit, the
+/// channel on which to publish what was destroyed ('' for none; a user who may not publish destroys
+/// all the same), and where the id begins in a key. Destroys sessions in order until the limit is
+/// reached. Returns for each examined session a code or, if it was destroyed, its owner and age. A
+/// corrupt session is destroyed too, unless a stamp is given; its owner is '' and its age -1.
+///
+/// Without the functions of the other scripts it takes the server a quarter fewer instructions; a
+/// notice is 7 %, which is what any call of a script takes.
 const DESTROY: &str = r"
-local gone = {}
-local function destroy(key, now)
-    local h = read(key)
-    if h == nil then return GONE end
-    if h == false and ARGV[2] ~= '' then return CONFLICT end
-    local whose, age = '', -1
-    if h then
-        whose, age = owner(key, h), math.max(0, now - h.born)
-        if ARGV[1] ~= '' and ARGV[1] ~= whose then return CONFLICT end
-        if ARGV[2] ~= '' and ARGV[2] ~= h.stamp then return CONFLICT end
-    end
-    redis.call('UNLINK', key)
-    gone[#gone + 1] = key:match('{([%w%%_-]+)}$')
-    return {whose, age}
-end
-
-local now, limit, answers = time(), tonumber(ARGV[3]), {}
-local remaining = limit
+local GONE, CONFLICT = 0, 2
+local call, pcall = redis.call, redis.pcall
+local owner, stamp, limit, channel = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local answers, ended = {}, {}
+-- The deadline of the first session; nil if there is none, false if it is corrupt.
+local first
 for n, key in ipairs(KEYS) do
-    answers[n] = destroy(key, now)
-    if type(answers[n]) == 'table' then remaining = remaining - 1 end
-    if remaining == 0 then break end
+    -- The header, and an owner of up to 64 bytes: a call costs more than the bytes.
+    local head = pcall('GETRANGE', key, '0', '116')
+    if type(head) == 'table' and not head.err:find('WRONGTYPE', 1, true) then
+        call('GETRANGE', key, '0', '52')
+    end
+    local answer = GONE
+    if head ~= '' then
+        local is_whole, whose, age, written = false, '', -1, nil
+        if #head >= 53 and head:byte(1) == 4 then
+            local born, deadline, length, idle, absolute
+            born, deadline, written, length, idle, absolute =
+                struct.unpack('>I8I8c16I2I8I8', head, 2)
+            is_whole = born ~= 0 and math.max(born, deadline, idle, absolute) <= 2^53
+            if is_whole then
+                age = math.max(0, now - born)
+                whose = head:sub(54, 53 + length)
+                if length > 64 then whose = call('GETRANGE', key, 53, 52 + length) end
+            end
+            if n == 1 then first = is_whole and deadline end
+        elseif n == 1 then
+            first = false
+        end
+        local is_other = is_whole and owner ~= '' and owner ~= whose
+        if is_other or stamp ~= '' and not (is_whole and stamp == written) then
+            answer = CONFLICT
+        else
+            call('UNLINK', key)
+            ended[#ended + 1] = key:sub(ARGV[5], -2)
+            answer = {whose, age}
+        end
+    end
+    answers[n] = answer
+    if #ended == limit then break end
 end
-if remaining == limit then
-    no_op_write(KEYS[1], read(KEYS[1]))
-elseif ARGV[4] ~= '' then
-    redis.pcall('PUBLISH', ARGV[4], '- ' .. table.concat(gone, ' '))
+if #ended == 0 then
+    -- A write that changes nothing, like `no_op_write`.
+    if first and first ~= 0 then
+        call('PEXPIREAT', KEYS[1], string.format('%.0f', first - 1))
+    elseif first ~= false then
+        call('PERSIST', KEYS[1])
+    end
+elseif channel ~= '' then
+    pcall('PUBLISH', channel, '- ' .. table.concat(ended, ' '))
 end
 return answers
 ";
@@ -296,8 +335,9 @@ if passed > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(passed, BATCH) - 1) 
 local limit = tonumber(ARGV[2])
 call('ZADD', key, 'GT', limit == 0 and '+inf' or format('%.0f', now + limit), ARGV[1])
 local last = call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2]
+-- Not `PERSIST`: an index without an expiry is a new one to writers without scripts.
 if last == 'inf' then
-    call('PERSIST', key)
+    call('PEXPIREAT', key, '9007199254740992')
 else
     call('PEXPIREAT', key, format('%.0f', tonumber(last) + SLACK))
 end
@@ -322,7 +362,7 @@ impl Scripts {
             create: script(CREATE),
             save: Script::new(SAVE),
             touch: script(TOUCH),
-            destroy: script(DESTROY),
+            destroy: Script::new(DESTROY),
             inspect: script(INSPECT),
             index: Script::new(INDEX),
         }

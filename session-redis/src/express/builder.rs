@@ -1,18 +1,18 @@
 //! The builder of a store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::Result;
-use session_core::backend::{Call, Operation, Policy};
+use session_core::backend::{Call, CircuitBreaker, Operation, Policy};
 
 use super::script::Scripts;
-use super::{ConnectRedis, Express, ExpressStore};
+use super::{ConnectRedis, Express, ExpressStore, check};
 use crate::backend::REPEATS;
 use crate::connector::RedisConnector;
 use crate::keys::Keys;
-use crate::{Connection, RedisClient, builder, check};
+use crate::options::{ConnectionOptions, connection_setters};
+use crate::{Connection, RedisClient, builder, url};
 
 /// Sets up an [`ExpressStore`].
 #[derive(Clone, Debug)]
@@ -21,9 +21,10 @@ pub struct ExpressStoreBuilder {
     express: Express,
     prefix: String,
     timeout: Duration,
+    circuit_breaker: Option<CircuitBreaker>,
     max_data: usize,
     disable_ttl: bool,
-    ca_file: Option<PathBuf>,
+    options: ConnectionOptions,
 }
 
 impl From<Express> for ExpressStoreBuilder {
@@ -32,9 +33,10 @@ impl From<Express> for ExpressStoreBuilder {
             express,
             prefix: "sess:".to_owned(),
             timeout: Policy::TIMEOUT,
+            circuit_breaker: Some(CircuitBreaker::DEFAULT),
             max_data: Policy::MAX_DATA,
             disable_ttl: false,
-            ca_file: None,
+            options: ConnectionOptions::default(),
         }
     }
 }
@@ -46,9 +48,17 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// Sets the time limit of one operation, including repeats; default 5 s.
+    /// Sets the time limit of one operation, including repeats; default 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets when calls fail at once because the server does not answer, and how often one is sent
+    /// all the same; `None` to send each. Default [`CircuitBreaker::DEFAULT`]: after 5 failures in a
+    /// row, one call each 100 ms.
+    pub fn circuit_breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.circuit_breaker = breaker.into();
         self
     }
 
@@ -65,12 +75,7 @@ impl ExpressStoreBuilder {
         self
     }
 
-    /// Sets a PEM file with the certificate authority of the server, as
-    /// [`RedisStoreBuilder::ca_file`](crate::RedisStoreBuilder::ca_file).
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
-        self
-    }
+    connection_setters!();
 
     /// Connects to the Redis server at `url`, as
     /// [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect), and checks the user's
@@ -78,10 +83,10 @@ impl ExpressStoreBuilder {
     ///
     /// # Errors
     /// As [`RedisStoreBuilder::connect`](crate::RedisStoreBuilder::connect).
-    pub async fn connect(self, url: &str) -> Result<ExpressStore> {
+    pub async fn connect(mut self, url: &str) -> Result<ExpressStore> {
         self.check()?;
-        let client = builder::client(url, self.ca_file.as_deref())?;
-        self.build(client).await
+        let connection = url::connection(url, &mut self.options)?;
+        self.build(connection).await
     }
 
     /// Uses a client or connection of the caller, as
@@ -93,18 +98,29 @@ impl ExpressStoreBuilder {
         self.check()?;
         let connection = connection.into();
         let scratch = Keys::new(&self.prefix).scratch();
+        let is_cluster = connection.is_cluster();
         let kv = ConnectRedis {
             scripts: Arc::new(Scripts::new()),
+            scratch: scratch.clone(),
             prefix: self.prefix,
-            is_cluster: connection.is_cluster(),
-            policy: Policy::new(self.timeout, self.max_data).with_repeats(REPEATS),
+            is_cluster,
+            policy: Policy::new(self.timeout, self.max_data)
+                .with_repeats(REPEATS)
+                .with_circuit_breaker(self.circuit_breaker),
             disable_ttl: self.disable_ttl,
         };
-        let connector = RedisConnector::new(connection, self.timeout, &kv.scripts.all());
-        let first = connector.open().await?;
+        let scripts = kv.scripts.all();
+        let connector = RedisConnector::new(
+            connection,
+            self.options,
+            self.timeout,
+            scratch.clone(),
+            &scripts,
+        )?;
+        let (first, _) = connector.open().await?;
         let store = ExpressStore::new(kv, self.express, connector, first)?;
         let probe = |call: Call<RedisClient>| async move {
-            check::rights(&call, &scratch, check::EXPRESS_COMMANDS).await
+            check::rights(&call, &scratch, is_cluster).await
         };
         store.by_command(Operation::Migrate, probe).await?;
         Ok(store)

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use redis::{Cmd, FromRedisValue, Pipeline, Script};
+use redis::Pipeline;
 use session_core::backend::{Call, Operation, Policy, Sent, run_to_completion};
 use session_core::{Cursor, Error, ErrorKind, Result, Ttl};
 use session_express::{Configured, Found, KeyValue, Listed, Renamed};
 
 use super::ExpressStoreBuilder;
 use super::script::Scripts;
-use crate::command::{eval, send_by};
+use super::write::send;
+use crate::command::send_by;
 use crate::keys::Keys;
+use crate::route::Route;
+use crate::server::Server;
 use crate::{RedisClient, scan};
 
 /// How many commands on single keys may be in flight.
@@ -28,6 +31,8 @@ const MAX_IN_FLIGHT: usize = 64;
 pub struct ConnectRedis {
     pub(super) scripts: Arc<Scripts>,
     pub(super) prefix: String,
+    /// A key that holds nothing.
+    pub(super) scratch: String,
     pub(super) is_cluster: bool,
     pub(super) policy: Policy,
     pub(super) disable_ttl: bool,
@@ -43,7 +48,7 @@ impl ConnectRedis {
     }
 
     /// Whole seconds, rounded up as connect-redis does; 0 for ever.
-    fn seconds(&self, ttl: Ttl) -> u64 {
+    pub(super) fn seconds(&self, ttl: Ttl) -> u64 {
         match ttl.left() {
             Some(left) if !self.disable_ttl => u64::try_from(left.as_millis().div_ceil(1_000))
                 .unwrap_or(u64::MAX)
@@ -52,95 +57,26 @@ impl ConnectRedis {
         }
     }
 
-    /// Runs a script that returns a number: 0 or less if it has written nothing.
-    async fn run(
-        &self,
-        call: &Call<RedisClient>,
-        script: &Script,
-        keys: &[String],
-        arguments: &[&[u8]],
-    ) -> Result<i64> {
-        let mut command = eval(script, keys);
-        command.arg(arguments);
-        let sent: Sent<i64> = send(call, &command).await?;
-        check_written(call, sent.is_repeated, sent.answer > 0)?;
-        Ok(sent.answer)
-    }
-
     /// The name of the record that `key` holds.
     fn name(&self, key: Vec<u8>) -> Option<String> {
         let key = String::from_utf8(key).ok()?;
         key.strip_prefix(&self.prefix).map(str::to_owned)
     }
 
-    fn pattern(&self) -> String {
-        Keys::new(&self.prefix).pattern()
+    fn keys(&self) -> Keys {
+        Keys::new(&self.prefix)
     }
 
     /// The names of all records, each once.
     async fn names(&self, call: &Call<RedisClient>) -> Result<HashSet<String>> {
-        let pattern = self.pattern();
+        let all = self.keys();
         let mut names = HashSet::new();
-        let mut keys = pin!(scan::scan_all(call, &pattern));
+        let mut keys = pin!(scan::scan_all(call, &all));
         while let Some(keys) = keys.try_next().await? {
             names.extend(keys.into_iter().filter_map(|key| self.name(key)));
         }
         Ok(names)
     }
-
-    async fn set_if_free(
-        &self,
-        call: &Call<RedisClient>,
-        name: &str,
-        value: &Bytes,
-        ttl: Ttl,
-    ) -> Result<bool> {
-        let mut command = redis::cmd("SET");
-        command.arg(self.key(name)).arg(&value[..]).arg("NX");
-        match self.seconds(ttl) {
-            0 => {}
-            seconds => {
-                command.arg("EX").arg(seconds);
-            }
-        }
-        let sent: Sent<Option<String>> = send(call, &command).await?;
-        check_written(call, sent.is_repeated, sent.answer.is_some())?;
-        Ok(sent.answer.is_some())
-    }
-
-    /// Renames in two steps.
-    async fn move_value(
-        &self,
-        call: &Call<RedisClient>,
-        (from, to): (String, String),
-        (old, new): (Bytes, Bytes),
-        ttl: Ttl,
-    ) -> Result<Renamed> {
-        let (take, from) = (&self.scripts.take, [self.key(&from)]);
-        if self.run(call, take, &from, &[&old]).await? == 0 {
-            return Ok(Renamed::Changed);
-        }
-        match self.set_if_free(call, &to, &new, ttl).await? {
-            true => Ok(Renamed::Done),
-            false => Ok(Renamed::Taken),
-        }
-    }
-}
-
-/// Sends `command`, again after a failure that passes.
-async fn send<T: FromRedisValue>(call: &Call<RedisClient>, command: &Cmd) -> Result<Sent<T>> {
-    let ask = |mut client| async move { command.query_async(&mut client).await };
-    send_by(call, 1, ask).await
-}
-
-/// Fails if a repeated command has written nothing: the first attempt may have written.
-fn check_written(call: &Call<RedisClient>, is_repeated: bool, written: bool) -> Result<()> {
-    if !is_repeated || written {
-        return Ok(());
-    }
-    let place = call.place();
-    let why = format!("{place}: the connection was lost, and the write may have been executed");
-    Err(Error::unavailable(call.name(), why))
 }
 
 impl KeyValue for ConnectRedis {
@@ -158,13 +94,14 @@ impl KeyValue for ConnectRedis {
         let mut commands = Pipeline::with_capacity(3);
         // A change must know what the primary has.
         if !matches!(call.operation(), Operation::Load | Operation::List) && !self.is_cluster {
-            let write = Keys::new(&self.prefix).no_op_write();
+            let write = self.keys().no_op_write();
             commands.add_command(write).ignore();
         }
         commands.get(&key).pttl(&key);
         let (commands, count) = (&commands, commands.len());
-        let ask = |mut client| async move { commands.query_async(&mut client).await };
-        let (value, left): (Option<Vec<u8>>, i64) = send_by(call, count, ask).await?.answer;
+        let ask = |server: Arc<Server>| async move { commands.query_async(&mut &*server).await };
+        let (value, left): (Option<Vec<u8>>, i64) =
+            send_by(Route::to_key(call, &key), count, ask).await?.answer;
         let left = match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
             // The key expired between the two commands.
@@ -185,7 +122,7 @@ impl KeyValue for ConnectRedis {
         value: &Bytes,
         ttl: Ttl,
     ) -> Result<bool> {
-        self.set_if_free(call, name, value, ttl).await
+        self.set_if_free(call, &self.key(name), value, ttl).await
     }
 
     async fn swap(
@@ -196,20 +133,17 @@ impl KeyValue for ConnectRedis {
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<bool> {
-        let seconds = self.seconds(ttl).to_string();
-        let (script, keys) = (&self.scripts.swap, [self.key(name)]);
-        let arguments = [old, new, seconds.as_bytes()];
-        Ok(self.run(call, script, &keys, &arguments).await? > 0)
+        self.swap_value(call, &self.key(name), (old, new), ttl)
+            .await
     }
 
     async fn extend(&self, call: &Call<RedisClient>, name: &str, ttl: Ttl) -> Result<bool> {
-        let seconds = self.seconds(ttl).to_string();
-        let (script, keys) = (&self.scripts.extend, [self.key(name)]);
-        let arguments = [seconds.as_bytes()];
-        Ok(self.run(call, script, &keys, &arguments).await? > 0)
+        self.extend_life(call, &self.key(name), ttl).await
     }
 
-    /// Renames atomically, except in a cluster, where the two keys are on different nodes.
+    /// Renames atomically by a script; in steps where the server compares by itself, so that a user
+    /// who may run no scripts needs none, and in a cluster, where the two keys are on different
+    /// nodes.
     async fn rename(
         &self,
         call: &Call<RedisClient>,
@@ -219,22 +153,18 @@ impl KeyValue for ConnectRedis {
         new: &Bytes,
         ttl: Ttl,
     ) -> Result<Renamed> {
-        if self.is_cluster {
-            let (kv, own) = (self.clone(), call.detached());
-            let names = (from.to_owned(), to.to_owned());
-            let values = (old.clone(), new.clone());
-            let work = async move { kv.move_value(&own, names, values, ttl).await };
-            return run_to_completion(call.name(), work).await;
+        let (from, to) = (self.key(from), self.key(to));
+        let by_script = self.rename_by_script(call, [&from, &to], (old, new), ttl);
+        if let Some(renamed) = by_script.await? {
+            return Ok(renamed);
         }
-        let seconds = self.seconds(ttl).to_string();
-        let keys = [self.key(from), self.key(to)];
-        let arguments = [old, new, seconds.as_bytes()];
-        let code = self.run(call, &self.scripts.rename, &keys, &arguments);
-        Ok(match code.await? {
-            0 => Renamed::Changed,
-            1.. => Renamed::Done,
-            _ => Renamed::Taken,
-        })
+        let (kv, own) = (self.clone(), call.detached());
+        let (old, new) = (old.clone(), new.clone());
+        let work = async move {
+            kv.rename_in_steps(&own, [&from, &to], (&old, &new), ttl)
+                .await
+        };
+        run_to_completion(call.name(), work).await
     }
 
     async fn remove(&self, call: &Call<RedisClient>, name: &str) -> Result<bool> {
@@ -256,7 +186,7 @@ impl KeyValue for ConnectRedis {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Listed> {
-        let (keys, next) = scan::page(call, &self.pattern(), cursor, limit).await?;
+        let (keys, next) = scan::page(call, &self.keys(), cursor, limit).await?;
         let names = keys.into_iter().filter_map(|key| self.name(key));
         let values = stream::iter(names)
             .map(|name| async move {
@@ -277,7 +207,7 @@ impl KeyValue for ConnectRedis {
     async fn clear(&self, call: &Call<RedisClient>) -> Result<u64> {
         if !self.is_cluster {
             // Only the primary executes it, so no other server is scanned.
-            let write = Keys::new(&self.prefix).no_op_write();
+            let write = self.keys().no_op_write();
             send::<u64>(call, &write).await?;
         }
         let names = self.names(call).await?;

@@ -15,10 +15,18 @@
 //! what the store writes.
 //!
 //! One round trip for each operation; two for a touch, and for a second save in the same request.
+//!
+//! A write compares the whole stored record: with the server's own commands where it has both
+//! `SET … IFEQ` and `DELIFEQ` (Valkey 9.0), by a script elsewhere. Processes of both kinds may share
+//! records. Without scripts, a new token and the end of an expected version take three and four round trips,
+//! because the record is renamed in steps. If the server can't be reached for the
+//! [time limit](ExpressStoreBuilder::timeout) between these, the session ends.
 
 mod builder;
+mod check;
 mod key_value;
 mod script;
+mod write;
 
 pub use builder::ExpressStoreBuilder;
 pub use key_value::ConnectRedis;
