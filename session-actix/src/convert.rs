@@ -19,6 +19,10 @@ pub(crate) fn request(request: &ServiceRequest) -> Parts {
     parts.uri = request.uri().to_string().parse().unwrap_or_default();
     parts.headers = headers(request.headers());
     let extensions = request.extensions();
+    #[cfg(feature = "testing")]
+    if let Some(crate::testing::Extensions(theirs)) = extensions.get() {
+        parts.extensions.extend(theirs.clone());
+    }
     let peer = extensions.get().copied();
     let peer = peer.or_else(|| request.peer_addr().map(|peer| Peer(peer.ip())));
     if let Some(peer) = peer {

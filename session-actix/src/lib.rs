@@ -39,6 +39,10 @@
 //! |---|---|---|
 //! | [`Session`] | the request's session: loaded by the first extractor, at most one round trip | |
 //! | [`Owner`] | the signed-in user | 401 |
+//! | [`Typed<T>`](Typed) | one value of the session, of a type that has a key of its own | the default |
+//! | [`CsrfForm<T>`](CsrfForm) | a form that has the session's token | 403 |
+//! | [`CsrfMultipart<M>`](CsrfMultipart) | the same of a form with files | 403 |
+//! | [`ReturnTo`] | where the user goes on after signing in; a response, too | `/` |
 //! | `Option<Session>` | `None` if the session can't be loaded | |
 //! | `Result<Owner>` | the user, or why there is none; [`Error::is_refusal`] tells which | |
 //!
@@ -54,27 +58,41 @@
 //! makes of the error gets the cookie. A handler that panics, or whose client goes away, saves
 //! nothing.
 //!
-//! # Forged requests
+//! # Guards
 //!
-//! [`CrossOriginMiddleware`] refuses what other sites' pages send.
+//! [`GuardMiddleware`] takes [`RequireOwner`], for what only signed-in users may do, and
+//! [`CrossOriginProtection`], which refuses what other sites' pages send.
+//!
+//! # Tests of an application
+//!
+//! With the Cargo feature `testing`, `testing::TestClient` is a browser for tests, which signs in
+//! without the site's form and reaches its session.
 //!
 //! [actix-web]: https://docs.rs/actix-web
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod convert;
-mod cross_origin;
+mod csrf_form;
+mod csrf_multipart;
+mod guard;
 mod middleware;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use cross_origin::{CrossOriginMiddleware, CrossOriginService};
+pub use csrf_form::CsrfForm;
+pub use csrf_multipart::CsrfMultipart;
+pub use guard::{GuardMiddleware, GuardService};
 pub use middleware::{SessionMiddleware, SessionService};
 #[cfg(feature = "express")]
 pub use session_web::express;
 pub use session_web::{
     self, CookieOnlyBuilder, CrossOriginProtection, Description, Error, ErrorKind, Flash, Https,
-    KeyRing, Lifetime, Limits, NamePrefix, Observer, OnFailure, Owner, Peer, Persistence, Priority,
-    Proxy, ProxyHeader, Result, Rolling, SameSite, Secret, Secure, Session, SessionHandle,
-    SessionId, SessionLayer, SessionLayerBuilder, Sessions, Timeout, Transport, session_core,
+    KeyRing, Lifetime, Limits, NamePrefix, Observer, OnFailure, OnMismatch, Owner, Peer,
+    Persistence, Priority, Proxy, ProxyHeader, RequireOwner, Result, ReturnTo, Rolling, SameSite,
+    Secret, Secure, Session, SessionEnd, SessionHandle, SessionId, SessionLayer,
+    SessionLayerBuilder, SessionValue, Sessions, Timeout, Transport, Typed, UserAgent, close_code,
+    session_core,
 };
 
 /// Compiles the example of the README.

@@ -96,6 +96,13 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let exchange = self.layer.begin(&mut convert::request(&request));
+        #[cfg(feature = "testing")]
+        if exchange.is_visit() {
+            return Box::pin(async move {
+                let page = convert::page(exchange.answer_visit().await);
+                Ok(request.into_response(page).map_into_right_body())
+            });
+        }
         request.extensions_mut().insert(exchange.handle());
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -170,7 +177,7 @@ fn of_session(error: &actix_web::Error) -> Option<&Error> {
     error.as_error()
 }
 
-fn log(error: &Error) {
+pub(crate) fn log(error: &Error) {
     match error.is_refusal() {
         true => tracing::debug!(%error, "a request was refused"),
         false => tracing::error!(%error, "a request failed because of its session"),

@@ -17,7 +17,9 @@ impl<K: KeyValue> Backend for Layout<K> {
 
     fn policy(&self) -> Policy {
         let policy = self.kv.policy();
-        Policy::new(policy.timeout, policy.max_data).with_repeats(policy.repeats)
+        Policy::new(policy.timeout, policy.max_data)
+            .with_repeats(policy.repeats)
+            .with_circuit_breaker(policy.circuit_breaker)
     }
 
     fn capabilities(&self) -> Capabilities {

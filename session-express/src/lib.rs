@@ -7,10 +7,11 @@
 //! let express = Express::new("keyboard cat").max_age(std::time::Duration::from_secs(3_600));
 //! ```
 //!
-//! The modules `session_redis::express`, `session_mongo::express` and `session_mysql::express`
-//! (Cargo feature `express`) read and write the records of connect-redis, connect-mongo and
-//! express-mysql-session. `SessionLayer::express_compatible` of `session-web` reads and writes the
-//! cookie. [docs/express.md][manual] is the guide.
+//! The modules `session_redis::express`, `session_mongo::express`, `session_mysql::express` and
+//! `session_postgres::express` (Cargo feature `express`) read and write the records of connect-redis,
+//! connect-mongo, express-mysql-session and connect-pg-simple.
+//! `SessionLayer::express_compatible` of `session-web` reads and writes the cookie.
+//! [docs/express.md][manual] is the guide.
 //!
 //! # What is in a record
 //!
@@ -66,7 +67,7 @@ pub use extra::EXTRA_KEY;
 pub use key_value::{Configured, Found, KeyValue, Listed, Renamed};
 pub use moving::MovingStore;
 pub use options::{CookieOptions, Express, Priority, SameSite};
-pub use parsed::check_parsed;
+pub use parsed::{check_parsed, check_record};
 pub use session_core;
 pub use store::{ExpressLayout, ExpressStore};
 

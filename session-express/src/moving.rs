@@ -64,7 +64,7 @@ pub struct MovingStore<S> {
 /// What the native store has of a session.
 enum NativeState {
     Absent,
-    Live(Record),
+    Live(Box<Record>),
     /// A tombstone.
     Destroyed,
 }
@@ -107,7 +107,7 @@ impl<S: ExpressLayout> MovingStore<S> {
         Ok(match self.native.load(id).await? {
             None => NativeState::Absent,
             Some(record) if is_tombstone(&record) => NativeState::Destroyed,
-            Some(record) => NativeState::Live(record),
+            Some(record) => NativeState::Live(Box::new(record)),
         })
     }
 
@@ -305,7 +305,7 @@ impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
 
     async fn load(this: &Self, id: &SessionId) -> Result<Option<Record>> {
         match (this.native_state(id).await?, express_id(id)) {
-            (NativeState::Live(record), _) => return Ok(Some(record)),
+            (NativeState::Live(record), _) => return Ok(Some(*record)),
             (NativeState::Destroyed, _) | (NativeState::Absent, None) => return Ok(None),
             (NativeState::Absent, Some(sid)) => {
                 if let Some(record) = this.express.load(&sid).await? {
@@ -315,7 +315,7 @@ impl<S: ExpressLayout> StoreWrapper for MovingStore<S> {
         }
         // The session may have moved between the two reads.
         Ok(match this.native_state(id).await? {
-            NativeState::Live(record) => Some(record),
+            NativeState::Live(record) => Some(*record),
             NativeState::Absent | NativeState::Destroyed => None,
         })
     }

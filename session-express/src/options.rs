@@ -185,7 +185,7 @@ impl Express {
 
     /// Sets how long a record lives if its cookie ends with the browser. connect-redis: `ttl`,
     /// default one day; connect-mongo: `ttl`, default 14 days; express-mysql-session: `expiration`,
-    /// default one day.
+    /// default one day; connect-pg-simple: `ttl`, default one day.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

@@ -2,6 +2,34 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
+use session_core::{Data, Error};
+
+/// Refuses a record with a value that `check` refuses, which gets each session key and its JSON. The
+/// error names the key and `column`, as in "value in a JSON column of MySQL".
+///
+/// # Errors
+/// [`ErrorKind::Value`](session_core::ErrorKind::Value); also for a key that is half a surrogate pair,
+/// which has no name.
+pub fn check_record(
+    record: &Bytes,
+    column: &'static str,
+    check: impl Fn(&str, &[u8]) -> Result<(), String>,
+) -> session_core::Result<()> {
+    let refused = |key: &str, reason: String| Error::unwritable(key, column, reason);
+    let record = Data::decode(record)?;
+    for (key, value) in record.iter() {
+        check(key, value).map_err(|reason| refused(key, reason))?;
+    }
+    match record.has_unnamed() {
+        true => Err(refused(
+            "\u{fffd}",
+            "the key is half a surrogate pair".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Refuses a value that a database would change or refuse when it parses the value: one with half a
 /// surrogate pair, a key twice in one object, a number beyond a double, more than `max_depth`
 /// levels of objects and lists, or a whole number that `check_whole` refuses.

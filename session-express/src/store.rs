@@ -35,10 +35,11 @@ pub trait ExpressLayout: SessionStore {
 ///
 /// # New tokens
 /// A save with [`TokenChange::New`] stores the session under a new id and returns it in
-/// [`Version::moved_to`]: one round trip, two on MongoDB and Redis Cluster. In this layout, and only
-/// here, a session's id changes. A request that still has the old id finds no session. A `destroy`
-/// by the old id ends the session only if this process has moved it: a process remembers its latest
-/// 256 moves, and separately up to 256 moves that are in flight or have no answer.
+/// [`Version::moved_to`]: one round trip, two on MongoDB, three on Valkey 9 and Redis Cluster. In
+/// this layout, and only here, a session's id changes. A request that still has the old id finds no
+/// session. A `destroy` by the old id ends the session only if this process has moved it: a process
+/// remembers its latest 256 moves, and separately up to 256 moves that are in flight or have no
+/// answer.
 ///
 /// # Lost answers
 /// A repeated draft is [`Saved::Done`] if the stored value is the one that was sent before, and an
@@ -51,7 +52,8 @@ pub trait ExpressLayout: SessionStore {
 /// # Destroyed sessions
 /// A destroy takes one round trip, and one more for each id to which this process has moved the
 /// session: those records are removed too. Owner and age are unknown. A destroy of an expected
-/// version takes two round trips, or three if the version has no stored value, and returns both.
+/// version removes the record under a new name, which takes one round trip more than a new token,
+/// and another one if the version has no stored value. It returns both.
 ///
 /// # Listings
 /// The directory lists all sessions. Records that are not sessions are counted but not listed. It

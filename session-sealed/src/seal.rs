@@ -111,6 +111,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sealed_as_these_bytes_opens() {
+        let ring = KeyRing::new(Secret::new([7; 32]).expect("32 bytes"));
+        let sealer = Sealer::new(&ring, b"test");
+        let golden: [&[u8]; 5] = [
+            b"\x01",
+            // The key's id, which follows from the secret and the purpose.
+            b"\x5C\xB2\xA2\x69",
+            // The nonce.
+            b"\x44\xD0\x99\x6A\x66\x66\xCF\x28\x88\xA1\xF4\xE3\x06\x8C\xB3\x29\x38\xBA\x3E\x91\x9B\x61\xCD\x23",
+            b"\x14\x20\xC1\x69\x03\xCF\x54\xE1\x6A\x81\x9E\x1B\x55\xAE\xFD\xA6\x02\xA9\xFA",
+            b"\x7E\x84\x68\xB8\x03\xED\xF1\xB6\xA3\x0A\x89\xE5\x44\x42\x75\x31",
+        ];
+        let content = br#"{"name":"Napoleon"}"#;
+        let opened = sealer.open(b"here", &golden.concat());
+        assert_eq!(opened.as_deref(), Some(content.as_slice()));
+        assert_eq!(
+            sealer.seal(b"here", content)[..HEAD],
+            golden.concat()[..HEAD]
+        );
+    }
+
+    #[test]
     fn changed_or_truncated_data_does_not_open() {
         let sealer = Sealer::new(&KeyRing::new(Secret::generate()), b"test");
         let sealed = sealer.seal(b"here", b"content");

@@ -210,8 +210,13 @@ impl TowerSessionsStore {
         let what = "deleting expired sessions";
         let directory = self.store.directory();
         let directory = directory.ok_or_else(|| Error::unsupported(what))?;
-        while directory.reap(REAPED_AT_ONCE).await?.len() >= REAPED_AT_ONCE {}
-        Ok(())
+        loop {
+            let reaped = directory.reap(REAPED_AT_ONCE).await?;
+            directory.confirm_reaped(&reaped).await?;
+            if reaped.len() < REAPED_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 }
 

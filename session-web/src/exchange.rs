@@ -55,11 +55,12 @@ impl<E: Keep> SessionLayer<E> {
     pub fn begin(&self, request: &mut Parts) -> Exchange<E> {
         let kept = self.errors.keep(request);
         let handle = Arc::new(Inner::new(Arc::clone(&self.config), request));
-        let answering = Answering(handle);
         let exchange = Exchange {
-            answering,
+            answering: Answering(handle),
             errors: self.errors.clone(),
             kept,
+            #[cfg(feature = "testing")]
+            visit: crate::testing::met(&self.config, request),
         };
         request.extensions.insert(exchange.handle());
         exchange
@@ -77,6 +78,9 @@ pub struct Exchange<E: Keep = PlainErrors> {
     answering: Answering,
     errors: E,
     kept: E::Kept,
+    /// The test that has sent the request in order to reach the session.
+    #[cfg(feature = "testing")]
+    visit: Option<crate::testing::Visit>,
 }
 
 /// When it goes, with a response or an error or because the client has gone away, nothing can be
@@ -144,6 +148,7 @@ impl<E: Keep> Exchange<E> {
             answering,
             errors,
             kept,
+            ..
         } = self;
         let mut response = errors.replace(&kept, response);
         let transport = &answering.0.config.transport;
@@ -177,23 +182,31 @@ impl<E: Keep> Exchange<E> {
         }
     }
 
-    /// The session of a request that a test has sent in order to reach it.
+    /// Whether a test has sent the request in order to reach its session (Cargo feature `testing`):
+    /// middleware then calls [`answer_visit`](Self::answer_visit) in place of a handler.
     #[cfg(feature = "testing")]
-    pub(crate) fn request(&self) -> &dyn session_core::RequestSession {
-        &*self.answering.0
+    #[must_use]
+    pub fn is_visit(&self) -> bool {
+        self.visit.is_some()
     }
 
-    /// The response to such a request, before it is finished: nothing but an error page has a body
-    /// of this type.
+    /// Hands the session to the test that has sent the request, waits until that is done with it,
+    /// and saves it. Gives the response, as [`finish`](Self::finish) does.
+    ///
+    /// Only an error page has a body of type `B`. So this calls the layer's
+    /// [`on_error`](crate::SessionLayerBuilder::on_error), with an error of kind
+    /// [`Gone`](session_core::ErrorKind::Gone) that has not occurred, and takes the page's body.
     #[cfg(feature = "testing")]
-    pub(crate) fn response_to_visit<B>(&self) -> Response<B>
+    pub async fn answer_visit<B>(mut self) -> Response<B>
     where
         E: RespondToError<B>,
     {
-        let page = self
-            .errors
-            .respond(&self.kept, &session_core::Error::gone());
-        Response::new(page.into_body())
+        if let Some(visit) = self.visit.take() {
+            visit.hand_over(&*self.answering.0).await;
+        }
+        let error = session_core::Error::gone();
+        let page = self.errors.respond(&self.kept, &error);
+        self.finish(Response::new(page.into_body())).await
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn handle<'p>(parts: &'p Parts, layer: &str) -> Result<&'p SessionHan
     parts.extensions.get().ok_or_else(|| {
         Error::misconfigured(format!(
             "there is no SessionLayer around {layer}: add `.layer(SessionLayer::new(store))` to the router \
-             after it"
+             after it, or `.wrap(SessionMiddleware::new(layer))` to an application on actix-web"
         ))
     })
 }

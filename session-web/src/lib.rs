@@ -42,7 +42,7 @@
 //! | handlers of signed-in users | the extractor [`Owner`], or `Option<Owner>` |
 //! | whole routers of them, and the way to the sign-in page and back | [`RequireOwner`], [`ReturnTo`] |
 //! | what does harm in the wrong hands | [`RequireOwner::within`] |
-//! | requests that other sites forge | [`CrossOriginProtection`], and `CsrfForm` for forms |
+//! | requests that other sites forge | [`CrossOriginProtection`], and `CsrfForm` and `CsrfMultipart` for forms |
 //! | a changed password | [`Session::password_changed`] |
 //! | "remember me" | [`Session::set_lifetime`], [`Session::set_persistent`] |
 //! | pages for errors | [`on_error`](SessionLayerBuilder::on_error) |
@@ -109,12 +109,17 @@ mod cookie_store;
 mod cross_origin;
 #[cfg(feature = "axum")]
 mod csrf_form;
+#[cfg(feature = "axum")]
+mod csrf_multipart;
+#[cfg(feature = "axum")]
+mod csrf_rejection;
 mod error_pages;
 mod exchange;
 #[cfg(feature = "express")]
 pub mod express;
 #[cfg(feature = "express")]
 mod express_cookies;
+mod form_token;
 mod format;
 mod guard;
 mod handle;
@@ -131,7 +136,6 @@ mod set_cookie;
 mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(feature = "axum")]
 mod typed;
 mod user_agent;
 
@@ -141,9 +145,14 @@ pub use cookie::{NamePrefix, Priority, SameSite};
 pub use cookie_only::CookieOnlyBuilder;
 pub use cross_origin::{CSRF_HEADER, CrossOriginProtection};
 #[cfg(feature = "axum")]
-pub use csrf_form::{CsrfForm, CsrfFormRejection};
+pub use csrf_form::CsrfForm;
+#[cfg(feature = "axum")]
+pub use csrf_multipart::CsrfMultipart;
+#[cfg(feature = "axum")]
+pub use csrf_rejection::CsrfRejection;
 pub use error_pages::{ErrorPages, PlainErrors, RespondToError};
 pub use exchange::Exchange;
+pub use form_token::{FormToken, IsMultipart, MultipartToken};
 pub use guard::GuardService;
 pub use layer::{SessionLayer, SessionLayerBuilder};
 pub use request::{Https, Peer, Proxy, ProxyHeader, Secure};
@@ -156,7 +165,6 @@ pub use session_core::{
 };
 pub use session_sealed::{KeyRing, Secret};
 pub use set_cookie::MAX_COOKIE_BYTES;
-#[cfg(feature = "axum")]
 pub use typed::{OnMismatch, SessionValue, Typed};
 pub use user_agent::UserAgent;
 

@@ -98,6 +98,33 @@ impl RequireOwner {
         self
     }
 
+    /// Whether the request's user is let through: what the layer does, for servers and frameworks
+    /// other than those of tower. The request needs the [`SessionHandle`](crate::SessionHandle) in
+    /// its extensions.
+    ///
+    /// One round trip, as for any extractor of the session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unauthenticated`](session_core::ErrorKind::Unauthenticated) if no user is signed
+    /// in, [`ErrorKind::ReauthenticationRequired`](session_core::ErrorKind::ReauthenticationRequired)
+    /// after the time of [`within`](Self::within); the store's.
+    pub async fn check(&self, request: &Parts) -> Result<()> {
+        let session = guard::session(request, "RequireOwner").await?;
+        match self.within {
+            None => session.require_owner().map(drop),
+            Some(time) => session.require_recent_owner(time).map(drop),
+        }
+    }
+
+    /// The response to a request that [`check`](Self::check) refuses because of `error`, if that is
+    /// a redirect to the sign-in page. `None` says that it is the error's own,
+    /// [`error_response`](session_core::error_response).
+    #[must_use]
+    pub fn redirect<B: Default>(&self, error: &Error, request: &Parts) -> Option<Response<B>> {
+        let location = self.sign_in_location(error, request)?;
+        Some(redirect(error, location))
+    }
+
     /// The sign-in page, for requests that are to be sent there.
     fn sign_in_location(&self, error: &Error, parts: &Parts) -> Option<HeaderValue> {
         let page = self.sign_in_page.as_deref()?;
@@ -141,17 +168,11 @@ impl<S> Layer<S> for RequireOwner {
 
 impl Guard for RequireOwner {
     async fn check(&self, request: &Parts) -> Result<()> {
-        let session = guard::session(request, "RequireOwner").await?;
-        match self.within {
-            None => session.require_owner().map(drop),
-            Some(time) => session.require_recent_owner(time).map(drop),
-        }
+        Self::check(self, request).await
     }
 
     fn refuse<B: Default>(&self, error: &Error, request: &Parts) -> Response<B> {
-        match self.sign_in_location(error, request) {
-            Some(location) => redirect(error, location),
-            None => guard::response(error),
-        }
+        let redirect = self.redirect(error, request);
+        redirect.unwrap_or_else(|| guard::response(error))
     }
 }

@@ -11,8 +11,8 @@ const MAX_BYTES: usize = 2_048;
 /// `/`, so that no link to the sign-in page leads its user to another site (OWASP Unvalidated
 /// Redirects and Forwards Cheat Sheet).
 ///
-/// [`RequireOwner`](crate::RequireOwner) puts it into the query of the sign-in page. With axum it is
-/// an extractor, and a response:
+/// [`RequireOwner`](crate::RequireOwner) puts it into the query of the sign-in page. With axum and
+/// actix-web it is an extractor, and a response:
 ///
 /// ```
 /// use axum::Form;
@@ -121,6 +121,39 @@ mod with_axum {
     impl IntoResponse for ReturnTo {
         fn into_response(self) -> Response {
             Redirect::to(&self.0).into_response()
+        }
+    }
+}
+
+#[cfg(feature = "actix")]
+mod with_actix {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+
+    use actix_web::body::BoxBody;
+    use actix_web::dev::Payload;
+    use actix_web::web::Redirect;
+    use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder};
+
+    use super::ReturnTo;
+
+    /// Reads the request's query.
+    impl FromRequest for ReturnTo {
+        type Error = Infallible;
+        type Future = Ready<Result<Self, Infallible>>;
+
+        fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+            ready(Ok(Self::in_query(request.query_string())))
+        }
+    }
+
+    /// 303 See Other.
+    impl Responder for ReturnTo {
+        type Body = BoxBody;
+
+        fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+            let redirect = Redirect::to(self.0).see_other().respond_to(request);
+            redirect.map_into_boxed_body()
         }
     }
 }

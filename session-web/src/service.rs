@@ -43,17 +43,13 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let exchange = self.layer.begin(&mut parts);
-        #[cfg(feature = "testing")]
-        let visit = crate::testing::met(&self.layer.config, &parts);
         // What is ready is this one, not its clone.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             #[cfg(feature = "testing")]
-            if let Some(visit) = visit {
-                visit.hand_over(exchange.request()).await;
-                let response = exchange.response_to_visit();
-                return Ok(exchange.finish(response).await);
+            if exchange.is_visit() {
+                return Ok(exchange.answer_visit().await);
             }
             let response = inner.call(Request::from_parts(parts, body)).await?;
             Ok(exchange.finish(response).await)

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::ops::Deref;
 
-use axum::extract::FromRequestParts;
-use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use session_core::{Error, Result, Session};
@@ -56,7 +54,8 @@ pub enum OnMismatch {
     Discard,
 }
 
-/// An extractor for one value of the session: what is there, or the default. `null` is nothing.
+/// An extractor, of axum and of actix-web, for one value of the session: what is there, or the
+/// default. `null` is nothing.
 #[derive(Clone)]
 pub struct Typed<T> {
     session: Session,
@@ -84,6 +83,23 @@ fn replacement<T: SessionValue>(error: Error) -> Result<T> {
 }
 
 impl<T: SessionValue> Typed<T> {
+    /// The value that a session has, or the default: what the extractor gives. No round trip.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](session_core::ErrorKind::Value) for a value that is no `T`, unless
+    /// [`SessionValue::ON_MISMATCH`] says otherwise.
+    pub fn new(session: Session) -> Result<Self> {
+        let stored = match T::ON_MISMATCH {
+            OnMismatch::Discard => session.get_or_remove(T::KEY),
+            OnMismatch::Refuse | OnMismatch::Default => session.get(T::KEY),
+        };
+        let value = match stored {
+            Ok(stored) => stored.unwrap_or_default(),
+            Err(error) => replacement(error)?,
+        };
+        Ok(Self { session, value })
+    }
+
     /// The session it is in.
     #[must_use]
     pub fn session(&self) -> &Session {
@@ -129,19 +145,41 @@ impl<T> Deref for Typed<T> {
     }
 }
 
-impl<S: Sync, T: SessionValue> FromRequestParts<S> for Typed<T> {
-    type Rejection = Error;
+#[cfg(feature = "axum")]
+mod with_axum {
+    use axum::extract::FromRequestParts;
+    use http::request::Parts;
+    use session_core::{Error, Result, Session};
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let session = Session::from_request_parts(parts, state).await?;
-        let stored = match T::ON_MISMATCH {
-            OnMismatch::Discard => session.get_or_remove(T::KEY),
-            OnMismatch::Refuse | OnMismatch::Default => session.get(T::KEY),
-        };
-        let value = match stored {
-            Ok(stored) => stored.unwrap_or_default(),
-            Err(error) => replacement(error)?,
-        };
-        Ok(Self { session, value })
+    use super::{SessionValue, Typed};
+
+    impl<S: Sync, T: SessionValue> FromRequestParts<S> for Typed<T> {
+        type Rejection = Error;
+
+        async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+            Self::new(Session::from_request_parts(parts, state).await?)
+        }
+    }
+}
+
+#[cfg(feature = "actix")]
+mod with_actix {
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use actix_web::dev::Payload;
+    use actix_web::{FromRequest, HttpRequest};
+    use session_core::{Error, Result, Session};
+
+    use super::{SessionValue, Typed};
+
+    impl<T: SessionValue + 'static> FromRequest for Typed<T> {
+        type Error = Error;
+        type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+        fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+            let session = Session::from_request(request, payload);
+            Box::pin(async move { Self::new(session.await?) })
+        }
     }
 }

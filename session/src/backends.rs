@@ -29,6 +29,16 @@ pub(crate) fn register(mut schemes: Schemes) -> Schemes {
             "rediss://",
             "valkey://",
             "valkeys://",
+            "redis+cluster://",
+            "rediss+cluster://",
+            "valkey+cluster://",
+            "valkeys+cluster://",
+            "redis+sentinel://",
+            "rediss+sentinel://",
+            "valkey+sentinel://",
+            "valkeys+sentinel://",
+            "redis-sentinel://",
+            "rediss-sentinel://",
             "unix:",
             "redis+unix:",
             "valkey+unix:"
@@ -36,6 +46,13 @@ pub(crate) fn register(mut schemes: Schemes) -> Schemes {
     );
     register!(schemes, "mongo", mongo, ["mongodb://", "mongodb+srv://"]);
     register!(schemes, "mysql", mysql, ["mysql://", "mariadb://"]);
+    register!(
+        schemes,
+        "postgres",
+        postgres,
+        ["postgres://", "postgresql://"]
+    );
+    register!(schemes, "sqlite", sqlite, ["sqlite:"]);
     schemes
 }
 
@@ -68,16 +85,12 @@ async fn redis(mut location: Location) -> Result<session_redis::RedisStore> {
     set!(
         builder,
         prefix = location.take("prefix"),
-        ca_file = location.take("ca_file"),
+        expiry_reports = location.take_parsed("expiry_reports", "true")?,
         timeout = location.take_timeout()?,
         max_data = location.take_max_data()?,
         migrate = location.take_migrate()?,
     );
-    let drivers: &[_] = if location.scheme().ends_with("unix") {
-        &["protocol", "db", "user", "pass"]
-    } else {
-        &["protocol"]
-    };
+    let drivers = session_redis::url_options(location.scheme());
     location.finish_with(drivers)?;
     builder.connect(&location.driver_url()).await
 }
@@ -109,5 +122,40 @@ async fn mysql(mut location: Location) -> Result<session_mysql::MysqlStore> {
         connections = location.take_parsed("connections", "16")?,
     );
     location.finish()?;
+    builder.connect(&location.driver_url()).await
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(mut location: Location) -> Result<session_postgres::PostgresStore> {
+    let mut builder = session_postgres::PostgresStore::builder();
+    set!(
+        builder,
+        table = location.take("table"),
+        schema = location.take("schema"),
+        unlogged = location.take_parsed("unlogged", "true")?,
+        named_statements = location.take_parsed("named_statements", "false")?,
+        notices = location.take_parsed("notices", "false")?,
+        timeout = location.take_timeout()?,
+        max_data = location.take_max_data()?,
+        migrate = location.take_migrate()?,
+        connections = location.take_parsed("connections", "16")?,
+    );
+    location.finish()?;
+    builder.connect(&location.driver_url()).await
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(mut location: Location) -> Result<session_sqlite::SqliteStore> {
+    let mut builder = session_sqlite::SqliteStore::builder();
+    set!(
+        builder,
+        table = location.take("table"),
+        timeout = location.take_timeout()?,
+        max_data = location.take_max_data()?,
+        migrate = location.take_migrate()?,
+        readers = location.take_parsed("readers", "4")?,
+        durability = location.take_parsed("durability", "full or normal")?,
+    );
+    location.finish_with(&[])?;
     builder.connect(&location.driver_url()).await
 }

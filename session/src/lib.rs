@@ -5,7 +5,7 @@
 //! # async fn main() -> session_store::Result<()> {
 //! use session_store::Sessions;
 //!
-//! // or redis://…, mongodb://…, mysql://…
+//! // or sqlite:sessions.db, postgres://…, mysql://…, mongodb://…, redis://…
 //! let sessions = Sessions::new(session_store::connect("memory:").await?);
 //!
 //! let session = sessions.start();
@@ -24,13 +24,15 @@
 //! | feature | URLs | store |
 //! |---|---|---|
 //! | `memory` (default) | `memory:` | [`session-memory`](https://docs.rs/session-memory) |
-//! | `redis` | `redis://` `rediss://` `valkey://` `valkeys://` `unix:` | `session-redis` |
+//! | `redis` | `redis://` `rediss://` `valkey://` `valkeys://` `redis+sentinel://` `unix:` | `session-redis` |
 //! | `mongo` | `mongodb://` `mongodb+srv://` | `session-mongo` |
 //! | `mysql` | `mysql://` `mariadb://` | `session-mysql` |
+//! | `postgres` | `postgres://` `postgresql://` | `session-postgres` |
+//! | `sqlite` | `sqlite:` | `session-sqlite` |
 //!
-//! The feature `tls` (default) encrypts connections to Redis and MySQL, with Mozilla's root
-//! certificates, and `tls-native-roots` in its place with the system's. MongoDB's driver always has
-//! TLS. `redis-cluster` adds stores on a driver's client of a Redis Cluster.
+//! The feature `tls` (default) encrypts connections to Redis, MySQL and PostgreSQL, with Mozilla's
+//! root certificates, and `tls-native-roots` in its place with the system's. MongoDB's driver always has
+//! TLS. `cached` adds a module of that name: local copies of sessions, in front of any store.
 //!
 //! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and
 //! [`session_core`] for the words used here.
@@ -46,20 +48,26 @@ pub use connect::connect;
 pub use location::Location;
 pub use schemes::Schemes;
 pub use session_core::{
-    self, Cursor, Description, EndReason, Ended, Error, ErrorKind, Event, Flash, Lifetime, Limits,
-    LogObserver, Observer, OnReuse, Owner, Page, PresentedToken, Reaper, Refusal, Result,
-    RetryStatus, Session, SessionDirectory, SessionEnd, SessionId, SessionInfo, SessionStore,
-    SessionStream, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl, Unreadable,
+    self, Cursor, Description, EndId, EndKind, EndReason, Ended, Error, ErrorKind, Event, Flash,
+    Lifetime, Limits, LogObserver, Observer, OnReuse, Owner, Page, PresentedToken, Reaper, Refusal,
+    Result, RetryStatus, Session, SessionDirectory, SessionEnd, SessionId, SessionInfo,
+    SessionStore, SessionStream, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl, Unreadable,
 };
 
+#[cfg(feature = "cached")]
+pub use session_cached as cached;
 #[cfg(feature = "memory")]
 pub use session_memory as memory;
 #[cfg(feature = "mongo")]
 pub use session_mongo as mongo;
 #[cfg(feature = "mysql")]
 pub use session_mysql as mysql;
+#[cfg(feature = "postgres")]
+pub use session_postgres as postgres;
 #[cfg(feature = "redis")]
 pub use session_redis as redis;
+#[cfg(feature = "sqlite")]
+pub use session_sqlite as sqlite;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

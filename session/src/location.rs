@@ -7,7 +7,7 @@ use std::time::Duration;
 use session_core::{Error, Result};
 
 /// The options of the built-in backends, whichever they are for: no driver knows them.
-const OURS: [&str; 10] = [
+const OURS: [&str; 13] = [
     "prefix",
     "ca_file",
     "collection",
@@ -16,7 +16,10 @@ const OURS: [&str; 10] = [
     "max_data",
     "migrate",
     "expiry_grace",
+    "expiry_reports",
     "connections",
+    "readers",
+    "durability",
     "max_sessions",
 ];
 

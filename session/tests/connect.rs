@@ -10,7 +10,7 @@ async fn refused(url: &str) -> String {
 
 #[tokio::test]
 async fn an_unknown_scheme_lists_the_known_ones() {
-    let message = refused("postgres://u:hunter2@localhost/").await;
+    let message = refused("oracle://u:hunter2@localhost/").await;
     for known in [
         "memory:",
         "redis://",
@@ -22,6 +22,9 @@ async fn an_unknown_scheme_lists_the_known_ones() {
         "mongodb+srv://",
         "mysql://",
         "mariadb://",
+        "postgres://",
+        "postgresql://",
+        "sqlite:",
     ] {
         assert!(message.contains(known), "{message} lists {known}");
     }
@@ -31,12 +34,14 @@ async fn an_unknown_scheme_lists_the_known_ones() {
 /// Those compiled in are told apart from those whose feature is off.
 #[tokio::test]
 async fn an_unknown_scheme_names_the_features_that_are_off() {
-    let message = refused("postgres://localhost/").await;
+    let message = refused("oracle://localhost/").await;
     for (is_on, feature) in [
         (cfg!(feature = "memory"), "memory"),
         (cfg!(feature = "redis"), "redis"),
         (cfg!(feature = "mongo"), "mongo"),
         (cfg!(feature = "mysql"), "mysql"),
+        (cfg!(feature = "postgres"), "postgres"),
+        (cfg!(feature = "sqlite"), "sqlite"),
     ] {
         let is_named_off = message.contains(&format!("feature \"{feature}\""))
             || message.contains(&format!("feature \\\"{feature}\\\""));
@@ -60,7 +65,16 @@ async fn what_may_be_a_part_of_a_password_is_not_shown() {
     }
     // As an option's name, as a value, behind a #, and of a length that an option has.
     for scheme in [
-        "memory", "redis", "rediss", "valkey", "mongodb", "mysql", "mariadb",
+        "memory",
+        "redis",
+        "rediss",
+        "valkey",
+        "redis+sentinel",
+        "mongodb",
+        "mysql",
+        "mariadb",
+        "postgres",
+        "sqlite",
     ] {
         for password in [
             "hun?ter2=x",
@@ -83,10 +97,10 @@ async fn what_may_be_a_part_of_a_password_is_not_shown() {
 }
 
 /// As `%40`, it is a part of an option as any other.
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", feature = "tls"))]
 #[tokio::test]
 async fn an_at_sign_that_is_encoded_may_be_in_an_option() {
-    let url = "redis://127.0.0.1:1/?prefix=a%40b&ca_file=no%40file&timeout=100ms";
+    let url = "rediss://127.0.0.1:1/?prefix=a%40b&ca_file=no%40file&timeout=100ms";
     let message = refused(url).await;
     assert!(message.contains("no@file"), "{message}");
 }
@@ -112,6 +126,17 @@ async fn a_feature_that_is_off_is_named() {
         ),
         (cfg!(feature = "mysql"), "mysql://u:hunter2@h/", "mysql"),
         (cfg!(feature = "mysql"), "mariadb://u:hunter2@h/", "mysql"),
+        (
+            cfg!(feature = "postgres"),
+            "postgres://u:hunter2@h/",
+            "postgres",
+        ),
+        (
+            cfg!(feature = "postgres"),
+            "postgresql://u:hunter2@h/",
+            "postgres",
+        ),
+        (cfg!(feature = "sqlite"), "sqlite:hunter2.db", "sqlite"),
     ] {
         if !on {
             let message = refused(url).await;
@@ -190,6 +215,7 @@ fn urls(place: &str, options: &str) -> Vec<String> {
         (cfg!(feature = "redis"), "redis", "/"),
         (cfg!(feature = "mongo"), "mongodb", "/d"),
         (cfg!(feature = "mysql"), "mysql", "/d"),
+        (cfg!(feature = "postgres"), "postgres", "/d"),
     ];
     let on = all.into_iter().filter(|(is_on, ..)| *is_on);
     on.map(|(_, scheme, path)| format!("{scheme}://u:hunter2@{place}{path}?{options}"))
@@ -317,7 +343,7 @@ async fn a_third_partys_scheme_gets_the_options_as_the_built_in_ones_do() {
         assert!(!message.contains("hunter2"), "{message}");
     }
     // The built-in ones are there beside it, and `connect` does not know of it.
-    let unknown = refused_by(&schemes, "postgres://h/").await;
+    let unknown = refused_by(&schemes, "oracle://h/").await;
     assert!(unknown.contains("own://") && unknown.contains("redis://"));
     assert!(!refused("own://h/").await.contains("own://"));
 }

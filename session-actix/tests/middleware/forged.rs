@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
 use actix_web::{App, web};
 use session_actix::{
-    CrossOriginMiddleware, CrossOriginProtection, Session, SessionLayer, SessionMiddleware,
+    CrossOriginProtection, GuardMiddleware, Session, SessionLayer, SessionMiddleware,
 };
 use session_memory::MemoryStore;
 
@@ -21,7 +21,7 @@ async fn protected() -> Site {
             .route("/pay", web::post().to(count))
             .route("/token", web::get().to(token))
             .configure(routes)
-            .wrap(CrossOriginMiddleware::new(CrossOriginProtection::new()))
+            .wrap(GuardMiddleware::new(CrossOriginProtection::new()))
             .wrap(SessionMiddleware::new(
                 SessionLayer::new(MemoryStore::new())
             ))

@@ -137,7 +137,8 @@ async fn a_sign_out_after_an_unanswered_move_ends_the_session_under_both_ids() {
     let left = memory.len();
     assert_eq!(left, 0, "under neither id");
     let again = store.save(&id, &draft, &version).await;
-    assert_eq!(again.expect("answered"), Saved::Gone);
+    // The move may have been made before the session ended.
+    assert_eq!(again.expect("answered"), Saved::Unknown);
 }
 
 #[tokio::test]

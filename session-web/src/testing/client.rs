@@ -179,19 +179,22 @@ where
             let response = client.call(request, test).await;
             response.status()
         });
+        // A request that no layer has taken may be dropped before it is answered.
+        let mut is_taken = true;
         let session = poll_fn(|context| {
-            if let Poll::Ready(session) = visitor.poll_session(context) {
-                return Poll::Ready(session.ok_or(None));
+            if is_taken && let Poll::Ready(session) = visitor.poll_session(context) {
+                match session {
+                    Some(session) => return Poll::Ready(Ok(session)),
+                    None => is_taken = false,
+                }
             }
-            let answered = response.as_mut().poll(context);
-            answered.map(|status| Err(Some(status)))
+            response.as_mut().poll(context).map(Err)
         });
         let session = session.await.map_err(|status| {
             let path = self.origin.path();
-            let status = status.map_or(String::new(), |status| format!(" (status {status})"));
             Error::misconfigured(format!(
-                "no SessionLayer has answered a request to {path:?}{status}: give TestClient::at the URL \
-                 of a page that the layer is around"
+                "no SessionLayer has answered a request to {path:?} (status {status}): give TestClient::at \
+                 the URL of a page that the layer is around"
             ))
         })??;
         no_visit.begin(visitor, response);

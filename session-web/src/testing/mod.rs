@@ -44,4 +44,4 @@ mod origin;
 mod visit;
 
 pub use client::TestClient;
-pub(crate) use visit::{met, millis_ahead};
+pub(crate) use visit::{Visit, met, millis_ahead};

@@ -68,19 +68,27 @@ impl Browser {
 
     /// Gets the page and keeps what cookies it sets.
     pub(crate) async fn get(&self, app: &Router, path: &str) -> Page {
-        self.send(app, Method::GET, path, Body::empty()).await
+        self.send(app, Method::GET, path, "", Body::empty()).await
     }
 
     /// Posts a form with this one field.
     pub(crate) async fn post(&self, app: &Router, path: &str, name: &str, value: &str) -> Page {
         let form = Body::from(format!("{name}={value}"));
-        self.send(app, Method::POST, path, form).await
+        let kind = "application/x-www-form-urlencoded";
+        self.send(app, Method::POST, path, kind, form).await
     }
 
-    async fn send(&self, app: &Router, method: Method, path: &str, body: Body) -> Page {
+    /// Posts this body of a multipart form to `/upload`.
+    pub(crate) async fn upload(&self, app: &Router, body: impl Into<Body>) -> Page {
+        let kind = crate::multipart::content_type();
+        let body = body.into();
+        self.send(app, Method::POST, "/upload", &kind, body).await
+    }
+
+    async fn send(&self, app: &Router, method: Method, path: &str, kind: &str, body: Body) -> Page {
         let mut request = Request::builder().method(&method).uri(path);
-        if method == Method::POST {
-            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if !kind.is_empty() {
+            request = request.header(CONTENT_TYPE, kind);
         }
         if !self.headers.iter().any(|(name, _)| *name == "host") {
             request = request.header(HOST, "example.org");

@@ -1,14 +1,19 @@
 //! Requests that other sites forge, and forms with their token.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Multipart};
 use axum::routing::{get, post};
+use futures_util::stream;
 use http::{HeaderName, StatusCode};
+use http_body_util::Limited;
 use session_web::{
-    CrossOriginProtection, CsrfForm, Result, Session, SessionLayer, SessionLayerBuilder, Transport,
+    CrossOriginProtection, CsrfForm, CsrfMultipart, Result, Session, SessionLayer,
+    SessionLayerBuilder, Transport,
 };
 
 use crate::browser::Browser;
+use crate::multipart;
 use crate::probe::Probe;
 
 #[derive(serde::Deserialize)]
@@ -27,6 +32,23 @@ async fn count(session: Session) -> Result<String> {
     Ok(n.to_string())
 }
 
+/// The names and lengths of a form's fields.
+async fn upload(CsrfMultipart(mut form): CsrfMultipart<Multipart>) -> String {
+    let mut fields = Vec::new();
+    loop {
+        let field = match form.next_field().await {
+            Ok(Some(field)) => field,
+            Ok(None) => return fields.join(" "),
+            Err(error) => return error.status().to_string(),
+        };
+        let name = field.name().unwrap_or_default().to_owned();
+        match field.bytes().await {
+            Ok(bytes) => fields.push(format!("{name}:{}", bytes.len())),
+            Err(error) => return error.status().to_string(),
+        }
+    }
+}
+
 /// The token in the hidden field of a form.
 async fn form(session: Session) -> Result<String> {
     session.csrf_input()
@@ -41,6 +63,7 @@ fn token_in(input: &str) -> String {
 fn routes() -> Router {
     Router::new()
         .route("/pay", post(pay))
+        .route("/upload", post(upload))
         .route("/count", get(count).post(count))
         .route("/form", get(form))
 }
@@ -295,4 +318,101 @@ async fn the_guard_asks_for_its_layer_only_if_it_needs_a_session() {
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
     let own = Browser::new().with("origin", "https://example.org");
     assert_eq!(own.post(&app, "/", "a", "b").await.text, "done");
+}
+
+#[tokio::test]
+async fn a_multipart_form_needs_the_token_first_and_reads_as_if_it_had_none() {
+    let app = routes()
+        .layer(DefaultBodyLimit::max(10_000))
+        .layer(SessionLayer::new(Probe::default()));
+    let (browser, stranger) = (Browser::new(), Browser::new());
+    let token = token_in(&browser.get(&app, "/form").await.text);
+    let strangers = token_in(&stranger.get(&app, "/form").await.text);
+    for (fields, answer) in [
+        (vec![("_csrf", &*token)], Ok("photo:5000")),
+        (
+            vec![("_csrf", &token), ("amount", "5")],
+            Ok("amount:1 photo:5000"),
+        ),
+        (
+            vec![("amount", "5"), ("_csrf", &token)],
+            Err(StatusCode::FORBIDDEN),
+        ),
+        (vec![("_csrf", &strangers)], Err(StatusCode::FORBIDDEN)),
+        (vec![], Err(StatusCode::FORBIDDEN)),
+    ] {
+        let page = browser.upload(&app, multipart::form(&fields, 5_000)).await;
+        let given = match page.status {
+            StatusCode::OK => Ok(page.text.as_str()),
+            status => Err(status),
+        };
+        assert_eq!(given, answer, "{fields:?}");
+    }
+    let script = browser.copied().with("x-csrf-token", &token);
+    let page = script.upload(&app, multipart::form(&[], 5_000)).await;
+    assert_eq!(page.text, "photo:5000");
+    let long = multipart::form(&[("_csrf", &token)], 20_000);
+    let page = browser.upload(&app, long).await;
+    assert!(
+        page.text.starts_with("413"),
+        "axum's limit holds: {}",
+        page.text
+    );
+    let guest = Browser::new();
+    let page = guest
+        .upload(&app, multipart::form(&[("_csrf", &token)], 1))
+        .await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "it has no session");
+}
+
+/// A body that arrives in these pieces. It panics if it is polled after its end.
+fn arriving<const N: usize>(pieces: [std::io::Result<String>; N]) -> Body {
+    let pieces = pieces.into_iter();
+    Body::from_stream(stream::unfold(pieces, |mut pieces| async move {
+        pieces.next().map(|piece| (piece, pieces))
+    }))
+}
+
+#[tokio::test]
+async fn a_body_that_fails_in_its_first_field_is_not_taken_for_a_whole_one() {
+    async fn length(CsrfMultipart(body): CsrfMultipart<Bytes>) -> String {
+        body.len().to_string()
+    }
+    let app = Router::new()
+        .route("/upload", post(length))
+        .merge(Router::new().route("/form", get(form)))
+        .layer(SessionLayer::new(Probe::default()));
+    let browser = Browser::new();
+    let token = token_in(&browser.get(&app, "/form").await.text);
+    let script = browser.copied().with("x-csrf-token", &token);
+    let form = multipart::form(&[("_csrf", &token)], 5);
+    let part = || Ok(form[..form.find(&token).expect("it has it")].to_owned());
+    let broken = || arriving([part(), Err(std::io::ErrorKind::ConnectionReset.into())]);
+
+    let page = script.upload(&app, broken()).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST, "{}", page.text);
+    let page = browser.upload(&app, broken()).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    let limited = Body::new(Limited::new(Body::from(form.clone()), 50));
+    let page = script.upload(&app, limited).await;
+    assert_eq!(page.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let page = script.upload(&app, arriving([part()])).await;
+    let length = part().map(|part| part.len().to_string());
+    assert_eq!(Some(page.text), length.ok(), "it has ended");
+}
+
+#[tokio::test]
+async fn a_multipart_form_is_told_which_extractor_takes_it() {
+    let app = Router::new()
+        .route("/upload", post(pay))
+        .merge(Router::new().route("/form", get(form)))
+        .layer(SessionLayer::new(Probe::default()));
+    let browser = Browser::new();
+    let token = token_in(&browser.get(&app, "/form").await.text);
+    for browser in [browser.copied(), browser.with("x-csrf-token", &token)] {
+        let body = multipart::form(&[("_csrf", &token), ("amount", "5")], 1);
+        let page = browser.upload(&app, body).await;
+        assert_eq!(page.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(page.text.contains("take CsrfMultipart"), "{}", page.text);
+    }
 }

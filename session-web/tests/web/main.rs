@@ -21,6 +21,7 @@ mod late;
 mod layer;
 #[path = "../../../session-core/tests/support/log.rs"]
 mod log;
+mod multipart;
 mod options;
 mod pages;
 mod persistence;
