@@ -59,7 +59,9 @@ async fn keep_changing(
         let Some(found) = store.must_load(&id).await else {
             for version in last.into_iter().cycle().take(LATE_SAVES) {
                 let saved = store.must_save(&id, &draft("late"), version).await;
-                assert_eq!(saved, Saved::Gone, "a save of what a load did not find");
+                // Others that were sent with it may have been written over or ended.
+                let is_over = matches!(saved, Saved::Gone | Saved::Unknown);
+                assert!(is_over, "a save of what a load did not find was {saved:?}");
             }
             return;
         };

@@ -225,9 +225,22 @@ impl CheckedStore {
         self.dir().clear().await.expect("clear failed")
     }
 
-    /// Reaps up to `limit` expired sessions.
+    /// Reaps up to `limit` expired sessions, and confirms that they were reported.
     pub async fn must_reap(&self, limit: usize) -> Vec<Ended> {
+        let reaped = self.must_reap_unconfirmed(limit).await;
+        self.must_confirm(&reaped).await;
+        reaped
+    }
+
+    /// Reaps up to `limit` expired sessions, as a process that dies before it has reported them.
+    pub async fn must_reap_unconfirmed(&self, limit: usize) -> Vec<Ended> {
         self.dir().reap(limit).await.expect("reap failed")
+    }
+
+    /// Confirms that expired sessions were reported.
+    pub async fn must_confirm(&self, reaped: &[Ended]) {
+        let confirmed = self.dir().confirm_reaped(reaped).await;
+        confirmed.expect("confirm_reaped failed");
     }
 }
 

@@ -104,6 +104,15 @@ impl Fixture {
         );
     }
 
+    /// Makes all claims on expired sessions lapse; whether the factory can do that.
+    ///
+    /// # Panics
+    /// If the factory fails.
+    pub async fn lapse_claims(&self) -> bool {
+        let done = self.0.factory.lapse_claims(self.namespace()).await;
+        done.expect("making claims lapse failed")
+    }
+
     /// Returns the seed of the case's random numbers: `CONFORMANCE_SEED`, or a new one. If the case
     /// fails after calling this, the message ends with the seed.
     #[must_use]

@@ -20,6 +20,9 @@ use crate::{StoreFactory, TestStore};
 /// The maximum size of a session's data in the reference store, in bytes.
 pub const MAX_DATA: usize = 8 * 1024 * 1024;
 
+/// How long a reaper has to confirm a report before the session is reported again.
+const CLAIM: Duration = Duration::from_secs(60);
+
 /// The prefix of this store's cursors.
 const CURSOR: &str = "after:";
 
@@ -51,6 +54,8 @@ pub struct Row {
     pub began: Instant,
     /// When the session ends; `None` means never.
     pub deadline: Option<Instant>,
+    /// Until when a reaper reports the expired session.
+    pub claimed: Option<Instant>,
 }
 
 impl Row {
@@ -74,6 +79,7 @@ impl Row {
             lifetime,
             began,
             deadline: None,
+            claimed: None,
         };
         row.deadline = row.deadline_after(lifetime.idle, now);
         row
@@ -281,9 +287,25 @@ impl SessionDirectory for ReferenceStore {
 
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
         let (mut rows, now) = (self.rows(), Instant::now());
-        let expired = rows.extract_if(.., |_, row| !row.is_live(now));
-        let expired = expired.take(limit);
-        Ok(expired.map(|(id, row)| row.ended(&id, now)).collect())
+        let unclaimed = |row: &Row| row.claimed.is_none_or(|until| until <= now);
+        let expired = (rows.iter_mut()).filter(|(_, row)| !row.is_live(now) && unclaimed(row));
+        let claim = |(id, row): (&SessionId, &mut Row)| {
+            row.claimed = Some(now + CLAIM);
+            row.ended(id, now)
+        };
+        Ok(expired.take(limit).map(claim).collect())
+    }
+
+    async fn confirm_reaped(&self, reaped: &[Ended]) -> Result<()> {
+        let (mut rows, now) = (self.rows(), Instant::now());
+        for ended in reaped {
+            // A session that was created anew under this id is not claimed.
+            let row = rows.get(&ended.id);
+            if row.is_some_and(|row| !row.is_live(now) && row.claimed.is_some()) {
+                rows.remove(&ended.id);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -349,6 +371,13 @@ impl StoreFactory for ReferenceFactory {
     async fn corrupt(&self, namespace: &str, id: &SessionId) -> Result<bool> {
         if let Some(row) = self.store(namespace).rows().get_mut(id) {
             row.data = None;
+        }
+        Ok(true)
+    }
+
+    async fn lapse_claims(&self, namespace: &str) -> Result<bool> {
+        for row in self.store(namespace).rows().values_mut() {
+            row.claimed = row.claimed.map(|_| Instant::now());
         }
         Ok(true)
     }

@@ -17,6 +17,10 @@ use crate::checked::CheckedStore;
 /// The error of counting in whole milliseconds at both ends of a measurement.
 const GRAIN: Duration = Duration::from_millis(2);
 
+/// How much too early a session may end. A client that reads the server's clock knows it to within
+/// the time that an answer takes, and must not end a session late; neither must a local copy.
+const EARLY: Duration = Duration::from_millis(5);
+
 /// The units of time of the attempts, from the shortest.
 const UNITS: [Duration; 4] = [
     Duration::from_millis(100),
@@ -40,7 +44,7 @@ impl Span {
 
     /// The moment before which a session that this call wrote with `limit` is alive.
     pub(super) fn alive_until(&self, limit: Duration) -> Instant {
-        self.began + limit.saturating_sub(GRAIN)
+        self.began + limit.saturating_sub(EARLY)
     }
 }
 
@@ -109,7 +113,7 @@ pub(super) fn check_ttl(ttl: Ttl, limit: Duration, written: Span, read: Span, wh
     let Ttl::Left(left) = ttl else {
         panic!("{what}: expected at most {limit:?} left, got no deadline");
     };
-    let least = limit.saturating_sub(read.ended - written.began + GRAIN);
+    let least = limit.saturating_sub(read.ended - written.began + EARLY);
     let most = (limit + GRAIN)
         .saturating_sub(read.began.saturating_duration_since(written.ended))
         .min(limit);

@@ -44,7 +44,7 @@ pub(super) async fn save_keeps_the_absolute_deadline(fixture: Fixture) {
         match store.must_save(&id, &next, last.stamp).await {
             Saved::Done(_) => last = next,
             // On a slow machine the session has already ended.
-            Saved::Gone => break,
+            Saved::Gone | Saved::Unknown => break,
             other => panic!("no other caller writes this session, its save was {other:?}"),
         }
     }

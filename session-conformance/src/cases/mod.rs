@@ -204,6 +204,8 @@ reaping {
     a_touched_session_is_not_reaped I10 [Directory]
     a_reused_id_is_not_reaped I10 [Directory]
     reap_leaves_other_namespaces_alone I10 [Directory ExpiryReports]
+    a_report_that_is_not_confirmed_comes_again I10 [Directory ExpiryReports]
+    a_session_that_is_being_reported_stays_ended I4 [Directory ExpiryReports]
     a_corrupt_session_does_not_stop_reaping I8 [Directory ExpiryReports Corruption]
 }
 many {
@@ -247,6 +249,7 @@ signing_out {
 }
 tokens {
     two_sign_ins_with_one_session_are_both_signed_in I4 []
+    another_users_sign_in_gets_nothing_of_the_owners Contract []
     a_guests_save_beside_a_sign_in_is_kept_or_gone I3 []
     a_sign_in_on_a_session_that_expires_works I1 []
     a_renewal_is_on_time_after_a_sign_in Contract []

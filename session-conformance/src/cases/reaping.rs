@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use session_core::{Draft, Ended, Lifetime, SessionId};
+use session_core::{Draft, Ended, Lifetime, Saved, SessionId};
 
 use crate::Fixture;
 use crate::checked::CheckedStore;
@@ -235,6 +235,70 @@ pub(super) async fn a_reused_id_is_not_reaped(fixture: Fixture) {
     store
         .must_be(&again, &after, "the session that has its id now")
         .await;
+}
+
+pub(super) async fn a_report_that_is_not_confirmed_comes_again(fixture: Fixture) {
+    let (store, other, ann) = (fixture.store(), fixture.instance().await, owner("ann"));
+    together(3, async |_| {
+        let draft = brief("one of 3").with_owner(ann.clone());
+        store.must_create(&id(), &draft).await;
+    })
+    .await;
+    let_expire().await;
+    let sorted = |mut ended: Vec<Ended>| {
+        ended.sort_by(|one, other| one.id.cmp(&other.id));
+        let known: Vec<_> = ended.into_iter().map(|one| (one.id, one.owner)).collect();
+        known
+    };
+    let first = store.must_reap_unconfirmed(10).await;
+    assert_eq!(first.len(), 3, "reaped: {first:?}");
+    let meanwhile = other.must_reap_unconfirmed(10).await;
+    assert!(meanwhile.is_empty(), "reported by two: {meanwhile:?}");
+    if !fixture.lapse_claims().await {
+        store.must_confirm(&first).await;
+        assert!(other.must_reap(10).await.is_empty(), "reported again");
+        return;
+    }
+    let again = other.must_reap_unconfirmed(10).await;
+    let (first, known) = (sorted(first), sorted(again.clone()));
+    assert_eq!(known, first, "reported again after the claims had lapsed");
+    other.must_confirm(&again[..1]).await;
+    // What was confirmed may be confirmed again, and what another has claimed may be too.
+    store.must_confirm(&again[..1]).await;
+    fixture.lapse_claims().await;
+    let rest = store.must_reap(10).await;
+    let unconfirmed = sorted(again[1..].to_vec());
+    assert_eq!(sorted(rest), unconfirmed, "reported without the confirmed");
+    fixture.lapse_claims().await;
+    for store in [&store, &other] {
+        let reaped = store.must_reap(10).await;
+        assert!(reaped.is_empty(), "reported though confirmed: {reaped:?}");
+    }
+}
+
+pub(super) async fn a_session_that_is_being_reported_stays_ended(fixture: Fixture) {
+    let (store, again, ann) = (fixture.store(), id(), owner("ann"));
+    let written = brief("before").with_owner(ann.clone());
+    let version = store.must_create(&again, &written).await;
+    let_expire().await;
+    let reaped = store.must_reap_unconfirmed(10).await;
+    assert_eq!(ids_of(&reaped), [&again], "reaped");
+    store.must_lack(&again, "it is being reported").await;
+    let touched = store.must_touch(&again, secs(60)).await;
+    assert_eq!(touched, None, "touched");
+    let saved = store.save(&again, &draft("saved"), &version).await;
+    assert_eq!(saved.expect("save failed"), Saved::Gone, "saved");
+    let destroyed = store.destroy(&again, None).await;
+    assert_eq!(destroyed.expect("destroy failed"), None, "destroyed");
+    assert_eq!(store.must_count().await, 0, "counted");
+    let after = draft("after");
+    store.must_create(&again, &after).await;
+    store.must_confirm(&reaped).await;
+    store.must_be(&again, &after, "created after it").await;
+    fixture.lapse_claims().await;
+    let reaped = store.must_reap(10).await;
+    assert!(!ids_of(&reaped).contains(&&again), "reaped alive");
+    store.must_be(&again, &after, "created after it").await;
 }
 
 pub(super) async fn reap_leaves_other_namespaces_alone(fixture: Fixture) {

@@ -191,14 +191,19 @@ async fn listening(notices: Option<NoticeStream>) -> Option<NoticeStream> {
     Some(notices)
 }
 
-/// The ids that are told to have ended, until all of `expected` are.
+/// The ids that are told to have ended, until the store has told of all of `expected`: that they have
+/// ended, or are to be asked for.
 async fn told(notices: &mut NoticeStream, expected: &[SessionId]) -> Vec<SessionId> {
-    let mut told = Vec::new();
-    while !expected.iter().all(|id| told.contains(id)) {
+    let (mut told, mut asked) = (Vec::new(), Vec::new());
+    while !expected
+        .iter()
+        .all(|id| told.contains(id) || asked.contains(id))
+    {
         let next = timeout(LIMIT, notices.next()).await;
         let next = next.unwrap_or_else(|_| panic!("of {expected:?}, only {told:?} were told"));
         match next.expect("notices go on").expect("notices failed") {
             Notice::Ended(id) => told.push(id),
+            Notice::Changed(id) => asked.push(id),
             Notice::Missed => panic!("nothing was missed"),
             _ => {}
         }

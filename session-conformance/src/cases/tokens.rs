@@ -67,6 +67,29 @@ pub(super) async fn two_sign_ins_with_one_session_are_both_signed_in(fixture: Fi
     }
 }
 
+pub(super) async fn another_users_sign_in_gets_nothing_of_the_owners(fixture: Fixture) {
+    let managers = two_managers(&fixture).await;
+    let [former, next] = [0, 1].map(|n| user(&fixture, n));
+    let old = signed_in(&managers[0], &former).await;
+    let [one, two] = [
+        opened(&managers[0], &old).await,
+        opened(&managers[1], &old).await,
+    ];
+    for session in [&one, &two] {
+        session.insert("changed", 1).expect("JSON");
+        session.sign_in(&next).await.expect("sign-in failed");
+        let token = session.token().expect("signed in");
+        let again = opened(&managers[1], &token).await;
+        assert_eq!(again.owner(), Some(next.clone()));
+        assert_eq!(
+            again.keys(),
+            ["changed"],
+            "nothing that was the former owner's"
+        );
+    }
+    must_open_nothing(&managers[1], &[old], "another user has signed in").await;
+}
+
 pub(super) async fn a_guests_save_beside_a_sign_in_is_kept_or_gone(fixture: Fixture) {
     let managers = two_managers(&fixture).await;
     for round in 0..rounds(ROUNDS) {

@@ -246,7 +246,24 @@ impl SessionDirectory for Broken {
                     .take(limit);
                 Ok(due.map(|(id, row)| row.ended(&id, now)).collect())
             }
+            Fault::ReapsUnconfirmed => {
+                let reaped = self.inner.reap(limit).await?;
+                self.inner.confirm_reaped(&reaped).await?;
+                Ok(reaped)
+            }
             _ => self.inner.reap(limit).await,
+        }
+    }
+
+    async fn confirm_reaped(&self, reaped: &[Ended]) -> Result<()> {
+        match self.fault {
+            Fault::ReapsConfirmed => Ok(()),
+            Fault::ConfirmsLive => {
+                let mut rows = self.inner.rows();
+                reaped.iter().for_each(|ended| drop(rows.remove(&ended.id)));
+                Ok(())
+            }
+            _ => self.inner.confirm_reaped(reaped).await,
         }
     }
 }

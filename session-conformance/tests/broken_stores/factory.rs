@@ -77,6 +77,10 @@ impl StoreFactory for BrokenFactory {
         self.reference.corrupt(namespace, id).await
     }
 
+    async fn lapse_claims(&self, namespace: &str) -> Result<bool> {
+        self.reference.lapse_claims(namespace).await
+    }
+
     fn secrets(&self) -> Vec<String> {
         vec![PASSWORD.to_owned()]
     }

@@ -85,4 +85,7 @@ pub(crate) enum Fault {
     // Reaping.
     ReapsTwice,
     ReapsLive,
+    ReapsUnconfirmed,
+    ReapsConfirmed,
+    ConfirmsLive,
 }

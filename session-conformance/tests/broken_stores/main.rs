@@ -225,6 +225,12 @@ found_by! {
         => ten_instances_reap_each_session_once says "twice";
     a_reap_of_live_sessions: ReapsLive
         => reap_leaves_live_sessions says "reaped alive";
+    a_reap_that_removes_what_is_not_reported: ReapsUnconfirmed
+        => a_report_that_is_not_confirmed_comes_again says "reported again after the claims had lapsed";
+    a_reap_of_what_was_confirmed: ReapsConfirmed
+        => a_report_that_is_not_confirmed_comes_again says "reported without the confirmed";
+    a_confirmation_that_removes_a_live_session: ConfirmsLive
+        => a_session_that_is_being_reported_stays_ended says "expected a live session";
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
