@@ -52,7 +52,19 @@ async function mysql(config) {
   return store;
 }
 
-const stores = { redis, mongo, mysql, memory: () => new session.MemoryStore() };
+async function postgres(config) {
+  const PgStore = require('connect-pg-simple')(session);
+  const { Pool } = require('pg');
+  const pool = new Pool({ connectionString: config.url });
+  pool.on('error', (error) => console.error(`postgres: ${error}`));
+  const names = ['schemaName', 'tableName', 'createTableIfMissing', 'ttl', 'disableTouch'];
+  const store = new PgStore({ pool, ...pick(config, [...names, 'pruneSessionInterval']) });
+  // The first query makes the table; two of them at once would both try.
+  await new Promise((done, failed) => store.pruneSessions((error) => (error ? failed(error) : done())));
+  return store;
+}
+
+const stores = { redis, mongo, mysql, postgres, memory: () => new session.MemoryStore() };
 
 async function openStore(config) {
   const open = stores[config.store ?? 'memory'];

@@ -9,10 +9,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
 
 REDIS=session-test/redis:7.0
+REDIS8=session-test/redis:8
 MONGO=session-test/mongo:6.0
 MYSQL=session-test/mysql:9
+POSTGRES=session-test/postgres:18
 BASE=session-test/base:bookworm
-MYSQL_BASE=session-test/base:sid
+SID_BASE=session-test/base:sid
 
 # What images are built from, in one word: they carry it as a label, so that a change is noticed.
 LABEL=session-test.recipe
@@ -26,8 +28,8 @@ clean_up() {
 trap clean_up EXIT
 
 names() {
-    printf 'SESSION_TEST_REDIS_IMAGE=%s\nSESSION_TEST_MONGO_IMAGE=%s\nSESSION_TEST_MYSQL_IMAGE=%s\n' \
-        "$REDIS" "$MONGO" "$MYSQL"
+    printf 'SESSION_TEST_%s_IMAGE=%s\n' REDIS "$REDIS" REDIS8 "$REDIS8" MONGO "$MONGO" MYSQL "$MYSQL" \
+        POSTGRES "$POSTGRES"
 }
 
 exists() {
@@ -70,7 +72,9 @@ image() {
 }
 
 build() {
-    if exists "$REDIS" && exists "$MONGO" && exists "$MYSQL"; then return; fi
+    if exists "$REDIS" && exists "$REDIS8" && exists "$MONGO" && exists "$MYSQL" && exists "$POSTGRES"; then
+        return
+    fi
     scratch=$(mktemp -d "$CACHE/images.XXXXXX")
     cp -r "$here/images/." "$scratch"
     cp "$CACHE/bin/mongod" "$scratch/mongo/mongod"
@@ -78,8 +82,10 @@ build() {
     debian "$BASE" bookworm redis-server,libcurl4
     image "$REDIS" "$scratch/redis"
     image "$MONGO" "$scratch/mongo"
-    debian "$MYSQL_BASE" sid mysql-server-core
+    debian "$SID_BASE" sid redis-server,mysql-server-core,postgresql-18
+    image "$REDIS8" "$scratch/redis8"
     image "$MYSQL" "$scratch/mysql"
+    image "$POSTGRES" "$scratch/postgres"
     # What these have replaced, unless a container runs it still.
     docker image prune --force --filter "label=$LABEL" >/dev/null
 }

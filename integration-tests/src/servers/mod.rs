@@ -1,29 +1,51 @@
 //! The database servers that tests run against: existing ones, or ones that are started and end
 //! with the process.
 //!
-//! [`redis()`], [`valkey()`], [`mongo()`] and [`mysql()`] search once in a process: for a URL in
-//! the environment, a Docker engine, a server binary on `PATH`.
-//! `integration-tests/servers/README.md` lists the variables that control this. [`ExpressApp`] is
-//! an Express app for tests that share sessions with Express, and [`Client`] is a browser that
-//! visits both.
+//! [`redis()`], [`redis_8()`], [`valkey()`], [`mongo()`], [`mysql()`] and [`postgres()`] search once
+//! in a process: for a URL in the environment, a Docker engine, a server binary.
+//! `integration-tests/servers/README.md` lists the variables that control this. [`Private`],
+//! [`RedisCluster`] and [`SentinelGroup`] are servers of one test. [`ExpressApp`] is an Express app
+//! for tests that share sessions with Express, and [`Client`] is a browser that visits both.
 
 mod binary;
+mod certificates;
 mod client;
 mod cluster;
+mod command;
+mod control;
+mod disk;
 mod docker;
 mod express;
 mod guard;
 mod jar;
+mod launch;
 mod lookup;
+mod networks;
+mod postgres;
+mod product;
+mod sentinel;
+mod user;
 mod version;
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 pub use binary::Private;
+pub use certificates::{Authority, Certificate, ClientCertificates};
 pub use client::{Client, Response};
-pub use cluster::{RedisCluster, redis_cluster};
+pub use cluster::{RedisCluster, redis_cluster, valkey_cluster};
+pub use disk::Disk;
 pub use express::{ExpressApp, express_script, is_express_skipped};
+pub use launch::Launch;
+pub use networks::Networks;
+pub use sentinel::{Passwords, SentinelGroup};
+pub use user::valkey_without_scripts;
+
+use product::Product;
+
+/// How long an operation may take in tests of something else: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A kind of database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +56,8 @@ pub enum Kind {
     Mongo,
     /// MySQL or MariaDB.
     Mysql,
+    /// PostgreSQL.
+    Postgres,
 }
 
 impl Kind {
@@ -44,6 +68,7 @@ impl Kind {
             Self::Redis => "redis",
             Self::Mongo => "mongo",
             Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
         }
     }
 }
@@ -89,7 +114,10 @@ fn found(name: &str, search: &'static Search) -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn redis() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found("redis", SERVER.get_or_init(|| lookup::find(Kind::Redis)))
+    found(
+        "redis",
+        SERVER.get_or_init(|| lookup::find(&product::REDIS)),
+    )
 }
 
 /// The shared Valkey server, from its URL or a binary; `None` if `SESSION_TEST_SKIP` names it or
@@ -99,7 +127,29 @@ pub fn redis() -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn valkey() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found("valkey", SERVER.get_or_init(lookup::find_valkey))
+    found(
+        "valkey",
+        SERVER.get_or_init(|| lookup::find(&product::VALKEY)),
+    )
+}
+
+/// The shared server of Redis 8; `None` if `SESSION_TEST_SKIP` names `redis8` or `redis`.
+///
+/// # Panics
+/// If there is none; the message says what to do.
+pub fn redis_8() -> Option<&'static Server> {
+    static SERVER: OnceLock<Search> = OnceLock::new();
+    let name = product::REDIS_8.name;
+    found(name, SERVER.get_or_init(|| lookup::find(&product::REDIS_8)))
+}
+
+/// The Redis or Valkey server at `place`: a URL, or a binary (a path or a name on `PATH`), which is
+/// started and ends with this process.
+///
+/// # Errors
+/// If the binary does not start or the server does not answer.
+pub fn redis_at(place: &str) -> Result<Server, String> {
+    lookup::redis_at(place)
 }
 
 /// The shared MongoDB server; `None` if `SESSION_TEST_SKIP` names it.
@@ -108,7 +158,10 @@ pub fn valkey() -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn mongo() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found("mongo", SERVER.get_or_init(|| lookup::find(Kind::Mongo)))
+    found(
+        "mongo",
+        SERVER.get_or_init(|| lookup::find(&Product::of(Kind::Mongo))),
+    )
 }
 
 /// The shared MySQL or MariaDB server; `None` if `SESSION_TEST_SKIP` names it.
@@ -117,7 +170,22 @@ pub fn mongo() -> Option<&'static Server> {
 /// If there is none; the message says what to do.
 pub fn mysql() -> Option<&'static Server> {
     static SERVER: OnceLock<Search> = OnceLock::new();
-    found("mysql", SERVER.get_or_init(|| lookup::find(Kind::Mysql)))
+    found(
+        "mysql",
+        SERVER.get_or_init(|| lookup::find(&Product::of(Kind::Mysql))),
+    )
+}
+
+/// The shared PostgreSQL server; `None` if `SESSION_TEST_SKIP` names it.
+///
+/// # Panics
+/// If there is none; the message says what to do.
+pub fn postgres() -> Option<&'static Server> {
+    static SERVER: OnceLock<Search> = OnceLock::new();
+    found(
+        "postgres",
+        SERVER.get_or_init(|| lookup::find(&Product::of(Kind::Postgres))),
+    )
 }
 
 /// Runs `work` on its own thread and runtime, so that it can be called from any test's runtime and

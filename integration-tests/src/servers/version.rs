@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use mongodb::bson::doc;
-use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Row as _};
 
 use super::Kind;
 
@@ -19,6 +20,7 @@ pub(super) async fn of(kind: Kind, url: &str) -> Result<String, String> {
             Kind::Redis => redis(url).await,
             Kind::Mongo => mongo(url).await,
             Kind::Mysql => mysql(url).await,
+            Kind::Postgres => postgres(url).await,
         };
         match answer {
             Err(_) if began.elapsed() < LIMIT => {
@@ -71,6 +73,17 @@ async fn mysql(url: &str) -> Result<String, String> {
         Some((version, _)) => format!("MariaDB {version}"),
         None => format!("MySQL {version}"),
     })
+}
+
+async fn postgres(url: &str) -> Result<String, String> {
+    let options: PgConnectOptions = url.parse().map_err(text)?;
+    // PgBouncer does not know this setting, nor prepared statements.
+    let options = options.extra_float_digits(None);
+    let mut connection: PgConnection = options.connect().await.map_err(text)?;
+    let row = sqlx::raw_sql("SHOW server_version").fetch_one(&mut connection);
+    let version: String = row.await.and_then(|row| row.try_get(0)).map_err(text)?;
+    let number = version.split(' ').next().unwrap_or_default();
+    Ok(format!("PostgreSQL {number}"))
 }
 
 /// Makes the server at `url` a replica set of one node, and waits until it accepts writes.

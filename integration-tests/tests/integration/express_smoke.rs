@@ -87,6 +87,11 @@ async fn a_session_lives_in_each_database() {
             json!({ "collectionName": "smoke" }),
         ),
         ("mysql", servers::mysql(), json!({ "table": "smoke" })),
+        (
+            "postgres",
+            servers::postgres(),
+            json!({ "tableName": "smoke", "createTableIfMissing": true }),
+        ),
     ];
     for (store, server, mut config) in stores {
         let Some(server) = server else { continue };

@@ -2,8 +2,12 @@
 //! server of each kind. `cargo test -p integration-tests redis_backend::` runs a part of it.
 
 mod actix;
+mod away;
 mod browser;
+mod cached;
 mod docs;
+mod ends;
+mod every_store;
 mod express;
 mod express_crypto;
 mod express_smoke;
@@ -18,12 +22,17 @@ mod mysql;
 mod mysql_backend;
 mod own_backend;
 mod packages;
+mod parsed_json;
+mod postgres;
+mod postgres_backend;
 mod redaction;
 mod redis;
 mod redis_backend;
+mod redis_servers;
 mod results;
 mod sealed;
 mod servers;
+mod sqlite;
 mod storm;
 mod streams;
 mod tower_sessions;

@@ -36,6 +36,7 @@ impl StoreFactory for Mongo {
         let store = MongoStore::builder()
             .collection(namespace)
             .max_data(2 * 1024 * 1024)
+            .timeout(servers::PATIENCE)
             .expiry_grace(Duration::from_secs(3_600))
             .connect(self.url())
             .await?;
@@ -49,6 +50,15 @@ impl StoreFactory for Mongo {
             .update_one(doc! { "_id": id.as_str() }, garbage)
             .await;
         assert_eq!(changed.expect("overwritten").matched_count, 1);
+        Ok(true)
+    }
+
+    async fn lapse_claims(&self, namespace: &str) -> Result<bool> {
+        let earlier = doc! { "$set": { "claimed": { "$subtract": ["$$NOW", 3_600_000] } } };
+        let claimed = doc! { "claim": { "$exists": true } };
+        let sessions = self.collection(namespace).await;
+        let lapsed = sessions.update_many(claimed, vec![earlier]).await;
+        lapsed.expect("lapsed");
         Ok(true)
     }
 }

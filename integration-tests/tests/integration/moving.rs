@@ -10,6 +10,7 @@ use session_core::{
 };
 use session_mongo::MongoStore;
 use session_mysql::MysqlStore;
+use session_postgres::PostgresStore;
 use session_redis::RedisStore;
 use session_web::express::{Express, ExpressLayout, MovingStore};
 
@@ -192,7 +193,9 @@ async fn on_redis(server: &Server) -> Site {
     let pair = async || {
         let old = ExpressStore::builder(express()).prefix(format!("{name}old:"));
         let old = old.connect(&server.url).await.expect("up");
-        let new = RedisStore::builder().prefix(format!("{name}new:"));
+        let new = RedisStore::builder()
+            .timeout(servers::PATIENCE)
+            .prefix(format!("{name}new:"));
         let new = new.connect(&server.url).await.expect("up");
         (old, Arc::new(new) as Arc<dyn SessionStore>)
     };
@@ -205,7 +208,9 @@ async fn on_mongo(server: &Server) -> Site {
     let pair = async || {
         let old = ExpressStore::builder(express()).collection(format!("{name}old"));
         let old = old.connect(&server.url).await.expect("up");
-        let new = MongoStore::builder().collection(format!("{name}new"));
+        let new = MongoStore::builder()
+            .timeout(servers::PATIENCE)
+            .collection(format!("{name}new"));
         let new = new.connect(&server.url).await.expect("up");
         (old, Arc::new(new) as Arc<dyn SessionStore>)
     };
@@ -218,7 +223,24 @@ async fn on_mysql(server: &Server) -> Site {
     let pair = async || {
         let old = ExpressStore::builder(express()).table(format!("{name}old"));
         let old = old.connect(&server.url).await.expect("up");
-        let new = MysqlStore::builder().table(format!("{name}new"));
+        let new = MysqlStore::builder()
+            .timeout(servers::PATIENCE)
+            .table(format!("{name}new"));
+        let new = new.connect(&server.url).await.expect("up");
+        (old, Arc::new(new) as Arc<dyn SessionStore>)
+    };
+    Site::new([pair().await, pair().await])
+}
+
+async fn on_postgres(server: &Server) -> Site {
+    use session_postgres::express::ExpressStore;
+    let name = namespace();
+    let pair = async || {
+        let old = ExpressStore::builder(express()).table(format!("{name}old"));
+        let old = old.connect(&server.url).await.expect("up");
+        let new = PostgresStore::builder()
+            .timeout(servers::PATIENCE)
+            .table(format!("{name}new"));
         let new = new.connect(&server.url).await.expect("up");
         (old, Arc::new(new) as Arc<dyn SessionStore>)
     };
@@ -259,4 +281,5 @@ moves! {
     redis: redis, on_redis;
     mongo: mongo, on_mongo;
     mysql: mysql, on_mysql;
+    postgres: postgres, on_postgres;
 }

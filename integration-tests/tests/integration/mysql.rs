@@ -25,7 +25,7 @@ impl Drop for Table {
         let drop = format!("DROP TABLE IF EXISTS `{}`", self.name.replace('`', "``"));
         let pool = self.pool.clone();
         let work = async move {
-            // An empty table that stays harms nobody.
+            // An empty table that stays does no harm.
             let _ = sqlx::query(AssertSqlSafe(drop)).execute(&pool).await;
         };
         let runtime = tokio::runtime::Handle::current();
@@ -43,6 +43,7 @@ impl StoreFactory for Mysql {
         let store = MysqlStore::builder()
             .table(namespace)
             .max_data(2 * 1024 * 1024)
+            .timeout(servers::PATIENCE)
             .connect(self.url())
             .await?;
         let pool = MySqlPool::connect_lazy(self.url()).expect("a good URL");
@@ -60,6 +61,16 @@ impl StoreFactory for Mysql {
             .await
             .expect("overwritten");
         assert_eq!(done.rows_affected(), 1);
+        Ok(true)
+    }
+
+    async fn lapse_claims(&self, namespace: &str) -> Result<bool> {
+        let pool = MySqlPool::connect(self.url()).await.expect("it is up");
+        let lapse = format!(
+            "UPDATE `{namespace}` SET claimed = UTC_TIMESTAMP(6) WHERE claimed IS NOT NULL"
+        );
+        let done = sqlx::query(AssertSqlSafe(lapse)).execute(&pool).await;
+        done.expect("lapsed");
         Ok(true)
     }
 }

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Extension, Router};
 use integration_tests::servers::Client;
+use session_cached::CachedStore;
 use session_core::{
     Credential, Cursor, Data, Description, Draft, Ended, Event, Flash, Lifetime, Observer, Page,
-    Record, Saved, Session, SessionHandle, SessionId, SessionInfo, SessionToken, Sessions, Stamp,
-    Ttl, Version, backend,
+    Record, Saved, Session, SessionHandle, SessionId, SessionInfo, SessionStore, SessionToken,
+    Sessions, Stamp, Ttl, Version, backend,
 };
 use session_express::{
     ConnectSess, CookieSession, Express, ExpressStore, Found, Listed, MovingStore,
@@ -22,12 +22,15 @@ use session_express::{
 use session_memory::MemoryStore;
 use session_mongo::crypto::{Kruptein, WebCrypto};
 use session_sealed::{KeyRing, SealedStore, Sealer, Secret};
-use session_web::{CsrfForm, SessionLayer, SessionValue, Typed};
+use session_web::{CsrfForm, CsrfMultipart, FormToken, SessionLayer, SessionValue, Typed};
 use tokio::net::TcpListener;
+
+use public_types::{HARMLESS, public_types};
 
 #[allow(dead_code, reason = "other tests look at what is stored")]
 #[path = "../../../session-express/tests/support/mod.rs"]
 mod express_records;
+mod public_types;
 
 /// What must not show. It is as long as a secret has to be.
 const CANARY: &str = "canary-hunter2-canary-hunter2-canary-hunter2";
@@ -220,6 +223,21 @@ fn show_sealed(shown: &mut Shown) {
     shown.show("session-web SessionLayer", &in_cookie.build());
 }
 
+async fn show_cached(shown: &Mutex<Shown>) {
+    let builder = CachedStore::builder(MemoryStore::new());
+    let store = builder.clone().build().expect("good limits");
+    let id = SessionToken::generate().id();
+    let draft = Draft::new(CANARY, Lifetime::default());
+    assert!(store.create(&id, &draft).await.expect("up").is_done());
+    for is_copy in [false, true] {
+        let record = store.load(&id).await.expect("up").expect("there");
+        assert_eq!(record.is_copy, is_copy);
+    }
+    let mut shown = shown.lock().expect("whole");
+    shown.show("session-cached CachedStoreBuilder", &builder);
+    shown.show("session-cached CachedStore", &store);
+}
+
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Name(String);
 
@@ -235,7 +253,21 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
     };
     let show = |name, value: &dyn Debug| shown.lock().expect("whole").show(name, value);
     show("session-core Flash", &flash);
-    show("session-web CsrfForm", &CsrfForm(Name(CANARY.to_owned())));
+    let name = || Name(CANARY.to_owned());
+    show("session-web CsrfForm", &CsrfForm(name()));
+    show("session-web CsrfMultipart", &CsrfMultipart(name()));
+    show("session-actix CsrfForm", &session_actix::CsrfForm(name()));
+    show(
+        "session-actix CsrfMultipart",
+        &session_actix::CsrfMultipart(name()),
+    );
+    let session = Sessions::new(MemoryStore::new()).start();
+    let token = FormToken::new(session, None).expect("the body may have it");
+    let mut token = token.in_multipart(Some(b"multipart/form-data; boundary=a"));
+    let head = format!("--a\r\ncontent-disposition: form-data; name=_csrf\r\n\r\n{CANARY}");
+    let more = token.push(head.as_bytes()).expect("it has not ended");
+    assert_eq!(more, None);
+    show("session-web MultipartToken", &token);
     let seen = Arc::clone(shown);
     let look = move |handle: Extension<SessionHandle>, typed: Typed<Name>| async move {
         assert_eq!(typed.0, CANARY);
@@ -260,181 +292,13 @@ async fn show_web(shown: &Arc<Mutex<Shown>>) {
     server.abort();
 }
 
-/// Types that hold no data, no token and no secret, whoever made them.
-const HARMLESS: &[&str] = &[
-    // A URL by its scheme.
-    "session Location",
-    // Schemes.
-    "session Schemes",
-    // Rules, and what the middleware is around.
-    "session-actix CrossOriginMiddleware",
-    "session-actix CrossOriginService",
-    "session-actix SessionMiddleware",
-    "session-actix SessionService",
-    // Of the suite: which cases there are, and how they ended.
-    "session-conformance Case",
-    "session-conformance CaseReport",
-    "session-conformance CheckedStore",
-    "session-conformance Invariant",
-    "session-conformance Need",
-    "session-conformance Outcome",
-    "session-conformance ReferenceFactory",
-    "session-conformance ReferenceStore",
-    "session-conformance Report",
-    "session-conformance TestStore",
-    "session-core Anchor",
-    // A driver's client, which the backends' stores show by its address.
-    "session-core Attempt",
-    "session-core Backoff",
-    "session-core BatchLimits",
-    // Its operation and where it leads.
-    "session-core Call",
-    "session-core Capabilities",
-    "session-core Counts",
-    "session-core EndReason",
-    "session-core ErrorKind",
-    // Its error, which is shown.
-    "session-core Failure",
-    // Where its client leads.
-    "session-core Fixed",
-    "session-core Lifetime",
-    "session-core Limits",
-    "session-core LogObserver",
-    "session-core Meter",
-    // An id, which hides itself where it is a secret.
-    "session-core Notice",
-    "session-core OnReuse",
-    "session-core Operation",
-    "session-core OperationCounts",
-    // It is to be shown; `Owner` says so.
-    "session-core Owner",
-    "session-core Policy",
-    // Nothing at all.
-    "session-core PresentedToken",
-    "session-core Reaper",
-    "session-core Refusal",
-    "session-core RetryStatus",
-    // An answer, as that shows itself.
-    "session-core Sent",
-    "session-core SessionEnd",
-    "session-core Stamp",
-    // Its backend, and where it leads.
-    "session-core Store",
-    "session-core Timeout",
-    "session-core TokenChange",
-    "session-core Ttl",
-    "session-core Unreadable",
-    "session-express CookieOptions",
-    "session-express KeygripHash",
-    "session-express Priority",
-    "session-express Renamed",
-    "session-express SameSite",
-    "session-memory MemoryStoreBuilder",
-    "session-mongo Algorithm",
-    // Connections: by address, without user and password.
-    "session-mongo ConnectMongo",
-    "session-mongo Encoding",
-    "session-mongo ExpressStoreBuilder",
-    "session-mongo MongoBackend",
-    "session-mongo MongoStoreBuilder",
-    "session-mysql ExpressMysqlSession",
-    "session-mysql ExpressStoreBuilder",
-    "session-mysql MysqlBackend",
-    "session-mysql MysqlStoreBuilder",
-    "session-redis ConnectRedis",
-    "session-redis Connection",
-    "session-redis ExpressStoreBuilder",
-    "session-redis RedisBackend",
-    "session-redis RedisClient",
-    "session-redis RedisStoreBuilder",
-    // Its rules.
-    "session-web CrossOriginProtection",
-    // What is wrong with the form, by its fields' names.
-    "session-web CsrfFormRejection",
-    // Nothing at all.
-    "session-web ErrorPages",
-    // Its name.
-    "session-web Exchange",
-    // Its store, which is shown.
-    "session-tower-sessions TowerSessionsStore",
-    "session-web Https",
-    "session-web NamePrefix",
-    "session-web OnFailure",
-    "session-web OnMismatch",
-    "session-web Peer",
-    "session-web Persistence",
-    "session-web PlainErrors",
-    "session-web Priority",
-    "session-web Proxy",
-    "session-web ProxyHeader",
-    // Its rules.
-    "session-web RequireOwner",
-    "session-web GuardService",
-    // A path that a client has asked for.
-    "session-web ReturnTo",
-    "session-web Rolling",
-    "session-web SameSite",
-    "session-web Secure",
-    // Of a layer, which is shown.
-    "session-web SessionService",
-    // The names of its cookies; its own tests show that no value is shown.
-    "session-web TestClient",
-    "session-web Transport",
-    // Names out of a table.
-    "session-web UserAgent",
-];
-
-/// The public types of the workspace that have `Debug`, as `crate Type`.
-fn public_types() -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut types = BTreeSet::new();
-    for entry in std::fs::read_dir(root).expect("the workspace") {
-        let folder = entry.expect("read").path();
-        let name = folder.file_name().and_then(|name| name.to_str());
-        let name = name.unwrap_or_default().to_owned();
-        if name.starts_with("session") {
-            for file in sources(&folder.join("src")) {
-                let text = std::fs::read_to_string(file).expect("a source");
-                types.extend(types_in(&text).map(|of| format!("{name} {of}")));
-            }
-        }
-    }
-    types
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let paths = entries.map(|entry| entry.expect("read").path());
-    paths
-        .flat_map(|path| match path.is_dir() {
-            true => sources(&path),
-            false => vec![path],
-        })
-        .collect()
-}
-
-fn types_in(text: &str) -> impl Iterator<Item = &str> {
-    let blocks = text.split("\n\n");
-    blocks.filter_map(move |block| {
-        let is_declaration =
-            |line: &&str| line.starts_with("pub struct ") || line.starts_with("pub enum ");
-        let line = block.lines().find(is_declaration)?;
-        let name = line.split([' ', '<', '(', ';']).nth(2)?;
-        let derives = block.lines().take_while(|other| *other != line);
-        let is_derived = derives
-            .filter(|line| line.contains("derive("))
-            .any(|line| line.contains("Debug"));
-        let is_written = text.contains(&format!("Debug for {name}"));
-        (is_derived || is_written).then_some(name)
-    })
-}
-
 #[tokio::test]
 async fn debug_of_no_public_type_shows_data_tokens_or_secrets() {
     let shown = Arc::new(Mutex::new(Shown::default()));
     show_core(&mut shown.lock().expect("whole"));
     show_express(&mut shown.lock().expect("whole"));
     show_sealed(&mut shown.lock().expect("whole"));
+    show_cached(&shown).await;
     show_sessions(&shown).await;
     show_web(&shown).await;
     let shown = shown.lock().expect("whole");

@@ -34,7 +34,7 @@ fn the_committed_tables_and_charts_are_what_is_generated_from_the_committed_figu
         let committed = std::fs::read_to_string(folder().join(&name)).unwrap_or_default();
         assert!(
             committed == text,
-            "{name} differs: run `cargo run -p benches -- charts` and commit what it writes"
+            "{name} differs: run `cargo run --manifest-path benches/Cargo.toml -- charts` and commit what it writes"
         );
     }
 }

@@ -46,6 +46,10 @@ impl StoreFactory for Sealed {
         }
         Ok(true)
     }
+
+    async fn lapse_claims(&self, namespace: &str) -> Result<bool> {
+        self.inner.lapse_claims(namespace).await
+    }
 }
 
 conformance_tests!(Sealed::new());

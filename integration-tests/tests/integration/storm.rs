@@ -10,6 +10,7 @@ use integration_tests::servers;
 use session_core::{ErrorKind, SessionStore, SessionToken, Sessions};
 use session_mongo::MongoStore;
 use session_mysql::MysqlStore;
+use session_postgres::PostgresStore;
 use session_redis::RedisStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -182,6 +183,18 @@ async fn on_mongodb_nothing_is_applied_twice() {
     let beside = builder().connect(&url).await.expect("set up");
     let through = in_the_end(|| builder().connect(&through)).await;
     storm("mongo", through, beside).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_postgres_nothing_is_applied_twice() {
+    let Some(server) = servers::postgres() else {
+        return;
+    };
+    let url = stormy(&server.url).await;
+    let builder = || PostgresStore::builder().table("storm");
+    let beside = builder().connect(&server.url).await.expect("set up");
+    let through = in_the_end(|| builder().connect(&url)).await;
+    storm("postgres", through, beside).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

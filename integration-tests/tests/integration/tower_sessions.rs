@@ -9,6 +9,7 @@ use integration_tests::servers;
 use serde_json::json;
 use session_core::{SessionDirectory, Sessions};
 use session_mysql::MysqlStore;
+use session_postgres::PostgresStore;
 use session_redis::RedisStore;
 use session_tower_sessions::TowerSessionsStore;
 use session_web::testing::TestClient;
@@ -96,5 +97,14 @@ async fn mysql_keeps_the_sessions_of_a_site_on_tower_sessions() {
         return;
     };
     let builder = MysqlStore::builder().table("tower_sessions");
+    run_on(builder.connect(&server.url).await.expect("up")).await;
+}
+
+#[tokio::test]
+async fn postgres_keeps_the_sessions_of_a_site_on_tower_sessions() {
+    let Some(server) = servers::postgres() else {
+        return;
+    };
+    let builder = PostgresStore::builder().table("tower_sessions");
     run_on(builder.connect(&server.url).await.expect("up")).await;
 }

@@ -218,3 +218,9 @@ async fn mysql_dies_at_the_worst_moments() {
     // One connection, on which every statement is prepared before the answers are cut off.
     dies_at_the_worst_moments(Kind::Mysql, &[], "timeout=1500ms&connections=1").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_dies_at_the_worst_moments() {
+    // As on MySQL.
+    dies_at_the_worst_moments(Kind::Postgres, &[], "timeout=1500ms&connections=1").await;
+}

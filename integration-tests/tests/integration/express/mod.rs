@@ -1,12 +1,14 @@
-//! Live sessions shared with real Express programs, both ways, on all three databases.
+//! Live sessions shared with real Express programs, both ways, on all four databases.
 
 mod both_ways;
 mod cookies;
 mod moving_mongo;
 mod moving_mysql;
+mod moving_postgres;
 mod odd_values;
 mod rust_app;
 mod setup;
+mod signing_in;
 mod writers;
 
 /// One test a store for each scenario.
@@ -14,6 +16,7 @@ macro_rules! on_every_store {
     ($($scenario:ident::{$($name:ident),* $(,)?})*) => {$(
         mod $scenario {
             mod redis { $(crate::express::on_every_store!(@ $scenario $name Redis);)* }
+            mod unscripted { $(crate::express::on_every_store!(@ $scenario $name Unscripted);)* }
             mod mongo { $(crate::express::on_every_store!(@ $scenario $name Mongo);)* }
             mod mongo_documents { $(crate::express::on_every_store!(@ $scenario $name MongoDocuments);)* }
             mod mongo_hashed { $(crate::express::on_every_store!(@ $scenario $name MongoHashed);)* }
@@ -22,6 +25,9 @@ macro_rules! on_every_store {
             mod mysql { $(crate::express::on_every_store!(@ $scenario $name Mysql);)* }
             mod mysql_named { $(crate::express::on_every_store!(@ $scenario $name MysqlNamed);)* }
             mod mysql_json { $(crate::express::on_every_store!(@ $scenario $name MysqlJson);)* }
+            mod postgres { $(crate::express::on_every_store!(@ $scenario $name Postgres);)* }
+            mod postgres_zoned { $(crate::express::on_every_store!(@ $scenario $name PostgresZoned);)* }
+            mod postgres_jsonb { $(crate::express::on_every_store!(@ $scenario $name PostgresJsonb);)* }
         }
     )*};
     (@ $scenario:ident $name:ident $store:ident) => {
@@ -53,6 +59,10 @@ mod tests {
         odd_values::{
             what_only_javascript_writes_is_carried_and_stops_no_write,
             a_variable_of_the_apps_sets_no_owner,
+        }
+        signing_in::{
+            another_users_sign_in_here_drops_what_is_the_owners_on_both,
+            only_a_sign_in_here_is_a_recent_authentication,
         }
         writers::{
             writers_here_lose_nothing_and_bring_nothing_back,

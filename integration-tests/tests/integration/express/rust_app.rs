@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use session_core::{Lifetime, Timeout};
-use session_web::{Session, SessionLayer};
+use session_web::{Result, Session, SessionLayer};
 use tokio::net::TcpListener;
 
 type Body = BTreeMap<String, Box<RawValue>>;
@@ -31,6 +31,7 @@ pub(crate) async fn serve(layer: SessionLayer) -> u16 {
         .route("/regenerate", post(regenerate))
         .route("/login", post(login))
         .route("/sign-in", post(sign_in))
+        .route("/recent", get(recent))
         .route("/destroy", post(destroy))
         .layer(middleware::from_fn(wait))
         .layer(layer);
@@ -114,6 +115,11 @@ async fn sign_in(session: Session, Json(body): Json<BTreeMap<String, String>>) -
     let owner = body["user"].as_str();
     session.sign_in(owner).await.expect("saved");
     view(&session)
+}
+
+async fn recent(session: Session) -> Result<Response> {
+    session.require_recent_owner(Duration::from_secs(3_600))?;
+    Ok(view(&session))
 }
 
 async fn destroy(session: Session) -> Response {

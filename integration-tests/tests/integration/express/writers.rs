@@ -1,16 +1,74 @@
 //! Among writers of this library nothing is lost and nothing comes back, on Express' records too.
 
-use session_core::{ErrorKind, Lifetime};
+use session_core::{
+    Draft, ErrorKind, Lifetime, Saved, SessionDirectory, SessionStore, SessionToken, Sessions,
+    TokenChange,
+};
+use session_redis::express::ExpressStore;
+use session_redis::redis::{Client, aio::ConnectionManager};
 use session_web::express::Express;
 
-use super::setup::{SECRET, Store, namespace, open};
+use super::setup::{Opened, SECRET, Store, namespace, open, prepare};
 
 pub(crate) async fn writers_here_lose_nothing_and_bring_nothing_back(store: Store) {
     let namespace = namespace();
+    prepare(store, &namespace).await;
     let express = || Express::new(SECRET);
     // Two app servers, each with connections of its own.
     let one = open(store, &namespace, express()).await.sessions();
     let two = open(store, &namespace, express()).await.sessions();
+    lose_nothing_and_bring_nothing_back(one, two).await;
+}
+
+/// A driver's own manager may come back to another server, so the store writes by scripts over it.
+#[tokio::test]
+async fn writers_with_and_without_scripts_share_records() {
+    if Store::Unscripted.is_skipped() {
+        return;
+    }
+    let namespace = namespace();
+    prepare(Store::Unscripted, &namespace).await;
+    let express = || Express::new(SECRET);
+    let without = open(Store::Unscripted, &namespace, express()).await;
+    let url = &integration_tests::servers::valkey()
+        .expect("not skipped")
+        .url;
+    let manager = Client::open(url.as_str()).expect("a good URL");
+    let manager = ConnectionManager::new(manager).await.expect("up");
+    let with = ExpressStore::builder(express()).prefix(namespace);
+    let with = Box::new(with.build(manager).await.expect("up"));
+    lose_nothing_and_bring_nothing_back(without.sessions(), with.sessions()).await;
+}
+
+#[tokio::test]
+async fn a_version_that_was_written_over_gets_no_new_token_on_redis() {
+    for store in [Store::Redis, Store::Unscripted] {
+        if store.is_skipped() {
+            continue;
+        }
+        let namespace = namespace();
+        prepare(store, &namespace).await;
+        let builder = ExpressStore::builder(Express::new(SECRET)).prefix(namespace);
+        let on = builder.connect(store.url()).await.expect("up");
+        let draft = |n: u32| Draft::new(format!("{{\"n\":{n}}}"), Lifetime::default());
+        let id = SessionToken::generate_plain().id();
+        let Saved::Done(first) = on.create(&id, &draft(1)).await.expect("up") else {
+            panic!("the id is new");
+        };
+        let saved = on.save(&id, &draft(2), &first).await;
+        assert!(saved.expect("up").is_done());
+        let mut moved = draft(3);
+        moved.token = TokenChange::New;
+        let saved = on.save(&id, &moved, &first).await;
+        assert_eq!(saved.expect("up"), Saved::Conflict, "{store:?}");
+        assert_eq!(on.destroy(&id, Some(&first)).await.expect("up"), None);
+        assert!(on.load(&id).await.expect("up").is_some(), "{store:?}");
+        assert_eq!(on.count().await.ok(), Some(1), "{store:?}");
+    }
+}
+
+/// `one` and `two` are over the same records.
+async fn lose_nothing_and_bring_nothing_back(one: Sessions, two: Sessions) {
     let session = one.start();
     session.insert("n", 0).expect("JSON");
     session.save().await.expect("saved");

@@ -55,7 +55,7 @@ fn event(text: &str) -> Option<Event> {
 }
 
 /// Events whose message a variable has: file, level, and the message, which is in the file.
-const PASSED_ON: [(&str, &str, &str); 5] = [
+const PASSED_ON: [(&str, &str, &str); 6] = [
     (
         "session-web/src/conclude.rs",
         "warn",
@@ -75,6 +75,11 @@ const PASSED_ON: [(&str, &str, &str); 5] = [
         "session-core/src/manager/watch/bus.rs",
         "warn",
         "no notices of ended sessions: streams close up to a lease late",
+    ),
+    (
+        "session-cached/src/listener.rs",
+        "warn",
+        "no invalidations of copies: sessions that other processes end are served",
     ),
     (
         "session-redis/src/notices.rs",

@@ -40,6 +40,10 @@ fn what_is_added_by_a_command_exists() {
             for (name, manifest) in &mut manifests {
                 count += 1;
                 for feature in wanted.clone().filter(|feature| !feature.is_empty()) {
+                    let (of, feature) = feature.split_once('/').unwrap_or((name.as_str(), feature));
+                    if of != name {
+                        continue;
+                    }
                     let has = features(manifest)
                         .iter()
                         .any(|(known, _)| *known == feature);
@@ -95,6 +99,16 @@ fn the_versions_of_the_formats_are_those_of_the_code() {
             "const VERSION: u8 = ",
         ),
         (
+            "PostgreSQL: ",
+            "session-postgres/src/schema.rs",
+            "const VERSION: u8 = ",
+        ),
+        (
+            "SQLite: ",
+            "session-sqlite/src/schema.rs",
+            "const VERSION: u8 = ",
+        ),
+        (
             "memory: ",
             "session-memory/src/snapshot.rs",
             "b\"session-memory snapshot ",
@@ -102,6 +116,11 @@ fn the_versions_of_the_formats_are_those_of_the_code() {
         (
             "the credential",
             "session-core/src/manager/identity/state.rs",
+            "const VERSION: u8 = ",
+        ),
+        (
+            "a description",
+            "session-core/src/manager/description.rs",
             "const VERSION: u8 = ",
         ),
         (

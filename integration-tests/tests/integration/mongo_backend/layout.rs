@@ -304,6 +304,7 @@ async fn expired_sessions_are_reaped_once_with_owner_and_age_and_the_corrupt_one
     assert_eq!(told_ids, ids);
     assert!(told.iter().all(|end| end.owner == golden_draft().owner));
     assert_eq!(told.iter().filter(|end| end.age.is_none()).count(), 1);
+    store.confirm_reaped(&told).await.expect("up");
     assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 1);
     assert!(store.load(&kept).await.expect("up").is_some());
     drop_collection(&name).await;

@@ -1,14 +1,16 @@
 //! Answers that are lost with their connection.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use integration_tests::servers::{self, Kind};
 use session_core::{
-    Draft, Ended, Lifetime, Owner, Saved, SessionDirectory, SessionId, SessionStore, SessionToken,
-    Timeout, Ttl, Version,
+    Draft, EndReason, Ended, Event, Lifetime, Observer, Owner, Saved, SessionDirectory, SessionId,
+    SessionStore, SessionToken, Sessions, Timeout, Ttl, Version,
 };
 use session_mongo::MongoStore;
+use session_mongo::mongodb::bson::{Document, doc};
 
 use super::proxy::Proxy;
 use super::{HOUR, drop_collection, must_create, name, store};
@@ -226,4 +228,77 @@ async fn an_owners_session_whose_end_the_driver_repeats_is_told() {
     assert_eq!(ended.len(), 1);
     assert_eq!((&ended[0].id, &ended[0].owner), (&id, &Some(ann())));
     lossy.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiry_is_told_whichever_answer_of_a_reap_is_lost() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    for retry_writes in [true, false] {
+        for command in ["update", "find", "delete"] {
+            let lossy = Lossy::start(retry_writes).await;
+            let (id, brief) = (id(), Draft::new("{}", Lifetime::idle(HOUR / 3_600_000)));
+            must_create(&lossy.near, &id, &brief.with_owner(ann())).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            lossy.proxy.lose(command, &id);
+            let reaped = lossy.far.reap(10).await.expect("repeated");
+            assert_eq!(reaped.len(), 1, "{command}");
+            assert_eq!((&reaped[0].id, &reaped[0].owner), (&id, &Some(ann())));
+            lossy.far.confirm_reaped(&reaped).await.expect("repeated");
+            let documents = super::database().await.collection::<Document>(&lossy.name);
+            assert_eq!(documents.count_documents(doc! {}).await.expect("up"), 0);
+            lossy.end().await;
+        }
+    }
+}
+
+/// The owner and the age that observers were told of an end.
+type ToldEnd = (Option<Owner>, Option<Duration>);
+
+/// Remembers the ends that it is told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<ToldEnd>>>);
+
+impl Observer for Told {
+    fn destroyed(&self, event: Event<'_>, _: EndReason) {
+        let mut told = self.0.lock().expect("whole");
+        told.push((event.owner.cloned(), event.age));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_whose_answers_are_lost_are_told_once_with_owner_and_age() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    for (command, retry_writes) in [
+        ("findAndModify", false),
+        ("delete", false),
+        ("delete", true),
+    ] {
+        let (lossy, told) = (Lossy::start(retry_writes).await, Told::default());
+        let sessions = Sessions::builder(lossy.far.clone()).observer(told.clone());
+        let sessions = sessions.build().expect("good rules");
+        let session = sessions.start();
+        session.sign_in(ann()).await.expect("up");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        lossy.proxy.lose(command, &session.id().expect("stored"));
+        match command {
+            "findAndModify" => session.destroy().await.expect("repeated"),
+            // Without the driver's repeats a call fails, and is found out about later.
+            _ => drop(sessions.destroy_owned_by(ann(), None).await),
+        }
+        for _ in 0..300 {
+            if !told.0.lock().expect("whole").is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let told = told.0.lock().expect("whole").clone();
+        assert_eq!(told.len(), 1, "{command}: {told:?}");
+        assert_eq!(told[0].0, Some(ann()), "{command}");
+        assert!(told[0].1 >= Some(Duration::from_millis(5)), "{command}");
+        lossy.end().await;
+    }
 }

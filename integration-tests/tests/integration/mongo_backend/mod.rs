@@ -4,6 +4,7 @@
 mod damage;
 mod failures;
 mod guarded;
+mod lagging;
 mod layout;
 mod lost;
 mod ours;
@@ -11,6 +12,7 @@ mod owners;
 mod pair;
 mod proxy;
 mod relay;
+mod silent;
 mod values;
 mod wrong_server;
 
@@ -49,7 +51,9 @@ fn name() -> String {
 }
 
 async fn store(collection: &str) -> MongoStore {
-    let builder = MongoStore::builder().collection(collection);
+    let builder = MongoStore::builder()
+        .collection(collection)
+        .timeout(servers::PATIENCE);
     builder.build(database().await).await.expect("set up")
 }
 

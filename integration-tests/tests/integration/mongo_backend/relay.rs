@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub(crate) struct Relay {
@@ -17,6 +18,9 @@ struct State {
     /// The port that new connections lead to; 0: they are taken and never answered.
     to: AtomicUsize,
     open: AtomicUsize,
+    made: AtomicUsize,
+    /// How many of the connections that were made carry nothing any more.
+    silent: watch::Sender<usize>,
     connections: Mutex<Vec<AbortHandle>>,
 }
 
@@ -50,6 +54,11 @@ impl Relay {
         }
     }
 
+    /// The connections that are open stay so, and nothing comes back over them any more.
+    pub(crate) fn fall_silent(&self) {
+        self.state.silent.send_replace(self.state.made.load(SeqCst));
+    }
+
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.state.open.load(SeqCst)
@@ -68,14 +77,24 @@ impl State {
     async fn pass_on(&self, mut client: TcpStream) {
         self.open.fetch_add(1, SeqCst);
         let _counted = Counted(&self.open);
+        let number = self.made.fetch_add(1, SeqCst);
+        let mut silent = self.silent.subscribe();
         let to = self.to.load(SeqCst);
         if to == 0 {
             std::future::pending::<()>().await;
         }
         let server = TcpStream::connect(("127.0.0.1", to as u16)).await;
         if let Ok(mut server) = server {
-            // It ends when either side does.
-            let _ = copy_bidirectional(&mut client, &mut server).await;
+            tokio::select! {
+                // It ends when either side does.
+                _ = copy_bidirectional(&mut client, &mut server) => {}
+                () = until_silent(&mut silent, number) => std::future::pending().await,
+            }
         }
     }
+}
+
+/// Waits until the connection of this number is to carry nothing any more.
+async fn until_silent(silent: &mut watch::Receiver<usize>, number: usize) {
+    let _ = silent.wait_for(|until| number < *until).await;
 }

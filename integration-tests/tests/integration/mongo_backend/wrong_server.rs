@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind, Private};
 use session_core::{
-    Draft, Lifetime, Owner, Result, SessionStore, SessionToken, Sessions, Timeout, Version,
+    Draft, ErrorKind, Lifetime, Owner, Result, SessionStore, SessionToken, Sessions, Timeout,
+    Version,
 };
 use session_mongo::MongoStore;
 use session_mongo::express::{Express, ExpressLayout, ExpressStore};
@@ -291,6 +292,37 @@ fn a_store_outlives_the_runtime_that_it_was_made_in() {
             });
         }
     }
+}
+
+/// The store can't make another.
+#[test]
+fn a_callers_client_whose_runtime_has_ended_is_named_as_the_cause() {
+    if servers::is_skipped(Kind::Mongo) {
+        return;
+    }
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let first = runtime();
+    let (native, express) = first.block_on(async {
+        let client = Client::with_uri_str(url()).await.expect("a good URL");
+        let database = client.database("app");
+        let native = MongoStore::builder().collection(name());
+        let native = native.timeout(LIMIT).build(database.clone()).await;
+        let express = ExpressStore::builder(Express::new("secret")).collection(name());
+        let express = express.timeout(LIMIT).build(database).await;
+        (native.expect("set up"), express.expect("set up"))
+    });
+    drop(first);
+    runtime().block_on(async {
+        let id = SessionToken::generate().id();
+        for error in [
+            native.load(&id).await.expect_err("it has ended"),
+            native.destroy(&id, None).await.expect_err("it has ended"),
+            express.load(&id).await.expect_err("it has ended"),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+            assert!(error.to_string().contains("runtime"), "{error}");
+        }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

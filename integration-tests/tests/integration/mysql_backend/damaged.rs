@@ -165,6 +165,7 @@ async fn damaged_rows_are_reaped_and_cleared_with_the_others() {
         let reaped = store.reap(10).await;
         let reaped = reaped.unwrap_or_else(|error| panic!("{damage}: {error}"));
         assert!(reaped.len() >= 2, "{damage}: {reaped:?}");
+        store.confirm_reaped(&reaped).await.expect("up");
         let left = format!("SELECT COUNT(*) FROM `{name}`");
         let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe(left));
         assert_eq!(

@@ -186,6 +186,33 @@ async fn a_query_that_is_killed_is_a_timeout_and_the_store_goes_on() {
     drop_table(&name).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_was_refused_for_a_time_is_tried_again() {
+    if servers::is_skipped(Kind::Mysql) {
+        return;
+    }
+    let user = User::new("").await;
+    let name = table();
+    let store = MysqlStore::builder()
+        .table(&name)
+        .connect(&user.url())
+        .await;
+    let store = store.expect("up");
+    user.run(&format!("ALTER USER '{}'@'%' ACCOUNT LOCK", user.name))
+        .await;
+    for connection in user.connections().await {
+        user.run(&format!("KILL {connection}")).await;
+    }
+    let error = store.load(&id()).await.expect_err("no login");
+    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+    user.run(&format!("ALTER USER '{}'@'%' ACCOUNT UNLOCK", user.name))
+        .await;
+    assert_eq!(store.load(&id()).await.expect("tried again"), None);
+    drop(store);
+    drop_table(&name).await;
+    user.remove().await;
+}
+
 /// What a process has open that its own code does not hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_store_leaves_no_connection_and_no_task_behind() {

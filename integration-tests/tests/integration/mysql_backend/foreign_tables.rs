@@ -90,6 +90,8 @@ async fn each_column_and_index_of_our_own_table_is_checked() {
             "DROP INDEX due, DROP COLUMN due, ADD due BIGINT NULL, ADD KEY due (due)",
             "`due`",
         ),
+        ("DROP COLUMN claimed", "`claimed`"),
+        ("MODIFY claimed DATETIME(6) NOT NULL", "`claimed`"),
         ("MODIFY data BLOB NOT NULL", "`data`"),
         ("MODIFY data LONGTEXT NOT NULL", "`data`"),
         ("ADD more INT NOT NULL", "`more`"),

@@ -53,7 +53,7 @@ async fn a_row_is_stored_as_documented() {
     assert_eq!(created, Saved::done(&first));
     assert_eq!(
         row(&name, &id).await,
-        "69642D6F662D612D73657373696F6E5F 2 30313233343536373839616263646566 0100FF2C 012C39 7531 \
+        "69642D6F662D612D73657373696F6E5F 3 30313233343536373839616263646566 0100FF2C 012C39 7531 \
          1800000 43200000 1800000000 1 1 7B226E223A317D"
     );
 
@@ -64,7 +64,7 @@ async fn a_row_is_stored_as_documented() {
     assert_eq!(saved.expect("up"), Saved::done(&second));
     assert_eq!(
         row(&name, &id).await,
-        "69642D6F662D612D73657373696F6E5F 2 FEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFE  NULL NULL NULL NULL \
+        "69642D6F662D612D73657373696F6E5F 3 FEFEFEFEFEFEFEFEFEFEFEFEFEFEFEFE  NULL NULL NULL NULL \
          NULL NULL 1 "
     );
     drop_table(&name).await;
@@ -142,7 +142,7 @@ async fn a_row_of_another_layout_version_is_corrupt_for_its_reader_only() {
         let created = store.create(id, &draft).await.expect("up");
         assert!(created.is_done());
     }
-    let update = format!("UPDATE `{name}` SET version = 3 WHERE id = ?");
+    let update = format!("UPDATE `{name}` SET version = 4 WHERE id = ?");
     sqlx::query(AssertSqlSafe(update))
         .bind(ids[4].as_str())
         .execute(&pool().await)

@@ -62,7 +62,7 @@ async fn a_server_that_is_too_far_away_is_a_time_out() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(
         error.to_string(),
-        "cannot load the session: toy: no answer within 5s"
+        "cannot load the session: toy: no answer within 2s"
     );
 }
 

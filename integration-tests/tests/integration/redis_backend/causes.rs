@@ -57,7 +57,7 @@ async fn a_call_outlives_four_faults_of_a_restart() {
         let store = of(&proxy.url()).await;
         let on = store.session().await;
         let meanwhile = async {
-            // The driver tries twice each time.
+            // The link tries twice each time.
             proxy.next([Next::Close; 4]);
             proxy.next([Next::Refuse(LOADING)]);
             ask(&server.url, &["SCRIPT", "FLUSH"]).await;

@@ -8,8 +8,8 @@ use session_core::{
     Draft, Lifetime, Saved, SessionDirectory, SessionId, SessionStore, Timeout, TokenChange, Ttl,
     Version,
 };
-use session_redis::RedisStore;
 use session_redis::express::{Express, ExpressStore};
+use session_redis::{ErrorKind, RedisStore};
 
 use super::proxy::Proxy;
 use super::{SECOND, ask, draft, id, number, owner};
@@ -337,5 +337,28 @@ async fn what_is_answered_without_a_change_leaves_the_session_as_it_is() {
         assert_eq!(store.touch(&absent, longer()).await.expect("up"), None);
         assert_eq!(store.destroy(&absent, None).await.expect("up"), None);
         assert_eq!(store.count().await.expect("up"), 2);
+    }
+}
+
+/// A load from a replica might miss the last saves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_does_not_start_at_a_replica() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    for Stage { one, two } in Stage::new() {
+        let primary = two.port.to_string();
+        ask(&one.url, &["REPLICAOF", "127.0.0.1", &primary]).await;
+        let native = RedisStore::builder()
+            .timeout(SECOND)
+            .connect(&one.url)
+            .await;
+        let express = ExpressStore::builder(Express::new("keyboard cat")).timeout(SECOND);
+        let express = express.connect(&one.url).await;
+        for error in [native.map(drop), express.map(drop)] {
+            let error = error.expect_err("a replica");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert!(error.to_string().contains("READONLY"), "{error}");
+        }
     }
 }

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind, RedisCluster, redis_cluster};
 use session_core::{SessionId, SessionStore};
-use session_redis::redis::cluster::ClusterClient;
+use session_redis::RedisStore;
 use session_redis::redis::from_redis_value;
-use session_redis::{ErrorKind, RedisStore};
 
 use super::proxy::Proxy;
 use super::reconnect::{LIMIT, PATIENCE};
@@ -61,9 +60,8 @@ async fn a_silent_node_is_found_out_while_the_others_answer() {
     let cluster = cluster.expect("started");
     let proxy = Proxy::start(cluster.nodes[2].port).await;
     behind(&cluster, &proxy).await;
-    let client = ClusterClient::new(cluster.urls()).expect("good URLs");
-    let store = RedisStore::builder().timeout(LIMIT).build(client).await;
-    let store = store.expect("up");
+    let store = RedisStore::builder().timeout(LIMIT);
+    let store = store.connect(&cluster.url()).await.expect("up");
     let (mut silent, mut others) = (Vec::new(), Vec::new());
     while silent.is_empty() || others.is_empty() {
         let id = id();
@@ -83,10 +81,10 @@ async fn a_silent_node_is_found_out_while_the_others_answer() {
         }
         store.load(&others[0]).await
     };
-    let (given_up, late) = tokio::join!(store.load(&silent[0]), late);
-    let error = given_up.expect_err("nothing comes");
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    let (found, late) = tokio::join!(store.load(&silent[0]), late);
     assert!(late.expect("the others answer").is_some());
+    // Before the call's time is up.
+    assert!(found.expect("the silent one is found out").is_some());
     let loaded = store.load(&silent[0]).await;
-    assert!(loaded.expect("the silent one is found out").is_some());
+    assert!(loaded.expect("it is replaced").is_some());
 }

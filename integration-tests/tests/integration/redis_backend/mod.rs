@@ -2,15 +2,26 @@
 
 mod causes;
 mod cluster;
+mod connections;
+mod credentials;
 mod damage;
 mod demoted;
+mod expiry;
+mod failover_listings;
+mod failovers;
 mod half_open;
+mod lanes;
 mod lost;
 mod owners;
-mod proxy;
+mod partly_forbidden;
+pub(crate) mod proxy;
 mod reconnect;
 mod refusals;
 mod rights;
+mod sentinel;
+mod sentinel_tls;
+mod slots;
+mod unknown_lane;
 mod withdrawn;
 
 use std::time::{Duration, Instant};

@@ -358,3 +358,26 @@ async fn logging_out_everywhere_ends_sessions_that_are_written_all_the_time() {
     ids.sort();
     assert_eq!(ended, ids);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_with_a_name_of_any_length_is_logged_out_and_no_other() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let (_server, store) = start().await;
+    for length in [1, 63, 64, 65, Owner::MAX_BYTES] {
+        let (name, beside) = ("u".repeat(length), "u".repeat(length - 1) + "v");
+        let (owner, beside) = (owner(&name), owner(&beside));
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(create(&store, draft().with_owner(owner.clone())).await.0);
+        }
+        let (moved, _) = create(&store, draft().with_owner(owner.clone())).await;
+        give(&store, &moved, Some(&beside)).await;
+        let mut ended = end_all(&store, &owner, None).await;
+        ids.sort();
+        ended.sort();
+        assert_eq!(ended, ids, "{length} bytes");
+        assert_eq!(end_all(&store, &beside, None).await, [moved]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use integration_tests::servers::{self, Kind, Private};
+use integration_tests::servers::{self, Kind, Private, RedisCluster};
 use session_core::{
     Draft, Error, Lifetime, Saved, SessionDirectory, SessionId, SessionStore, Timeout,
 };
@@ -11,6 +11,12 @@ use session_redis::redis::{self, AsyncConnectionConfig};
 use session_redis::{ErrorKind, RedisStore};
 
 use super::{SECOND, ask, draft, id, owner};
+
+/// A setting that has writes refused, a bad and a good value of it, and the server's word.
+const REFUSALS: [(&str, &str, &str, &str); 2] = [
+    ("maxmemory", "1", "0", "OOM"),
+    ("min-replicas-to-write", "1", "0", "NOREPLICAS"),
+];
 
 /// A server of each product.
 fn products(arguments: &[&str]) -> [Private; 2] {
@@ -79,10 +85,7 @@ async fn a_refusal_that_passes_is_temporary_and_says_what_the_server_says() {
         let express = ExpressStore::builder(Express::new("keyboard cat"));
         let express = express.connect(&server.url).await.expect("set up");
         let sessions = made(&store).await;
-        for (setting, bad, good, said) in [
-            ("maxmemory", "1", "0", "OOM"),
-            ("min-replicas-to-write", "1", "0", "NOREPLICAS"),
-        ] {
+        for (setting, bad, good, said) in REFUSALS {
             ask(&server.url, &["CONFIG", "SET", setting, bad]).await;
             let mut errors = errors(&store).await;
             for (id, first) in &sessions {
@@ -95,6 +98,105 @@ async fn a_refusal_that_passes_is_temporary_and_says_what_the_server_says() {
             check(errors, ErrorKind::Unavailable, said);
             ask(&server.url, &["CONFIG", "SET", setting, good]).await;
             assert!(store.create(&id(), &draft()).await.expect("over").is_done());
+        }
+    }
+}
+
+/// Each node of a cluster refuses, of the one product and of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_nodes_of_a_cluster_refuse_keeps_its_words() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    for binary in ["redis-server", "valkey-server"] {
+        let start = move || RedisCluster::start(binary, 3, 0);
+        let cluster = tokio::task::spawn_blocking(start).await.expect("started");
+        let store = RedisStore::connect(&cluster.url()).await.expect("set up");
+        let express = ExpressStore::builder(Express::new("keyboard cat"));
+        let express = express.connect(&cluster.url()).await.expect("set up");
+        let sessions = made(&store).await;
+        for (setting, bad, good, said) in REFUSALS {
+            set(&cluster.urls(), setting, bad).await;
+            let mut errors = errors(&store).await;
+            for (id, first) in &sessions {
+                let saved = store.save(id, &draft(), &first.stamp.into()).await;
+                errors.push(("save", saved.expect_err("it is refused")));
+            }
+            let name = SessionId::plain("a".repeat(32).as_str()).expect("valid");
+            let created = express.create(&name, &draft()).await;
+            errors.push(("express", created.expect_err("it is refused")));
+            check(errors, ErrorKind::Unavailable, said);
+            set(&cluster.urls(), setting, good).await;
+            assert!(store.create(&id(), &draft()).await.expect("over").is_done());
+        }
+    }
+}
+
+async fn set(urls: &[String], setting: &str, value: &str) {
+    for url in urls {
+        ask(url, &["CONFIG", "SET", setting, value]).await;
+    }
+}
+
+/// The server refuses from the first moment on, so that it can't tell how writes compare.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_before_the_first_write_keeps_its_words_too() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    for server in products(&[]) {
+        let urls = [server.url.clone()];
+        for (setting, bad, good, said) in REFUSALS {
+            set(&urls, setting, bad).await;
+            let unchecked = RedisStore::builder().migrate(false);
+            let unchecked = unchecked.connect(&server.url).await.expect("connected");
+            let mut errors = errors(&unchecked).await;
+            if let Err(error) = RedisStore::connect(&server.url).await {
+                errors.push(("connect", error));
+            }
+            let express = ExpressStore::builder(Express::new("keyboard cat"));
+            let express = express.connect(&server.url).await.expect("connected");
+            let name = SessionId::plain("a".repeat(32).as_str()).expect("valid");
+            let created = express.create(&name, &draft()).await;
+            errors.push(("express", created.expect_err("it is refused")));
+            check(errors, ErrorKind::Unavailable, said);
+            set(&urls, setting, good).await;
+            let hers = draft().with_owner(owner("ann"));
+            let made = unchecked.create(&id(), &hers).await;
+            assert!(made.expect("over").is_done());
+        }
+    }
+}
+
+/// An end needs no memory; where replicas are missing, it is refused as any write is.
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_are_logged_out_by_a_server_without_memory() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    for server in products(&[]) {
+        let urls = [server.url.clone()];
+        let store = RedisStore::connect(&server.url).await.expect("set up");
+        let ann = owner("ann");
+        for (setting, bad, good, said) in REFUSALS {
+            let sessions = made(&store).await;
+            set(&urls, setting, bad).await;
+            let (guests, owned) = (&sessions[0].0, &sessions[1].0);
+            let ended = store.destroy(guests, None).await;
+            let all = store.destroy_owned_by(&ann, None, 10).await;
+            let longer = Timeout::After(9 * 3_600 * SECOND);
+            let touched = store.touch(owned, longer).await;
+            if said == "OOM" {
+                assert!(ended.expect("an end").is_some());
+                assert_eq!(all.expect("an end").len(), 1);
+            } else {
+                let (ended, all) = (ended.map(drop), all.map(drop));
+                let refused = [ended, all, touched.map(drop)];
+                let refused = refused.map(|done| ("an end", done.expect_err("it is refused")));
+                check(refused.into(), ErrorKind::Unavailable, said);
+            }
+            set(&urls, setting, good).await;
+            store.clear().await.expect("over");
         }
     }
 }
@@ -157,17 +259,19 @@ async fn a_right_that_is_taken_away_is_named_and_costs_no_session() {
     if servers::is_skipped(Kind::Redis) {
         return;
     }
-    for server in products(&[]) {
+    // What each write of the product needs.
+    let rights = [&["evalsha", "getrange", "set"][..], &["set"]];
+    for (server, rights) in products(&[]).into_iter().zip(rights) {
         let store = RedisStore::connect(&server.url).await.expect("set up");
         let sessions = made(&store).await;
-        for right in ["evalsha", "getrange", "set"] {
+        for right in rights {
             let take = format!("-{right}");
             ask(&server.url, &["ACL", "SETUSER", "default", &take]).await;
             let mut errors = Vec::new();
             for (id, first) in &sessions {
                 let saved = store.save(id, &draft(), &first.stamp.into()).await;
                 errors.push(("save", saved.expect_err("it is refused")));
-                if right != "set" {
+                if *right != "set" {
                     let touched = store.touch(id, Timeout::Never).await;
                     errors.push(("touch", touched.expect_err("it is refused")));
                     let ended = store.destroy(id, None).await;

@@ -1,14 +1,12 @@
 //! What `connect` finds out: rights, certificates, addresses, and what its errors say.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use integration_tests::servers::{self, Kind, Private};
-use session_core::{Error, Saved, SessionDirectory, SessionStore, Timeout};
+use integration_tests::servers::{self, Authority, ClientCertificates, Kind, Private};
+use session_core::{Error, Saved, SessionDirectory, SessionStore, Timeout, TokenChange};
 use session_redis::express::{Express, ExpressStore};
 use session_redis::{ErrorKind, RedisStore};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::{SECOND, ask, draft, end_all, id, owned, owner};
@@ -16,7 +14,11 @@ use super::{SECOND, ask, draft, end_all, id, owned, owner};
 /// What docs/operations.md lists.
 const NATIVE: &str = "evalsha script|load get mget time unlink scan zscan zrem \
     del getrange persist pexpireat set setrange strlen zadd zcount zrange zremrangebyrank pttl";
+/// The same where no scripts are needed.
+const NATIVE_COMPARE: &str = "get mget time unlink scan zscan zrem getrange pexpireat set strlen \
+    zadd zrange zremrangebyscore pttl getdel";
 const EXPRESS: &str = "evalsha script|load get pttl set unlink scan exists expire persist del";
+const EXPRESS_UNSCRIPTED: &str = "get pttl set unlink scan exists expire persist delifeq";
 
 /// Makes a user of all rights on the keys that begin with `x:`, but for these.
 async fn user(server: &Private, rules: &str) -> String {
@@ -47,16 +49,29 @@ async fn connect_names_the_command_that_the_user_may_not_run() {
     if servers::is_skipped(Kind::Redis) {
         return;
     }
-    for server in [Private::start(Kind::Redis, &[]), Private::valkey(&[])] {
-        for command in NATIVE.split_whitespace() {
+    for (server, commands, express_rights, base) in [
+        (Private::start(Kind::Redis, &[]), NATIVE, EXPRESS, "+@all"),
+        (
+            Private::valkey(&[]),
+            NATIVE_COMPARE,
+            EXPRESS_UNSCRIPTED,
+            "+@all -@scripting",
+        ),
+    ] {
+        for command in commands.split_whitespace() {
             let url = user(&server, &format!("+@all -{command}")).await;
             let error = native(&url).await.expect_err(command);
             check_refused(&error, command.trim_start_matches("script|"));
         }
-        for command in EXPRESS.split_whitespace() {
-            let url = user(&server, &format!("+@all -{command}")).await;
+        for command in express_rights.split_whitespace() {
+            let url = user(&server, &format!("{base} -{command}")).await;
             let error = express(&url).await.expect_err(command);
-            check_refused(&error, command.trim_start_matches("script|"));
+            // Without `DELIFEQ` it needs scripts.
+            let named = match command {
+                "delifeq" => "load",
+                command => command.trim_start_matches("script|"),
+            };
+            check_refused(&error, named);
         }
         let url = user(&server, "+@all").await;
         let other = RedisStore::builder().prefix("y:").connect(&url).await;
@@ -80,8 +95,11 @@ async fn the_commands_that_are_listed_are_enough() {
             .map(|one| format!("+{one} "))
             .collect()
     };
-    for server in [Private::start(Kind::Redis, &[]), Private::valkey(&[])] {
-        let url = user(&server, &plus(NATIVE)).await;
+    for (server, commands, express_rights) in [
+        (Private::start(Kind::Redis, &[]), NATIVE, EXPRESS),
+        (Private::valkey(&[]), NATIVE_COMPARE, EXPRESS_UNSCRIPTED),
+    ] {
+        let url = user(&server, &plus(commands)).await;
         let store = native(&url).await.expect("set up");
         let ann = owner("ann");
         for data in [vec![b'x'; 10], vec![b'x'; 4_000]] {
@@ -108,7 +126,7 @@ async fn the_commands_that_are_listed_are_enough() {
         }
         assert_eq!(store.clear().await.ok(), Some(0));
 
-        let url = user(&server, &plus(EXPRESS)).await;
+        let url = user(&server, &plus(express_rights)).await;
         let store = express(&url).await.expect("set up");
         let id = session_core::SessionId::plain("a".repeat(32).as_str()).expect("valid");
         let created = store.create(&id, &draft()).await.expect("up");
@@ -120,94 +138,22 @@ async fn the_commands_that_are_listed_are_enough() {
         let touched = store.touch(&id, Timeout::After(3_000 * SECOND)).await;
         assert!(touched.expect("up").is_some());
         assert_eq!(store.count().await.ok(), Some(1));
-        assert!(store.destroy(&id, None).await.expect("up").is_some());
-    }
-}
-
-/// An authority, and a certificate of its for 127.0.0.1.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn new() -> Self {
-        let new = Self(tempfile::tempdir().expect("a folder"));
-        let file = |name| new.file(name).display().to_string();
-        let (key, ca, own_key, request, own) = (
-            file("ca.key"),
-            file("ca.pem"),
-            file("own.key"),
-            file("own.csr"),
-            file("own.pem"),
-        );
-        let names = file("names");
-        std::fs::write(&names, "subjectAltName=IP:127.0.0.1").expect("written");
-        let curve = [
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ];
-        let run = |words: &[&str]| {
-            let run = Command::new("openssl").args(words).output();
-            let run = run.expect("openssl is on PATH");
-            let said = String::from_utf8_lossy(&run.stderr);
-            assert!(run.status.success(), "{words:?}: {said}");
+        let version = store.load(&id).await.expect("up").expect("there").version;
+        let mut moved = draft();
+        moved.token = TokenChange::New;
+        let saved = store.save(&id, &moved, &version).await.expect("up");
+        let Saved::Done(version) = saved else {
+            panic!("{saved:?}");
         };
-        let ca_words = [
-            "req", "-x509", "-subj", "/CN=ca", "-keyout", &key, "-out", &ca,
-        ];
-        run(&[&ca_words[..], &curve].concat());
-        let own_words = [
-            "req", "-subj", "/CN=own", "-keyout", &own_key, "-out", &request,
-        ];
-        run(&[&own_words[..], &curve].concat());
-        run(&[
-            "x509",
-            "-req",
-            "-in",
-            &request,
-            "-CA",
-            &ca,
-            "-CAkey",
-            &key,
-            "-set_serial",
-            "7",
-            "-days",
-            "30",
-            "-extfile",
-            &names,
-            "-out",
-            &own,
-        ]);
-        new
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// A server that speaks TLS on the second port.
-    async fn server(&self) -> (Private, u16) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
-        let file = |name| self.file(name).display().to_string();
-        let server = Private::start(
-            Kind::Redis,
-            &[
-                "--tls-port",
-                &port.to_string(),
-                "--tls-cert-file",
-                &file("own.pem"),
-                "--tls-key-file",
-                &file("own.key"),
-                "--tls-ca-cert-file",
-                &file("ca.pem"),
-                "--tls-auth-clients",
-                "no",
-            ],
+        let id = version.moved_to().expect("a new id");
+        assert!(
+            store
+                .destroy(id, Some(&version))
+                .await
+                .expect("up")
+                .is_some()
         );
-        (server, port)
+        assert_eq!(store.clear().await.ok(), Some(0));
     }
 }
 
@@ -216,9 +162,9 @@ async fn a_private_authority_is_trusted_by_builder_and_by_url() {
     if servers::is_skipped(Kind::Redis) {
         return;
     }
-    let certificates = Certificates::new();
-    let (_server, port) = certificates.server().await;
-    let ca = certificates.file("ca.pem");
+    let authority = Authority::new();
+    let (_server, port) = authority.redis(ClientCertificates::Unasked);
+    let ca = authority.file();
     for scheme in ["rediss", "valkeys"] {
         let url = format!("{scheme}://127.0.0.1:{port}/");
         let store = RedisStore::builder().ca_file(&ca).connect(&url).await;
@@ -328,8 +274,7 @@ async fn a_failure_to_connect_names_the_server_and_the_cause() {
     if servers::is_skipped(Kind::Redis) {
         return;
     }
-    let certificates = Certificates::new();
-    let (server, tls) = certificates.server().await;
+    let (server, tls) = Authority::new().redis(ClientCertificates::Unasked);
     let plain = server.port;
     let (off, wrong) = (ErrorKind::Unavailable, ErrorKind::Misconfigured);
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");

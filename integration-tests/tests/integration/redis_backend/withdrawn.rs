@@ -10,7 +10,8 @@ use super::{SECOND, ask, id, owner};
 
 /// What docs/operations.md lists.
 const NATIVE: &str = "setrange evalsha get mget time unlink scan zscan zrem \
-    del getrange persist pexpireat set strlen zadd zcount zrange zremrangebyrank pttl";
+    del getrange persist pexpireat set strlen zadd zcount zrange zremrangebyrank pttl getdel \
+    zremrangebyscore";
 const EXPRESS: &str = "evalsha get pttl set unlink scan exists expire persist del";
 
 /// Below and above the size from which a save writes over the stored value.
@@ -28,9 +29,12 @@ async fn acl(server: &Private, rule: &str) {
 /// Whether it was done; if not, the missing right is why.
 fn is_done<T>(what: &str, right: &str, outcome: Result<T, Error>) -> bool {
     if let Err(error) = &outcome {
-        assert_eq!(
-            error.kind(),
-            ErrorKind::Misconfigured,
+        // Without scripts, a write whose index is refused may be done, and the error says so.
+        let is_half = error.kind() == ErrorKind::Refused
+            && error.is_doubtful()
+            && error.to_string().contains("refuses a right");
+        assert!(
+            is_half || error.kind() == ErrorKind::Misconfigured,
             "{what}, -{right}: {error:?}"
         );
     }
@@ -110,10 +114,13 @@ async fn any_right_that_is_taken_away_costs_no_express_session() {
         return;
     }
     let json = |n: u32| Draft::new(format!("{{\"n\":{n}}}"), Lifetime::idle(3_600 * SECOND));
-    for server in [Private::start(Kind::Redis, &[]), Private::valkey(&[])] {
+    for (server, more) in [
+        (Private::start(Kind::Redis, &[]), ""),
+        (Private::valkey(&[]), " delifeq"),
+    ] {
         let store = ExpressStore::builder(Express::new("keyboard cat"));
         let store = store.connect(&server.url).await.expect("up");
-        for right in EXPRESS.split_whitespace() {
+        for right in format!("{EXPRESS}{more}").split_whitespace() {
             let id = SessionId::plain(&id().as_str().repeat(2)).expect("valid");
             let created = store.create(&id, &json(1)).await.expect("up");
             let Saved::Done(version) = created else {

@@ -3,6 +3,7 @@
 
 mod mongo;
 mod mysql;
+mod postgres;
 mod redis;
 
 use std::time::{Duration, Instant};

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use integration_tests::servers::{self, Kind, Private, redis_cluster};
+use integration_tests::servers::{self, Kind, Private, SentinelGroup, redis_cluster};
 use session_redis::RedisStore;
-use session_redis::redis::cluster::ClusterClientBuilder;
-use session_redis::redis::{self, AsyncConnectionConfig, ProtocolVersion, Value};
+use session_redis::redis::{self, AsyncConnectionConfig, Value};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -74,17 +73,41 @@ async fn redis_cluster_publishes_ends() {
     }
     let cluster = tokio::task::spawn_blocking(redis_cluster).await;
     let cluster = cluster.expect("started");
+    let (here, elsewhere) = (store(&cluster.url()).await, store(&cluster.url()).await);
+    let (here, elsewhere) = (manager(here, LONG), manager(elsewhere, LONG));
+    a_notice_closes_streams(&here, &elsewhere).await;
+}
+
+/// The old primary is stopped: its connections stay open, and it publishes nothing any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_come_from_the_new_primary_after_a_failover() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let group = tokio::task::block_in_place(|| SentinelGroup::start("valkey-server", None));
+    let url = format!(
+        "redis+sentinel://{}/{}",
+        group.addresses().join(","),
+        group.service()
+    );
     let store = async || {
-        let client = ClusterClientBuilder::new(cluster.urls());
-        let client = client.use_protocol(ProtocolVersion::RESP3).build();
-        let builder = RedisStore::builder().prefix("x:");
-        builder
-            .build(client.expect("good URLs"))
-            .await
-            .expect("set up")
+        let builder = RedisStore::builder().prefix("x:").timeout(2 * SECOND);
+        builder.connect(&url).await.expect("set up")
     };
     let (here, elsewhere) = (manager(store().await, LONG), manager(store().await, LONG));
-    a_notice_closes_streams(&here, &elsewhere).await;
+    let hers = streams(&here, "ann", 20).await;
+    let old = tokio::task::block_in_place(|| group.settle());
+    let old = group.servers.iter().find(|server| server.port == old);
+    let old = old.expect("one of the two");
+    until_listeners_are(&old.url, 1).await;
+    let pid = old.pid().to_string();
+    let mut stop = std::process::Command::new("kill");
+    let stopped = stop.args(["-STOP", &pid]).status();
+    assert!(stopped.expect("kill is on PATH").success());
+    while let Err(error) = elsewhere.destroy_owned_by("ann", None).await {
+        assert!(error.is_temporary(), "{error:?}");
+    }
+    must_close(hers, LIMIT).await;
 }
 
 /// Closes connections that listen to a channel, all the time.
