@@ -1,7 +1,7 @@
 //! What a request costs outside its store.
 //!
 //! ```text
-//! cargo bench -p benches --bench core
+//! cargo bench --manifest-path benches/Cargo.toml --bench core
 //! ```
 #![allow(missing_docs, reason = "criterion's macros write none")]
 

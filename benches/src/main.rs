@@ -2,8 +2,8 @@
 //! the tables and charts in `benches/results` from the figures.
 //!
 //! ```text
-//! cargo run --release -p benches -- compare --write benches/results/compare.jsonl
-//! cargo run -p benches -- charts
+//! cargo run --release --manifest-path benches/Cargo.toml -- compare --write benches/results/compare.jsonl
+//! cargo run --manifest-path benches/Cargo.toml -- charts
 //! ```
 #![forbid(unsafe_code)]
 #![allow(

@@ -1,7 +1,7 @@
 //! The cost of saves for MongoDB's server: batches as `update` commands of several forms.
 //!
 //! ```text
-//! cargo run --release -p benches --bin mongo_saves
+//! cargo run --release --manifest-path benches/Cargo.toml --bin mongo_saves
 //! ```
 //!
 //! Each form has its own collection, with the same sessions and indexes. Each round sends one batch

@@ -1,7 +1,7 @@
 //! Ways to remove expired sessions from MySQL or MariaDB while other connections use the table.
 //!
 //! ```text
-//! cargo run --release -p benches --bin mysql_reaping
+//! cargo run --release --manifest-path benches/Cargo.toml --bin mysql_reaping
 //! ```
 //!
 //! First, deadlocks: six writers and two purgers on 400 rows that expire all the time. Second,
@@ -36,7 +36,8 @@ enum Way {
     Limited,
     /// `SELECT` ids, then `DELETE … WHERE id IN (…) AND deadline <= now`.
     SelectThenDelete,
-    /// This project's way: select ids, lock them by primary key, skip locked ones, delete.
+    /// This project's way: select ids, lock them by primary key, skip locked ones, claim them, and
+    /// delete them once they are reported.
     Store,
 }
 
@@ -127,7 +128,12 @@ impl Bench {
                 self.run(&delete).await
             }
             Way::SelectThenDelete => self.select_then_delete(limit).await,
-            Way::Store => self.store.reap(limit).await.expect("reaped").len() as u64,
+            Way::Store => {
+                let reaped = self.store.reap(limit).await.expect("reaped");
+                let confirmed = self.store.confirm_reaped(&reaped).await;
+                confirmed.expect("confirmed");
+                reaped.len() as u64
+            }
         }
     }
 

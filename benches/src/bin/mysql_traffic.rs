@@ -2,7 +2,7 @@
 //! MariaDB.
 //!
 //! ```text
-//! cargo run --release -p benches --bin mysql_traffic [expired=SESSIONS]
+//! cargo run --release --manifest-path benches/Cargo.toml --bin mysql_traffic [expired=SESSIONS]
 //! ```
 //!
 //! 64 callers load and save 20,000 live sessions without a pause: before, during and after the

@@ -1,8 +1,10 @@
 //! The cost of an operation with a million sessions, compared with ten thousand.
 //!
 //! ```text
-//! cargo run --release -p benches --bin scale [redis] [mongo] [mysql] [million=SESSIONS] [callers=NUMBER]
+//! cargo run --release --manifest-path benches/Cargo.toml --bin scale [OPTION…]
 //! ```
+//!
+//! Options: `redis`, `mongo`, `mysql` (all if none is given), `million=SESSIONS`, `callers=NUMBER`.
 //!
 //! 64 callers, unless the option is given, use two stores of one server alternately. `memory_scale`
 //! measures the memory store.

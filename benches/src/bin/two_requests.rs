@@ -2,7 +2,7 @@
 //! what is left of it, in tower-sessions and in this library. docs/compare.md names it.
 //!
 //! ```text
-//! cargo run -p benches --bin two_requests
+//! cargo run --manifest-path benches/Cargo.toml --bin two_requests
 //! ```
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]

@@ -7,6 +7,7 @@ mod options;
 mod ours;
 mod peers;
 mod raw;
+mod redis;
 mod report;
 mod run;
 
@@ -16,10 +17,7 @@ use benches::median;
 use benches::results::{Line, Role};
 use integration_tests::servers::{self, Server};
 use session_core::Error;
-use tower_sessions_redis_store::fred;
-use tower_sessions_redis_store::fred::interfaces::ClientLike;
 
-use actix::Actix;
 use options::Backend;
 pub(crate) use options::{Options, USAGE};
 use ours::Ours;
@@ -135,10 +133,11 @@ async fn entrants(
     report: &mut Report,
 ) -> Result<Entrants, Error> {
     let server = match backend {
-        Backend::Memory => None,
-        Backend::Redis => servers::redis(),
+        Backend::Memory | Backend::Sqlite | Backend::RedisCluster => None,
+        Backend::Redis => redis::server(options),
         Backend::Mysql => servers::mysql(),
         Backend::Mongo => servers::mongo(),
+        Backend::Postgres => servers::postgres(),
     };
     if let Some(server) = server {
         report.server(&server.description);
@@ -146,9 +145,12 @@ async fn entrants(
     let url = server.map_or_else(String::new, |server| url(server, options.delay));
     Ok(match backend {
         Backend::Memory => memory(size),
-        Backend::Redis => redis(&url, size).await?,
+        Backend::Redis => redis::single(&url, size, report).await?,
+        Backend::RedisCluster => redis::cluster(options, size, report).await?,
         Backend::Mysql => mysql(&url, size).await?,
         Backend::Mongo => mongo(&url, size).await?,
+        Backend::Postgres => postgres(&url, size).await?,
+        Backend::Sqlite => sqlite(size).await?,
     })
 }
 
@@ -187,35 +189,6 @@ fn memory(size: (usize, usize)) -> Entrants {
         ),
         Entry::boxed("tower-sessions", Role::Peer, tower, size, timed),
     ]
-}
-
-async fn redis(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
-    let sessions = size.0;
-    let ours = session_redis::RedisStore::builder().prefix("bench");
-    let ours = Ours::new(ours.connect(url).await?, sessions);
-    let config = fred::types::config::Config::from_url(url).expect("a URL");
-    let pool = fred::clients::Pool::new(config, None, None, None, 6).expect("a pool");
-    pool.connect();
-    pool.wait_for_connect().await.expect("up");
-    let tower = Tower14::new(tower_sessions_redis_store::RedisStore::new(pool), sessions);
-    Ok(vec![
-        Entry::boxed("session-redis", Role::Ours, ours, size, 1),
-        Entry::boxed(
-            "redis",
-            Role::Raw,
-            raw::Redis::new(url, sessions).await,
-            size,
-            1,
-        ),
-        Entry::boxed(
-            "actix-session",
-            Role::Peer,
-            Actix::new(url, sessions).await,
-            size,
-            1,
-        ),
-        Entry::boxed("tower-sessions", Role::Peer, tower, size, 1),
-    ])
 }
 
 async fn mysql(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
@@ -271,6 +244,73 @@ async fn mongo(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
             "tower-sessions",
             Role::Peer,
             Tower11::new(tower, sessions),
+            size,
+            1,
+        ),
+    ])
+}
+
+async fn postgres(url: &str, size: (usize, usize)) -> Result<Entrants, Error> {
+    use session_core::SessionStore;
+    use tower_sessions_sqlx_store::{PostgresStore, sqlx};
+    let sessions = size.0;
+    let ours = session_postgres::PostgresStore::builder().table("bench_sessions");
+    let ours = ours.connect(url).await?;
+    ours.directory().expect("it has one").clear().await?;
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(16);
+    let tower = PostgresStore::new(pool.connect(url).await.expect("up"));
+    tower.migrate().await.expect("a schema");
+    let raw = raw::Postgres::new(url, sessions).await;
+    Ok(vec![
+        Entry::boxed(
+            "session-postgres",
+            Role::Ours,
+            Ours::new(ours, sessions),
+            size,
+            1,
+        ),
+        Entry::boxed("sqlx", Role::Raw, raw, size, 1),
+        Entry::boxed(
+            "tower-sessions",
+            Role::Peer,
+            Tower14::new(tower, sessions),
+            size,
+            1,
+        ),
+    ])
+}
+
+/// Each in a file of its own, with a log that is flushed at each commit.
+async fn sqlite(size: (usize, usize)) -> Result<Entrants, Error> {
+    use tower_sessions_sqlx_store::{SqliteStore, sqlx};
+    let sessions = size.0;
+    // Left to the end of the process, which may hold files open in it.
+    let folder = tempfile::tempdir().expect("a folder").keep();
+    let url = format!("sqlite:{}", folder.join("ours.db").display());
+    let ours = session_sqlite::SqliteStore::connect(&url).await?;
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(folder.join("tower.db"))
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
+        .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(60));
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(16);
+    let tower = SqliteStore::new(pool.connect_with(options).await.expect("a file"));
+    tower.migrate().await.expect("a schema");
+    let raw = raw::Sqlite::new(&folder.join("raw.db"), sessions).await;
+    Ok(vec![
+        Entry::boxed(
+            "session-sqlite",
+            Role::Ours,
+            Ours::new(ours, sessions),
+            size,
+            1,
+        ),
+        Entry::boxed("sqlx", Role::Raw, raw, size, 1),
+        Entry::boxed(
+            "tower-sessions",
+            Role::Peer,
+            Tower14::new(tower, sessions),
             size,
             1,
         ),

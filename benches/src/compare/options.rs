@@ -6,31 +6,54 @@ use std::time::Duration;
 pub(crate) enum Backend {
     Memory,
     Redis,
+    RedisCluster,
     Mysql,
     Mongo,
+    Postgres,
+    Sqlite,
 }
 
 impl Backend {
-    const ALL: [Self; 4] = [Self::Memory, Self::Redis, Self::Mysql, Self::Mongo];
+    const ALL: [Self; 7] = [
+        Self::Memory,
+        Self::Redis,
+        Self::RedisCluster,
+        Self::Mysql,
+        Self::Mongo,
+        Self::Postgres,
+        Self::Sqlite,
+    ];
+
+    /// Whether it is measured if none is named: a cluster on one machine says nothing of one on
+    /// several.
+    fn is_default(self) -> bool {
+        self != Self::RedisCluster
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Redis => "redis",
+            Self::RedisCluster => "redis-cluster",
             Self::Mysql => "mysql",
             Self::Mongo => "mongo",
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
         }
     }
 }
 
 /// The help text.
 pub(crate) const USAGE: &str = "\
-compare [--backend memory,redis,mysql,mongo] [--callers 1,64,256] [--payload 300,16384]
-        [--sessions 20000] [--rounds 5] [--time 600ms] [--delay 0us] [--json]
-        [--write FILE] [--title TEXT] [--commit HASH]
+compare [--backend memory,redis,redis-cluster,mysql,mongo,postgres,sqlite]
+        [--redis-server PATH|URL] [--callers 1,64,256] [--payload 300,16384] [--sessions 20000]
+        [--rounds 5] [--time 600ms] [--delay 0us]
+        [--json] [--write FILE] [--title TEXT] [--commit HASH]
 charts
 
-compare measures.
+compare measures all backends but redis-cluster, or those that are named.
+--redis-server  starts this binary of Redis or Valkey, or uses the server at this URL; for
+            redis-cluster it starts three nodes, or uses the cluster of the node at the URL
 --delay     delays each message between client and server, through a relay
 --json      prints a JSON object for each line instead of a table
 --write     writes the run to FILE too, in the format of benches/results/*.jsonl
@@ -42,6 +65,7 @@ charts makes the tables and charts in benches/results from the .jsonl files ther
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) backends: Vec<Backend>,
+    pub(crate) redis_server: Option<String>,
     pub(crate) callers: Vec<usize>,
     pub(crate) payloads: Vec<usize>,
     pub(crate) sessions: usize,
@@ -58,7 +82,11 @@ impl Options {
     /// Reads the arguments after the command's name.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
-            backends: Backend::ALL.to_vec(),
+            backends: Backend::ALL
+                .into_iter()
+                .filter(|one| one.is_default())
+                .collect(),
+            redis_server: None,
             callers: vec![1, 64, 256],
             payloads: vec![300],
             sessions: 20_000,
@@ -80,6 +108,7 @@ impl Options {
                 .ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
                 "--backend" => options.backends = list(&value, backend)?,
+                "--redis-server" => options.redis_server = Some(value),
                 "--callers" => options.callers = list(&value, |n| number(n, 1))?,
                 // It must fit the number of the write.
                 "--payload" => options.payloads = list(&value, |n| number(n, 28))?,
@@ -92,6 +121,9 @@ impl Options {
                 "--commit" => options.commit = Some(value),
                 _ => return Err(format!("unknown option {name}")),
             }
+        }
+        if !options.delay.is_zero() && options.backends.contains(&Backend::RedisCluster) {
+            return Err("--delay: the nodes of a cluster name addresses past the relay".to_owned());
         }
         Ok(options)
     }

@@ -38,6 +38,11 @@ impl Report {
         }
     }
 
+    /// Says how a contender works on its server, not on standard output, which may be JSON.
+    pub(crate) fn contender(&self, name: &str, how: &str) {
+        eprintln!("{name}: {how}");
+    }
+
     /// Adds the contenders of one operation and prints them at once, because a run takes minutes.
     pub(crate) fn add(&mut self, lines: &[Line]) {
         if !self.json && self.run.lines.is_empty() {

@@ -23,8 +23,9 @@ const RATIOS: [Ratio; 3] = [
 /// Generates the page of the run `name`: its conditions, and every figure.
 #[must_use]
 pub fn page(name: &str, run: &Run) -> String {
+    let command = "cargo run --manifest-path benches/Cargo.toml -- charts";
     let mut page = format!(
-        "<!-- Generated from {name}.jsonl by `cargo run -p benches -- charts`. -->\n# {}\n\n{}\n\n",
+        "<!-- Generated from {name}.jsonl by `{command}`. -->\n# {}\n\n{}\n\n",
         run.title,
         conditions(run)
     );

@@ -5,6 +5,8 @@
 //! cargo run -p examples --bin tour -- --store redis://127.0.0.1/
 //! cargo run -p examples --bin tour -- --store mongodb://127.0.0.1/app
 //! cargo run -p examples --bin tour -- --store mysql://root@127.0.0.1/test
+//! cargo run -p examples --bin tour -- --store postgres://postgres@127.0.0.1/test
+//! cargo run -p examples --bin tour -- --store sqlite:sessions.db
 //! ```
 #![allow(clippy::print_stdout, reason = "printing is what a tour does")]
 #![allow(clippy::print_stderr, reason = "usage and errors go there")]
@@ -20,7 +22,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 const USAGE: &str = "usage: tour [--store URL]
-URL is memory: (the default), redis://…, mongodb://… or mysql://…";
+URL is memory: (the default), sqlite:…, postgres://…, mysql://…, mongodb://… or redis://…";
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -4,19 +4,25 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::chromium::PATIENCE;
 
 /// A running tutorial; it ends when this is dropped.
 pub(crate) struct Site {
     process: Child,
     address: String,
+    /// Its user's data folder.
+    _data: TempDir,
 }
 
 impl Site {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        let data = TempDir::new().expect("a folder");
         let mut process = Command::new(env!("CARGO_BIN_EXE_tutorial"))
             .args(["--addr", "127.0.0.1:0"])
             .args(arguments)
+            .env("XDG_DATA_HOME", data.path())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the tutorial starts");
@@ -27,7 +33,11 @@ impl Site {
         let address = told.split(',').next().expect("a first part").to_owned();
         // What it says from then on must go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
+        Self {
+            process,
+            address,
+            _data: data,
+        }
     }
 
     /// Asks it to stop, as a service manager does, and gives its exit status once it has.

@@ -2,7 +2,7 @@
 //! created and while they expire, and operations compared with those on fewer sessions.
 //!
 //! ```text
-//! cargo run --release -p benches --bin memory_scale
+//! cargo run --release --manifest-path benches/Cargo.toml --bin memory_scale
 //! ```
 #![allow(clippy::print_stdout, reason = "it is a program that prints")]
 

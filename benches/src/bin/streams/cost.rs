@@ -10,7 +10,7 @@ use session_core::{Draft, Lifetime, SessionId, SessionStore, SessionToken};
 
 use crate::Options;
 
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 41;
 const SESSIONS: usize = 4_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -1,9 +1,11 @@
 //! How fast streams close in many processes when sessions end, and what notices cost a destroy.
 //!
 //! ```text
-//! cargo run --release -p benches --bin streams [redis|mongo|mysql] [processes=N] [streams=N] [users=N] [cut]
-//! cargo run --release -p benches --bin streams cost
+//! cargo run --release --manifest-path benches/Cargo.toml --bin streams [OPTION…]
+//! cargo run --release --manifest-path benches/Cargo.toml --bin streams cost
 //! ```
+//!
+//! Options: `redis`, `mongo` or `mysql`, `processes=N`, `streams=N`, `users=N`, `cut`.
 //!
 //! Each process is this program again, with its share of the streams. Another one ends all sessions
 //! of each user in turn, by `destroy_owned_by`; the time of a stream runs from that call to its

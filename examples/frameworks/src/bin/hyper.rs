@@ -8,9 +8,8 @@ use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use session_memory::MemoryStore;
 use session_web::session_core::error_response;
-use session_web::{CrossOriginProtection, Exchange, Result, Secure, SessionLayer};
+use session_web::{CrossOriginProtection, Exchange, Result, SessionLayer};
 
 type Page = Response<Full<Bytes>>;
 
@@ -26,21 +25,13 @@ async fn route(exchange: &Exchange, parts: &Parts, body: Incoming) -> Result<Pag
     CrossOriginProtection::new().check(parts).await?;
     let session = exchange.session().await?;
     let text = match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/") => match session.owner() {
-            Some(user) => format!("signed in as {}\n", user.as_str()),
-            None => "not signed in\n".to_owned(),
+        (&Method::GET, "/") => site::home(session).await,
+        (&Method::GET, "/account") => site::account(session.require_owner()?).await,
+        (&Method::POST, "/sign-in") => match name_in(body).await {
+            Some(name) => site::sign_in(session, &name).await?,
+            None => return Ok(page(StatusCode::BAD_REQUEST, "no name\n")),
         },
-        (&Method::POST, "/sign-in") => {
-            let Some(name) = name_in(body).await else {
-                return Ok(page(StatusCode::BAD_REQUEST, "no name\n"));
-            };
-            session.sign_in(&*name).await?;
-            format!("welcome, {name}\n")
-        }
-        (&Method::POST, "/sign-out") => {
-            session.destroy().await?;
-            "goodbye\n".to_owned()
-        }
+        (&Method::POST, "/sign-out") => site::sign_out(session).await?.to_owned(),
         _ => return Ok(page(StatusCode::NOT_FOUND, "no such page\n")),
     };
     Ok(page(StatusCode::OK, text))
@@ -61,12 +52,8 @@ fn page(status: StatusCode, text: impl Into<Bytes>) -> Page {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = std::env::args().nth(1);
-    let address = address.unwrap_or("127.0.0.1:3000".to_owned());
-    let layer = SessionLayer::builder(MemoryStore::new())
-        .secure(Secure::Development)
-        .build()?;
-    let listener = tokio::net::TcpListener::bind(address).await?;
+    let layer = site::sessions()?;
+    let listener = tokio::net::TcpListener::bind(site::address()).await?;
     loop {
         let (socket, _) = listener.accept().await?;
         let layer = layer.clone();

@@ -48,17 +48,14 @@ pub(crate) async fn sign_in(
     CsrfForm(form): CsrfForm<SignIn>,
 ) -> Result<Response> {
     let name = form.name.trim();
-    let wrong = if name.is_empty() {
-        Some(("name", "Please enter your name."))
-    } else if !site.users.is_right(name, form.password.clone()).await {
-        Some(("password", "The name or the password is wrong."))
-    } else {
-        None
-    };
-    if wrong.is_some() {
-        let again = sign_in_form(&site, &session, &to, &form, wrong).await?;
+    let Some(account) = site.users.account(name, form.password.clone()).await else {
+        let wrong = match name.is_empty() {
+            true => ("name", "Please enter your name."),
+            false => ("password", "The name or the password is wrong."),
+        };
+        let again = sign_in_form(&site, &session, &to, &form, Some(wrong)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response());
-    }
+    };
     if form.remember.is_some() {
         session.set_lifetime(Lifetime::new(30 * DAY, 90 * DAY))?;
     }
@@ -66,12 +63,11 @@ pub(crate) async fn sign_in(
     let client = UserAgent::from_headers(&headers).description();
     session.describe(client.with_shortened_address(peer.ip()))?;
     let before = session.token();
-    // One write: the owner, a new token, the same data. The old token opens nothing from now on.
-    session.sign_in(name).await?;
+    // One write: the owner, a new token, the guest's data. The old token opens nothing from now on.
+    session.sign_in(account).await?;
     let now = match (before, session.token(), &site.sessions) {
         (Some(before), Some(after), Some(_)) => format!(
-            " Your token is new: its SHA-256 began with {}, and begins with {} now. The session's id and data are \
-             the same.",
+            " Your token is new: its SHA-256 began with {}, and begins with {} now. The session's id is the same.",
             hash(&before),
             hash(&after)
         ),

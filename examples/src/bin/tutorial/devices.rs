@@ -131,7 +131,7 @@ pub(crate) async fn revoke(
     CsrfForm(form): CsrfForm<Revoke>,
 ) -> Result<Redirect> {
     if let Some(sessions) = &site.sessions {
-        let id = SessionId::from_stored(&form.id)?;
+        let id: SessionId = form.id.parse()?;
         // No user ends what is another's.
         let devices = sessions.owned_by(&owner).await?;
         if devices.iter().any(|device| device.id == id) {

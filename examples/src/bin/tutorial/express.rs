@@ -42,7 +42,7 @@ const OPTIONS: [(&str, &str, &str); 10] = [
     (
         "req.session.regenerate()",
         "<code>session.sign_in(owner)</code>",
-        "One write: the owner, a new token, and the data of before.",
+        "One write: the owner, a new token, and the guest's data of before.",
     ),
     (
         "req.session.destroy()",

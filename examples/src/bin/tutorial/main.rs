@@ -3,8 +3,9 @@
 //! in the store.
 //!
 //! ```text
-//! cargo run -p examples --bin tutorial                                  # in memory
-//! cargo run -p examples --bin tutorial -- --store redis://127.0.0.1/    # or mongodb://…, mysql://…
+//! cargo run -p examples --bin tutorial                                  # in a SQLite file
+//! cargo run -p examples --bin tutorial -- --store memory:               # gone with the site
+//! cargo run -p examples --bin tutorial -- --store redis://127.0.0.1/    # or postgres://…, and so on
 //! cargo run -p examples --bin tutorial -- --cookie-only                 # no store at all
 //! ```
 //!
@@ -20,6 +21,7 @@ mod code;
 mod devices;
 mod errors;
 mod express;
+mod folder;
 mod html;
 mod live;
 mod options;

@@ -11,17 +11,19 @@ A small site with sessions.
 
 Usage: cargo run -p examples --bin tutorial -- [OPTIONS]
 
-  --store URL        memory: (default), redis://HOST, mongodb://HOST/DB, mysql://USER:PASSWORD@HOST/DB
+  --store URL        memory:, sqlite:FILE, postgres://USER:PASSWORD@HOST/DB, mysql://USER:PASSWORD@HOST/DB,
+                     mongodb://HOST/DB, redis://HOST; default a SQLite file in your data folder, so that sign-ins outlive a restart
   --cookie-only      keep sessions in the cookie, encrypted; needs no store, and can't list or end sessions
   --secret TEXT      encrypt cookies by this secret of 32 bytes or more, so that sessions outlive a restart
   --addr HOST:PORT   listen there; default 127.0.0.1:3000, and port 0 is a free one
   --idle SECONDS     end a session that is not used for so long; default 1800
   --help             print this
 
-Two sites on one store share their sessions. Ctrl-C stops the site after the requests in flight.";
+Two sites on one store share their sessions, also on one file. Ctrl-C stops the site after the requests in flight.";
 
 pub(crate) struct Options {
-    pub(crate) store: String,
+    /// The URL of the store; `None` for a file in the user's data folder.
+    pub(crate) store: Option<String>,
     pub(crate) cookie_only: bool,
     pub(crate) address: SocketAddr,
     pub(crate) secret: Option<String>,
@@ -32,7 +34,7 @@ impl Options {
     /// `None` if only help is wanted.
     pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
-            store: "memory:".to_owned(),
+            store: None,
             cookie_only: false,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
             secret: None,
@@ -42,7 +44,7 @@ impl Options {
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
-                "--store" => options.store = value()?,
+                "--store" => options.store = Some(value()?),
                 "--cookie-only" => options.cookie_only = true,
                 "--secret" => options.secret = Some(value()?),
                 "--addr" => {

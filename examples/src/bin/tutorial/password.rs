@@ -35,7 +35,12 @@ pub(crate) async fn change(
     owner: Owner,
     CsrfForm(form): CsrfForm<Change>,
 ) -> Result<Response> {
-    let wrong = if !site.users.is_right(owner.as_str(), form.current).await {
+    let wrong = if site
+        .users
+        .account(owner.as_str(), form.current)
+        .await
+        .is_none()
+    {
         Some(("current", "That is not your password."))
     } else if form.new.chars().count() < SHORTEST || form.new.len() > LONGEST {
         Some((

@@ -5,6 +5,7 @@ use session_web::{ErrorPages, KeyRing, Secret, Secure, SessionLayer, SessionLaye
 use tokio::sync::watch;
 
 use crate::errors;
+use crate::folder;
 use crate::options::Options;
 use crate::users::Users;
 
@@ -44,12 +45,18 @@ pub(crate) async fn open(options: &Options) -> Result<(Site, Layer), Failure> {
             cookie_only(options)?,
         ),
         false => {
-            let url = &options.store;
-            let store = session_store::connect(url).await?;
+            let (url, kept) = match &options.store {
+                Some(url) => (url.clone(), in_words(url)),
+                None => {
+                    let file = folder::sessions_file()?;
+                    let url = folder::url(&file)?;
+                    (url, format!("in the file {}", file.display()))
+                }
+            };
+            let store = session_store::connect(&url).await?;
             let sessions = in_store(store, options)?;
-            let scheme = url.split(':').next().unwrap_or_default();
             let layer = SessionLayer::builder(sessions.clone());
-            (Some(sessions), format!("in a store ({scheme})"), layer)
+            (Some(sessions), kept, layer)
         }
     };
     let users = Users::new()?;
@@ -60,6 +67,12 @@ pub(crate) async fn open(options: &Options) -> Result<(Site, Layer), Failure> {
         stop: watch::Sender::new(false),
     };
     Ok((site, build(layer)?))
+}
+
+/// The scheme, because the rest may hold a password.
+fn in_words(url: &str) -> String {
+    let scheme = url.split(':').next().unwrap_or_default();
+    format!("in a store ({scheme})")
 }
 
 // code: layer
@@ -76,7 +89,7 @@ fn in_store(
 fn cookie_only(options: &Options) -> Result<SessionLayerBuilder, Failure> {
     let secret = match &options.secret {
         Some(text) => Secret::new(text)?,
-        // Every restart signs everybody out; a real site keeps its secret.
+        // Every restart signs all users out; a real site keeps its secret.
         None => Secret::generate(),
     };
     let layer = SessionLayer::cookie_only(&KeyRing::new(secret))

@@ -13,8 +13,9 @@ use crate::{routes, site};
 
 type Browser = TestClient<Router>;
 
-/// The site with these options.
+/// The site with these options, in memory if they name no store.
 async fn app(options: &[&str]) -> Router {
+    let options = [&["--store", "memory:"], options].concat();
     let words = options.iter().map(|word| (*word).to_owned());
     let options = Options::parse(words)
         .expect("good options")
@@ -237,6 +238,23 @@ async fn the_first_page_begins_a_session_and_expire_now_ends_it() {
     assert!(shows(&browser, "/", "<b id=\"visits\">1</b>").await);
 }
 
+#[tokio::test]
+async fn a_sign_in_in_a_file_survives_a_restart() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let url = format!("sqlite:{}/sessions.db", folder.path().display());
+    let before = browser(&app(&["--store", &url]).await);
+    sign_in(&before, "/sign-in", "ada", USERS[0].1).await;
+    let cookies = before.cookies().await.expect("nothing to save");
+    drop(before);
+
+    let after = browser(&app(&["--store", &url]).await);
+    let request = Request::get("/devices").header("cookie", cookies);
+    let page = after
+        .send(request.body(String::new()).expect("a request"))
+        .await;
+    assert!(page.body().contains("signed in as <b>ada</b>"));
+}
+
 #[test]
 fn help_is_no_error_and_unknown_options_are() {
     let parse = |words: &[&str]| Options::parse(words.iter().map(|word| (*word).to_owned()));
@@ -245,6 +263,7 @@ fn help_is_no_error_and_unknown_options_are() {
         .expect("good")
         .expect("no help");
     assert_eq!(options.address.port(), 0);
+    assert_eq!(options.store, None);
     assert!(parse(&["--addr", "nowhere"]).is_err());
     assert!(parse(&["--port", "3000"]).is_err());
     assert!(parse(&["--store"]).is_err());

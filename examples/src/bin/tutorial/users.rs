@@ -32,17 +32,22 @@ impl Users {
         })
     }
 
-    /// Whether this is the user's password. It takes as long for an unknown name, so the
-    /// time does not tell which names there are.
-    pub(crate) async fn is_right(&self, name: &str, password: String) -> bool {
-        let found = self.lock().get(name).cloned();
-        let (known, hash) = (found.is_some(), found.unwrap_or(self.nobody.clone()));
+    /// The id of the account with this name, if this is its password; here it is the name. It takes
+    /// as long for an unknown name, so the time does not tell which names there are.
+    pub(crate) async fn account(&self, name: &str, password: String) -> Option<String> {
+        let found = self
+            .lock()
+            .get_key_value(name)
+            .map(|(id, hash)| (id.clone(), hash.clone()));
+        let (id, hash) = found.unzip();
+        let hash = hash.unwrap_or(self.nobody.clone());
         // Hashing takes long on purpose, and other requests go on meanwhile.
         let verified = tokio::task::spawn_blocking(move || {
             let verified = Argon2::default().verify_password(password.as_bytes(), hash.as_str());
             password.len() <= LONGEST && verified.is_ok()
-        });
-        verified.await.unwrap_or(false) && known
+        })
+        .await;
+        id.filter(|_| verified.unwrap_or(false))
     }
 
     pub(crate) async fn set_password(&self, name: &str, password: String) -> Result<(), String> {

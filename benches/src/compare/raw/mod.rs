@@ -1,19 +1,22 @@
 //! The raw drivers with their best settings, one query for each operation. A save is an
 //! unconditional upsert, as in a simple program; a load checks the expiry.
 
+mod sql;
+
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use redis::AsyncCommands;
+use redis::aio::ConnectionLike;
 use session_core::{Bytes, SessionToken};
 use session_mongo::mongodb::bson::{DateTime, Document, doc};
 use session_mongo::mongodb::options::ReplaceOptions;
 use session_mongo::mongodb::{Client, Collection, options::ClientOptions};
-use sqlx::mysql::MySqlPoolOptions;
-use sqlx::{MySqlPool, Row};
 
 use super::contender::{Contender, json, read_json};
+
+pub(super) use sql::{Mysql, Postgres, Sqlite};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -73,27 +76,23 @@ impl Contender for Map {
     }
 }
 
-/// `redis`, multiplexed over one connection: `GET` and `SET … EX`.
-pub(crate) struct Redis {
+/// `redis`, multiplexed over one connection, or one to each node of a cluster: `GET` and `SET … EX`.
+pub(crate) struct Redis<C> {
     ids: Vec<String>,
-    connection: redis::aio::MultiplexedConnection,
+    connection: C,
 }
 
-impl Redis {
-    pub(crate) async fn new(url: &str, sessions: usize) -> Self {
-        let client = redis::Client::open(url).expect("a URL");
-        let connection = client.get_multiplexed_async_connection().await;
+impl<C> Redis<C> {
+    pub(crate) fn new(connection: C, sessions: usize) -> Self {
+        let ids = ids(sessions).into_iter().map(|id| format!("raw:{id}"));
         Self {
-            ids: ids(sessions)
-                .into_iter()
-                .map(|id| format!("raw:{id}"))
-                .collect(),
-            connection: connection.expect("up"),
+            ids: ids.collect(),
+            connection,
         }
     }
 }
 
-impl Contender for Redis {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> Contender for Redis<C> {
     async fn create(&self, n: usize, text: String) {
         self.save(n, text).await;
     }
@@ -108,57 +107,6 @@ impl Contender for Redis {
         let mut connection = self.connection.clone();
         let saved = connection.set_ex(&self.ids[n], json(&text), HOUR.as_secs());
         let () = saved.await.expect("saved");
-    }
-}
-
-/// `sqlx` with a pool of 16 that does not ping.
-pub(crate) struct Mysql {
-    ids: Vec<String>,
-    pool: MySqlPool,
-}
-
-impl Mysql {
-    pub(crate) async fn new(url: &str, sessions: usize) -> Self {
-        let pool = MySqlPoolOptions::new()
-            .max_connections(16)
-            .test_before_acquire(false)
-            .connect(url)
-            .await
-            .expect("up");
-        for statement in [
-            "DROP TABLE IF EXISTS raw_sessions",
-            "CREATE TABLE raw_sessions (id VARBINARY(64) PRIMARY KEY, data LONGBLOB NOT NULL,
-             expires DATETIME(6) NOT NULL, KEY (expires)) ENGINE = InnoDB",
-        ] {
-            sqlx::query(statement)
-                .execute(&pool)
-                .await
-                .expect("a table");
-        }
-        let ids = ids(sessions);
-        Self { ids, pool }
-    }
-}
-
-impl Contender for Mysql {
-    async fn create(&self, n: usize, text: String) {
-        self.save(n, text).await;
-    }
-
-    async fn load(&self, n: usize) -> (u64, usize) {
-        let query = "SELECT data FROM raw_sessions WHERE id = ? AND expires > UTC_TIMESTAMP(6)";
-        let query = sqlx::query(query).bind(self.ids[n].as_bytes());
-        let row = query.fetch_one(&self.pool).await.expect("there");
-        read_json(row.get(0))
-    }
-
-    async fn save(&self, n: usize, text: String) {
-        let query = "INSERT INTO raw_sessions VALUES (?, ?, UTC_TIMESTAMP(6) + INTERVAL 1 HOUR)
-                     ON DUPLICATE KEY UPDATE data = VALUES(data), expires = VALUES(expires)";
-        let query = sqlx::query(query)
-            .bind(self.ids[n].as_bytes())
-            .bind(json(&text).into_bytes());
-        query.execute(&self.pool).await.expect("saved");
     }
 }
 
