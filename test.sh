@@ -67,24 +67,21 @@ prepare_docker() {
     done < <($servers/images.sh names)
 }
 
-# All that is built here is built with the same packages selected, and so but once: which features a
-# dependency has hangs on that. `benches` has no tests, and the libraries that it compares with are many.
-packages=(--workspace --exclude benches)
-
-# unit_tests: every test but the program of all integration tests.
+# unit_tests: every test but the program of all integration tests. All that is built here is built with the same
+# packages selected, and so but once: which features a dependency has hangs on that.
 unit_tests() {
     local path name others=()
     for path in */tests/*.rs */tests/*/main.rs; do
         name=${path#*/tests/} name=${name%/main.rs} name=${name%.rs}
         [ "$name" = integration ] || others+=(--test "$name")
     done
-    cargo test "${packages[@]}" --lib --bins --examples "${others[@]}"
-    cargo test "${packages[@]}" --doc
+    cargo test --workspace --lib --bins --examples "${others[@]}"
+    cargo test --workspace --doc
 }
 
 # build: the program of all integration tests, whose path is then in `program`.
 build() {
-    local command=(cargo test "${packages[@]}" --test integration --no-run)
+    local command=(cargo test --workspace --test integration --no-run)
     # Once for what the compiler says to people, once for what it says to programs.
     "${command[@]}"
     program=$("${command[@]}" --quiet --message-format=json |
@@ -92,13 +89,19 @@ build() {
     [ -x "$program" ] || die "cargo names no program of the integration tests: [$program]"
 }
 
+# fault_tests: a few seconds of each kind of fault, on server binaries, and the judgement of what was promised. The long
+# runs are those of faults.sh.
+fault_tests() {
+    PATH=$CACHE/bin:$PATH SESSION_TEST_SERVERS=binaries cargo test --workspace --test short_runs
+}
+
 # docker_tests: the tests whose result depends on the product and version in a container. The others run
-# once, on binaries; those of Redis' backend, Valkey and the cluster start binaries of their own wherever
-# the shared servers come from. Of MySQL and MariaDB, which differ most, each pass has Express' layout.
+# once, on binaries; those of Redis' backend, Valkey and the clusters start binaries of their own wherever
+# the shared servers come from. Of the SQL databases, whose versions differ most, each pass has Express' layout.
 docker_tests() {
-    local modules="redis::conformance|(mongo|mysql)(_backend)?|storm"
+    local modules="redis::(conformance|redis_8)|(mongo|mysql|postgres)(_backend)?|storm"
     "$program" --list --format terse | sed -n 's/: test$//p' |
-        grep -E "^($modules)::${with_express:+|^express::.*mysql}"
+        grep -E "^($modules)::${with_express:+|^express::.*(mysql|postgres)}"
 }
 
 # start PASS ARGUMENT…: begins the suite on the servers of one kind, or a part of it.
@@ -141,8 +144,9 @@ suites() {
 # says of each.
 reached() {
     local backend
-    for backend in redis mongo mysql; do
-        case ",${SESSION_TEST_SKIP:-}," in *",$backend,"*) continue ;; esac
+    for backend in redis redis8 mongo mysql postgres; do
+        # What is skipped as redis is every version of it.
+        case ",${SESSION_TEST_SKIP:-}," in *",$backend,"* | *",${backend%8},"*) continue ;; esac
         grep -q "^$backend: .*$2" "$reports/$1" || die "no test reached $backend by a $2"
     done
     if [ -n "$with_express" ]; then
@@ -186,6 +190,8 @@ if [ -n "$only_prepare" ]; then exit; fi
 
 say "unit tests, doc tests, and the tests of the conformance suite itself"
 unit_tests
+say "short runs under faults"
+fault_tests
 say "the suite"
 build
 suites
