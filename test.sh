@@ -75,8 +75,9 @@ unit_tests() {
         name=${path#*/tests/} name=${name%/main.rs} name=${name%.rs}
         [ "$name" = integration ] || others+=(--test "$name")
     done
-    cargo test --workspace --lib --bins --examples "${others[@]}"
-    cargo test --workspace --doc
+    # All of them, so that one run names each that fails.
+    cargo test --workspace --no-fail-fast --lib --bins --examples "${others[@]}"
+    cargo test --workspace --no-fail-fast --doc
 }
 
 # build: the program of all integration tests, whose path is then in `program`.
