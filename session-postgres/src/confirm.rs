@@ -9,12 +9,14 @@ use session_sql::record::{bytes, integer};
 
 use crate::Postgres;
 
-/// Whether commits wait for standbys, the end of the write-ahead log, and whether what is written
-/// reaches the disk.
+/// Binds: the quoted name of the table. Whether commits wait for standbys, the end of the write-ahead
+/// log, whether what is written reaches the disk, and whether the table is in the log.
 const SELECT_STATE: &str = "\
 SELECT (current_setting('synchronous_standby_names') <> '')::int,
     convert_to(pg_current_wal_insert_lsn()::text, 'UTF8'),
-    (current_setting('fsync') = 'on')::int";
+    (current_setting('fsync') = 'on')::int,
+    coalesce((SELECT relpersistence = 'p' FROM pg_catalog.pg_class
+        WHERE oid = to_regclass($1)), false)::int";
 /// A commit that waits until the synchronous standbys have it, and all before it, on their disks.
 const COMMIT_ON_STANDBYS: &str = "\
 SELECT (set_config('synchronous_commit', 'on', true) = '')::int,
@@ -41,11 +43,18 @@ pub(crate) async fn confirm(
     if confirmation == Confirmation::Acknowledged {
         return Ok(());
     }
-    let rows = commands.fetch(|| sqlx::query(SELECT_STATE)).await?;
+    let table = commands.target().quoted_table();
+    let ask = || sqlx::query(SELECT_STATE).bind(table.clone());
+    let rows = commands.fetch(ask).await?;
     let row = rows.first().ok_or_else(|| commands.target().no_table())?;
     let has_standbys = integer::<Postgres>(row, 0)? != 0;
     let end = String::from_utf8_lossy(bytes::<Postgres>(row, 1)?).into_owned();
     let reaches_disk = integer::<Postgres>(row, 2)? != 0;
+    if integer::<Postgres>(row, 3)? == 0 {
+        return Err(commands.target().misconfigured(
+            "the table is unlogged: no standby has its rows, and a crash of the server empties it",
+        ));
+    }
     match confirmation {
         Confirmation::Replicated if has_standbys => commit(commands, COMMIT_ON_STANDBYS).await,
         Confirmation::Replicated => on_a_standby(commands, &end).await,
