@@ -18,6 +18,11 @@ struct Recipes;
 #[doc = include_str!("../../docs/express.md")]
 struct ExpressGuide;
 
+/// Compiles the example of confirmed ends.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/operations.md")]
+struct Operations;
+
 /// Compiles the examples of values that change their types.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/changing-values.md")]

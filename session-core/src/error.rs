@@ -5,7 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Timeout;
+use crate::{Confirmation, Timeout};
+
+mod kind;
+
+pub use kind::{ErrorKind, RetryStatus};
 
 /// The result of a session operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,6 +92,12 @@ enum Reason {
     Contention { attempts: u32 },
     #[error("{message}")]
     Misconfigured { message: String },
+    #[error("the session has ended, but whether that is {confirmation} is unknown: {source}")]
+    Unconfirmed {
+        confirmation: Confirmation,
+        #[source]
+        source: Error,
+    },
     #[error("this session store does not support {what}")]
     Unsupported { what: &'static str },
     #[error("the session store is full: it may hold {limit} sessions")]
@@ -98,63 +108,6 @@ enum Reason {
     ReauthenticationRequired { within: Duration },
     #[error("the request may be forged: {reason}")]
     Forged { reason: &'static str },
-}
-
-/// The kind of an [`Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The store can't be reached, or refuses for now: connection refused or lost, starting up,
-    /// failing over, out of memory, deadlocked. A write may or may not have happened; it has not if
-    /// the error is [not doubtful](Error::is_doubtful), because nothing was sent.
-    Unavailable,
-    /// The store did not answer in time. The operation may or may not have happened.
-    Timeout,
-    /// The store refused the operation for good: a missing right, a wrong type, a bug.
-    Refused,
-    /// A record, session key, owner, description, session id or cookie is larger than its limit; nothing was
-    /// sent.
-    TooLarge,
-    /// A lifetime breaks a rule; nothing was sent.
-    InvalidLifetime,
-    /// The stored bytes can't be read as a session.
-    Corrupt,
-    /// A value can't be written as, or read from, the JSON of a session key.
-    Value,
-    /// The client can't be told any more what it would have to know, because its response has
-    /// begun. Nothing was written.
-    TooLate,
-    /// The session ended while it was in use: it was destroyed, it expired, or another request gave
-    /// it a new token, by a sign-in for example. Nothing may bring it back for this request.
-    /// Nothing was written, unless the error [is doubtful](Error::is_doubtful).
-    Gone,
-    /// An earlier write was never answered, and other requests have written the session so often
-    /// since that no record tells whether it happened. It is not sent again: it could happen twice.
-    OutcomeUnknown,
-    /// Other writers changed the session at every attempt. Nothing was written; the changes are
-    /// kept and can be saved again.
-    Contention,
-    /// A store, a URL or an option is set up wrongly; trying again won't help.
-    Misconfigured,
-    /// The store can't do this at all.
-    Unsupported,
-    /// The store is full: it has the most sessions it was allowed.
-    Full,
-    /// No user is signed in, and the request needs one.
-    Unauthenticated,
-    /// A user is signed in, and has authenticated longer ago than the request allows.
-    ReauthenticationRequired,
-    /// The request changes something, and nothing proves that a page of this site has sent it.
-    Forged,
-}
-
-/// Whether the same call may succeed later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RetryStatus {
-    /// It won't: something must change first.
-    Permanent,
-    /// It may: the cause passes. Writes are safe to repeat with the same [`Draft`](crate::Draft).
-    Temporary,
 }
 
 /// For conversions that can't fail.
@@ -178,6 +131,7 @@ fn failed(operation: &str) -> Cow<'static, str> {
         "count" => "cannot count sessions",
         "clear" => "cannot clear the session store",
         "reap" => "cannot reap expired sessions",
+        "confirm" => "cannot confirm what was written",
         "connect" => "cannot connect to the session store",
         "migrate" => "cannot migrate the session store",
         "snapshot" => "cannot use the snapshot of sessions",
@@ -231,6 +185,7 @@ impl Error {
             Reason::OutcomeUnknown => ErrorKind::OutcomeUnknown,
             Reason::Contention { .. } => ErrorKind::Contention,
             Reason::Misconfigured { .. } => ErrorKind::Misconfigured,
+            Reason::Unconfirmed { .. } => ErrorKind::Unconfirmed,
             Reason::Unsupported { .. } => ErrorKind::Unsupported,
             Reason::Full { .. } => ErrorKind::Full,
             Reason::Unauthenticated => ErrorKind::Unauthenticated,
@@ -247,6 +202,7 @@ impl Error {
             | Reason::NotSent { operation, .. }
             | Reason::Timeout { operation, .. }
             | Reason::Refused { operation, .. } => Some(operation),
+            Reason::Unconfirmed { source, .. } => source.operation(),
             _ => None,
         }
     }
@@ -263,6 +219,9 @@ impl Error {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn status(&self) -> RetryStatus {
+        if let Reason::Unconfirmed { source, .. } = &*self.0 {
+            return source.status();
+        }
         match self.kind() {
             ErrorKind::Unavailable
             | ErrorKind::Timeout
@@ -444,6 +403,15 @@ impl Error {
             }
             _ => self,
         }
+    }
+
+    /// [`ErrorKind::Unconfirmed`], because of `source`.
+    pub(crate) fn unconfirmed(confirmation: Confirmation, source: Self) -> Self {
+        Reason::Unconfirmed {
+            confirmation,
+            source,
+        }
+        .into()
     }
 
     pub(crate) fn too_late(what: &'static str) -> Self {

@@ -59,11 +59,13 @@ fn may_be_written(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Confirmation;
 
     const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
     #[test]
     fn only_what_is_safe_to_repeat_is_answered_with_try_again() {
+        let unconfirmed = |why| Error::unconfirmed(Confirmation::Durable, why);
         let down = |operation| Error::unavailable(operation, "down");
         for (error, status, is_later) in [
             (Error::gone(), 409, false),
@@ -75,6 +77,8 @@ mod tests {
             (down("load"), 503, true),
             (down("touch"), 503, true),
             (down("destroy"), 503, true),
+            (unconfirmed(down("confirm")), 503, true),
+            (unconfirmed(Error::unsupported("it")), 500, false),
             (Error::contention(24), 503, true),
             (Error::too_large("record", 2, 1), 413, false),
             (Error::unauthenticated(), 401, false),

@@ -35,8 +35,8 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use contract::{
-    Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Invalidation,
-    InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Record, Saved,
+    Anchor, Capabilities, Confirmation, Credential, Cursor, Description, Draft, Ended,
+    Invalidation, InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Record, Saved,
     SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, StoreWrapper,
     Timeout, TokenChange, Ttl, Version, shared,
 };

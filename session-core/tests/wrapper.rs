@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use session_core::{
-    Capabilities, Cursor, Draft, Ended, Error, ErrorKind, Invalidation, InvalidationStream,
-    Lifetime, Notice, NoticeStream, Owner, Page, Record, Result, Saved, SessionDirectory,
-    SessionId, SessionStore, SessionToken, StoreWrapper, Timeout, Ttl, Version, async_trait,
+    Capabilities, Confirmation, Cursor, Draft, Ended, Error, ErrorKind, Invalidation,
+    InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionDirectory, SessionId, SessionStore, SessionToken, StoreWrapper, Timeout, Ttl, Version,
+    async_trait,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -83,6 +84,11 @@ impl SessionStore for Scribe {
     fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
         self.note(format!("invalidations {silence:?}"));
         Some(Box::pin(stream::iter([Ok(Invalidation::All)])))
+    }
+
+    async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
+        self.note(format!("confirm {confirmation}"));
+        Err(Error::full(3))
     }
 
     fn drop_copy(&self, id: &SessionId) {
@@ -196,6 +202,8 @@ async fn call_all(store: &dyn SessionStore, with: &Arguments) -> Vec<String> {
     answers.push(format!("{:?}", notices.collect::<Vec<_>>().await));
     let invalidations = store.invalidations(MINUTE).expect("they are passed on");
     answers.push(format!("{:?}", invalidations.collect::<Vec<_>>().await));
+    let confirmed = store.confirm(Confirmation::Durable).await;
+    answers.push(format!("{confirmed:?}"));
     store.drop_copy(id);
     if let Some(directory) = store.directory() {
         let ended = |ended: Result<Vec<Ended>>| ended.map(|ended| ended.len());
@@ -234,7 +242,7 @@ async fn a_wrapper_that_changes_nothing_passes_every_operation_on() {
     let scribe = Arc::new(Scribe::default());
     let answers = call_all(&*scribe, &with).await;
     let asked = scribe.take();
-    assert_eq!((answers.len(), asked.len()), (17, 17));
+    assert_eq!((answers.len(), asked.len()), (18, 18));
     let shared: Arc<dyn SessionStore> = scribe.clone();
     let stores: [&dyn SessionStore; 3] =
         [&Thin(scribe.clone()), &Thin(Thin(shared.clone())), &shared];

@@ -13,11 +13,14 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch,
 };
 use session_core::{
-    Capabilities, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved, SessionId, Ttl,
+    Capabilities, Confirmation, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionId, Ttl,
 };
 
 use crate::client::MongoClient;
-use crate::{MongoStoreBuilder, check, command, directory, migrate, notices, schema, statement};
+use crate::{
+    MongoStoreBuilder, check, command, confirm, directory, migrate, notices, schema, statement,
+};
 
 /// Measured: `docs/performance.md`. From three callers on, one query for all is faster.
 const LOAD_LIMITS: BatchLimits = limits(2, 2);
@@ -201,6 +204,12 @@ impl Backend for MongoBackend {
             .buffered(MAX_IN_FLIGHT)
             .collect()
             .await)
+    }
+
+    /// By a write that waits for a majority of the servers, and with [`Confirmation::Durable`] for
+    /// their journals. One round trip, or two.
+    async fn confirm(&self, call: &Call<MongoClient>, confirmation: Confirmation) -> Result<()> {
+        confirm::confirm(call, confirmation).await
     }
 
     fn notices(&self, call: Call<MongoClient>) -> Option<NoticeStream> {

@@ -100,6 +100,7 @@ mod builder;
 mod check;
 mod client;
 mod command;
+mod confirm;
 mod connector;
 #[cfg(feature = "express")]
 pub mod crypto;

@@ -119,6 +119,7 @@
 
 mod builder;
 mod check;
+mod confirm;
 mod destroy;
 mod dialect;
 mod error;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Touch};
-use session_core::{Ended, Owner, Record, Result, Saved, SessionId, Ttl};
+use session_core::{Confirmation, Ended, Owner, Record, Result, Saved, SessionId, Ttl};
 use session_sql::record::{id_bytes, integer, ttl};
 use session_sql::{
     Bound, Claimed, Commands, Difference, Expected, Id, Removal, SessionTable, Statement, Table,
@@ -17,7 +17,7 @@ use crate::record::record_with_head;
 use crate::save_many::groups_to_save;
 use crate::schema::{COLUMNS, Statements, VERSION};
 use crate::statement::{groups, with_ids};
-use crate::{Mysql, MysqlClient, MysqlStore, MysqlStoreBuilder};
+use crate::{Mysql, MysqlClient, MysqlStore, MysqlStoreBuilder, confirm};
 
 /// The most bytes of a statement besides the data.
 const STATEMENT_BYTES: usize = 16 * 1024;
@@ -107,6 +107,12 @@ impl SessionTable for MysqlTable {
 
     async fn connect(builder: MysqlStoreBuilder, url: &str) -> Result<MysqlStore> {
         builder.connect(url).await
+    }
+
+    /// Waits for semi-synchronous replication, or checks that the settings make each commit durable.
+    /// Three round trips, or one.
+    async fn confirm(&self, commands: Commands<'_, Mysql>, of: Confirmation) -> Result<()> {
+        confirm::confirm(commands, of).await
     }
 
     async fn check_server(&self, commands: Commands<'_, Mysql>, policy: Policy) -> Result<()> {

@@ -131,6 +131,7 @@
 
 mod builder;
 mod check;
+mod confirm;
 mod dialect;
 mod error;
 #[cfg(feature = "express")]

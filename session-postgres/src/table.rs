@@ -1,7 +1,7 @@
 //! The table of sessions.
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Store, Touch};
-use session_core::{Ended, NoticeStream, Owner, Result, Saved, SessionId, Ttl};
+use session_core::{Confirmation, Ended, NoticeStream, Owner, Result, Saved, SessionId, Ttl};
 use session_sql::{
     Bound, Claimed, Commands, Difference, Expected, Id, Removal, Returning, SessionTable,
     SqlBackend, SqlClient, Statement, Table, returning,
@@ -9,7 +9,7 @@ use session_sql::{
 
 use crate::notices::Listener;
 use crate::schema::{self, Statements};
-use crate::{Postgres, PostgresStoreBuilder, check};
+use crate::{Postgres, PostgresStoreBuilder, check, confirm};
 
 /// The table of sessions in a PostgreSQL database.
 #[derive(Clone, Debug)]
@@ -42,6 +42,12 @@ impl SessionTable for PostgresTable {
 
     fn notices(&self, call: Call<SqlClient<Postgres>>) -> Option<NoticeStream> {
         Some(self.listener.as_ref()?.listen(call, self.sql.clone()))
+    }
+
+    /// By a commit that waits for the synchronous standbys or for the disk; where no standby is
+    /// synchronous, by looking at what they have. Two round trips or more.
+    async fn confirm(&self, commands: Commands<'_, Postgres>, of: Confirmation) -> Result<()> {
+        confirm::confirm(commands, of).await
     }
 
     async fn check_server(&self, commands: Commands<'_, Postgres>, _: Policy) -> Result<()> {

@@ -11,13 +11,14 @@ use session_core::backend::{
     one_by_one,
 };
 use session_core::{
-    Anchor, Capabilities, Cursor, Ended, InvalidationStream, NoticeStream, Owner, Page, Record,
-    Result, Saved, SessionId, Ttl, Version,
+    Anchor, Capabilities, Confirmation, Cursor, Ended, InvalidationStream, NoticeStream, Owner,
+    Page, Record, Result, Saved, SessionId, Ttl, Version,
 };
 
 use crate::cluster::{Cluster, Part, slot};
 use crate::command::{self, DestroyOutcome, unexpected};
 use crate::compare::Compare;
+use crate::confirm::Confirmations;
 use crate::expiry::{self, ExpiryIndex};
 use crate::invalidations::Invalidations;
 use crate::keys::Keys;
@@ -68,6 +69,8 @@ pub struct RedisBackend {
     pub(crate) expiry: Option<Arc<ExpiryIndex>>,
     /// `None` until the store is set up.
     pub(crate) invalidations: Option<Invalidations>,
+    /// `None` until the store is set up.
+    pub(crate) confirmations: Option<Confirmations>,
     policy: Policy,
 }
 
@@ -115,6 +118,7 @@ impl RedisBackend {
             notices: None,
             expiry: None,
             invalidations: None,
+            confirmations: None,
             policy: policy.with_load(BATCH_LIMITS).with_save(BATCH_LIMITS),
         }
     }
@@ -375,6 +379,15 @@ impl Backend for RedisBackend {
         silence: Duration,
     ) -> Option<InvalidationStream> {
         self.invalidations.as_ref()?.listen(call, silence)
+    }
+
+    /// Asks the server, and in a cluster each primary, on a connection of its own: by `WAIT` for one
+    /// replica, by `WAITAOF` for the server's append-only file. A `ConnectionManager` can't be asked.
+    async fn confirm(&self, call: &Call<RedisClient>, confirmation: Confirmation) -> Result<()> {
+        match &self.confirmations {
+            Some(confirmations) => confirmations.confirm(call, confirmation).await,
+            None => confirmation.by_answer(),
+        }
     }
 
     async fn migrate(&self, call: &Call<RedisClient>) -> Result<()> {

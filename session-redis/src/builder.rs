@@ -6,6 +6,7 @@ use std::time::Duration;
 use session_core::backend::{CircuitBreaker, Policy, Store};
 use session_core::{Error, Result};
 
+use crate::confirm::Confirmations;
 use crate::connector::RedisConnector;
 use crate::expiry::ExpiryIndex;
 use crate::invalidations::Invalidations;
@@ -170,6 +171,7 @@ impl RedisStoreBuilder {
             backend.expiry = Some(Arc::new(ExpiryIndex::new(keys.clone())));
         }
         backend.invalidations = Some(Invalidations::new(keys, connector.opener().clone()));
+        backend.confirmations = Some(Confirmations::new(connector.opener().clone()));
         let store = Store::new(backend, connector, first);
         if self.migrate {
             store.migrate().await?;

@@ -242,6 +242,7 @@ mod clock;
 mod cluster;
 mod command;
 mod compare;
+mod confirm;
 mod connection;
 mod connector;
 mod credentials;

@@ -80,7 +80,7 @@ impl Server {
     /// serves nothing now.
     pub(crate) async fn lane(&self, scratch: &str) -> RedisResult<Lane> {
         if let (None, Driver::Connection(connection)) = (self.lane.get(), &self.driver) {
-            let own = self.member.as_ref().and_then(Member::scratch);
+            let own = self.scratch(scratch);
             let scratch = own.as_deref().unwrap_or(scratch);
             if let Some(lane) = Box::pin(Lane::of(connection, scratch)).await? {
                 let _ = self.lane.set(lane);
@@ -92,6 +92,15 @@ impl Server {
     /// The same, if the server has told.
     pub(crate) fn known_lane(&self) -> Option<Lane> {
         self.lane.get().copied()
+    }
+
+    /// An unused key that the server serves: `scratch`, or in a cluster one in its slots, if it has
+    /// any.
+    pub(crate) fn scratch(&self, scratch: &str) -> Option<String> {
+        match &self.member {
+            Some(member) => member.scratch(),
+            None => Some(scratch.to_owned()),
+        }
     }
 
     /// Which process the server is, by a part of its run id; `None` if the user may not ask. A cursor

@@ -9,8 +9,8 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Operation, Policy, Save, Setup, Store, Touch,
 };
 use session_core::{
-    Capabilities, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved, SessionId,
-    Stamp, Ttl,
+    Capabilities, Confirmation, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionId, Stamp, Ttl,
 };
 
 use crate::directory::Directory;
@@ -156,6 +156,10 @@ impl<T: SessionTable> Backend for SqlBackend<T> {
 
     fn notices(&self, call: Call<Self::Client>) -> Option<NoticeStream> {
         self.table.notices(call)
+    }
+
+    async fn confirm(&self, call: &Call<Self::Client>, confirmation: Confirmation) -> Result<()> {
+        self.table.confirm(self.commands(call), confirmation).await
     }
 
     /// Creates the table if it does not exist, and checks the table and the user's rights.

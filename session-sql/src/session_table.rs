@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Store, Touch};
-use session_core::{Ended, NoticeStream, Owner, Record, Result, Saved, SessionId, Ttl};
+use session_core::{
+    Confirmation, Ended, NoticeStream, Owner, Record, Result, Saved, SessionId, Ttl,
+};
 
 use crate::check::{Difference, Expected, Table};
 use crate::removal::Id;
@@ -42,6 +44,17 @@ pub trait SessionTable: Debug + Send + Sync + Sized + 'static {
     fn notices(&self, call: Call<SqlClient<Self::Dialect>>) -> Option<NoticeStream> {
         let _ = call;
         None
+    }
+
+    /// Waits until what was answered before is `confirmation`, as
+    /// [`Backend::confirm`](session_core::backend::Backend::confirm); by default it can't say so.
+    fn confirm(
+        &self,
+        commands: Commands<'_, Self::Dialect>,
+        confirmation: Confirmation,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = commands;
+        async move { confirmation.by_answer() }
     }
 
     /// Checks the server's settings; by default nothing.

@@ -129,7 +129,7 @@ impl SqliteStoreBuilder {
             })?),
             false => None,
         };
-        let table = SqliteTable::new(&self.table, keeps);
+        let table = SqliteTable::new(&self.table, keeps, self.durability);
         // In memory, another connection would wait for the locks of the first.
         let readers = if is_in_memory { 1 } else { self.readers };
         let mut connector = SqlConnector::new(options.clone(), place, readers, self.timeout);

@@ -118,6 +118,7 @@
 mod backend;
 mod builder;
 mod check;
+mod confirm;
 mod dialect;
 mod durability;
 mod error;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Store, Touch};
-use session_core::{Ended, Owner, Result, Saved, SessionId, Ttl};
+use session_core::{Confirmation, Ended, Owner, Result, Saved, SessionId, Ttl};
 use session_sql::record::{id_bytes, owner_bytes};
 use session_sql::{
     Bound, Claimed, Commands, Difference, Expected, Id, Removal, Returning, SessionTable,
@@ -14,21 +14,23 @@ use sqlx::SqliteConnection;
 
 use crate::schema::{COLUMNS, Statements, VERSION};
 use crate::statement::{of_ids, of_stored};
-use crate::{Sqlite, SqliteStoreBuilder, check};
+use crate::{Durability, Sqlite, SqliteStoreBuilder, check, confirm};
 
 /// The table of a [`SqliteStore`](crate::SqliteStore). Clones share its statements.
 #[derive(Clone)]
 pub struct SqliteTable {
     sql: Arc<Statements>,
     /// A connection that is never used: a database in memory ends with its last connection.
-    _keeps: Option<Arc<Mutex<SqliteConnection>>>,
+    keeps: Option<Arc<Mutex<SqliteConnection>>>,
+    durability: Durability,
 }
 
 impl SqliteTable {
-    pub(crate) fn new(name: &str, keeps: Option<SqliteConnection>) -> Self {
+    pub(crate) fn new(name: &str, keeps: Option<SqliteConnection>, durability: Durability) -> Self {
         Self {
             sql: Arc::new(Statements::new(name)),
-            _keeps: keeps.map(|connection| Arc::new(Mutex::new(connection))),
+            keeps: keeps.map(|connection| Arc::new(Mutex::new(connection))),
+            durability,
         }
     }
 }
@@ -53,6 +55,21 @@ impl SessionTable for SqliteTable {
 
     async fn connect(builder: SqliteStoreBuilder, url: &str) -> Result<Store<SqlBackend<Self>>> {
         builder.connect(url).await
+    }
+
+    /// What is written with [`Durability::Full`] is durable once it is answered. With
+    /// [`Durability::Normal`], the log is written to the disk now.
+    async fn confirm(
+        &self,
+        commands: Commands<'_, Sqlite>,
+        confirmation: Confirmation,
+    ) -> Result<()> {
+        match (confirmation, self.durability) {
+            (Confirmation::Durable, _) if self.keeps.is_some() => confirmation.by_answer(),
+            (Confirmation::Durable, Durability::Full) => Ok(()),
+            (Confirmation::Durable, Durability::Normal) => confirm::durable(commands).await,
+            _ => confirmation.by_answer(),
+        }
     }
 
     async fn check_server(&self, commands: Commands<'_, Sqlite>, _: Policy) -> Result<()> {

@@ -43,8 +43,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::{
-    Capabilities, Cursor, Ended, Error, InvalidationStream, NoticeStream, Owner, Page, Record,
-    Result, Saved, SessionId, Ttl,
+    Capabilities, Confirmation, Cursor, Ended, Error, InvalidationStream, NoticeStream, Owner,
+    Page, Record, Result, Saved, SessionId, Ttl,
 };
 
 pub use crate::backoff::Backoff;
@@ -160,6 +160,18 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     ) -> Option<InvalidationStream> {
         let _ = (call, silence);
         None
+    }
+
+    /// Waits until what was answered before is `confirmation` too, as
+    /// [`SessionStore::confirm`](crate::SessionStore::confirm). Never asked for
+    /// [`Confirmation::Acknowledged`].
+    fn confirm(
+        &self,
+        call: &Call<Self::Client>,
+        confirmation: Confirmation,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = call;
+        async move { confirmation.by_answer() }
     }
 
     /// Sets the database up, or checks it: tables, indexes, rights. May be called by many processes

@@ -20,11 +20,12 @@ pub enum Operation {
     Migrate,
     Notices,
     Invalidations,
+    Confirm,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Create,
         Self::Load,
         Self::Save,
@@ -40,6 +41,7 @@ impl Operation {
         Self::Migrate,
         Self::Notices,
         Self::Invalidations,
+        Self::Confirm,
     ];
 
     /// The name, as in errors and spans: `destroy_owned_by`.
@@ -61,6 +63,7 @@ impl Operation {
             Self::Migrate => "migrate",
             Self::Notices => "notices",
             Self::Invalidations => "invalidations",
+            Self::Confirm => "confirm",
         }
     }
 }

@@ -16,8 +16,8 @@ use super::{
     Save, Touch,
 };
 use crate::{
-    Capabilities, Draft, Ended, Error, InvalidationStream, NoticeStream, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
+    Capabilities, Confirmation, Draft, Ended, Error, InvalidationStream, NoticeStream, Record,
+    Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
 };
 
 /// The session store that is made of a [`Backend`]. Clones share its client and its queues.
@@ -387,6 +387,14 @@ impl<B: Backend> SessionStore for Store<B> {
     fn notices(&self) -> Option<NoticeStream> {
         let call = Call::new(&self.core.shared, Operation::Notices, Timer::Command, None);
         self.core.backend.notices(call)
+    }
+
+    async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
+        if confirmation == Confirmation::Acknowledged {
+            return Ok(());
+        }
+        let work = |call| async move { self.core.backend.confirm(&call, confirmation).await };
+        self.by_command(Operation::Confirm, work).await
     }
 
     fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {

@@ -1,5 +1,6 @@
 //! What a store promises: the traits that stores implement, and the types in their signatures.
 
+pub(crate) mod confirmation;
 pub(crate) mod credential;
 pub(crate) mod description;
 pub(crate) mod info;
@@ -13,6 +14,7 @@ pub(crate) mod store;
 pub(crate) mod token;
 pub(crate) mod wrapper;
 
+pub use confirmation::Confirmation;
 pub use credential::Credential;
 pub use description::Description;
 pub use info::SessionInfo;

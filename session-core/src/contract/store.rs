@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Draft, Ended, InvalidationStream, NoticeStream, Owner, Record, Result, Saved, SessionId,
-    SessionInfo, Timeout, Ttl, Version,
+    Confirmation, Draft, Ended, InvalidationStream, NoticeStream, Owner, Record, Result, Saved,
+    SessionId, SessionInfo, Timeout, Ttl, Version,
 };
 
 /// A store of sessions: the five operations that requests need.
@@ -131,6 +131,22 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
         let _ = silence;
         None
+    }
+
+    /// Waits until what this store has answered before is `confirmation` too. The default can't say so
+    /// of anything but [`Confirmation::Acknowledged`]. A few round trips, and as long as the
+    /// database's replicas or disks take.
+    ///
+    /// It says nothing of a write that a failover has undone before it was called, so a caller looks
+    /// at what it has written once more, as the manager does for
+    /// [`SessionsBuilder::confirm_ends`](crate::SessionsBuilder::confirm_ends).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if it is not within the store's time limit;
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured) if it can't be by the settings of
+    /// the server; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
+        confirmation.by_answer()
     }
 
     /// Drops the copy that this store keeps of the session `id`, if it keeps copies in this

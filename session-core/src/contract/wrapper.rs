@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Cursor, Draft, Ended, Error, InvalidationStream, NoticeStream, Owner, Page,
-    Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
+    Capabilities, Confirmation, Cursor, Draft, Ended, Error, InvalidationStream, NoticeStream,
+    Owner, Page, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl,
+    Version,
 };
 
 /// A store around another store, which passes on what it does not change: implement this, and the
@@ -96,6 +97,11 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
     /// As [`SessionStore::invalidations`].
     fn invalidations(this: &Self, silence: Duration) -> Option<InvalidationStream> {
         Self::inner(this).invalidations(silence)
+    }
+
+    /// As [`SessionStore::confirm`].
+    fn confirm(this: &Self, confirmation: Confirmation) -> impl Future<Output = Result<()>> + Send {
+        async move { Self::inner(this).confirm(confirmation).await }
     }
 
     /// As [`SessionStore::drop_copy`].
@@ -211,6 +217,10 @@ impl<W: StoreWrapper> SessionStore for W {
 
     fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
         StoreWrapper::invalidations(self, silence)
+    }
+
+    async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
+        StoreWrapper::confirm(self, confirmation).await
     }
 
     fn drop_copy(&self, id: &SessionId) {

@@ -52,6 +52,14 @@ impl Ending {
         }
     }
 
+    /// The same end once more, of whatever version of the session there is by now.
+    pub(super) fn again(self) -> Self {
+        Self {
+            expected: None,
+            ..self
+        }
+    }
+
     /// The same of a session that is known to have this owner and age.
     pub(crate) fn known(mut self, owner: Option<Owner>, age: Duration) -> Self {
         (self.owner, self.age) = (owner, Some(age));
@@ -182,6 +190,18 @@ impl Manager {
         }
         let attempts = MOST_PAGES as u32;
         Err(Error::contention(attempts))
+    }
+
+    /// The sessions of `owner` but `except` that had begun at `instant`.
+    pub(super) async fn listed_before(
+        &self,
+        instant: Instant,
+        owner: &Owner,
+        except: Option<&SessionId>,
+    ) -> Result<Vec<Ending>> {
+        let listed = list(self.directory()?, owner, except).await?;
+        let before = |ending: &Ending| ending.age.is_some_and(|age| age >= instant.elapsed());
+        Ok(listed.into_values().filter(before).collect())
     }
 
     /// Finds out about an end whose answer was lost, and ends what was to be ended and lives still.

@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use crate::backend::run_to_completion;
+use crate::manager::confirmed::Ends;
 use crate::manager::ending::Ending;
 use crate::manager::identity::TokenState;
 use crate::manager::judged_token::JudgedToken;
@@ -10,7 +11,7 @@ use crate::manager::observer::EndReason;
 use crate::manager::session::Lifecycle;
 use crate::manager::write::Operation;
 use crate::time_limit::within_one_limit;
-use crate::{Error, Owner, Result, Session};
+use crate::{Error, ErrorKind, Owner, Result, Session};
 
 impl Session {
     /// Makes this session `owner`'s, who has just authenticated, and saves it: in one write the
@@ -165,7 +166,9 @@ impl Session {
     ///
     /// # Errors
     /// The store's: the session may then still be there. The manager goes on to end it in the
-    /// background, and observers hear of it then. [`ErrorKind::Gone`](crate::ErrorKind::Gone) if
+    /// background, and observers hear of it then. [`ErrorKind::Unconfirmed`] if it has ended and
+    /// [more was asked for](crate::SessionsBuilder::confirm_ends): calling this again asks for the
+    /// confirmation only. [`ErrorKind::Gone`](crate::ErrorKind::Gone) if
     /// the token that it was opened with had just been replaced: the session may live under another
     /// one. [`ErrorKind::TooLate`](crate::ErrorKind::TooLate) for a session in a cookie that can't
     /// be changed any more.
@@ -184,7 +187,7 @@ impl Session {
         let (ids, owner, age) = {
             let state = self.state();
             state.check_late_end()?;
-            let mut ids = Vec::with_capacity(1);
+            let mut ids = state.unconfirmed_ends.clone();
             ids.extend(match &state.lifecycle {
                 Lifecycle::Stored(judged, _) => Some(judged.id.clone()),
                 Lifecycle::Gone(id) => id.clone(),
@@ -200,11 +203,21 @@ impl Session {
             }
             (ids, state.view.owner.clone(), state.clock.age_now())
         };
+        let (mut unconfirmed, mut outcome) = (Vec::new(), Ok(()));
         for id in ids {
-            let ending = Ending::new(id, EndReason::SignedOut).known(owner.clone(), age);
-            self.0.manager.end_here(&ending).await?;
+            let ending = Ending::new(id.clone(), EndReason::SignedOut).known(owner.clone(), age);
+            match self.0.manager.end_confirmed(Ends::One(ending)).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Unconfirmed => {
+                    unconfirmed.push(id);
+                    outcome = Err(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.state().reset(self.0.manager.lifetime);
-        Ok(())
+        let mut state = self.state();
+        state.reset(self.0.manager.lifetime);
+        state.unconfirmed_ends = unconfirmed;
+        outcome
     }
 }

@@ -1,5 +1,6 @@
 //! What an application holds: a store with rules, and the sessions opened in it.
 
+pub(crate) mod confirmed;
 pub(crate) mod csrf;
 pub(crate) mod data;
 pub(crate) mod description;

@@ -89,6 +89,8 @@ pub(crate) struct State {
     pub(crate) base: Base,
     pub(crate) tally: Tally,
     pub(crate) late: Late,
+    /// What this handle has ended without a confirmation.
+    pub(crate) unconfirmed_ends: Vec<SessionId>,
 }
 
 /// The parts of a session that its user sees and a write sends.
@@ -159,6 +161,7 @@ impl Session {
                 base,
                 tally: Tally::default(),
                 late: Late::default(),
+                unconfirmed_ends: Vec::new(),
             }),
             write_lock: tokio::sync::Mutex::default(),
         }))

@@ -132,6 +132,15 @@ impl Cluster {
         known.cloned()
     }
 
+    /// The nodes that serve slots. If one has failed, the cluster is asked first.
+    pub(crate) async fn primaries(&self) -> RedisResult<Vec<Arc<Node>>> {
+        let known = self.topology().primaries.clone();
+        if known.is_empty() || known.iter().any(|node| node.is_suspect()) {
+            self.refresh().await?;
+        }
+        Ok(self.topology().primaries.clone())
+    }
+
     /// The nodes that serve slots, and those that a command was sent to because a slot is on its
     /// way to them.
     pub(crate) fn reached(&self) -> Vec<Arc<Node>> {

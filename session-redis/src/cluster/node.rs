@@ -20,6 +20,7 @@ use crate::server::Server;
 pub(crate) struct Node {
     pub(super) address: Address,
     pub(crate) client: Client,
+    pub(crate) opener: Opener,
     links: Links,
     cluster: Weak<Shared>,
     /// Whether it has failed, and not answered since: it may not serve its slots any more.
@@ -53,6 +54,7 @@ impl Node {
                 address,
                 client,
                 links: Links::new(&opener),
+                opener,
                 cluster: Weak::clone(shared),
                 is_suspect: AtomicBool::new(false),
                 named_in: AtomicU64::new(0),

@@ -7,9 +7,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::routing::get;
 use futures_util::future::join_all;
 use http::StatusCode;
-use session_core::Sessions;
+use session_core::{Confirmation, Sessions};
+use session_memory::MemoryStore;
 use session_web::{Session, SessionLayer};
 use tokio::sync::Barrier;
 
@@ -114,4 +116,23 @@ async fn no_session_survives_a_sign_out_beside_a_new_token() {
         cookies.extend(world.send(&app, &browser, paths).await);
         world.assert_signed_out(&cookies).await;
     }
+}
+
+#[tokio::test]
+async fn the_cookie_goes_though_the_end_of_the_session_is_not_confirmed() {
+    // Memory is no disk.
+    let sessions = Sessions::builder(MemoryStore::new()).confirm_ends(Confirmation::Durable);
+    let sessions = sessions.build().expect("good rules");
+    let sign_out = |session: Session| async move { session.destroy().await };
+    let app = Router::new()
+        .route("/sign-in", get(crate::app::sign_in))
+        .route("/sign-out", get(sign_out))
+        .layer(SessionLayer::new(sessions.clone()));
+    let browser = Browser::new();
+    browser.get(&app, "/sign-in").await;
+    assert!(!browser.cookies().is_empty());
+    let page = browser.get(&app, "/sign-out").await;
+    assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(browser.cookies(), "");
+    assert_eq!(sessions.count().await.expect("it is up"), 0);
 }

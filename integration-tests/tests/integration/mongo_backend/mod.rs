@@ -9,7 +9,7 @@ mod layout;
 mod lost;
 mod ours;
 mod owners;
-mod pair;
+pub(crate) mod pair;
 mod proxy;
 mod relay;
 mod silent;

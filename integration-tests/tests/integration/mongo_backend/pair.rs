@@ -50,12 +50,12 @@ impl Pair {
     }
 }
 
-pub(super) async fn admin(server: &Private) -> Database {
+pub(crate) async fn admin(server: &Private) -> Database {
     let client = Client::with_uri_str(&server.url).await.expect("a good URL");
     client.database("admin")
 }
 
-pub(super) async fn until(admin: &Database, field: &str) {
+pub(crate) async fn until(admin: &Database, field: &str) {
     let began = Instant::now();
     loop {
         let hello = admin.run_command(doc! { "hello": 1 }).await;

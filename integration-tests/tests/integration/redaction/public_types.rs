@@ -38,6 +38,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-core Call",
     "session-core Capabilities",
     "session-core CircuitBreaker",
+    "session-core Confirmation",
     "session-core Counts",
     // An id, which hides itself where it is a secret.
     "session-core EndId",

@@ -10,7 +10,7 @@ use crate::manager::identity::Grace;
 use crate::manager::in_doubt::InDoubt;
 use crate::manager::observer::Observers;
 use crate::manager::watch::{Lease, Watch};
-use crate::{Error, Lifetime, Limits, Observer, OnReuse, Result, SessionStore};
+use crate::{Confirmation, Error, Lifetime, Limits, Observer, OnReuse, Result, SessionStore};
 
 /// Sets the rules of [`Sessions`].
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub struct SessionsBuilder {
     grace: Duration,
     on_reuse: OnReuse,
     lease: Lease,
+    confirmation: Confirmation,
 }
 
 impl SessionsBuilder {
@@ -41,6 +42,7 @@ impl SessionsBuilder {
             grace: Grace::DEFAULT.duration(),
             on_reuse: OnReuse::default(),
             lease: Lease::DEFAULT,
+            confirmation: Confirmation::default(),
         }
     }
 
@@ -57,6 +59,7 @@ impl SessionsBuilder {
             grace: rules.grace.duration(),
             on_reuse: rules.on_reuse,
             lease: rules.lease,
+            confirmation: rules.confirmation,
         }
     }
 
@@ -134,6 +137,23 @@ impl SessionsBuilder {
     /// What happens when a replaced token is used later than that. Default [`OnReuse::End`].
     pub fn on_reuse(mut self, on_reuse: OnReuse) -> Self {
         self.on_reuse = on_reuse;
+        self
+    }
+
+    /// What the end of a session must be before [`Session::destroy`](crate::Session::destroy),
+    /// [`Sessions::destroy`] and [`Sessions::destroy_owned_by`] succeed. Default
+    /// [`Confirmation::Acknowledged`]: what a database answers may still be undone if it then loses
+    /// power, or if a replica takes over that lacks it, and a session that was signed out would be
+    /// back.
+    ///
+    /// More costs two round trips or more, and the time that replicas or disks take: the manager
+    /// waits for the confirmation, then looks whether a failover has brought the session back, and
+    /// ends it again if so. The session is ended in any case; if its end is not confirmed within the
+    /// store's time limit the error is
+    /// [`ErrorKind::Unconfirmed`](crate::ErrorKind::Unconfirmed), and ending it again asks only for
+    /// the confirmation. [`SessionStore::confirm`] at start-up tells whether the server can confirm.
+    pub fn confirm_ends(mut self, confirmation: Confirmation) -> Self {
+        self.confirmation = confirmation;
         self
     }
 
@@ -231,6 +251,7 @@ impl SessionsBuilder {
             on_reuse: self.on_reuse,
             touching: Mutex::default(),
             lease: self.lease,
+            confirmation: self.confirmation,
             watch: Watch::default(),
             in_doubt: InDoubt::default(),
         }))

@@ -11,8 +11,8 @@ use crate::manager::judged_token::JudgedToken;
 use crate::manager::observer::Observers;
 use crate::manager::watch::{Lease, Watch};
 use crate::{
-    Error, Lifetime, Limits, OnReuse, Record, Result, SessionDirectory, SessionId, SessionStore,
-    Ttl, time_limit,
+    Confirmation, Error, Lifetime, Limits, OnReuse, Record, Result, SessionDirectory, SessionId,
+    SessionStore, Ttl, time_limit,
 };
 
 pub(crate) struct Manager {
@@ -29,6 +29,8 @@ pub(crate) struct Manager {
     pub(super) touch_after: Option<Duration>,
     pub(super) touching: Mutex<HashSet<SessionId>>,
     pub(crate) lease: Lease,
+    /// What the end of a session must be before it is reported.
+    pub(crate) confirmation: Confirmation,
     /// The streams that are open until their sessions end.
     pub(crate) watch: Watch,
     /// The ends that may have happened.

@@ -6,7 +6,7 @@ mod manager;
 use std::borrow::Cow;
 use std::collections::{BinaryHeap, HashSet};
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,11 @@ use futures_core::Stream;
 use futures_util::{TryStreamExt, stream};
 
 use crate::backend::run_to_completion;
+use crate::manager::confirmed::Ends;
 use crate::manager::ending::Ending;
 use crate::manager::observer::{EndReason, Event};
 use crate::manager::presented_token::Malformed;
+use crate::time_limit::within_one_limit;
 use crate::{
     Cursor, Error, Lifetime, Owner, Page, PresentedToken, Result, Session, SessionDirectory,
     SessionId, SessionInfo, SessionStore, SessionToken, Unreadable, shared,
@@ -259,7 +261,8 @@ impl Sessions {
     {
         let (owner, except) = (owner.try_into()?, except.cloned());
         let manager = Arc::clone(&self.0);
-        let work = async move { manager.end_owned(&owner, except.as_ref()).await };
+        let ends = Ends::Owned(owner, except);
+        let work = async move { manager.end_confirmed(ends).await };
         run_to_completion("destroy_owned_by", work).await
     }
 
@@ -347,9 +350,15 @@ impl Sessions {
     /// # Errors
     /// The store's. The session may then still be there. The manager goes on to end it in the
     /// background, and observers hear of it then, with an unknown owner if it had ended already.
+    /// [`ErrorKind::Unconfirmed`](crate::ErrorKind::Unconfirmed) as for
+    /// [`confirm_ends`](SessionsBuilder::confirm_ends).
     pub async fn destroy(&self, id: &SessionId) -> Result<bool> {
         let id = id.in_store(&self.0.store.capabilities());
-        self.0.end(Ending::new(id, EndReason::Revoked)).await
+        let manager = Arc::clone(&self.0);
+        let end = Ends::One(Ending::new(id, EndReason::Revoked));
+        let work = async move { within_one_limit(pin!(manager.end_confirmed(end))).await };
+        let ended = run_to_completion("destroy", work).await?;
+        Ok(ended > 0)
     }
 
     /// How many live sessions the store has.
