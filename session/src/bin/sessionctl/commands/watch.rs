@@ -29,7 +29,7 @@ pub(super) async fn run(arguments: &Watch, output: Output) -> Result<Exit, Failu
     loop {
         let count = directory.count().await?;
         view.add(count, Instant::now());
-        output.print(&view.value(), view.text(!output.is_json()))?;
+        output.redraw(&view.value(), view.text())?;
         looks += 1;
         if arguments.times.is_some_and(|times| looks >= times) {
             return Ok(Exit::Done);
@@ -114,8 +114,7 @@ impl View {
         })
     }
 
-    /// On a terminal, from the top of the screen.
-    fn text(&self, _is_text: bool) -> String {
+    fn text(&self) -> String {
         let ends = match self.has_notices {
             true => format!("{} since this began", self.ended),
             false => "this store does not tell them".to_owned(),

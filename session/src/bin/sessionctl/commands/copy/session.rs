@@ -44,11 +44,9 @@ impl Copier<'_> {
     async fn bring(&self, id: &SessionId) -> Result<Outcome> {
         let mut looks = self.looks_first || self.dry_run;
         for _ in 0..ATTEMPTS {
-            let asked = Instant::now();
-            let Some(record) = patiently(async || self.from.load(id).await).await? else {
+            let Some(original) = patiently(async || self.read(id).await).await? else {
                 return Ok(Outcome::Ended);
             };
-            let original = Original { record, asked };
             let there = match looks {
                 true => patiently(async || self.to.load(id).await).await?,
                 false => None,
@@ -59,6 +57,12 @@ impl Copier<'_> {
             looks = true;
         }
         Err(Error::contention(ATTEMPTS as u32))
+    }
+
+    async fn read(&self, id: &SessionId) -> Result<Option<Original>> {
+        let asked = Instant::now();
+        let record = self.from.load(id).await?;
+        Ok(record.map(|record| Original { record, asked }))
     }
 
     /// `None` if TO has another version than was thought.
