@@ -36,7 +36,7 @@ pub use bytes::Bytes;
 
 pub use contract::{
     Anchor, Capabilities, Confirmation, Credential, Cursor, Description, Draft, Ended,
-    Invalidation, InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Record, Saved,
+    Invalidation, InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Past, Record, Saved,
     SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, StoreWrapper,
     Timeout, TokenChange, Ttl, Version, shared,
 };
