@@ -70,22 +70,25 @@ pub(crate) async fn run(commands: Commands<'_, Postgres>) -> Result<Inspection> 
 }
 
 fn durability(fsync: &str, full_page_writes: &str) -> Option<Finding> {
-    let (name, severity) = match (fsync, full_page_writes) {
-        ("off", _) => ("fsync", Severity::Broken),
-        (_, "off") => ("full_page_writes", Severity::Weaker),
-        _ => return None,
-    };
-    Some(Finding::new(
-        match name {
-            "fsync" => "postgres-fsync",
-            _ => "postgres-full-page-writes",
-        },
-        severity,
-        format!("{name} is off"),
-        "A power failure or a crash of the operating system can damage the whole database beyond \
-         repair, and undoes acknowledged sign-outs before that",
-        format!("set {name} = on"),
-    ))
+    let why = "A power failure or a crash of the operating system can damage the whole database beyond \
+               repair, and undoes acknowledged sign-outs before that";
+    match (fsync, full_page_writes) {
+        ("off", _) => Some(Finding::new(
+            "postgres-fsync",
+            Severity::Broken,
+            "fsync is off",
+            why,
+            "set fsync = on",
+        )),
+        (_, "off") => Some(Finding::new(
+            "postgres-full-page-writes",
+            Severity::Weaker,
+            "full_page_writes is off",
+            why,
+            "set full_page_writes = on",
+        )),
+        _ => None,
+    }
 }
 
 /// `local` waits for this server's disk and for no standby.
