@@ -63,6 +63,8 @@ pub enum Need {
     MaxData,
     /// `Capabilities::descriptions` is declared.
     Descriptions,
+    /// `Capabilities::keeps_past` is declared.
+    Past,
     /// [`StoreFactory::corrupt`](crate::StoreFactory::corrupt) works.
     Corruption,
 }
@@ -76,6 +78,7 @@ impl Need {
             Self::ExpiryReports => "the store does not report expiry",
             Self::MaxData => "the store declares no data limit",
             Self::Descriptions => "the store keeps no descriptions",
+            Self::Past => "the store begins every session anew",
             Self::Corruption => "the factory can't corrupt a session",
         }
     }

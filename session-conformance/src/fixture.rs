@@ -149,6 +149,7 @@ impl Fixture {
                 Need::ExpiryReports => store.capabilities().expiry_reports,
                 Need::MaxData => store.capabilities().max_data.is_some(),
                 Need::Descriptions => store.capabilities().descriptions,
+                Need::Past => store.capabilities().keeps_past,
                 Need::Corruption => self.can_corrupt().await?,
             };
             if !there {

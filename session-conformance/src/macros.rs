@@ -146,6 +146,9 @@ macro_rules! __conformance_test {
     ($name:ident [Descriptions $($n:tt)*] [Descriptions $($w:tt)*] $without:tt) => {
         $crate::__conformance_ignored! { $name "the store keeps no descriptions" }
     };
+    ($name:ident [Past $($n:tt)*] [Past $($w:tt)*] $without:tt) => {
+        $crate::__conformance_ignored! { $name "the store begins every session anew" }
+    };
     ($name:ident [Corruption $($n:tt)*] [Corruption $($w:tt)*] $without:tt) => {
         $crate::__conformance_ignored! { $name "the factory can't corrupt a session" }
     };

@@ -85,6 +85,19 @@ impl Row {
         row
     }
 
+    /// Creates the row of a new session, which may have begun in another store.
+    #[must_use]
+    pub fn created(draft: &Draft, now: Instant) -> Self {
+        let mut row = Self::new(draft, now, now);
+        if draft.past.is_some() {
+            // A clock that began later than the session knows no such moment.
+            row.began = now.checked_sub(draft.age_at_create()).unwrap_or(now);
+            let left = draft.left_at_create().duration();
+            row.deadline = left.map(|left| now + left);
+        }
+        row
+    }
+
     /// Returns the deadline of the session if it is used now with the idle limit `idle`.
     #[must_use]
     pub fn deadline_after(&self, idle: Timeout, now: Instant) -> Option<Instant> {
@@ -183,6 +196,7 @@ impl SessionStore for ReferenceStore {
         Capabilities::new()
             .with_expiry_reports(true)
             .with_descriptions(true)
+            .with_keeps_past(true)
             .with_max_data(MAX_DATA)
     }
 
@@ -196,7 +210,7 @@ impl SessionStore for ReferenceStore {
         if let Some(row) = rows.get(id).filter(|row| row.is_live(now)) {
             return Ok(Saved::by_stamp(Some(row.stamp), draft));
         }
-        rows.insert(id.clone(), Row::new(draft, now, now));
+        rows.insert(id.clone(), Row::created(draft, now));
         Ok(Saved::done(draft))
     }
 

@@ -97,7 +97,14 @@ mod bare {
 
     conformance_tests!(
         Bare(ReferenceFactory::default()),
-        without = [Directory, ExpiryReports, MaxData, Descriptions, Corruption]
+        without = [
+            Directory,
+            ExpiryReports,
+            MaxData,
+            Descriptions,
+            Past,
+            Corruption
+        ]
     );
 }
 

@@ -37,8 +37,8 @@ pub use bytes::Bytes;
 pub use contract::{
     Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Finding, Inspect,
     Inspection, Invalidation, InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page,
-    Record, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Severity,
-    Stamp, StoreWrapper, Timeout, TokenChange, Ttl, Version, shared,
+    Past, Record, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken,
+    Severity, Stamp, StoreWrapper, Timeout, TokenChange, Ttl, Version, shared,
 };
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 #[cfg(feature = "http")]

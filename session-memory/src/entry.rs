@@ -66,6 +66,16 @@ impl Write {
         }
     }
 
+    /// The write that creates a session, which may have begun in another store.
+    pub(crate) fn beginning(draft: &Draft, content: Content, began: Micros, now: Micros) -> Self {
+        let mut write = Self::new(draft, content, now, now);
+        if draft.past.is_some() {
+            write.anchor = began;
+            write.deadline = Millis::of(draft.left_at_create()).after(now);
+        }
+        write
+    }
+
     /// Sets the deadline of a restored session from the time that it had left.
     pub(crate) fn with_left(mut self, left: Ttl, now: Micros) -> Self {
         self.deadline = left

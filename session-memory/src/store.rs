@@ -305,8 +305,9 @@ impl Inner {
             return Ok(Saved::by_stamp(Some(locked.shard.stamp(slot)), draft));
         }
         locked.end_expired(hashed);
-        let entry = Write::new(draft, content, locked.now, locked.now);
-        let entry = entry.entry(key, hashed.hash);
+        let began = locked.now.saturating_sub(micros(draft.age_at_create()));
+        let write = Write::beginning(draft, content, began, locked.now);
+        let entry = write.entry(key, hashed.hash);
         locked.shard.insert(entry, draft.owner.as_ref());
         Ok(Saved::done(draft))
     }
@@ -365,6 +366,7 @@ impl SessionStore for MemoryStore {
             .with_expiry_reports(!options.expiry_grace.is_zero())
             .with_max_data(options.max_data)
             .with_descriptions(true)
+            .with_keeps_past(true)
     }
 
     fn directory(&self) -> Option<&dyn SessionDirectory> {

@@ -106,6 +106,7 @@ impl Backend for MongoBackend {
         Capabilities::new()
             .with_expiry_reports(!self.expiry_grace().is_zero())
             .with_descriptions(true)
+            .with_keeps_past(true)
     }
 
     async fn create(

@@ -32,7 +32,7 @@ pub(crate) async fn run(call: &Call<MongoClient>, grace: Duration) -> Result<Ins
     if concern.is_none() {
         unreadable.push("the default write concern (getDefaultRWConcern)");
     }
-    if hello.contains_key("setName") || hello.get_str("msg") == Ok("isdbgrid") {
+    if hello.contains_key("setName") || is_router(&hello) {
         found.extend(concern.and_then(|acknowledged| weak(&acknowledged)));
     }
     match ttl_monitor(call).await? {
@@ -80,12 +80,17 @@ async fn product(call: &Call<MongoClient>) -> Result<String> {
     ))
 }
 
+/// Whether the server is the router of a sharded cluster.
+fn is_router(hello: &Document) -> bool {
+    hello.get_str("msg").is_ok_and(|text| text == "isdbgrid")
+}
+
 /// What the server is, by its answer to `hello`.
 fn role(hello: &Document) -> Option<Finding> {
-    if hello.get_str("msg") == Ok("isdbgrid") {
+    if is_router(hello) {
         return None;
     }
-    if hello.get_bool("isWritablePrimary") == Ok(false) {
+    if hello.get_bool("isWritablePrimary").is_ok_and(|is| !is) {
         return Some(Finding::read_only(
             "the server is a secondary, and the URL leads to it alone (directConnection)",
         ));
@@ -158,8 +163,9 @@ fn ttl_is_off() -> Finding {
 async fn not_removed(call: &Call<MongoClient>, grace: Duration) -> Result<Option<Finding>> {
     let first = send(call, |to| async move {
         let dated = doc! { "due": { "$type": "date" } };
-        let find = to.documents().find_one(dated).sort(doc! { "due": 1 });
+        let documents = to.documents();
         let late = doc! { "$subtract": ["$$NOW", "$due"] };
+        let find = documents.find_one(dated).sort(doc! { "due": 1 });
         find.projection(doc! { "_id": 0, "late": late }).await
     });
     let first = first.await?.answer;

@@ -122,8 +122,16 @@ fn create_stages(draft: &Draft) -> [RawDocumentBuf; 2] {
     let values = Values::of(draft);
     let mut set = rawdoc! { "v": { "$literal": VERSION } };
     values.append_to(&mut set);
-    let new = earlier("$$NOW", values.idle, values.absolute);
-    set.append(cstr!("born"), unless_live("$born", "$$NOW"));
+    let left = millis(draft.left_at_create());
+    let new = earlier("$$NOW", left, RawBsonRef::Null);
+    let began: RawBson = match draft.past {
+        None => "$$NOW".into(),
+        Some(_) => {
+            let age = RawBson::from(millis(draft.age_at_create().into()));
+            rawdoc! { "$subtract": ["$$NOW", age] }.into()
+        }
+    };
+    set.append(cstr!("born"), unless_live("$born", began));
     set.append(cstr!("deadline"), unless_live("$deadline", new));
     [rawdoc! { "$set": set }, UPDATE_DUE.clone()]
 }

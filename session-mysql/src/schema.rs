@@ -67,7 +67,8 @@ INSERT INTO {table} (`id`, `version`, `stamp`, `credential`, `description`, `own
     `absolute`, `deadline`, `data`)
 VALUES {rows}";
 const ROW: &str = "\
-(?, {version}, ?, ?, ?, ?, UTC_TIMESTAMP(6), ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
+(?, {version}, ?, ?, ?, ?, UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND, ?, ?,
+    UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, ?)";
 
 /// All but the data is in one column, because the server describes each column of an answer to the
 /// driver: with eight columns, a single load took a seventh longer.

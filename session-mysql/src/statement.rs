@@ -19,16 +19,16 @@ impl Statements {
         let (query, items) = self.create.query(items);
         items.bind(query, |query, Create { id, draft, .. }| {
             let lifetime = draft.lifetime;
-            let first = lifetime.idle.min(lifetime.absolute);
             query
                 .bind(id_bytes(id))
                 .bind(draft.stamp.as_bytes().as_slice())
                 .bind(credential_bytes(draft))
                 .bind(description_bytes(draft))
                 .bind(owner_of(draft))
+                .bind(micros(draft.age_at_create().into()))
                 .bind(millis(lifetime.idle))
                 .bind(millis(lifetime.absolute))
-                .bind(micros(first))
+                .bind(micros(draft.left_at_create()))
                 .bind(&*draft.data)
         })
     }

@@ -84,8 +84,8 @@ const MIGRATION_LOCK: i64 = 0x7365_7373_696f_6e73;
 const CREATE: &str = "\
 INSERT INTO {table} AS s (id, version, deadline, born, idle, absolute, stamp, credential,
     description, owner, data)
-SELECT {n.id}, {version}, clock_timestamp() + {n.first} * interval '1 microsecond',
-    clock_timestamp(), {n.idle}, {n.absolute}, {n.stamp}, {n.credential}, {n.description},
+SELECT {n.id}, {version}, clock_timestamp() + {n.left} * interval '1 microsecond',
+    clock_timestamp() - {n.age} * interval '1 microsecond', {n.idle}, {n.absolute}, {n.stamp}, {n.credential}, {n.description},
     {n.owner}, {n.data}
 {FROM}
 ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version, deadline = EXCLUDED.deadline,
@@ -96,7 +96,8 @@ ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version, deadline = EXCLUDED.d
 WHERE s.deadline <= clock_timestamp()";
 const CREATE_BINDS: Binds = &[
     ("id", "bytea"),
-    ("first", "bigint"),
+    ("left", "bigint"),
+    ("age", "bigint"),
     ("idle", "bigint"),
     ("absolute", "bigint"),
     ("stamp", "bytea"),

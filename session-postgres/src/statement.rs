@@ -52,10 +52,8 @@ impl Statements {
         let items = Items::new(creates, |create| id_bytes(&create.id));
         let query = items.query(&self.create);
         let query = items.bind(query, |create| id_bytes(&create.id));
-        let query = items.bind(query, |create| {
-            let lifetime = create.draft.lifetime;
-            micros(lifetime.idle.min(lifetime.absolute))
-        });
+        let query = items.bind(query, |create| micros(create.draft.left_at_create()));
+        let query = items.bind(query, |create| micros(create.draft.age_at_create().into()));
         let query = items.bind(query, |create| millis(create.draft.lifetime.idle));
         let query = items.bind(query, |create| millis(create.draft.lifetime.absolute));
         let query = items.bind(query, |create| *create.draft.stamp.as_bytes());

@@ -286,6 +286,7 @@ impl Backend for RedisBackend {
         let reports = self.expiry.is_some();
         Capabilities::new()
             .with_descriptions(true)
+            .with_keeps_past(true)
             .with_expiry_reports(reports)
             .with_needs_reaper(reports)
     }

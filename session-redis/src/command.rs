@@ -11,7 +11,7 @@ use session_core::{Draft, Ended, Error, Lifetime, Result, Saved, SessionId};
 use crate::RedisClient;
 use crate::error::failure;
 use crate::lane::Lane;
-use crate::record::{Tail, millis, read_owner};
+use crate::record::{Tail, age_at_create, millis, read_owner};
 use crate::route::Route;
 use crate::script::Code;
 use crate::server::Server;
@@ -215,11 +215,15 @@ pub(crate) fn call(script: &Script, keys: usize) -> Cmd {
 
 /// Adds the arguments of the script that creates a session.
 pub(crate) fn add_draft(command: &mut Cmd, draft: &Draft) {
-    add_limits(command, draft.lifetime);
-    command.arg(Tail {
+    add_limits(
+        command,
+        Lifetime::new(draft.left_at_create(), draft.lifetime.absolute),
+    );
+    let tail = Tail {
         draft,
         is_padded: false,
-    });
+    };
+    command.arg(tail).arg(age_at_create(draft));
 }
 
 pub(crate) fn add_limits(command: &mut Cmd, lifetime: Lifetime) {

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{Cmd, Pipeline, RedisResult, Value};
@@ -141,7 +140,7 @@ impl RedisBackend {
     /// The command that adds `id` to the index of the draft's owner, for as long as the session may
     /// live. `None` without an owner.
     pub(crate) fn owner_index_entry(&self, id: &SessionId, draft: &Draft) -> Option<Cmd> {
-        let longest = draft.lifetime.left_after_use(Duration::ZERO);
+        let longest = draft.left_at_create().into();
         let owner = draft.owner.as_ref()?;
         Some(self.index_entry(owner, id, longest))
     }

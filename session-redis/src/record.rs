@@ -285,6 +285,17 @@ pub(crate) fn millis(timeout: Timeout) -> i64 {
     }
 }
 
+/// When the session that `draft` creates at server time `now` has begun. Never 0, which no session
+/// has.
+pub(crate) fn began(draft: &Draft, now: u64) -> u64 {
+    now.saturating_sub(age_at_create(draft)).max(1)
+}
+
+/// The age of the session that `draft` creates, in milliseconds.
+pub(crate) fn age_at_create(draft: &Draft) -> u64 {
+    u64::try_from(draft.age_at_create().as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

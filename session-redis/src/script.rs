@@ -86,14 +86,15 @@ local function write(key, now, born, idle, absolute, tail)
 end
 ";
 
-/// KEYS: session. ARGV: idle, absolute, tail.
+/// KEYS: session. ARGV: what is left, absolute, tail, age.
 const CREATE: &str = r"
 local h, now = read(KEYS[1]), time()
 if h ~= nil and not has_ended(h, now) then
     no_op_write(KEYS[1], h)
     return {h and h.stamp == ARGV[3]:sub(1, 16) and DONE or CONFLICT}
 end
-write(KEYS[1], now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
+local born = math.max(1, now - tonumber(ARGV[4]))
+write(KEYS[1], now, born, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {DONE}
 ";
 

@@ -96,6 +96,7 @@ impl<T: SessionTable> Backend for SqlBackend<T> {
         Capabilities::new()
             .with_expiry_reports(true)
             .with_descriptions(true)
+            .with_keeps_past(true)
             .with_needs_reaper(true)
     }
 

@@ -66,8 +66,8 @@ CREATE TABLE IF NOT EXISTS {table} (
 CREATE INDEX IF NOT EXISTS {owner_index} ON {table} (owner, id) WHERE owner IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {due_index} ON {table} (due) WHERE due IS NOT NULL";
 
-/// Binds for each session: id, stamp, credential, description, owner, idle, absolute, first limit,
-/// data.
+/// Binds for each session: id, stamp, credential, description, owner, age, idle, absolute, what is
+/// left, data.
 ///
 /// Every write sets the version: a default would be that of the program that created the table.
 const INSERT: &str = "\
@@ -79,7 +79,7 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, stamp = excluded.stam
     born = excluded.born, idle = excluded.idle, absolute = excluded.absolute,
     deadline = excluded.deadline, data = excluded.data, claimed = NULL
 WHERE deadline <= {now}";
-const INSERT_ROW: &str = "(?, {version}, ?, ?, ?, ?, {now}, ?, ?, {now} + ?, ?)";
+const INSERT_ROW: &str = "(?, {version}, ?, ?, ?, ?, {now} - ?, ?, ?, {now} + ?, ?)";
 
 /// Binds: the ids.
 const LOAD: &str = "\

@@ -25,9 +25,10 @@ impl Statements {
                 .bind(credential_bytes(draft))
                 .bind(description_bytes(draft))
                 .bind(owner_of(draft))
+                .bind(span(draft.age_at_create().into()))
                 .bind(millis(lifetime.idle))
                 .bind(millis(lifetime.absolute))
-                .bind(span(lifetime.idle.min(lifetime.absolute)))
+                .bind(span(draft.left_at_create()))
                 .bind(&*draft.data)
         })
     }

@@ -34,6 +34,8 @@
 //! root certificates, and `tls-native-roots` in its place with the system's. MongoDB's driver always has
 //! TLS. `cached` adds a module of that name: local copies of sessions, in front of any store.
 //!
+//! `sessionctl` builds the program of that name, which looks into a store and moves it.
+//!
 //! See [`connect`] for the options a URL takes, [`Schemes`] for URLs of stores of your own, and
 //! [`session_core`] for the words used here.
 #![forbid(unsafe_code)]

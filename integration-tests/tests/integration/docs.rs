@@ -34,6 +34,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/recipes.md",
     "docs/reliability.md",
     "docs/security.md",
+    "docs/sessionctl.md",
     "docs/streams.md",
     "docs/SUMMARY.md",
     "docs/testing.md",

@@ -33,6 +33,7 @@ mod redis_servers;
 mod results;
 mod sealed;
 mod servers;
+mod sessionctl;
 mod sqlite;
 mod storm;
 mod streams;

@@ -15,6 +15,7 @@ mod manager;
 mod many;
 mod model;
 mod owners;
+mod past;
 mod races;
 mod reaping;
 mod retries;
@@ -107,6 +108,16 @@ anchor {
     a_save_whose_time_is_over_ends_the_session I1 []
     age_counts_from_the_beginning I2 []
     a_session_may_lose_its_limits_and_get_them_back I1 []
+}
+past {
+    a_create_continues_the_past_of_a_session I1 [Past]
+    a_copied_record_is_the_same_session Contract [Past]
+    a_continued_session_ends_at_its_absolute_limit I1 [Past]
+    a_continued_session_may_have_no_limits I1 [Past]
+    a_session_whose_time_has_passed_is_not_copied_alive I1 [Past]
+    a_repeated_create_of_a_continued_session_succeeds I6 [Past]
+    a_sign_in_restarts_the_age_of_a_continued_session I1 [Past]
+    pasts_are_not_mixed_up I8 [Past]
 }
 touch {
     touch_extends_the_idle_limit I7 []

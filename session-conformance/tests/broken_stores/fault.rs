@@ -44,6 +44,7 @@ pub(crate) enum Fault {
     TornLoad,
     NoExpiryFilter,
     OwnClock,
+    ForgetsPast,
     WholeSeconds,
     // Touch.
     TouchWritesData,

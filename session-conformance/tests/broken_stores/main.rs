@@ -131,6 +131,12 @@ found_by! {
 
 // Load, touch and time.
 found_by! {
+    a_create_that_begins_a_copied_session_anew: ForgetsPast
+        => a_create_continues_the_past_of_a_session says "of a copy";
+    a_create_that_lets_a_copied_session_live_too_long: ForgetsPast
+        => a_continued_session_ends_at_its_absolute_limit says "still visible";
+    a_create_that_revives_what_has_ended: ForgetsPast
+        => a_session_whose_time_has_passed_is_not_copied_alive says "its time had passed";
     a_load_that_shows_expired_sessions: NoExpiryFilter
         => an_unused_session_ends_at_its_idle_limit says "still visible";
     a_load_in_two_commands: TornLoad

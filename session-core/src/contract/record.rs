@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Credential, Description, Lifetime, Owner, Result, SessionId, Stamp, Ttl};
+use crate::{Credential, Description, Lifetime, Owner, Past, Result, SessionId, Stamp, Ttl};
 
 /// One stored session, as it was read. `Debug` shows the size of its data.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub struct Draft {
     /// Whether the client gets a new token by this write. It means something only to a layout
     /// whose ids are the tokens; see [`TokenChange::New`].
     pub token: TokenChange,
+    /// The life that the session had in another store, which its create continues; `None` for one
+    /// that begins now. A save ignores it. See [`Draft::continuing`].
+    pub past: Option<Past>,
 }
 
 impl Draft {
@@ -73,6 +76,7 @@ impl Draft {
             anchor: Anchor::Keep,
             stamp: Stamp::generate(),
             token: TokenChange::Keep,
+            past: None,
         }
     }
 
@@ -210,6 +214,7 @@ impl fmt::Debug for Draft {
             .field("anchor", &self.anchor)
             .field("stamp", &self.stamp)
             .field("token", &self.token)
+            .field("past", &self.past)
             .finish()
     }
 }

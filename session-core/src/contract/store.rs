@@ -79,6 +79,9 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
 
     /// Creates the session `id`, never overwriting one: [`Saved::Conflict`] if a live session has
     /// this id (and another stamp than the draft's). One round trip.
+    ///
+    /// The session begins now, or continues the draft's [past](Draft::past) if the store
+    /// [keeps that](Capabilities::keeps_past).
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved>;
 
     /// The live session `id`. One round trip.
@@ -252,6 +255,9 @@ pub struct Capabilities {
     /// them: it grows without a [`Reaper`](crate::Reaper), or a job that calls
     /// [`Sessions::reap`](crate::Sessions::reap).
     pub needs_reaper: bool,
+    /// [`create`](SessionStore::create) continues the life that a session had in another store:
+    /// [`Draft::past`](crate::Draft::past). Without it, a copied session would live too long.
+    pub keeps_past: bool,
 }
 
 impl Capabilities {
@@ -264,6 +270,7 @@ impl Capabilities {
             descriptions: false,
             plain_ids: false,
             needs_reaper: false,
+            keeps_past: false,
         }
     }
 
@@ -299,6 +306,13 @@ impl Capabilities {
     #[must_use]
     pub const fn with_needs_reaper(mut self, needs: bool) -> Self {
         self.needs_reaper = needs;
+        self
+    }
+
+    /// The same, with creates that continue the past of a session, or not.
+    #[must_use]
+    pub const fn with_keeps_past(mut self, keeps: bool) -> Self {
+        self.keeps_past = keeps;
         self
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::backend::{Create, Save};
-use session_core::{Anchor, Draft, Result, Saved, SessionId, Version};
+use session_core::{Anchor, Draft, Lifetime, Result, Saved, SessionId, Version};
 
 use super::change::{Change, Found, Held, Next, Write};
 use super::deadline::{Deadline, Expiry};
@@ -12,6 +12,7 @@ use super::{Compare, Compared};
 use crate::clock::Reading;
 use crate::command::corrupt;
 use crate::expiry::ExpiryIndex;
+use crate::record::began;
 use crate::record::{Head, Tail};
 
 struct Creation<'a> {
@@ -58,7 +59,7 @@ impl Change for Creation<'_> {
     }
 
     fn limit(&self) -> Option<Duration> {
-        shortest_limit(&self.create.draft)
+        self.create.draft.left_at_create().duration()
     }
 
     fn presumed(&self) -> Option<Found> {
@@ -77,10 +78,14 @@ impl Change for Creation<'_> {
                 return Next::Settled(Ok(Saved::Conflict));
             }
         };
-        let born = now.earliest();
-        let entry = self.expiry.map(|expiry| expiry.entry(id, draft, born));
+        let entry = self
+            .expiry
+            .map(|expiry| expiry.entry(id, draft, now.earliest()));
         let entry = entry.into_iter().flatten().collect();
-        let (write, outcome) = write(draft, old, born, now, self.time_limit);
+        let born = began(draft, now.earliest());
+        let lifetime = Lifetime::new(draft.left_at_create(), draft.lifetime.absolute);
+        let deadline = Deadline::of(lifetime, born, now, self.time_limit);
+        let (write, outcome) = write(draft, old, born, deadline);
         Next::Write(Write { entry, ..write }, outcome)
     }
 }
@@ -119,7 +124,8 @@ impl Change for Replacement<'_> {
             Anchor::Keep => head.born,
             Anchor::Restart => now.earliest(),
         };
-        let (write, outcome) = write(draft, Some(value.clone()), born, now, self.time_limit);
+        let deadline = Deadline::of(draft.lifetime, born, now, self.time_limit);
+        let (write, outcome) = write(draft, Some(value.clone()), born, deadline);
         Next::Write(write, outcome)
     }
 }
@@ -129,10 +135,8 @@ fn write(
     draft: &Draft,
     old: Option<Bytes>,
     born: u64,
-    now: Reading,
-    time_limit: Duration,
+    Deadline { at, expiry }: Deadline,
 ) -> (Write, Saved) {
-    let Deadline { at, expiry } = Deadline::of(draft.lifetime, born, now, time_limit);
     let new = Tail::value(draft, born, at);
     let outcome = done(draft, &new);
     let owner = draft.owner.clone().filter(|_| expiry != Expiry::Passed);

@@ -24,7 +24,7 @@ mod sweep;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -37,7 +37,7 @@ use crate::RedisClient;
 use crate::clock::Reading;
 use crate::command::{convert, send, send_all, send_by, unawaited};
 use crate::keys::Keys;
-use crate::record::stored_lifetime;
+use crate::record::{began, stored_lifetime};
 use crate::scan::SCAN_COUNT;
 use crate::server::Server;
 use known::Known;
@@ -81,23 +81,20 @@ impl ExpiryIndex {
         }
     }
 
-    /// The commands that enter the session `id`, which begins at server time `now`.
+    /// The commands that enter the session `id`, which is created, or begins anew, at server time `now`.
     pub(crate) fn entry(&self, id: &SessionId, draft: &Draft, now: u64) -> [Cmd; 2] {
         let shard = shard(id);
         let mut due = redis::cmd("ZADD");
         // An earlier time is as good: the session is looked for, and found alive.
         due.arg(self.keys.expiry_due(shard)).arg("LT");
-        match draft.lifetime.left_after_use(Duration::ZERO).left() {
+        match draft.left_at_create().millis() {
             None => due.arg("+inf"),
-            Some(left) => {
-                let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-                due.arg(now.saturating_add(left))
-            }
+            Some(left) => due.arg(now.saturating_add(left)),
         };
         due.arg(id.as_str());
         let mut known = redis::cmd("HSET");
         known.arg(self.keys.expiry_known(shard)).arg(id.as_str());
-        known.arg(Known::encode(now, draft.owner.as_ref()));
+        known.arg(Known::encode(began(draft, now), draft.owner.as_ref()));
         [due, known]
     }
 

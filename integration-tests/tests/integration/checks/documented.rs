@@ -29,7 +29,11 @@ fn named() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a source");
-        let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        let text = text
+            .split("#[cfg(test)]")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         for made in ["Finding::new(", "Self::new("] {
             let arguments = text.split(made).skip(1);
             let first = arguments.filter_map(|rest| rest.trim_start().strip_prefix('"'));

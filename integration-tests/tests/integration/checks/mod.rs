@@ -40,7 +40,7 @@ fn check(arguments: &[&str]) -> Checked {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(integration_tests::sessionctl());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessionctl-under-test"));
     command.args(["--json", "check"]).args(arguments);
     command.stdin(Stdio::null());
     command

@@ -64,6 +64,8 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-core OperationCounts",
     // It is to be shown; `Owner` says so.
     "session-core Owner",
+    // Times.
+    "session-core Past",
     "session-core Policy",
     // Nothing at all.
     "session-core PresentedToken",

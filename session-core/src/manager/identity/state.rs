@@ -271,6 +271,14 @@ impl TokenState {
 }
 
 impl Credential {
+    /// Whether the write that left this credential has replaced the write `stamp`, directly or
+    /// through up to seven others: so which of two copies of a session is the newer one. `false` says
+    /// nothing. Of 500 million stamps, one is taken for another.
+    #[must_use]
+    pub fn has_replaced(&self, stamp: Stamp) -> bool {
+        TokenState::decode(self).is_ok_and(|state| state.knows(stamp))
+    }
+
     /// The credential that `token` opens, for a store that finds a session by other means than the
     /// ones of this library: in a cookie that its seal has opened, or in another framework's
     /// layout. `kept` is what it has kept of the last write's, if it has.

@@ -231,6 +231,7 @@ impl Manager {
             anchor: operation.anchor(),
             stamp: Stamp::generate(),
             token,
+            past: None,
         };
         Ok(Arc::new(PlannedWrite {
             kind,

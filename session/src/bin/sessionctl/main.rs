@@ -9,6 +9,7 @@ mod arguments;
 mod commands;
 mod exit;
 mod hide;
+mod line;
 mod output;
 mod span;
 mod url;

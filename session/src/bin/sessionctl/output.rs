@@ -43,6 +43,14 @@ impl Output {
         write_line(&mut io::stdout().lock(), &escaped(&text.to_string()))
     }
 
+    /// Prints a result in the place of the last one, where that is a terminal.
+    pub(crate) fn redraw(self, value: &Value, text: impl Display) -> io::Result<()> {
+        if !self.json && io::stdout().is_terminal() {
+            write!(io::stdout().lock(), "\x1b[H\x1b[J")?;
+        }
+        self.print(value, text)
+    }
+
     /// Tells why the command has failed, on standard error. If that is closed, the exit code tells.
     pub(crate) fn failure(self, failure: &Failure) {
         let Failure { exit, message } = failure;
@@ -56,7 +64,12 @@ impl Output {
 
 /// Tells something that is no result, on standard error.
 pub(crate) fn note(text: &str) {
-    let _ = write_line(&mut io::stderr().lock(), &escaped(text));
+    let mut stderr = io::stderr().lock();
+    // A line of progress may stand there.
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K");
+    }
+    let _ = write_line(&mut stderr, &escaped(text));
 }
 
 /// Warns on standard error.

@@ -27,8 +27,8 @@ pub(crate) enum SetUp {
     /// Leave tables and indexes as they are, unless the URL says otherwise: a command that looks into
     /// a store must not make one by a slip of the pen.
     Never,
-    /// As the URL says, and by default yes.
-    AsUrlSays,
+    /// Create or upgrade what is missing, unless the URL says otherwise.
+    Always,
 }
 
 impl FromStr for UrlArgument {
@@ -129,6 +129,31 @@ impl Url {
         &self.0
     }
 
+    /// Where the store is: the URL without user, password and the options that do not name a place.
+    pub(crate) fn place(&self) -> String {
+        const PLACES: [&str; 4] = ["prefix", "collection", "table", "schema"];
+        // A password may hold an `@` and a `?`; what follows the last `@` holds none.
+        let (scheme, rest) = (self.scheme(), &self.0[self.scheme().len()..]);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let is_place = |pair: &&str| PLACES.contains(&pair.split('=').next().unwrap_or_default());
+        let named: Vec<_> = query.split('&').filter(is_place).collect();
+        let place = place.trim_start_matches([':', '/']);
+        match named.is_empty() {
+            true => format!("{scheme}:{place}"),
+            false => format!("{scheme}:{place}?{}", named.join("&")),
+        }
+    }
+
+    /// Whether the URL has this option with this value.
+    pub(crate) fn says(&self, option: &str, value: &str) -> bool {
+        let query = self.0.split_once('?').map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        let said = format!("{option}={value}");
+        query.split('&').any(|pair| pair == said)
+    }
+
     /// The same URL with this option of ours, unless it has it already.
     pub(crate) fn with_default(&self, option: &str, value: &str) -> Self {
         let (url, fragment) = self.0.split_at(self.0.find('#').unwrap_or(self.0.len()));
@@ -168,7 +193,7 @@ impl Url {
         }
         let url = match set_up {
             SetUp::Never => self.with_default("migrate", "false"),
-            SetUp::AsUrlSays => self.clone(),
+            SetUp::Always => self.clone(),
         };
         Ok(session_store::connect(url.secret()).await?)
     }
@@ -207,6 +232,25 @@ mod tests {
         ] {
             assert_eq!(url(given).with("table", "t").secret(), with);
         }
+    }
+
+    #[test]
+    fn a_place_has_no_password() {
+        for (given, place) in [
+            (
+                "redis://u:p@ss?@h:1/2?prefix=a&timeout=5s",
+                "redis:h:1/2?prefix=a",
+            ),
+            ("sqlite:/var/a.db?migrate=true", "sqlite:var/a.db"),
+            (
+                "mysql://h/db?ssl-mode=required&table=t",
+                "mysql:h/db?table=t",
+            ),
+        ] {
+            assert_eq!(url(given).place(), place);
+        }
+        assert!(url("mysql://h/db?migrate=false").says("migrate", "false"));
+        assert!(!url("mysql://h/db").says("migrate", "false"));
     }
 
     #[test]

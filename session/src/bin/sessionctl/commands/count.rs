@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::url::SetUp;
 
-pub(super) async fn run(store: StoreUrl, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(store: &StoreUrl, output: Output) -> Result<Exit, Failure> {
     let store = store.read()?.connect(SetUp::Never).await?;
     let count = super::directory(&*store)?.count().await?;
     output.print(&json!({ "count": count }), count)?;

@@ -1,8 +1,19 @@
 //! The commands, one module each.
 
+mod bench;
 mod check;
+mod clear;
+mod copy;
 mod count;
+mod count;
+mod destroy;
+mod list;
+mod manual;
+mod migrate;
+mod reap;
 mod serve;
+mod show;
+mod watch;
 
 use session_store::{SessionDirectory, SessionStore};
 
@@ -17,6 +28,18 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<Exit, Failur
         Command::Check(arguments) => check::run(arguments, output).await,
         Command::Count(arguments) => count::run(arguments, output).await,
         Command::Serve(arguments) => serve::run(arguments, output).await,
+        Command::Migrate(arguments) => migrate::run(&arguments, output).await,
+        Command::Count(arguments) => count::run(&arguments, output).await,
+        Command::List(arguments) => list::run(arguments, output).await,
+        Command::Show(arguments) => show::run(&arguments, output).await,
+        Command::Destroy(arguments) => destroy::run(&arguments, output).await,
+        Command::Reap(arguments) => reap::run(&arguments, output).await,
+        Command::Clear(arguments) => clear::run(&arguments, output).await,
+        Command::Copy(arguments) => copy::run(&arguments, output).await,
+        Command::Bench(arguments) => bench::run(&arguments, output).await,
+        Command::Watch(arguments) => watch::run(&arguments, output).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
     }
 }
 
