@@ -441,6 +441,10 @@ impl Backend for RedisBackend {
         cleared
     }
 
+    async fn remove(&self, call: &Call<RedisClient>) -> Result<()> {
+        self.directory(call).remove().await
+    }
+
     /// Claims expired sessions in the [expiry index](RedisStoreBuilder::expiry_reports): one round
     /// trip for each of its 16 shards, and three for up to 500 sessions of one. Without the index it
     /// does nothing: Redis removes expired sessions itself.

@@ -84,12 +84,9 @@ impl Checked {
         let broken = |(_, severity): &(&str, &str)| *severity == "broken";
         assert!(!self.findings().iter().any(broken), "{report:#}");
         let promises = report["promises"].as_array().expect("a list");
-        assert!(promises.len() >= 14, "{report:#}");
+        assert!(promises.len() >= 13, "{report:#}");
         for promise in promises {
-            let is_kept = promise["outcome"] == "kept";
-            // A store that reports no expiry does not promise this.
-            let is_reap = promise["promise"] == "ten_instances_reap_each_session_once";
-            assert!(is_kept || is_reap, "{report:#}");
+            assert_eq!(promise["outcome"], "kept", "{report:#}");
         }
         assert!(*took <= LIMIT, "{took:?}: {report:#}");
         self

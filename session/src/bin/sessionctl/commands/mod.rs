@@ -5,7 +5,6 @@ mod check;
 mod clear;
 mod copy;
 mod count;
-mod count;
 mod destroy;
 mod list;
 mod manual;
@@ -26,7 +25,6 @@ pub(crate) use serve::DEFAULT_ADDRESS;
 pub(crate) async fn run(command: Command, output: Output) -> Result<Exit, Failure> {
     match command {
         Command::Check(arguments) => check::run(arguments, output).await,
-        Command::Count(arguments) => count::run(arguments, output).await,
         Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, output).await,
         Command::Count(arguments) => count::run(&arguments, output).await,

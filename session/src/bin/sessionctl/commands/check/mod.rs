@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::arguments::CheckArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::url::{SetUp, Url};
+use crate::url::Url;
 use report::Report;
 use scratch::Scratch;
 
@@ -56,8 +56,8 @@ async fn ask(url: &Url, report: &mut Report) -> Result<(), Failure> {
     }
     // There, setting up creates nothing, and tries the user's rights.
     if scratch::option(url.scheme()) == Some("prefix") && !report.is_read_only() {
-        if let Err(error) = url.connect(SetUp::AsUrlSays).await {
-            report.add(refusal(&error.message));
+        if let Err(error) = session_store::connect(url.with("migrate", "true").secret()).await {
+            report.refused(error)?;
         }
     }
     Ok(())

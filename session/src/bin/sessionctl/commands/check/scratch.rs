@@ -115,8 +115,8 @@ async fn remove(store: &dyn SessionStore) -> Result<()> {
 }
 
 fn random_name() -> String {
-    let id = session_store::SessionToken::generate();
-    let letters = id.id().as_str().bytes();
+    let id = session_store::SessionToken::generate().id();
+    let letters = id.as_str().bytes();
     letters.map(|byte| char::from(b'a' + byte % 26)).collect()
 }
 
