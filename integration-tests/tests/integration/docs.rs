@@ -71,6 +71,7 @@ const ELSEWHERE: &[&str] = &[
     "session-tests",
     "tests/conformance.rs",
     "Host",
+    "innodb_flush_log_at_trx_commit",
     "max_notify_queue_pages",
     "max_prepared_stmt_count",
     "sql_auto_is_null",

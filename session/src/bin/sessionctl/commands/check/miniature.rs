@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::scratch::Scratch;
 
-/// Each takes well under a second.
+/// Each takes well under a second, but for the first: it begins first.
 const NAMES: [&str; 14] = [
+    "ten_instances_reap_each_session_once",
     "a_created_session_is_loaded_as_it_was_created",
     "create_never_overwrites",
     "an_unused_session_ends_at_its_idle_limit",
@@ -24,7 +25,6 @@ const NAMES: [&str; 14] = [
     "data_of_the_declared_limit_is_kept",
     "clear_ends_every_session",
     "logging_out_everywhere_ends_all",
-    "ten_instances_reap_each_session_once",
 ];
 
 /// How many run at once; they wait for deadlines most of the time.
@@ -55,12 +55,13 @@ impl Tried {
 
 /// Tries the promises until all were tried or the time is over. What was not tried by then is not run,
 /// and what the store does not promise is left out.
-pub(super) async fn run(scratch: &Arc<Scratch>, until: Instant) -> Vec<Tried> {
+pub(super) async fn run(scratch: &Scratch, until: Instant) -> Vec<Tried> {
     // A case panics where the store is wrong; its message is in the outcome.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
-    let tried = stream::iter(CASES.iter().filter(|case| NAMES.contains(&case.name)))
-        .map(|case| attempt(Arc::clone(scratch), case, until))
+    let case_of = |name: &&str| CASES.iter().find(|case| case.name == *name);
+    let tried = stream::iter(NAMES.iter().filter_map(case_of))
+        .map(|case| attempt(scratch.clone(), case, until))
         .buffered(MAX_CONCURRENT)
         .collect::<Vec<Tried>>()
         .await;
@@ -69,9 +70,9 @@ pub(super) async fn run(scratch: &Arc<Scratch>, until: Instant) -> Vec<Tried> {
     tried.into_iter().filter(is_made).collect()
 }
 
-async fn attempt(scratch: Arc<Scratch>, case: &'static Case, until: Instant) -> Tried {
+async fn attempt(scratch: Scratch, case: &'static Case, until: Instant) -> Tried {
     let began = Instant::now();
-    let outcome = match timeout_at(until, run_case(scratch, case)).await {
+    let outcome = match timeout_at(until, run_case(Arc::new(scratch), case)).await {
         Ok(report) => report.outcome,
         Err(_) => Outcome::NotRun("the time was over"),
     };

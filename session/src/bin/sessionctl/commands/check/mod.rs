@@ -7,7 +7,6 @@ mod miniature;
 mod report;
 mod scratch;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use session_store::{Error, ErrorKind, Finding, Severity};
@@ -69,7 +68,6 @@ async fn attempt(url: &Url, until: Instant, report: &mut Report) -> Result<(), F
         report.skip("there is no place beside the store to try them in");
         return Ok(());
     };
-    let scratch = Arc::new(scratch);
     let tried = tokio::select! {
         tried = try_promises(&scratch, until) => Ok(tried),
         () = super::interrupted() => Err(Failure::new(Exit::Failed, "interrupted")),
@@ -85,10 +83,7 @@ async fn attempt(url: &Url, until: Instant, report: &mut Report) -> Result<(), F
     Ok(())
 }
 
-async fn try_promises(
-    scratch: &Arc<Scratch>,
-    until: Instant,
-) -> Result<Vec<miniature::Tried>, Error> {
+async fn try_promises(scratch: &Scratch, until: Instant) -> Result<Vec<miniature::Tried>, Error> {
     // A user who may create a table and not drop it would be left with many.
     scratch.rehearse().await?;
     Ok(miniature::run(scratch, until).await)

@@ -18,8 +18,11 @@ pub(super) const CLEANING: Duration = Duration::from_secs(2);
 /// What names begin with, so that whoever finds one knows where it is from.
 const PREFIX: &str = "session_check_";
 
-/// Opens scratch stores, and removes all of them.
-pub(super) struct Scratch {
+/// Opens scratch stores, and removes all of them. Clones share them.
+#[derive(Clone)]
+pub(super) struct Scratch(Arc<Inner>);
+
+struct Inner {
     url: Url,
     option: &'static str,
     /// One store of each name; all that were opened where only one process has them.
@@ -49,24 +52,47 @@ impl Scratch {
             "mysql" | "mariadb" | "postgres" | "postgresql" => url.with("connections", "2"),
             _ => url,
         };
-        Some(Self {
+        Some(Self(Arc::new(Inner {
             is_in_memory: url.scheme() == "sqlite" && url.secret().contains(":memory:"),
             url,
             option,
             opened: Mutex::default(),
             is_closed: RwLock::new(false),
-        })
+        })))
     }
 
     /// Makes one, and removes it again.
     pub(super) async fn rehearse(&self) -> Result<()> {
         let name = format!("{PREFIX}{}", random_name());
-        let store = self.connect(&name).await?;
+        let store = self.connect(name.clone()).await?;
         remove(&*store).await?;
-        self.opened().remove(&name);
+        self.0.opened().remove(&name);
         Ok(())
     }
 
+    /// Goes on if its caller goes away: a table that is being created is removed once it is there.
+    async fn connect(&self, name: String) -> Result<Arc<dyn SessionStore>> {
+        let inner = Arc::clone(&self.0);
+        let connecting = tokio::spawn(async move { inner.connect(&name).await });
+        let ended = |_| Err(Error::refused("open", "the check has ended"));
+        connecting.await.unwrap_or_else(ended)
+    }
+
+    /// Removes all of them; the names of those that could not be removed.
+    pub(super) async fn remove(&self) -> Vec<String> {
+        // Waits for those that are being opened.
+        *self.0.is_closed.write().await = true;
+        let opened = std::mem::take(&mut *self.0.opened());
+        let removals = opened.into_iter().map(|(name, store)| async move {
+            let removed = tokio::time::timeout(CLEANING, remove(&*store)).await;
+            (!matches!(removed, Ok(Ok(())))).then_some(name)
+        });
+        let left = futures_util::future::join_all(removals).await;
+        left.into_iter().flatten().collect()
+    }
+}
+
+impl Inner {
     async fn connect(&self, name: &str) -> Result<Arc<dyn SessionStore>> {
         let is_closed = self.is_closed.read().await;
         if *is_closed {
@@ -83,23 +109,16 @@ impl Scratch {
             _ => name.to_owned(),
         };
         let url = self.url.with(self.option, &value);
-        let store = session_store::connect(url.secret()).await?;
-        let first = Arc::clone(&store);
-        self.opened().entry(name.to_owned()).or_insert(first);
-        Ok(store)
-    }
-
-    /// Removes all of them; the names of those that could not be removed.
-    pub(super) async fn remove(&self) -> Vec<String> {
-        // Waits for those that are being opened.
-        *self.is_closed.write().await = true;
-        let opened = std::mem::take(&mut *self.opened());
-        let removals = opened.into_iter().map(|(name, store)| async move {
-            let removed = tokio::time::timeout(CLEANING, remove(&*store)).await;
-            (!matches!(removed, Ok(Ok(())))).then_some(name)
-        });
-        let left = futures_util::future::join_all(removals).await;
-        left.into_iter().flatten().collect()
+        let connected = session_store::connect(url.secret()).await;
+        let made = match &connected {
+            Ok(store) => Ok(Arc::clone(store)),
+            // The table may be there all the same: after a time-out, or without the rights to use it.
+            Err(_) => session_store::connect(url.with("migrate", "false").secret()).await,
+        };
+        if let Ok(made) = made {
+            self.opened().entry(name.to_owned()).or_insert(made);
+        }
+        connected
     }
 
     fn opened(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn SessionStore>>> {
@@ -123,7 +142,7 @@ fn random_name() -> String {
 #[async_trait]
 impl StoreFactory for Scratch {
     async fn open(&self, namespace: &str) -> Result<TestStore> {
-        let store = self.connect(&format!("{PREFIX}{namespace}")).await?;
+        let store = self.connect(format!("{PREFIX}{namespace}")).await?;
         Ok(TestStore::new(store))
     }
 }
