@@ -136,6 +136,7 @@ mod dialect;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod inspection;
 mod notices;
 mod schema;
 mod statement;

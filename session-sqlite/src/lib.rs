@@ -123,6 +123,7 @@ mod dialect;
 mod durability;
 mod error;
 mod file;
+mod inspection;
 mod schema;
 mod statement;
 mod table;

@@ -5,6 +5,7 @@ mod actix;
 mod away;
 mod browser;
 mod cached;
+mod checks;
 mod confirmed;
 mod docs;
 mod ends;

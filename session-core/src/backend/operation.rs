@@ -21,11 +21,13 @@ pub enum Operation {
     Notices,
     Invalidations,
     Confirm,
+    Inspect,
+    Remove,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Create,
         Self::Load,
         Self::Save,
@@ -42,6 +44,8 @@ impl Operation {
         Self::Notices,
         Self::Invalidations,
         Self::Confirm,
+        Self::Inspect,
+        Self::Remove,
     ];
 
     /// The name, as in errors and spans: `destroy_owned_by`.
@@ -64,6 +68,8 @@ impl Operation {
             Self::Notices => "notices",
             Self::Invalidations => "invalidations",
             Self::Confirm => "confirm",
+            Self::Inspect => "inspect",
+            Self::Remove => "remove",
         }
     }
 }

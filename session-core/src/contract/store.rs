@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Confirmation, Draft, Ended, InvalidationStream, NoticeStream, Owner, Record, Result, Saved,
-    SessionId, SessionInfo, Timeout, Ttl, Version,
+    Confirmation, Draft, Ended, Inspect, InvalidationStream, NoticeStream, Owner, Record, Result,
+    Saved, SessionId, SessionInfo, Timeout, Ttl, Version,
 };
 
 /// A store of sessions: the five operations that requests need.
@@ -150,6 +150,12 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     /// the server; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
         confirmation.by_answer()
+    }
+
+    /// The part of this store that looks at its own server; `None`, the default, if it has none.
+    /// `sessionctl check` asks it.
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        None
     }
 
     /// Drops the copy that this store keeps of the session `id`, if it keeps copies in this

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Confirmation, Cursor, Draft, Ended, Error, InvalidationStream, NoticeStream,
-    Owner, Page, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl,
-    Version,
+    Capabilities, Confirmation, Cursor, Draft, Ended, Error, Inspect, InvalidationStream,
+    NoticeStream, Owner, Page, Record, Result, Saved, SessionDirectory, SessionId, SessionStore,
+    Timeout, Ttl, Version,
 };
 
 /// A store around another store, which passes on what it does not change: implement this, and the
@@ -102,6 +102,11 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
     /// As [`SessionStore::confirm`].
     fn confirm(this: &Self, confirmation: Confirmation) -> impl Future<Output = Result<()>> + Send {
         async move { Self::inner(this).confirm(confirmation).await }
+    }
+
+    /// As [`SessionStore::inspect`].
+    fn inspect(this: &Self) -> Option<&dyn Inspect> {
+        Self::inner(this).inspect()
     }
 
     /// As [`SessionStore::drop_copy`].
@@ -221,6 +226,10 @@ impl<W: StoreWrapper> SessionStore for W {
 
     async fn confirm(&self, confirmation: Confirmation) -> Result<()> {
         StoreWrapper::confirm(self, confirmation).await
+    }
+
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        StoreWrapper::inspect(self)
     }
 
     fn drop_copy(&self, id: &SessionId) {
