@@ -15,10 +15,11 @@ fn past(age: Duration, left: impl Into<Option<Duration>>) -> Past {
     Past::new(age, left, Instant::now())
 }
 
-/// The call that would have begun a session, which `created` has created with this age.
+/// The call that would have begun a session, which `created` has created with this age. An age is
+/// rounded up to whole milliseconds.
 fn begun(created: Span, age: Duration) -> Span {
-    let before = |moment: Instant| moment.checked_sub(age);
-    let span = before(created.began).zip(before(created.ended));
+    let before = |moment: Instant, age| moment.checked_sub(age);
+    let span = before(created.began, age + ms(1)).zip(before(created.ended, age));
     let (began, ended) = span.expect("the machine runs for longer than a session's age here");
     Span { began, ended }
 }
@@ -63,7 +64,7 @@ pub(super) async fn a_copied_record_is_the_same_session(fixture: Fixture) {
         .must_create(&second, &Draft::continuing(&record, asked))
         .await;
     let (copy, read) = timed(store.must_find(&second)).await;
-    check_age(copy.age, created, read, "of the copy");
+    check_age(copy.age, begun(created, ms(0)), read, "of the copy");
     check_ttl(copy.ttl, secs(60), created, read, "of the copy");
     let mut expected = record.clone();
     (expected.age, expected.ttl) = (copy.age, copy.ttl);

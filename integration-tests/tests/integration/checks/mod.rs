@@ -86,7 +86,9 @@ impl Checked {
         let promises = report["promises"].as_array().expect("a list");
         let of = |outcome: &str| {
             let promises = promises.iter();
-            promises.filter(|promise| promise["outcome"] == outcome).count()
+            promises
+                .filter(|promise| promise["outcome"] == outcome)
+                .count()
         };
         assert_eq!(of("not kept"), 0, "{report:#}");
         // On a busy machine the time may be over before the last ones.

@@ -73,7 +73,8 @@ async fn a_second_run_brings_what_has_changed() {
         Some(1)
     );
     assert!(found(&pair.new, &begun).await.is_some());
-    let (anew, _) = found(&pair.new, &signed_in).await.expect("copied");
+    let token = signed_in.token().expect("saved");
+    let anew = pair.new.find(&token).await.expect("asked").expect("copied");
     assert_eq!(anew.owner(), signed_in.owner());
     let age = anew.age();
     assert!(

@@ -213,7 +213,10 @@ async fn sessions_go_through_all_stores_and_stay_the_same() {
             unreachable!("pairs")
         };
         let counted = must_copy(from, to, &["--verify"]);
-        assert_eq!(counted["copied"], 5, "{} to {}", from.name, to.name);
+        // Redis may list a session twice.
+        let copied = counted["copied"].as_u64();
+        assert!(copied >= Some(5), "{} to {}: {counted}", from.name, to.name);
+        assert_eq!(to.count(), 5, "{} to {}", from.name, to.name);
         let verified = (&counted["verified"]["same"], &counted["verified"]["wrong"]);
         assert_eq!(
             verified,
@@ -257,7 +260,9 @@ async fn sessions_go_through_all_stores_and_stay_the_same() {
             if let (Some(left), Some(absolute)) =
                 (copied.expires_in().left(), lifetime.absolute.duration())
             {
-                assert!(left <= absolute - age, "{}: {left:?} left", to.name);
+                // The two are read one after the other.
+                let most = absolute - age + Duration::from_millis(100);
+                assert!(left <= most, "{}: {left:?} left, {age:?} old", to.name);
             }
         }
         assert_eq!(
@@ -276,12 +281,12 @@ async fn a_session_that_was_signed_out_of_the_old_store_does_not_live_in_the_new
         let (old, new) = (from.sessions().await, to.sessions().await);
         let (leaves, stays) = (signed_in(&old, "ann").await, signed_in(&old, "bob").await);
         must_copy(&from, &to, &[]);
+        let token = leaves.token().expect("saved");
         leaves.destroy().await.expect("signed out");
         let found = copy(&from, &to, &["--verify"]);
         assert_eq!(found.code, Some(4), "{}: {found:?}", to.name);
         let counted = must_copy(&from, &to, &["--delete", "--verify"]);
         assert_eq!(counted["deleted"], 1, "{}", to.name);
-        let token = leaves.token().expect("it had one");
         assert!(
             new.find(&token).await.expect("asked").is_none(),
             "{}",

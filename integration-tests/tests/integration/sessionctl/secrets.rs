@@ -43,7 +43,7 @@ async fn no_command_shows_a_password_a_token_or_a_value() {
         session.id().expect("saved"),
     );
     // The part after the id, which is no secret.
-    let token = &token.as_str()[16..];
+    let token = &token.expose()[16..];
     let secrets = [PASSWORD, VALUE, token];
     let other = Place::sqlite();
     for arguments in [

@@ -1,10 +1,11 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command as Cmd, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use session_store::{Cursor, Owner, SessionId};
 
@@ -143,7 +144,7 @@ pub(crate) struct List {
     pub(crate) store: StoreUrl,
 
     /// Only sessions of this owner.
-    #[arg(long, value_parser = owner)]
+    #[arg(long, value_parser = owner, allow_hyphen_values = true)]
     pub(crate) owner: Option<Owner>,
 
     /// Only sessions that began, or whose owner signed in, at least this long ago, such as 7d.
@@ -159,7 +160,7 @@ pub(crate) struct List {
     pub(crate) expiring_within: Option<Duration>,
 
     /// Go on where an earlier list has stopped.
-    #[arg(long, value_parser = cursor)]
+    #[arg(long, value_parser = cursor, allow_hyphen_values = true)]
     pub(crate) cursor: Option<Cursor>,
 
     /// Stop after about so many sessions.
@@ -193,7 +194,7 @@ pub(crate) struct Destroy {
     pub(crate) id: Option<SessionId>,
 
     /// End all sessions of this owner.
-    #[arg(long, value_parser = owner)]
+    #[arg(long, value_parser = owner, allow_hyphen_values = true)]
     pub(crate) owner: Option<Owner>,
 
     /// Keep this session of the owner.
@@ -299,12 +300,40 @@ pub(crate) struct Watch {
     pub(crate) times: Option<u64>,
 }
 
+/// Stands before an id that begins with a hyphen, which would be read as an option.
+const ID_MARK: &str = "id:";
+
+/// The command line with a mark before each session id that begins with a hyphen, as one of 64 does.
+pub(crate) fn with_marked_ids(
+    arguments: impl Iterator<Item = OsString>,
+) -> impl Iterator<Item = OsString> {
+    let command = Arguments::command();
+    let subcommands = command.get_subcommands().flat_map(Cmd::get_arguments);
+    let options: Vec<String> = subcommands
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+        .collect();
+    arguments.map(move |argument| {
+        let text = argument.to_str().unwrap_or_default();
+        let is_id = text.len() == 16
+            && text.starts_with('-')
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            && !options.iter().any(|option| option == text);
+        match is_id {
+            true => format!("{ID_MARK}{text}").into(),
+            false => argument,
+        }
+    })
+}
+
 /// `clap` takes only errors that are no `session_store::Error`s.
 fn owner(text: &str) -> Result<Owner, String> {
     Owner::new(text).map_err(|error| error.to_string())
 }
 
 fn id(text: &str) -> Result<SessionId, String> {
+    let text = text.strip_prefix(ID_MARK).unwrap_or(text);
     text.parse()
         .map_err(|error: session_store::Error| error.to_string())
 }
@@ -315,9 +344,22 @@ fn cursor(text: &str) -> Result<Cursor, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    #[test]
+    fn an_id_may_begin_with_a_hyphen() {
+        for id in ["-hIvRZi2rWUswP4x", "--vp8VZi2rWUswP4", "-0QO4QEMBaW4_PeU"] {
+            let line = ["sessionctl", "show", id, "--json"].map(OsString::from);
+            let parsed = Arguments::try_parse_from(with_marked_ids(line.into_iter()));
+            let Command::Show(show) = parsed.expect("an id").command else {
+                panic!("another command");
+            };
+            assert_eq!(show.id.as_str(), id);
+            let line = ["sessionctl", "destroy", "--owner", "-1", "--except", id];
+            let line = line.map(OsString::from);
+            Arguments::try_parse_from(with_marked_ids(line.into_iter())).expect("an id");
+        }
+    }
 
     #[test]
     fn the_command_line_is_well_defined() {
