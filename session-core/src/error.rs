@@ -92,6 +92,14 @@ enum Reason {
     Unsupported { what: &'static str },
     #[error("the session store is full: it may hold {limit} sessions")]
     Full { limit: usize },
+    #[error(
+        "{}: too many sessions were asked for that are not there; try again in {retry_after:?}",
+        failed(operation)
+    )]
+    RateLimited {
+        operation: &'static str,
+        retry_after: Duration,
+    },
     #[error("no user is signed in")]
     Unauthenticated,
     #[error("the user has not authenticated within the last {within:?}")]
@@ -140,12 +148,42 @@ pub enum ErrorKind {
     Unsupported,
     /// The store is full: it has the most sessions it was allowed.
     Full,
+    /// Too many sessions were asked for that are not there; nothing was sent. The error says when to
+    /// [try again](Error::retry_after).
+    RateLimited,
     /// No user is signed in, and the request needs one.
     Unauthenticated,
     /// A user is signed in, and has authenticated longer ago than the request allows.
     ReauthenticationRequired,
     /// The request changes something, and nothing proves that a page of this site has sent it.
     Forged,
+}
+
+impl ErrorKind {
+    /// The name, as in the field and label `error.type`: `too_large`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::InvalidLifetime => "invalid_lifetime",
+            Self::Corrupt => "corrupt",
+            Self::Value => "value",
+            Self::TooLate => "too_late",
+            Self::Gone => "gone",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Contention => "contention",
+            Self::Misconfigured => "misconfigured",
+            Self::Unsupported => "unsupported",
+            Self::Full => "full",
+            Self::RateLimited => "rate_limited",
+            Self::Unauthenticated => "unauthenticated",
+            Self::ReauthenticationRequired => "reauthentication_required",
+            Self::Forged => "forged",
+        }
+    }
 }
 
 /// Whether the same call may succeed later.
@@ -233,6 +271,7 @@ impl Error {
             Reason::Misconfigured { .. } => ErrorKind::Misconfigured,
             Reason::Unsupported { .. } => ErrorKind::Unsupported,
             Reason::Full { .. } => ErrorKind::Full,
+            Reason::RateLimited { .. } => ErrorKind::RateLimited,
             Reason::Unauthenticated => ErrorKind::Unauthenticated,
             Reason::ReauthenticationRequired { .. } => ErrorKind::ReauthenticationRequired,
             Reason::Forged { .. } => ErrorKind::Forged,
@@ -246,7 +285,8 @@ impl Error {
             Reason::Unavailable { operation, .. }
             | Reason::NotSent { operation, .. }
             | Reason::Timeout { operation, .. }
-            | Reason::Refused { operation, .. } => Some(operation),
+            | Reason::Refused { operation, .. }
+            | Reason::RateLimited { operation, .. } => Some(operation),
             _ => None,
         }
     }
@@ -260,6 +300,16 @@ impl Error {
         }
     }
 
+    /// After how long the same call may succeed, where the error tells: the response has it as
+    /// `Retry-After`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &*self.0 {
+            Reason::RateLimited { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn status(&self) -> RetryStatus {
@@ -267,7 +317,8 @@ impl Error {
             ErrorKind::Unavailable
             | ErrorKind::Timeout
             | ErrorKind::Contention
-            | ErrorKind::Full => RetryStatus::Temporary,
+            | ErrorKind::Full
+            | ErrorKind::RateLimited => RetryStatus::Temporary,
             _ => RetryStatus::Permanent,
         }
     }
@@ -313,6 +364,17 @@ impl Error {
     pub fn not_sent(operation: &'static str, source: impl Into<Cause>) -> Self {
         let source = Arc::from(source.into());
         Reason::NotSent { operation, source }.into()
+    }
+
+    /// [`ErrorKind::RateLimited`] during `operation`, which was not sent, and may be after
+    /// `retry_after`.
+    #[must_use]
+    pub fn rate_limited(operation: &'static str, retry_after: Duration) -> Self {
+        let reason = Reason::RateLimited {
+            operation,
+            retry_after,
+        };
+        reason.into()
     }
 
     /// [`ErrorKind::Timeout`] during `operation`, with the driver's own error.
