@@ -1,9 +1,10 @@
 //! A store whose operations have spans, counters and metrics.
 
 use super::{Counts, Meter, Operation};
+use crate::contract::wrapper::inner_directory;
 use crate::{
-    Cursor, Draft, Ended, Error, Owner, Page, Record, Result, Saved, SessionDirectory, SessionId,
-    SessionStore, StoreWrapper, Timeout, Ttl, Version,
+    Cursor, Draft, Ended, Owner, Page, Record, Result, Saved, SessionId, SessionStore,
+    StoreWrapper, Timeout, Ttl, Version,
 };
 
 /// Gives each operation of any store the span, counters and metrics that a
@@ -51,12 +52,6 @@ impl<S: SessionStore> ObservedStore<S> {
     pub fn counts(&self) -> Counts {
         self.meter.counts()
     }
-
-    fn inner_directory(&self) -> Result<&dyn SessionDirectory> {
-        let what = "listing, counting, owners or reaping";
-        let directory = self.inner.directory();
-        directory.ok_or_else(|| Error::unsupported(what))
-    }
 }
 
 impl<S: SessionStore> StoreWrapper for ObservedStore<S> {
@@ -98,12 +93,12 @@ impl<S: SessionStore> StoreWrapper for ObservedStore<S> {
     }
 
     async fn count(this: &Self) -> Result<u64> {
-        let work = this.inner_directory()?.count();
+        let work = inner_directory(this)?.count();
         this.meter.observe(Operation::Count, 0, work).await
     }
 
     async fn list(this: &Self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let work = this.inner_directory()?.list(cursor, limit);
+        let work = inner_directory(this)?.list(cursor, limit);
         this.meter.observe(Operation::List, 0, work).await
     }
 
@@ -113,7 +108,7 @@ impl<S: SessionStore> StoreWrapper for ObservedStore<S> {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page> {
-        let work = this.inner_directory()?.owned_by(owner, cursor, limit);
+        let work = inner_directory(this)?.owned_by(owner, cursor, limit);
         this.meter.observe(Operation::OwnedBy, 0, work).await
     }
 
@@ -123,24 +118,24 @@ impl<S: SessionStore> StoreWrapper for ObservedStore<S> {
         except: Option<&SessionId>,
         limit: usize,
     ) -> Result<Vec<Ended>> {
-        let directory = this.inner_directory()?;
+        let directory = inner_directory(this)?;
         let work = directory.destroy_owned_by(owner, except, limit);
         let observed = this.meter.observe(Operation::DestroyOwnedBy, 0, work);
         observed.await
     }
 
     async fn clear(this: &Self) -> Result<u64> {
-        let work = this.inner_directory()?.clear();
+        let work = inner_directory(this)?.clear();
         this.meter.observe(Operation::Clear, 0, work).await
     }
 
     async fn reap(this: &Self, limit: usize) -> Result<Vec<Ended>> {
-        let work = this.inner_directory()?.reap(limit);
+        let work = inner_directory(this)?.reap(limit);
         this.meter.observe(Operation::Reap, 0, work).await
     }
 
     async fn confirm_reaped(this: &Self, reaped: &[Ended]) -> Result<()> {
-        let work = this.inner_directory()?.confirm_reaped(reaped);
+        let work = inner_directory(this)?.confirm_reaped(reaped);
         this.meter.observe(Operation::Reap, 0, work).await
     }
 }
