@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets the servers and tools that the tests need and this machine lacks. Starts nothing.
 #   install.sh WHAT…
-#     binaries    redis-server, redis-server-8, valkey-server, mariadbd, mongod, PostgreSQL, pgbouncer
+#     binaries    redis-server, redis-server-8, valkey-server, mariadbd, mongod, PostgreSQL, pgbouncer, prometheus
 #     docker      the Docker engine, and what builds its images
 #     browser     chromium, chromedriver, the npm package axe-core; Node itself must be there
 #     express     the npm packages of the Express programs; Node itself must be there
@@ -85,7 +85,7 @@ runs() {
 
 binaries() {
     commands redis-server=redis-server redis-cli=redis-tools mariadbd=mariadb-server openssl=openssl \
-        pgbouncer=pgbouncer
+        pgbouncer=pgbouncer prometheus=prometheus promtool=prometheus
     # Debian keeps its servers off PATH.
     command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || apt postgresql
     runs valkey-server || fetch valkey-server

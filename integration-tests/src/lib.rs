@@ -66,6 +66,11 @@ struct Troubleshooting;
 #[doc = include_str!("../../docs/logging.md")]
 struct Logging;
 
+/// Compiles and runs the example of stores around stores.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/wrapping.md")]
+struct Wrapping;
+
 /// Compiles and runs the steps from tower-sessions to this library.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-tower-sessions.md")]

@@ -102,6 +102,14 @@ enum Reason {
     Unsupported { what: &'static str },
     #[error("the session store is full: it may hold {limit} sessions")]
     Full { limit: usize },
+    #[error(
+        "{}: too many sessions were asked for that are not there; try again in {retry_after:?}",
+        failed(operation)
+    )]
+    RateLimited {
+        operation: &'static str,
+        retry_after: Duration,
+    },
     #[error("no user is signed in")]
     Unauthenticated,
     #[error("the user has not authenticated within the last {within:?}")]
@@ -188,6 +196,7 @@ impl Error {
             Reason::Unconfirmed { .. } => ErrorKind::Unconfirmed,
             Reason::Unsupported { .. } => ErrorKind::Unsupported,
             Reason::Full { .. } => ErrorKind::Full,
+            Reason::RateLimited { .. } => ErrorKind::RateLimited,
             Reason::Unauthenticated => ErrorKind::Unauthenticated,
             Reason::ReauthenticationRequired { .. } => ErrorKind::ReauthenticationRequired,
             Reason::Forged { .. } => ErrorKind::Forged,
@@ -201,7 +210,8 @@ impl Error {
             Reason::Unavailable { operation, .. }
             | Reason::NotSent { operation, .. }
             | Reason::Timeout { operation, .. }
-            | Reason::Refused { operation, .. } => Some(operation),
+            | Reason::Refused { operation, .. }
+            | Reason::RateLimited { operation, .. } => Some(operation),
             Reason::Unconfirmed { source, .. } => source.operation(),
             _ => None,
         }
@@ -216,6 +226,16 @@ impl Error {
         }
     }
 
+    /// After how long the same call may succeed, where the error tells: the response has it as
+    /// `Retry-After`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &*self.0 {
+            Reason::RateLimited { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn status(&self) -> RetryStatus {
@@ -226,7 +246,8 @@ impl Error {
             ErrorKind::Unavailable
             | ErrorKind::Timeout
             | ErrorKind::Contention
-            | ErrorKind::Full => RetryStatus::Temporary,
+            | ErrorKind::Full
+            | ErrorKind::RateLimited => RetryStatus::Temporary,
             _ => RetryStatus::Permanent,
         }
     }
@@ -272,6 +293,17 @@ impl Error {
     pub fn not_sent(operation: &'static str, source: impl Into<Cause>) -> Self {
         let source = Arc::from(source.into());
         Reason::NotSent { operation, source }.into()
+    }
+
+    /// [`ErrorKind::RateLimited`] during `operation`, which was not sent, and may be after
+    /// `retry_after`.
+    #[must_use]
+    pub fn rate_limited(operation: &'static str, retry_after: Duration) -> Self {
+        let reason = Reason::RateLimited {
+            operation,
+            retry_after,
+        };
+        reason.into()
     }
 
     /// [`ErrorKind::Timeout`] during `operation`, with the driver's own error.

@@ -16,8 +16,9 @@ use crate::{Error, ErrorKind};
 /// | 503 | [temporary](Error::is_temporary) ones: the store is unavailable, or others were faster at every attempt |
 /// | 500 | all others, also an unknown outcome |
 ///
-/// Each has `Cache-Control: no-store`. A 503 has `Retry-After: 1`, unless a create or save may have
-/// happened all the same: a client that repeats the request could then do twice what it wants once.
+/// Each has `Cache-Control: no-store`. A 503 has `Retry-After`, of 1 s if the error does not [tell
+/// another time](Error::retry_after), unless a create or save may have happened all the same: a
+/// client that repeats the request could then do twice what it wants once.
 ///
 /// The error itself is in the response's extensions, so that middleware further out can tell such a
 /// response from a handler's own, and put a page in its place. A 401 has no `WWW-Authenticate`,
@@ -31,9 +32,16 @@ pub fn error_response<B: Default>(error: &Error) -> Response<B> {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::SERVICE_UNAVAILABLE && !may_be_written(error) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(retry_after(error)));
     }
     response
+}
+
+/// In whole seconds, at least one.
+fn retry_after(error: &Error) -> u64 {
+    let after = error.retry_after().unwrap_or_default();
+    let rounded_up = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    rounded_up.max(1)
 }
 
 fn status_of(error: &Error) -> StatusCode {
@@ -62,6 +70,19 @@ mod tests {
     use crate::Confirmation;
 
     const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+    #[test]
+    fn the_time_to_try_again_is_the_errors_rounded_up() {
+        let after = |millis| {
+            let error = Error::rate_limited("load", std::time::Duration::from_millis(millis));
+            let response: Response<String> = error_response(&error);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            response.headers()[RETRY_AFTER].clone()
+        };
+        assert_eq!(after(10), "1");
+        assert_eq!(after(1_000), "1");
+        assert_eq!(after(1_001), "2");
+    }
 
     #[test]
     fn only_what_is_safe_to_repeat_is_answered_with_try_again() {

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `http` | `error_response`: the response to a request that fails by an [`Error`] |
 //! | `axum` | `Session` and [`Owner`] as extractors, each as an `Option` too, and [`Error`] as a response |
+//! | `metrics` | counters, gauges and histograms for the recorder of the crate `metrics` |
 //! | `actix` | `Session` and [`Owner`] as extractors of actix-web, and [`Error`] as a `ResponseError` |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -29,6 +30,8 @@ mod extract;
 #[cfg(feature = "actix")]
 mod extract_actix;
 mod manager;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod time_limit;
 
 pub use async_trait::async_trait;

@@ -1,5 +1,6 @@
 //! Listing, owners, clearing and reaping, one shard at a time.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use session_core::backend::Operation;
@@ -15,18 +16,18 @@ use crate::store::{Inner, Locked, STEPS_PER_LOCK};
 #[async_trait]
 impl SessionDirectory for MemoryStore {
     async fn count(&self) -> Result<u64> {
-        let work = self.0.count();
-        self.0.meter.observe(Operation::Count, work).await
+        let work = pin!(self.0.count());
+        self.0.meter.observe(Operation::Count, 0, work).await
     }
 
     async fn list(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let work = self.0.list(cursor, limit);
-        self.0.meter.observe(Operation::List, work).await
+        let work = pin!(self.0.list(cursor, limit));
+        self.0.meter.observe(Operation::List, 0, work).await
     }
 
     async fn owned_by(&self, owner: &Owner, cursor: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let work = self.0.owned_by(owner, cursor, limit);
-        self.0.meter.observe(Operation::OwnedBy, work).await
+        let work = pin!(self.0.owned_by(owner, cursor, limit));
+        self.0.meter.observe(Operation::OwnedBy, 0, work).await
     }
 
     async fn destroy_owned_by(
@@ -35,18 +36,21 @@ impl SessionDirectory for MemoryStore {
         except: Option<&SessionId>,
         limit: usize,
     ) -> Result<Vec<Ended>> {
-        let work = self.0.destroy_owned_by(owner, except, limit);
-        self.0.meter.observe(Operation::DestroyOwnedBy, work).await
+        let work = pin!(self.0.destroy_owned_by(owner, except, limit));
+        self.0
+            .meter
+            .observe(Operation::DestroyOwnedBy, 0, work)
+            .await
     }
 
     async fn clear(&self) -> Result<u64> {
-        let work = self.0.clear();
-        self.0.meter.observe(Operation::Clear, work).await
+        let work = pin!(self.0.clear());
+        self.0.meter.observe(Operation::Clear, 0, work).await
     }
 
     async fn reap(&self, limit: usize) -> Result<Vec<Ended>> {
-        let work = self.0.reap(limit);
-        self.0.meter.observe(Operation::Reap, work).await
+        let work = pin!(self.0.reap(limit));
+        self.0.meter.observe(Operation::Reap, 0, work).await
     }
 }
 

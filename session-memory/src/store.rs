@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -374,28 +375,32 @@ impl SessionStore for MemoryStore {
     }
 
     async fn create(&self, id: &SessionId, draft: &Draft) -> Result<Saved> {
-        let work = self.0.create(id, draft);
-        self.0.meter.observe(Operation::Create, work).await
+        let work = pin!(self.0.create(id, draft));
+        let meter = &self.0.meter;
+        meter
+            .observe(Operation::Create, draft.data.len(), work)
+            .await
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<Record>> {
         let work = || Ok(self.0.load(id));
-        self.0.meter.observe_now(Operation::Load, work)
+        self.0.meter.observe_now(Operation::Load, 0, work)
     }
 
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         let work = || self.0.save(id, draft, expected);
-        self.0.meter.observe_now(Operation::Save, work)
+        let meter = &self.0.meter;
+        meter.observe_now(Operation::Save, draft.data.len(), work)
     }
 
     async fn touch(&self, id: &SessionId, idle: Timeout) -> Result<Option<Ttl>> {
         let work = || Ok(self.0.touch(id, idle));
-        self.0.meter.observe_now(Operation::Touch, work)
+        self.0.meter.observe_now(Operation::Touch, 0, work)
     }
 
     async fn destroy(&self, id: &SessionId, expected: Option<&Version>) -> Result<Option<Ended>> {
         let work = || Ok(self.0.destroy(id, expected));
-        self.0.meter.observe_now(Operation::Destroy, work)
+        self.0.meter.observe_now(Operation::Destroy, 0, work)
     }
 
     fn notices(&self) -> Option<NoticeStream> {

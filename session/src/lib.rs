@@ -59,6 +59,12 @@ pub use session_core::{
 
 #[cfg(feature = "cached")]
 pub use session_cached as cached;
+#[cfg(feature = "compressed")]
+pub use session_compressed as compressed;
+#[cfg(feature = "metrics")]
+pub use session_core::metrics;
+#[cfg(feature = "limited")]
+pub use session_limited as limited;
 #[cfg(feature = "memory")]
 pub use session_memory as memory;
 #[cfg(feature = "mongo")]

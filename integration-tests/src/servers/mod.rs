@@ -23,6 +23,7 @@ mod lookup;
 mod networks;
 mod postgres;
 mod product;
+mod prometheus;
 mod sentinel;
 mod user;
 mod version;
@@ -39,6 +40,7 @@ pub use disk::Disk;
 pub use express::{ExpressApp, express_script, is_express_skipped};
 pub use launch::Launch;
 pub use networks::Networks;
+pub use prometheus::{Prometheus, promtool};
 pub use sentinel::{Passwords, SentinelGroup};
 pub use user::valkey_without_scripts;
 

@@ -40,14 +40,17 @@ const DOCUMENTS: &[&str] = &[
     "docs/testing.md",
     "docs/troubleshooting.md",
     "docs/which-crates.md",
+    "docs/wrapping.md",
     "examples/frameworks/README.md",
     "integration-tests/README.md",
     "integration-tests/servers/README.md",
     "session-actix/README.md",
     "session-cached/README.md",
+    "session-compressed/README.md",
     "session-conformance/README.md",
     "session-core/README.md",
     "session-express/README.md",
+    "session-limited/README.md",
     "session-memory/README.md",
     "session-mongo/README.md",
     "session-mysql/README.md",
@@ -205,13 +208,16 @@ fn every_test_that_a_document_names_exists() {
     for file in files().iter().filter(|file| file.ends_with(".rs")) {
         sources.push_str(&read(file));
     }
+    let metrics = read("session-core/src/metrics.rs");
     let (mut count, mut missing) = (0, Vec::new());
     for (path, name) in all_quoted() {
         let name = name.rsplit("::").next().unwrap_or_default();
         let is_snake = name
             .bytes()
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if is_snake && name.split('_').filter(|word| !word.is_empty()).count() > 3 {
+        let is_metric = metrics.contains(&format!("\"{name}\""));
+        let words = name.split('_').filter(|word| !word.is_empty()).count();
+        if is_snake && words > 3 && !is_metric {
             count += 1;
             if !sources.contains(&format!("fn {name}(")) {
                 missing.push(format!("{path}: {name}"));

@@ -11,13 +11,13 @@ use session_redis::redis::aio::ConnectionLike;
 use session_redis::{RedisBackend, RedisStore, redis};
 
 /// Redis or Valkey, for the user of the URL.
-struct Redis {
+pub(crate) struct Redis {
     url: Option<String>,
     expiry_reports: bool,
 }
 
 impl Redis {
-    fn of(server: Option<&Server>) -> Self {
+    pub(crate) fn of(server: Option<&Server>) -> Self {
         Self {
             url: server.map(|server| server.url.clone()),
             expiry_reports: false,

@@ -11,6 +11,7 @@ use super::breaker::{Breaker, Passage, Trouble};
 use super::clients::Clients;
 use super::counters::Counters;
 use super::failure::{Failure, Remedy};
+use super::meter::{Meter, tell_attempts};
 use super::{Client, Connector, Fixed, Operation, Policy, breaker};
 use crate::backoff::Backoff;
 use crate::{Error, Result, time_limit};
@@ -24,10 +25,15 @@ pub struct Call<C: Client> {
     pub(super) shared: Arc<Shared<C>>,
     operation: Operation,
     timer: Timer,
-    /// That of the backend's queues which it belongs to, if there is one. Small, because futures hold
+    /// That of the backend's queues which it belongs to, or `NO_QUEUE`. Small, because futures hold
     /// calls several times.
-    queue: Option<u16>,
+    queue: u16,
+    /// How many bytes of session data it writes.
+    bytes: u32,
 }
+
+/// There are fewer queues.
+const NO_QUEUE: u16 = u16::MAX;
 
 /// What the calls of one store share.
 pub(super) struct Shared<C: Client> {
@@ -148,7 +154,8 @@ impl<C: Client> Call<C> {
     #[must_use]
     pub fn over(client: C, operation: Operation) -> Self {
         let connector = Fixed::new("a client without a store");
-        let shared = Shared::new(connector, client, &Policy::default(), 1, Arc::default());
+        let counters = Arc::clone(&Meter::new("client").counters);
+        let shared = Shared::new(connector, client, &Policy::default(), 1, counters);
         Self::new(&Arc::new(shared), operation, Timer::Command, None)
     }
 
@@ -162,8 +169,19 @@ impl<C: Client> Call<C> {
             shared: Arc::clone(shared),
             operation,
             timer,
-            queue,
+            queue: queue.unwrap_or(NO_QUEUE),
+            bytes: 0,
         }
+    }
+
+    /// The same, which writes so many `bytes` of session data.
+    pub(super) fn writing(mut self, bytes: usize) -> Self {
+        self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes as usize
     }
 
     /// The same operation, for a command that may go to another server than its session's: whether
@@ -172,7 +190,7 @@ impl<C: Client> Call<C> {
     #[must_use]
     pub fn to_other_server(&self) -> Self {
         Self {
-            queue: None,
+            queue: NO_QUEUE,
             ..self.clone()
         }
     }
@@ -229,7 +247,7 @@ impl<C: Client> Call<C> {
     }
 
     pub(super) fn breaker(&self) -> Option<&Breaker> {
-        self.shared.breakers.get(usize::from(self.queue?))
+        self.shared.breakers.get(usize::from(self.queue))
     }
 
     /// Lets the operation through, or not.
@@ -281,6 +299,7 @@ impl<C: Client> Call<C> {
         } = &*self.shared;
         let mut is_repeated = false;
         let mut tried = Tried::default();
+        let mut attempts = 1;
         loop {
             let (watch, client) = clients.begin();
             let attempt = Attempt {
@@ -307,8 +326,10 @@ impl<C: Client> Call<C> {
                 self.note_failure(began, &failure);
                 return Err(failure.error);
             };
-            let times = tried.of(remedy);
+            attempts += 1;
             counters.repeated();
+            tell_attempts(attempts);
+            let times = tried.of(remedy);
             is_repeated |= failure.may_be_done;
             if remedy == Remedy::Prepare {
                 self.prepare().await?;
@@ -365,6 +386,7 @@ impl<C: Client> Clone for Call<C> {
             operation: self.operation,
             timer: self.timer,
             queue: self.queue,
+            bytes: self.bytes,
         }
     }
 }

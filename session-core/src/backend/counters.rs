@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::Operation;
+use super::metrics::Metrics;
+use super::{Identity, Operation};
 use crate::{ErrorKind, Result};
 
 /// How many stripes there are. Threads beyond that share some, which only costs time.
@@ -11,9 +12,12 @@ const STRIPES: usize = 16;
 
 /// Each thread counts in a stripe of its own. A counter that all threads write moves from core to
 /// core with each operation: on two cores, memory then makes 0.8 of the loads a second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     stripes: [Stripe; STRIPES],
+    pub(super) identity: Identity,
+    /// The same for the recorder of the crate `metrics`, with that Cargo feature.
+    pub(super) metrics: Metrics,
 }
 
 /// Aligned to two cache lines, because processors fetch them in pairs.
@@ -104,6 +108,14 @@ impl fmt::Debug for Counts {
 }
 
 impl Counters {
+    pub(super) fn new(identity: Identity) -> Self {
+        Self {
+            stripes: Default::default(),
+            metrics: Metrics::new(&identity),
+            identity,
+        }
+    }
+
     pub(super) fn ended<T>(&self, operation: Operation, outcome: &Result<T>) {
         let counters = &self.own().operations[operation as usize];
         counters.calls.fetch_add(1, Relaxed);
@@ -117,25 +129,40 @@ impl Counters {
 
     pub(super) fn repeated(&self) {
         self.own().repeats.fetch_add(1, Relaxed);
+        self.metrics.repeated();
     }
 
     pub(super) fn replaced(&self) {
         self.own().replaced_clients.fetch_add(1, Relaxed);
+        self.metrics.replaced();
     }
 
     pub(super) fn opened(&self) {
         self.own().openings.fetch_add(1, Relaxed);
+        self.metrics.opened();
+    }
+
+    /// A circuit that was open is closed, or goes with its store.
+    pub(super) fn closed(&self) {
+        self.metrics.closed();
     }
 
     pub(super) fn rejected(&self, operations: usize) {
         let rejected = &self.own().rejected;
         rejected.fetch_add(operations as u64, Relaxed);
+        self.metrics.rejected(operations);
     }
 
-    pub(super) fn batch(&self, operations: usize) {
+    pub(super) fn batch(&self, operation: Operation, operations: usize) {
         let stripe = self.own();
         stripe.batches.fetch_add(1, Relaxed);
         stripe.batched.fetch_add(operations as u64, Relaxed);
+        self.metrics.batch(operation, operations);
+    }
+
+    /// So many more operations are queued, or so many fewer.
+    pub(super) fn queued(&self, change: isize) {
+        self.metrics.queued(change);
     }
 
     pub(super) fn counts(&self) -> Counts {

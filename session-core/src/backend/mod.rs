@@ -11,13 +11,15 @@
 //! * while the database does not answer, operations fail at once ([`CircuitBreaker`]);
 //! * what fails for a reason that passes is sent again, and a client that is silent, or leads to the
 //!   wrong server, is replaced ([`Failure`], [`Connector`]);
-//! * a [`tracing`] span for each operation, and [counters](Counts).
+//! * a [`tracing`] span for each operation, [counters](Counts), and with the Cargo feature `metrics`
+//!   metrics.
 //!
 //! The page [docs/own-store.md][manual] shows a whole one. A store that needs none of this implements
 //! [`SessionStore`](crate::SessionStore) itself.
 //!
 #![doc = concat!("[manual]: ", env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/own-store.md")]
 
+mod answer;
 mod batch;
 mod breaker;
 mod call;
@@ -27,7 +29,14 @@ mod connector;
 mod counters;
 mod directory;
 mod failure;
+mod identity;
 mod meter;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
+mod observed;
 mod one_by_one;
 mod operation;
 mod policy;
@@ -42,6 +51,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use identity::Identity;
+
 use crate::{
     Capabilities, Confirmation, Cursor, Ended, Error, Inspection, InvalidationStream, NoticeStream,
     Owner, Page, Record, Result, Saved, SessionId, Ttl,
@@ -49,6 +60,7 @@ use crate::{
 
 pub use crate::backoff::Backoff;
 pub use crate::error::Chain;
+pub use answer::{Answer, Outcome};
 pub use batch::{BatchLimits, Create, Destroy, Save, Touch};
 pub use breaker::CircuitBreaker;
 pub use call::{Attempt, Call, Sent};
@@ -56,7 +68,8 @@ pub use completion::run_to_completion;
 pub use connector::{Client, Connector, Fixed};
 pub use counters::{Counts, OperationCounts};
 pub use failure::{Failure, Remedy};
-pub use meter::Meter;
+pub use meter::{Meter, Observe};
+pub use observed::ObservedStore;
 pub use one_by_one::one_by_one;
 pub use operation::Operation;
 pub use policy::Policy;

@@ -6,14 +6,16 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Span;
+
 use super::batch::{BatchOperation, Batcher, Duplicates, Size};
 use super::breaker::Passage;
 use super::call::{Call, Shared, Timer};
 use super::reaper_watch::ReaperWatch;
 use super::unbatched::Unbatched;
 use super::{
-    Backend, BatchLimits, Connector, Counts, Create, Destroy, Fixed, Meter, Operation, Policy,
-    Save, Touch,
+    Answer, Backend, BatchLimits, Connector, Counts, Create, Destroy, Fixed, Meter, Operation,
+    Policy, Save, Touch,
 };
 use crate::{
     Capabilities, Confirmation, Draft, Ended, Error, Inspect, Inspection, InvalidationStream,
@@ -55,7 +57,7 @@ impl<B: Backend> Store<B> {
         first: B::Client,
     ) -> Self {
         let policy = backend.policy();
-        let meter = Meter::new(B::NAME);
+        let meter = Meter::at(B::NAME, connector.place());
         let counters = Arc::clone(&meter.counters);
         let count = backend.queues().clamp(1, usize::from(u16::MAX));
         let shared = Shared::new(connector, first, &policy, count, counters);
@@ -153,6 +155,24 @@ impl<B: Backend> Store<B> {
     where
         W: Future<Output = Result<T>>,
     {
+        let work = |call| {
+            let work = work(call);
+            async move { work.await.map(Untold) }
+        };
+        let answer = self.observe_commands(operation, work).await;
+        answer.map(|Untold(answer)| answer)
+    }
+
+    /// The same, whose span and metrics have what the answer tells.
+    pub(super) async fn observe_commands<T, W>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(Call<B::Client>) -> W,
+    ) -> Result<T>
+    where
+        W: Future<Output = Result<T>>,
+        T: Answer,
+    {
         let queue = (self.queues.len() == 1).then_some(0);
         let call = Call::new(&self.core.shared, operation, Timer::Command, queue);
         let is_setup = matches!(operation, Operation::Connect | Operation::Migrate);
@@ -163,7 +183,7 @@ impl<B: Backend> Store<B> {
             }
             work(call).await
         });
-        self.core.meter.observe(operation, work).await
+        self.core.meter.observe(operation, 0, work).await
     }
 
     /// An operation on a session, and its queues.
@@ -183,13 +203,14 @@ impl<B: Backend> Store<B> {
 
     /// Runs the work of an operation within the time limit. It is given pinned: each layer around
     /// it would otherwise hold, and move, the whole of it once more.
-    async fn run<T>(
+    async fn run<T: Answer>(
         &self,
         (call, queues): (&Call<B::Client>, &Queues<B>),
         work: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let work = pin!(call.within_timeout(work));
-        let outcome = self.core.meter.observe(call.operation(), work).await;
+        let meter = &self.core.meter;
+        let outcome = meter.observe(call.operation(), call.bytes(), work).await;
         if outcome.is_err() {
             self.fail_queued(call, queues);
         }
@@ -303,6 +324,7 @@ impl<B: Backend> SessionStore for Store<B> {
         let create = Create::new(id.clone(), self.checked(draft)?);
         self.core.reaper_watch.check(&self.core.shared.place);
         let (call, queues) = self.begin(Operation::Create, id);
+        let call = call.writing(draft.data.len());
         let begun = (&call, queues);
         let work = pin!(async {
             match (call.admit()?, &queues.create) {
@@ -337,6 +359,7 @@ impl<B: Backend> SessionStore for Store<B> {
     async fn save(&self, id: &SessionId, draft: &Draft, expected: &Version) -> Result<Saved> {
         let save = Save::new(id.clone(), self.checked(draft)?, expected.clone());
         let (call, queues) = self.begin(Operation::Save, id);
+        let call = call.writing(draft.data.len());
         let begun = (&call, queues);
         let work = pin!(async {
             match (call.admit()?, &queues.save) {
@@ -426,6 +449,11 @@ impl<B: Backend> Inspect for Store<B> {
     }
 }
 
+/// An answer of which spans and metrics tell nothing.
+struct Untold<T>(T);
+
+impl<T> Answer for Untold<T> {}
+
 /// The answer to one operation.
 fn only<T>(answers: Result<Vec<Result<T>>>) -> Result<T> {
     let missing = || Err(Error::refused("answer", "the backend has given no answer"));
@@ -443,10 +471,18 @@ macro_rules! batch_operations {
             const NAME: &'static str = Operation::$operation.as_str();
             const DUPLICATES: Duplicates = Duplicates::$duplicates;
 
+            fn span(&self, size: usize, callers: &[Span]) -> Span {
+                self.0.meter.batch_span(Operation::$operation, size, callers)
+            }
+
+            fn queued(&self, change: isize) {
+                self.0.shared.counters.queued(change);
+            }
+
             async fn execute(&self, items: &[$item]) -> Result<Vec<Result<$answer>>> {
                 let Core { backend, shared, .. } = &*self.0;
                 if items.len() > 1 {
-                    shared.counters.batch(items.len());
+                    shared.counters.batch(Operation::$operation, items.len());
                 }
                 let queue = Some(self.1 as u16);
                 let call = Call::new(shared, Operation::$operation, Timer::Operation, queue);

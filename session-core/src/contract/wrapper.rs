@@ -170,7 +170,8 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
     }
 }
 
-fn inner_directory<W: StoreWrapper>(wrapper: &W) -> Result<&dyn SessionDirectory> {
+/// The directory of the store inside.
+pub(crate) fn inner_directory<W: StoreWrapper>(wrapper: &W) -> Result<&dyn SessionDirectory> {
     W::inner(wrapper).directory().ok_or_else(no_directory)
 }
 

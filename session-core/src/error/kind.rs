@@ -44,12 +44,43 @@ pub enum ErrorKind {
     Unsupported,
     /// The store is full: it has the most sessions it was allowed.
     Full,
+    /// Too many sessions were asked for that are not there; nothing was sent. The error says when to
+    /// [try again](crate::Error::retry_after).
+    RateLimited,
     /// No user is signed in, and the request needs one.
     Unauthenticated,
     /// A user is signed in, and has authenticated longer ago than the request allows.
     ReauthenticationRequired,
     /// The request changes something, and nothing proves that a page of this site has sent it.
     Forged,
+}
+
+impl ErrorKind {
+    /// The name, as in the field and label `error.type`: `too_large`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::InvalidLifetime => "invalid_lifetime",
+            Self::Corrupt => "corrupt",
+            Self::Value => "value",
+            Self::TooLate => "too_late",
+            Self::Gone => "gone",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Contention => "contention",
+            Self::Misconfigured => "misconfigured",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Unsupported => "unsupported",
+            Self::Full => "full",
+            Self::RateLimited => "rate_limited",
+            Self::Unauthenticated => "unauthenticated",
+            Self::ReauthenticationRequired => "reauthentication_required",
+            Self::Forged => "forged",
+        }
+    }
 }
 
 /// Whether the same call may succeed later.

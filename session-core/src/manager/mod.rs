@@ -17,6 +17,8 @@ pub(crate) mod in_doubt;
 pub(crate) mod judged_token;
 pub(crate) mod lifecycle;
 pub(crate) mod limits;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub(crate) mod observer;
 pub(crate) mod ordered_map;
 pub(crate) mod password;

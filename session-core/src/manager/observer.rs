@@ -283,13 +283,19 @@ impl Observers {
     }
 
     pub(crate) fn notify(&self, what: impl Fn(&dyn Observer)) {
-        for observer in &self.all {
+        let notify = |observer: &dyn Observer| {
             // An observer's mistake must not undo a login or stop the reaper.
-            if catch_unwind(AssertUnwindSafe(|| what(&**observer))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| what(observer))).is_err() {
                 tracing::error!("a session observer panicked");
             }
+        };
+        #[cfg(feature = "metrics")]
+        notify(&super::metrics::MetricsObserver);
+        for observer in &self.all {
+            notify(&**observer);
         }
     }
+
     /// Tells of a stored session that can't be read.
     pub(crate) fn corrupt(&self, id: &SessionId, error: &Error) {
         self.notify(|observer| observer.corrupt(id, error));

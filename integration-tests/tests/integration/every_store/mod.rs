@@ -6,3 +6,4 @@ mod place;
 #[cfg(target_os = "linux")]
 mod relay;
 mod runtimes;
+mod told;

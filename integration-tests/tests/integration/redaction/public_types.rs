@@ -29,6 +29,9 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-conformance ReferenceStore",
     "session-conformance Report",
     "session-conformance TestStore",
+    // Its store, and its numbers.
+    "session-compressed CompressedStore",
+    "session-compressed CompressedStoreBuilder",
     "session-core Anchor",
     // A driver's client, which the backends' stores show by its address.
     "session-core Attempt",
@@ -60,9 +63,14 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-core Meter",
     // An id, which hides itself where it is a secret.
     "session-core Notice",
+    // Work that is under way, as that shows itself.
+    "session-core Observe",
+    // Its store, which is shown.
+    "session-core ObservedStore",
     "session-core OnReuse",
     "session-core Operation",
     "session-core OperationCounts",
+    "session-core Outcome",
     // It is to be shown; `Owner` says so.
     "session-core Owner",
     // Times.
@@ -90,6 +98,9 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-express Priority",
     "session-express Renamed",
     "session-express SameSite",
+    // Its store, and its numbers.
+    "session-limited LimitedStore",
+    "session-limited LimitedStoreBuilder",
     "session-memory MemoryStoreBuilder",
     "session-mongo Algorithm",
     // Connections: by address, without user and password.

@@ -19,6 +19,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Span;
+
 use crate::{Error, Result};
 use in_flight::{Admitted, Message, Shared};
 pub use operation::{Create, Destroy, Save, Touch};
@@ -35,6 +37,17 @@ pub(super) trait BatchOperation: Send + Sync + 'static {
     const NAME: &'static str;
     /// What becomes of several operations on one session.
     const DUPLICATES: Duplicates;
+
+    /// The span of a batch of `size` operations, for callers with spans of their own.
+    fn span(&self, size: usize, callers: &[Span]) -> Span {
+        let _ = (size, callers);
+        Span::none()
+    }
+
+    /// So many more operations are queued, or so many fewer.
+    fn queued(&self, change: isize) {
+        let _ = change;
+    }
 
     /// Sends `items`, of which no two are about the same session, and answers each, in their order.
     ///

@@ -174,6 +174,11 @@ impl<T> Queue<T> {
             || (more && self.batches_in_flight < self.limits.unbatched)
     }
 
+    /// How many operations are queued.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.len()
+    }
+
     /// How many operations are queued, and how many are in flight.
     pub(super) fn load(&self) -> (usize, usize) {
         (self.queued.len(), self.operations_in_flight)

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use tracing::Span;
+
 use super::in_flight::{Entry, Message};
 use super::runtime::oneshot;
 use super::{BatchOperation, Duplicates, Item};
@@ -11,6 +13,8 @@ use crate::{Error, Result, SessionId};
 /// Operations of which no two are about the same session.
 pub(super) struct Round<O: BatchOperation> {
     pub(super) items: Vec<O::Item>,
+    /// Those of the callers that have one.
+    pub(super) spans: Vec<Span>,
     callers: Vec<Callers<O>>,
 }
 
@@ -25,6 +29,7 @@ impl<O: BatchOperation> Round<O> {
     pub(super) fn of(batch: Vec<Entry<O>>) -> (Self, Vec<Entry<O>>) {
         let mut round = Self {
             items: Vec::with_capacity(batch.len()),
+            spans: Vec::new(),
             callers: Vec::with_capacity(batch.len()),
         };
         let mut later = Vec::new();
@@ -33,6 +38,7 @@ impl<O: BatchOperation> Round<O> {
                 None => round.push(entry),
                 Some(place) if O::DUPLICATES == Duplicates::Coalesce => {
                     round.callers[place].others.push(entry.caller);
+                    round.add_span(entry.span);
                 }
                 Some(_) => later.push(entry),
             }
@@ -41,11 +47,18 @@ impl<O: BatchOperation> Round<O> {
     }
 
     fn push(&mut self, entry: Entry<O>) {
+        self.add_span(entry.span);
         self.items.push(entry.item);
         self.callers.push(Callers {
             first: Some(entry.caller),
             others: Vec::new(),
         });
+    }
+
+    fn add_span(&mut self, span: Span) {
+        if !span.is_disabled() {
+            self.spans.push(span);
+        }
     }
 
     pub(super) fn answer(&mut self, part: Range<usize>, answers: Vec<Result<O::Answer>>) {

@@ -172,6 +172,7 @@ impl Breaker {
         self.shared.trouble.ends();
         if let Some(silent_for) = silent_for {
             self.is_open.store(false, Relaxed);
+            self.shared.counters.closed();
             tracing::info!(
                 place = &*self.shared.place,
                 after = ?silent_for,
@@ -200,6 +201,14 @@ impl Breaker {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        if self.is_open() {
+            self.shared.counters.closed();
+        }
     }
 }
 

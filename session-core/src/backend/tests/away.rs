@@ -326,6 +326,14 @@ async fn a_call_whose_repeat_is_not_sent_is_doubtful_all_the_same() {
     assert!(!error.is_doubtful(), "nothing was sent: {error}");
 }
 
+struct Fields<'a>(&'a mut String);
+
+impl tracing::field::Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!(" {field}={value:?}"));
+    }
+}
+
 /// Keeps the events of level info and above.
 #[derive(Clone, Default)]
 struct Events(Arc<Mutex<Vec<String>>>);
@@ -341,7 +349,7 @@ impl tracing::Subscriber for Events {
 
     fn event(&self, event: &tracing::Event<'_>) {
         let mut text = event.metadata().level().to_string();
-        event.record(&mut super::store::Fields(&mut text));
+        event.record(&mut Fields(&mut text));
         self.0.lock().expect("whole").push(text);
     }
 

@@ -1,9 +1,12 @@
 //! A backend that does what a test tells it, for the tests of what is around it.
 
 mod away;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reaper_watch;
 mod repeats;
 mod silence;
+mod spans;
 mod store;
 
 use std::collections::VecDeque;

@@ -1,11 +1,5 @@
 //! What a store adds to its backend.
 
-use std::sync::atomic::AtomicU64;
-
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record as Values};
-use tracing::{Event, Metadata, Subscriber};
-
 use super::super::{Operation, Remedy};
 use super::*;
 use crate::{ErrorKind, SessionDirectory};
@@ -153,57 +147,4 @@ async fn queued_loads_of_one_session_are_one_and_writes_are_not() {
         assert_eq!(answered, (true, true, true));
         assert_eq!(log.attempts().len(), attempts, "{operation:?}");
     }
-}
-
-/// Keeps the fields of spans.
-#[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<String>>>, Arc<AtomicU64>);
-
-pub(super) struct Fields<'a>(pub(super) &'a mut String);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.push_str(&format!(" {field}={value:?}"));
-    }
-}
-
-impl Subscriber for Spans {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut text = span.metadata().name().to_owned();
-        span.record(&mut Fields(&mut text));
-        self.0.lock().expect("whole").push(text);
-        Id::from_u64(self.1.fetch_add(1, SeqCst) + 1)
-    }
-
-    fn record(&self, _: &Id, _: &Values<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-#[tokio::test]
-async fn each_operation_has_a_span_without_a_secret() {
-    let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
-    let (store, _) = Setting::default().store([]);
-    let (id, expected) = (id(), crate::Stamp::generate().into());
-    let _ = store.create(&id, &draft(1)).await;
-    let _ = store.load(&id).await;
-    let _ = store.save(&id, &draft(1), &expected).await;
-    let _ = store.touch(&id, crate::Timeout::Never).await;
-    let _ = store.destroy(&id, None).await;
-    let _ = store.count().await;
-    let _ = store.migrate().await;
-    let expected = [
-        "create", "load", "save", "touch", "destroy", "count", "migrate",
-    ];
-    let expected = expected.map(|operation| {
-        format!("session_store db.system.name=\"toy\" db.operation.name=\"{operation}\"")
-    });
-    assert_eq!(*spans.0.lock().expect("whole"), expected);
 }

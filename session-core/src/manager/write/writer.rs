@@ -102,6 +102,10 @@ impl<'a, 'e> Writer<'a, 'e> {
         };
         self.session.state().add_pending(&write);
         self.write = Some(write);
+        #[cfg(feature = "metrics")]
+        if round > 0 {
+            crate::metrics::event(crate::metrics::names::REPLAYS, None);
+        }
         Ok(Event::Planned)
     }
 
