@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use integration_tests::servers::{self, Kind, Private, RedisCluster, SentinelGroup};
 use session_core::Confirmation::{Durable, Replicated};
-use session_core::{ErrorKind, SessionStore, SessionToken};
+use session_core::{Draft, ErrorKind, Lifetime, SessionId, SessionStore, SessionToken};
 use session_redis::RedisStore;
 use session_redis::redis::{Client, aio::ConnectionManager};
 
@@ -132,4 +132,40 @@ async fn the_primary_that_sentinels_name_confirms() {
     let hosts = group.addresses().join(",");
     let store = store(&format!("redis+sentinel://{hosts}/sessions")).await;
     signs_out(store, Replicated).await;
+}
+
+/// A session that lives, on the primary and its replicas.
+async fn live(store: &RedisStore) -> SessionId {
+    let id = SessionToken::generate().id();
+    let draft = Draft::new("{}", Lifetime::idle(60 * SECOND));
+    assert!(store.create(&id, &draft).await.expect("up").is_done());
+    store.confirm(Replicated).await.expect("confirmed");
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_brings_back_what_was_only_acknowledged() {
+    if servers::is_skipped(Kind::Redis) {
+        return;
+    }
+    let mut primary = Private::valkey(&[]);
+    let replica = follower(&primary).await;
+    let before = store(&primary.url).await;
+    let [acknowledged, replicated] = [live(&before).await, live(&before).await];
+    let ended = before.destroy(&replicated, None).await.expect("up");
+    assert!(ended.is_some());
+    before.confirm(Replicated).await.expect("confirmed");
+
+    // The link to the replica breaks before the second end.
+    replica.stand_still().expect("stopped");
+    ask(&primary.url, &["CLIENT", "KILL", "TYPE", "replica"]).await;
+    let ended = before.destroy(&acknowledged, None).await.expect("up");
+    assert!(ended.is_some());
+    late(&before, Replicated).await;
+    primary.kill();
+    replica.go_on().expect("it goes on");
+    ask(&replica.url, &["REPLICAOF", "NO", "ONE"]).await;
+    let after = store(&replica.url).await;
+    assert!(after.load(&acknowledged).await.expect("up").is_some());
+    assert_eq!(after.load(&replicated).await.expect("up"), None);
 }
