@@ -48,8 +48,9 @@ impl Draft {
     ///
     /// A store continues the past if it declares
     /// [`Capabilities::keeps_past`](crate::Capabilities::keeps_past). Its age and deadline are then
-    /// those of the record to within 2 ms and the time that a message to a store takes. A session
-    /// whose time has passed meanwhile is created as ended: nothing finds it.
+    /// those of the record to within 5 ms and the time that the create takes on its way from this
+    /// process to the database, which its time limit bounds. A session whose time has passed
+    /// meanwhile is created as ended: nothing finds it.
     #[must_use]
     pub fn continuing(record: &Record, read: Instant) -> Self {
         Self::new(record.data.clone(), record.lifetime)

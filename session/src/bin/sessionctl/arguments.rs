@@ -198,7 +198,7 @@ pub(crate) struct Destroy {
     pub(crate) owner: Option<Owner>,
 
     /// Keep this session of the owner.
-    #[arg(long, value_name = "ID", value_parser = id, requires = "owner")]
+    #[arg(long, value_name = "ID", value_parser = id, requires = "owner", conflicts_with = "id")]
     pub(crate) except: Option<SessionId>,
 
     #[command(flatten)]

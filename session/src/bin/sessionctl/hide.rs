@@ -6,13 +6,18 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::sync::OnceLock;
 
 /// Begins the names of the variables that this program passes URLs to itself in.
 const PREFIX: &str = "SESSIONCTL_HIDDEN_URL_";
 
-/// Runs the program anew without the URLs in its command line that may hold a password. Returns if
-/// there is none, or with a warning if that is not possible.
-pub(crate) fn hide_passwords() {
+/// The URLs by their names, where the program could not run itself again.
+static KEPT: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Runs the program anew without the URLs in its command line that may hold a password. Returns the
+/// command line if there is none; if that is not possible, with a warning and without the URLs, so
+/// that no message quotes them.
+pub(crate) fn hide_passwords() -> Vec<OsString> {
     let mut arguments: Vec<OsString> = env::args_os().collect();
     let mut hidden = Vec::new();
     for (index, argument) in arguments.iter_mut().enumerate().skip(1) {
@@ -25,13 +30,22 @@ pub(crate) fn hide_passwords() {
         *argument = replaced.into();
     }
     if !hidden.is_empty() {
-        let why = run_again(&arguments, hidden);
+        let why = run_again(&arguments, &hidden);
         crate::output::warn(&format!(
             "the URL on the command line may hold a password, which `ps` shows to all users of this \
              machine ({why}): give it in the environment (SESSION_STORE_URL) or in a file \
              (--url-file FILE, @FILE)"
         ));
+        // Set once: the program hides them once.
+        let _ = KEPT.set(hidden);
     }
+    arguments
+}
+
+/// The URL that was hidden under this name, if it is kept here and not in the environment.
+pub(crate) fn kept(name: &str) -> Option<&'static str> {
+    let (_, url) = KEPT.get()?.iter().find(|(kept, _)| kept == name)?;
+    Some(url)
 }
 
 /// The option before it with its `=`, and the URL, if the argument has one that may hold a password.
@@ -49,7 +63,7 @@ fn secret_url(argument: &OsString) -> Option<(&str, &str)> {
 }
 
 #[cfg(unix)]
-fn run_again(arguments: &[OsString], hidden: Vec<(String, String)>) -> String {
+fn run_again(arguments: &[OsString], hidden: &[(String, String)]) -> String {
     use std::os::unix::process::CommandExt;
 
     let program = match env::current_exe() {
@@ -61,11 +75,11 @@ fn run_again(arguments: &[OsString], hidden: Vec<(String, String)>) -> String {
         command.arg0(name).args(rest);
     }
     // Comes back only if it fails.
-    command.envs(hidden).exec().to_string()
+    command.envs(hidden.iter().cloned()).exec().to_string()
 }
 
 #[cfg(not(unix))]
-fn run_again(_: &[OsString], _: Vec<(String, String)>) -> String {
+fn run_again(_: &[OsString], _: &[(String, String)]) -> String {
     "they can't be hidden on this system".to_owned()
 }
 

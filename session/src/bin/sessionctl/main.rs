@@ -23,9 +23,9 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    hide::hide_passwords();
+    let given = hide::hide_passwords();
     // Ends the program by itself for `--help` and for what it does not understand.
-    let arguments = Arguments::parse_from(arguments::with_marked_ids(std::env::args_os()));
+    let arguments = Arguments::parse_from(arguments::with_marked_ids(given.into_iter()));
     let output = Output::new(arguments.json);
     let exit = match run(arguments, output) {
         Ok(exit) => exit,

@@ -9,6 +9,7 @@ use session_store::SessionStore;
 
 use crate::arguments::{StoreOption, StoreUrl};
 use crate::exit::Failure;
+use crate::hide;
 
 /// The variable that names the store where no argument does.
 const VARIABLE: &str = "SESSION_STORE_URL";
@@ -57,8 +58,11 @@ impl UrlArgument {
             return Url::from_file(file.as_ref());
         }
         match self.0.strip_prefix("env:") {
-            Some(name) => Url::from_variable(name)?
-                .ok_or_else(|| Failure::usage(format!("the variable {name} is not set"))),
+            Some(name) => match hide::kept(name) {
+                Some(url) => Url::parse(url),
+                None => Url::from_variable(name)?
+                    .ok_or_else(|| Failure::usage(format!("the variable {name} is not set"))),
+            },
             None => Url::parse(&self.0),
         }
     }

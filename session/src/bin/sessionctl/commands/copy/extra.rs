@@ -3,22 +3,22 @@
 use session_store::{Result, SessionInfo};
 
 use super::Copy;
-use super::progress::Progress;
+use super::progress::{Progress, total};
 use super::session::settle;
 use super::tally::{Outcome, Tally};
-use super::walk::patiently;
+use super::walk::{is_empty, patiently};
 use crate::commands::directory;
 use crate::exit::Failure;
 
 impl Copy<'_> {
     pub(super) async fn delete_extra(&self, tally: &mut Tally) -> Result<(), Failure> {
         let (to, mut looked, mut deleted) = (directory(&*self.to)?, 0, 0);
-        let total = to.count().await?;
-        if tally.seen() == 0 && total > 0 && !self.arguments.yes {
-            return Err(Failure::usage(format!(
-                "FROM has no session, and TO has {total}: is the URL of FROM right? --yes ends them all"
-            )));
+        if tally.seen() == 0 && !self.arguments.yes && !is_empty(to).await? {
+            return Err(Failure::usage(
+                "FROM has no session, and TO has some: is the URL of FROM right? --yes ends them all",
+            ));
         }
+        let total = total(to).await?;
         let mut progress = Progress::new("looked for in FROM", 0, total);
         let each = |info: SessionInfo| async move {
             let looked = self.end_if_extra(&info).await;

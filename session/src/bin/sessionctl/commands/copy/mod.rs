@@ -111,9 +111,9 @@ impl<'a> Copy<'a> {
 
     /// Copies the sessions of FROM, from where the state file says.
     async fn sessions(&self, from: &Url, to: &Url) -> Result<Tally, Failure> {
-        let total = super::directory(&*self.from)?.count().await?;
+        let total = progress::total(super::directory(&*self.from)?).await?;
         let begin = async || -> Result<State, Failure> {
-            let is_new = super::directory(&*self.to)?.count().await? == 0;
+            let is_new = walk::is_empty(super::directory(&*self.to)?).await?;
             Ok(State::new(from.place(), to.place(), is_new))
         };
         let file = self.arguments.state.as_deref();

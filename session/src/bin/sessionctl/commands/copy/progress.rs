@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use session_store::{Result, SessionDirectory};
+
 use crate::output;
 use crate::span;
 
@@ -16,6 +18,14 @@ pub(super) struct Progress {
     shown: Option<Instant>,
     before: u64,
     total: u64,
+}
+
+/// How many sessions a store has, if it can be shown: on Redis, a count holds every id for a moment.
+pub(super) async fn total(directory: &dyn SessionDirectory) -> Result<u64> {
+    match output::Progress::is_possible() {
+        true => directory.count().await,
+        false => Ok(0),
+    }
 }
 
 impl Progress {
@@ -49,7 +59,7 @@ impl Progress {
         let rate = (done.saturating_sub(before)) as f64 / elapsed.as_secs_f64().max(0.001);
         let missing = total.saturating_sub(done) as f64;
         let left = Duration::try_from_secs_f64((missing / rate.max(0.001)).ceil());
-        let left = left.map_or("long".to_owned(), |left| span::show(left));
+        let left = left.map_or("long".to_owned(), span::show);
         // Sessions begin while they are counted.
         let percent = match total {
             0 => 100.0,

@@ -5,7 +5,7 @@ use session_store::{ErrorKind, Result, SessionId, SessionInfo};
 
 use super::Copy;
 use super::compare::{There, differences};
-use super::progress::Progress;
+use super::progress::{Progress, total};
 use super::walk::patiently;
 use crate::commands::directory;
 use crate::exit::Failure;
@@ -61,7 +61,7 @@ impl Copy<'_> {
     pub(super) async fn verify(&self) -> Result<Verified, Failure> {
         let (from, to) = (directory(&*self.from)?, directory(&*self.to)?);
         let mut verified = Verified::default();
-        let (mut seen, total) = (0, from.count().await? + to.count().await?);
+        let (mut seen, total) = (0, total(from).await? + total(to).await?);
         let mut progress = Progress::new("compared", 0, total);
         let mut after = |_: Option<&_>, done: Vec<Found>| {
             seen += done.len() as u64;

@@ -55,6 +55,22 @@ impl Walk {
     }
 }
 
+/// Whether a store has no session. Unlike a count, it holds a page at most.
+pub(super) async fn is_empty(directory: &dyn SessionDirectory) -> Result<bool> {
+    let mut cursor = None;
+    loop {
+        let list = async || directory.list(cursor.as_ref(), PAGE).await;
+        let Page { sessions, next, .. } = patiently(list).await?;
+        if !sessions.is_empty() {
+            return Ok(false);
+        }
+        match next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(true),
+        }
+    }
+}
+
 /// Calls again while the store is away or does not answer. What a copy sends is harmless when it is
 /// sent twice.
 pub(super) async fn patiently<T>(call: impl AsyncFn() -> Result<T>) -> Result<T> {
