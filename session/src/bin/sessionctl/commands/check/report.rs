@@ -33,6 +33,10 @@ impl Report {
 
     /// An error of the store: a finding, unless there is no server to ask.
     pub(super) fn refused(&mut self, error: Error) -> Result<(), Failure> {
+        if says_read_only(&error) {
+            self.add(Finding::read_only(error.to_string()));
+            return Ok(());
+        }
         if is_unreachable(&error) {
             return Err(error.into());
         }
@@ -168,6 +172,16 @@ impl Report {
         }
         summary + &format!(" ({:.1} s)", self.took.as_secs_f64())
     }
+}
+
+/// Whether a store can't be opened because its server takes no writes. That it is so is no kind of
+/// error of its own: for an application, a server that fails over is away for a while.
+fn says_read_only(error: &Error) -> bool {
+    let text = error.to_string();
+    is_unreachable(error)
+        && ["read-only", "standby"]
+            .iter()
+            .any(|word| text.contains(word))
 }
 
 /// The text in lines of up to 100 characters, the second and later ones indented.
