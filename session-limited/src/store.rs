@@ -33,6 +33,8 @@ use crate::warning::Warning;
 /// restart, on another server, or because more sessions were seen than it
 /// [remembers](LimitedStoreBuilder::remembered)) gets a 503 until one of the user's requests gets a
 /// token that the flood has left over. An attacker who may create sessions can have others forgotten.
+/// The loads that the manager makes by itself, after a conflict and for open streams, count as well: a
+/// session in use was found, so it is known.
 ///
 /// So put it behind what tells clients apart: a limit for each address in the proxy, and above all
 /// signed cookies (`SessionLayer::builder(store).sign(…)` of `session-web`), which refuse a made-up

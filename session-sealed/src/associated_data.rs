@@ -128,8 +128,8 @@ fn put_field(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend(field);
 }
 
-/// Limits are encoded as every store returns them: whole milliseconds, in some databases of 63
-/// bits.
+/// Limits are encoded as every store returns them: whole milliseconds, in Redis up to 2^52 of them,
+/// which are 142,000 years.
 fn put_limit(bytes: &mut Vec<u8>, limit: Timeout) {
     let millis = limit
         .millis()
@@ -137,7 +137,7 @@ fn put_limit(bytes: &mut Vec<u8>, limit: Timeout) {
     bytes.extend(millis.to_be_bytes());
 }
 
-const MAX_MILLIS: u64 = u64::MAX / 2;
+const MAX_MILLIS: u64 = 1 << 52;
 
 #[cfg(test)]
 mod tests {

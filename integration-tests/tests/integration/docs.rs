@@ -138,7 +138,7 @@ fn packages(files: &[String]) -> BTreeSet<String> {
 /// The words of all sources: every identifier that there is.
 fn identifiers(files: &[String]) -> BTreeSet<String> {
     let is_source = |file: &&String| {
-        let ends = [".rs", ".toml", ".sh", ".js", "test.sh", ".ci/run"];
+        let ends = [".rs", ".toml", ".sh", ".js", ".yml", "test.sh", ".ci/run"];
         // This file has the names of everything that is not there.
         ends.iter().any(|end| file.ends_with(end)) && !file.ends_with("integration/docs.rs")
     };

@@ -22,9 +22,9 @@ fn memory() -> MemoryStore {
     store.expect("a good limit")
 }
 
-/// Most data of the suite is larger, but for that of listings, whose sizes the suite compares.
+/// The suite compares the sizes that a listing has with those of data, which is smaller there.
 fn compressed<S: SessionStore>(store: S) -> CompressedStore<S> {
-    let builder = CompressedStore::builder(store).threshold(64);
+    let builder = CompressedStore::builder(store).threshold(512);
     builder.build().expect("good options")
 }
 

@@ -175,7 +175,7 @@ async fn theft() -> Result<()> {
     let old = session.token().expect("stored");
     store.advance(6 * MINUTE);
     let session = sessions.open(&old).await?;
-    session.touch().await?;
+    session.renew_if_due().await?;
     let new = session.token().expect("stored");
     sessions.open(&new).await?.touch().await?;
     store.advance(2 * MINUTE);
