@@ -160,11 +160,16 @@ pub(super) async fn pasts_are_not_mixed_up(fixture: Fixture) {
     }));
     for (id, age, created) in creates.await {
         let (found, read) = timed(store.must_find(&id)).await;
-        check_age(found.age, begun(created, age), read, "one of many");
+        // They differ by a second, and a busy machine knows the server's clock less well.
+        let about = |span: Span| Span {
+            began: begun(span, ms(300)).began,
+            ended: span.ended,
+        };
+        check_age(found.age, about(begun(created, age)), read, "one of many");
         let left = match age {
             Duration::ZERO => secs(3_600),
             age => secs(1_000) + age,
         };
-        check_ttl(found.ttl, left, begun(created, ms(0)), read, "one of many");
+        check_ttl(found.ttl, left, about(created), read, "one of many");
     }
 }
