@@ -35,10 +35,10 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use contract::{
-    Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Invalidation,
-    InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page, Past, Record, Saved,
-    SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken, Stamp, StoreWrapper,
-    Timeout, TokenChange, Ttl, Version, shared,
+    Anchor, Capabilities, Credential, Cursor, Description, Draft, Ended, Finding, Inspect,
+    Inspection, Invalidation, InvalidationStream, Lifetime, Notice, NoticeStream, Owner, Page,
+    Past, Record, Saved, SessionDirectory, SessionId, SessionInfo, SessionStore, SessionToken,
+    Severity, Stamp, StoreWrapper, Timeout, TokenChange, Ttl, Version, shared,
 };
 pub use error::{Cause, Error, ErrorKind, Result, RetryStatus, Source};
 #[cfg(feature = "http")]

@@ -13,11 +13,14 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Policy, Save, Setup, Store, Touch,
 };
 use session_core::{
-    Capabilities, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved, SessionId, Ttl,
+    Capabilities, Cursor, Ended, Inspection, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionId, Ttl,
 };
 
 use crate::client::MongoClient;
-use crate::{MongoStoreBuilder, check, command, directory, migrate, notices, schema, statement};
+use crate::{
+    MongoStoreBuilder, check, command, directory, inspection, migrate, notices, schema, statement,
+};
 
 /// Measured: `docs/performance.md`. From three callers on, one query for all is faster.
 const LOAD_LIMITS: BatchLimits = limits(2, 2);
@@ -217,6 +220,17 @@ impl Backend for MongoBackend {
         let grace = migrate::run(call, &self.namespace, self.expiry_grace()).await?;
         self.set_expiry_grace(grace);
         Ok(())
+    }
+
+    async fn inspection(&self, call: &Call<MongoClient>) -> Result<Inspection> {
+        inspection::run(call, self.expiry_grace()).await
+    }
+
+    /// Drops the collection.
+    async fn remove(&self, call: &Call<MongoClient>) -> Result<()> {
+        let dropped =
+            command::send_idempotent(call, |to| async move { to.collection.drop().await });
+        dropped.await.map(|_| ())
     }
 
     async fn count(&self, call: &Call<MongoClient>) -> Result<u64> {

@@ -107,6 +107,7 @@ mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod inspection;
 mod migrate;
 mod notices;
 mod record;

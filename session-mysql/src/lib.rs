@@ -124,6 +124,7 @@ mod dialect;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod inspection;
 mod record;
 mod removal;
 mod save_many;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Touch};
-use session_core::{Ended, Owner, Record, Result, Saved, SessionId, Ttl};
+use session_core::{Ended, Inspection, Owner, Record, Result, Saved, SessionId, Ttl};
 use session_sql::record::{id_bytes, integer, ttl};
 use session_sql::{
     Bound, Claimed, Commands, Difference, Expected, Id, Removal, SessionTable, Statement, Table,
@@ -17,7 +17,7 @@ use crate::record::record_with_head;
 use crate::save_many::groups_to_save;
 use crate::schema::{COLUMNS, Statements, VERSION};
 use crate::statement::{groups, with_ids};
-use crate::{Mysql, MysqlClient, MysqlStore, MysqlStoreBuilder};
+use crate::{Mysql, MysqlClient, MysqlStore, MysqlStoreBuilder, inspection};
 
 /// The most bytes of a statement besides the data.
 const STATEMENT_BYTES: usize = 16 * 1024;
@@ -121,6 +121,10 @@ impl SessionTable for MysqlTable {
             )));
         }
         check::one_server(commands).await
+    }
+
+    async fn inspection(&self, commands: Commands<'_, Mysql>) -> Result<Inspection> {
+        inspection::run(commands).await
     }
 
     fn create_table(&self) -> &[Statement<Mysql>] {

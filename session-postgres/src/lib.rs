@@ -135,6 +135,7 @@ mod dialect;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod inspection;
 mod notices;
 mod schema;
 mod statement;

@@ -1,7 +1,7 @@
 //! The table of sessions.
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Store, Touch};
-use session_core::{Ended, NoticeStream, Owner, Result, Saved, SessionId, Ttl};
+use session_core::{Ended, Inspection, NoticeStream, Owner, Result, Saved, SessionId, Ttl};
 use session_sql::{
     Bound, Claimed, Commands, Difference, Expected, Id, Removal, Returning, SessionTable,
     SqlBackend, SqlClient, Statement, Table, returning,
@@ -9,7 +9,7 @@ use session_sql::{
 
 use crate::notices::Listener;
 use crate::schema::{self, Statements};
-use crate::{Postgres, PostgresStoreBuilder, check};
+use crate::{Postgres, PostgresStoreBuilder, check, inspection};
 
 /// The table of sessions in a PostgreSQL database.
 #[derive(Clone, Debug)]
@@ -46,6 +46,10 @@ impl SessionTable for PostgresTable {
 
     async fn check_server(&self, commands: Commands<'_, Postgres>, _: Policy) -> Result<()> {
         check::server(commands).await
+    }
+
+    async fn inspection(&self, commands: Commands<'_, Postgres>) -> Result<Inspection> {
+        inspection::run(commands).await
     }
 
     fn create_table(&self) -> &[Statement<Postgres>] {

@@ -11,8 +11,8 @@ use session_core::backend::{
     one_by_one,
 };
 use session_core::{
-    Anchor, Capabilities, Cursor, Ended, InvalidationStream, NoticeStream, Owner, Page, Record,
-    Result, Saved, SessionId, Ttl, Version,
+    Anchor, Capabilities, Cursor, Ended, Inspection, InvalidationStream, NoticeStream, Owner, Page,
+    Record, Result, Saved, SessionId, Ttl, Version,
 };
 
 use crate::cluster::{Cluster, Part, slot};
@@ -26,7 +26,7 @@ use crate::notices::Notices;
 use crate::route::Route;
 use crate::script::Scripts;
 use crate::scripted::{Inspected, Scripted};
-use crate::{RedisClient, RedisStoreBuilder, check, rights};
+use crate::{RedisClient, RedisStoreBuilder, check, inspection, rights};
 
 /// Measured: `docs/performance.md`. Batches save the server's cost of a command or script, not
 /// round trips: commands are pipelined on one connection anyway, so batches in flight are free.
@@ -387,6 +387,10 @@ impl Backend for RedisBackend {
     }
 
     /// Scans all keys of the database, so the time grows with their number.
+    async fn inspection(&self, call: &Call<RedisClient>) -> Result<Inspection> {
+        inspection::run(self, call).await
+    }
+
     async fn count(&self, call: &Call<RedisClient>) -> Result<u64> {
         self.directory(call).count().await
     }
@@ -435,6 +439,10 @@ impl Backend for RedisBackend {
             notices.publish_cleared(call);
         }
         cleared
+    }
+
+    async fn remove(&self, call: &Call<RedisClient>) -> Result<()> {
+        self.directory(call).remove().await
     }
 
     /// Claims expired sessions in the [expiry index](RedisStoreBuilder::expiry_reports): one round

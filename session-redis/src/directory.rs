@@ -130,6 +130,18 @@ impl Directory<'_> {
         Ok(cleared.len() as u64)
     }
 
+    /// Ends all sessions, and removes the indexes too.
+    pub(crate) async fn remove(self) -> Result<()> {
+        self.clear().await?;
+        let keys = &self.backend.keys;
+        let mut found = pin!(scan::scan_all(self.call, keys));
+        while let Some(mut found) = found.try_next().await? {
+            found.retain(|key| keys.kind(key).is_some());
+            self.unlink(&found).await?;
+        }
+        Ok(())
+    }
+
     /// Destroys sessions of `owner` until `limit` are in `ended` or the index has no more.
     async fn destroy_owned(
         self,

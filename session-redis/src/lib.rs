@@ -250,6 +250,7 @@ mod error;
 mod expiry;
 #[cfg(feature = "express")]
 pub mod express;
+mod inspection;
 mod invalidations;
 mod keepalive;
 mod keys;

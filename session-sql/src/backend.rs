@@ -9,8 +9,8 @@ use session_core::backend::{
     Backend, BatchLimits, Call, Create, Destroy, Operation, Policy, Save, Setup, Store, Touch,
 };
 use session_core::{
-    Capabilities, Cursor, Ended, NoticeStream, Owner, Page, Record, Result, Saved, SessionId,
-    Stamp, Ttl,
+    Capabilities, Cursor, Ended, Inspection, NoticeStream, Owner, Page, Record, Result, Saved,
+    SessionId, Stamp, Ttl,
 };
 
 use crate::directory::Directory;
@@ -164,6 +164,14 @@ impl<T: SessionTable> Backend for SqlBackend<T> {
         let commands = self.commands(call);
         let table = commands.table_or_create(self.table.create_table()).await?;
         self.check_found(commands, &table).await
+    }
+
+    async fn inspection(&self, call: &Call<Self::Client>) -> Result<Inspection> {
+        self.table.inspection(self.commands(call)).await
+    }
+
+    async fn remove(&self, call: &Call<Self::Client>) -> Result<()> {
+        self.commands(call).drop_table().await
     }
 
     async fn count(&self, call: &Call<Self::Client>) -> Result<u64> {

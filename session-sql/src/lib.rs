@@ -27,6 +27,7 @@ mod directory;
 mod error;
 #[cfg(feature = "express")]
 pub mod express;
+mod inspection;
 mod one_server;
 mod pool;
 mod prepared;
@@ -48,6 +49,7 @@ pub use connector::SqlConnector;
 pub use dialect::{ConnectionOf, Destination, Dialect, Driven, Opened, OptionsOf, RowOf};
 pub use directory::{clear, count, page};
 pub use error::{Stage, Target, from_column};
+pub use inspection::Told;
 pub use pool::PooledConnection;
 pub use prepared::{BatchStatement, Bound, MAX_BATCH, Padded, SIZES, Statement};
 pub use removal::{Condition, Id, Removal};

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Store, Touch};
-use session_core::{Ended, NoticeStream, Owner, Record, Result, Saved, SessionId, Ttl};
+use session_core::{Ended, Inspection, NoticeStream, Owner, Record, Result, Saved, SessionId, Ttl};
 
 use crate::check::{Difference, Expected, Table};
 use crate::removal::Id;
@@ -52,6 +52,16 @@ pub trait SessionTable: Debug + Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<()>> + Send {
         let _ = (commands, policy);
         async { Ok(()) }
+    }
+
+    /// Reads the server's settings, as
+    /// [`Backend::inspection`](session_core::backend::Backend::inspection); by default none.
+    fn inspection(
+        &self,
+        commands: Commands<'_, Self::Dialect>,
+    ) -> impl Future<Output = Result<Inspection>> + Send {
+        let place = commands.target().place.to_owned();
+        async move { Ok(Inspection::of(place)) }
     }
 
     /// The statements that create the table if it does not exist.

@@ -122,6 +122,7 @@ mod dialect;
 mod durability;
 mod error;
 mod file;
+mod inspection;
 mod schema;
 mod statement;
 mod table;

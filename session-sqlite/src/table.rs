@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use session_core::backend::{Call, Create, Destroy, Policy, Save, Store, Touch};
-use session_core::{Ended, Owner, Result, Saved, SessionId, Ttl};
+use session_core::{Ended, Inspection, Owner, Result, Saved, SessionId, Ttl};
 use session_sql::record::{id_bytes, owner_bytes};
 use session_sql::{
     Bound, Claimed, Commands, Difference, Expected, Id, Removal, Returning, SessionTable,
@@ -14,7 +14,7 @@ use sqlx::SqliteConnection;
 
 use crate::schema::{COLUMNS, Statements, VERSION};
 use crate::statement::{of_ids, of_stored};
-use crate::{Sqlite, SqliteStoreBuilder, check};
+use crate::{Sqlite, SqliteStoreBuilder, check, inspection};
 
 /// The table of a [`SqliteStore`](crate::SqliteStore). Clones share its statements.
 #[derive(Clone)]
@@ -57,6 +57,10 @@ impl SessionTable for SqliteTable {
 
     async fn check_server(&self, commands: Commands<'_, Sqlite>, _: Policy) -> Result<()> {
         check::version(commands).await
+    }
+
+    async fn inspection(&self, commands: Commands<'_, Sqlite>) -> Result<Inspection> {
+        inspection::run(commands).await
     }
 
     fn create_table(&self) -> &[Statement<Sqlite>] {

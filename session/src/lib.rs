@@ -50,10 +50,11 @@ pub use connect::connect;
 pub use location::Location;
 pub use schemes::Schemes;
 pub use session_core::{
-    self, Cursor, Description, EndId, EndKind, EndReason, Ended, Error, ErrorKind, Event, Flash,
-    Lifetime, Limits, LogObserver, Observer, OnReuse, Owner, Page, PresentedToken, Reaper, Refusal,
-    Result, RetryStatus, Session, SessionDirectory, SessionEnd, SessionId, SessionInfo,
-    SessionStore, SessionStream, SessionToken, Sessions, SessionsBuilder, Timeout, Ttl, Unreadable,
+    self, Cursor, Description, EndId, EndKind, EndReason, Ended, Error, ErrorKind, Event, Finding,
+    Flash, Inspect, Inspection, Lifetime, Limits, LogObserver, Observer, OnReuse, Owner, Page,
+    PresentedToken, Reaper, Refusal, Result, RetryStatus, Session, SessionDirectory, SessionEnd,
+    SessionId, SessionInfo, SessionStore, SessionStream, SessionToken, Sessions, SessionsBuilder,
+    Severity, Timeout, Ttl, Unreadable,
 };
 
 #[cfg(feature = "cached")]

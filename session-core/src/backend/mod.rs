@@ -43,8 +43,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::{
-    Capabilities, Cursor, Ended, Error, InvalidationStream, NoticeStream, Owner, Page, Record,
-    Result, Saved, SessionId, Ttl,
+    Capabilities, Cursor, Ended, Error, Inspection, InvalidationStream, NoticeStream, Owner, Page,
+    Record, Result, Saved, SessionId, Ttl,
 };
 
 pub use crate::backoff::Backoff;
@@ -167,6 +167,23 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     fn migrate(&self, call: &Call<Self::Client>) -> impl Future<Output = Result<()>> + Send {
         let _ = call;
         async { Ok(()) }
+    }
+
+    /// Reads the server's settings, as [`Inspect::inspection`](crate::Inspect::inspection). By
+    /// default nothing is known, and nothing found.
+    fn inspection(
+        &self,
+        call: &Call<Self::Client>,
+    ) -> impl Future<Output = Result<Inspection>> + Send {
+        let place = call.place().to_owned();
+        async move { Ok(Inspection::of(place)) }
+    }
+
+    /// Ends all sessions and removes what holds them, as
+    /// [`Inspect::remove`](crate::Inspect::remove). By default as [`clear`](Self::clear), for
+    /// databases where nothing is left then.
+    fn remove(&self, call: &Call<Self::Client>) -> impl Future<Output = Result<()>> + Send {
+        async { self.clear(call).await.map(drop) }
     }
 
     /// As [`SessionDirectory::count`](crate::SessionDirectory::count).

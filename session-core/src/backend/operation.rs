@@ -20,11 +20,13 @@ pub enum Operation {
     Migrate,
     Notices,
     Invalidations,
+    Inspect,
+    Remove,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Create,
         Self::Load,
         Self::Save,
@@ -40,6 +42,8 @@ impl Operation {
         Self::Migrate,
         Self::Notices,
         Self::Invalidations,
+        Self::Inspect,
+        Self::Remove,
     ];
 
     /// The name, as in errors and spans: `destroy_owned_by`.
@@ -61,6 +65,8 @@ impl Operation {
             Self::Migrate => "migrate",
             Self::Notices => "notices",
             Self::Invalidations => "invalidations",
+            Self::Inspect => "inspect",
+            Self::Remove => "remove",
         }
     }
 }

@@ -16,8 +16,9 @@ use super::{
     Save, Touch,
 };
 use crate::{
-    Capabilities, Draft, Ended, Error, InvalidationStream, NoticeStream, Record, Result, Saved,
-    SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version, async_trait,
+    Capabilities, Draft, Ended, Error, Inspect, Inspection, InvalidationStream, NoticeStream,
+    Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
+    async_trait,
 };
 
 /// The session store that is made of a [`Backend`]. Clones share its client and its queues.
@@ -397,6 +398,23 @@ impl<B: Backend> SessionStore for Store<B> {
             None,
         );
         self.core.backend.invalidations(call, silence)
+    }
+
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Inspect for Store<B> {
+    async fn inspection(&self) -> Result<Inspection> {
+        let work = |call| async move { self.backend().inspection(&call).await };
+        self.by_command(Operation::Inspect, work).await
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let work = |call| async move { self.backend().remove(&call).await };
+        self.by_command(Operation::Remove, work).await
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod credential;
 pub(crate) mod description;
 pub(crate) mod info;
+pub(crate) mod inspection;
 pub(crate) mod invalidation;
 pub(crate) mod lifetime;
 pub(crate) mod notice;
@@ -17,6 +18,7 @@ pub(crate) mod wrapper;
 pub use credential::Credential;
 pub use description::Description;
 pub use info::SessionInfo;
+pub use inspection::{Finding, Inspect, Inspection, Severity};
 pub use invalidation::{Invalidation, InvalidationStream};
 pub use lifetime::{Lifetime, Timeout, Ttl};
 pub use notice::{Notice, NoticeStream};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Draft, Ended, InvalidationStream, NoticeStream, Owner, Record, Result, Saved, SessionId,
-    SessionInfo, Timeout, Ttl, Version,
+    Draft, Ended, Inspect, InvalidationStream, NoticeStream, Owner, Record, Result, Saved,
+    SessionId, SessionInfo, Timeout, Ttl, Version,
 };
 
 /// A store of sessions: the five operations that requests need.
@@ -133,6 +133,12 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     /// It may tell too much, and it may tell late, so copies need a limit in time besides.
     fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
         let _ = silence;
+        None
+    }
+
+    /// The part of this store that looks at its own server; `None`, the default, if it has none.
+    /// `sessionctl check` asks it.
+    fn inspect(&self) -> Option<&dyn Inspect> {
         None
     }
 

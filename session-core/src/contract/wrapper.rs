@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Cursor, Draft, Ended, Error, InvalidationStream, NoticeStream, Owner, Page,
-    Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
+    Capabilities, Cursor, Draft, Ended, Error, Inspect, InvalidationStream, NoticeStream, Owner,
+    Page, Record, Result, Saved, SessionDirectory, SessionId, SessionStore, Timeout, Ttl, Version,
 };
 
 /// A store around another store, which passes on what it does not change: implement this, and the
@@ -96,6 +96,11 @@ pub trait StoreWrapper: Debug + Send + Sync + Sized + 'static {
     /// As [`SessionStore::invalidations`].
     fn invalidations(this: &Self, silence: Duration) -> Option<InvalidationStream> {
         Self::inner(this).invalidations(silence)
+    }
+
+    /// As [`SessionStore::inspect`].
+    fn inspect(this: &Self) -> Option<&dyn Inspect> {
+        Self::inner(this).inspect()
     }
 
     /// As [`SessionStore::drop_copy`].
@@ -211,6 +216,10 @@ impl<W: StoreWrapper> SessionStore for W {
 
     fn invalidations(&self, silence: Duration) -> Option<InvalidationStream> {
         StoreWrapper::invalidations(self, silence)
+    }
+
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        StoreWrapper::inspect(self)
     }
 
     fn drop_copy(&self, id: &SessionId) {

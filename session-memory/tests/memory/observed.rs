@@ -70,7 +70,12 @@ async fn each_operation_has_a_span_and_is_counted() {
     for operation in Operation::ALL {
         let is_done = !matches!(
             operation,
-            Operation::Connect | Operation::Migrate | Operation::Notices | Operation::Invalidations
+            Operation::Connect
+                | Operation::Migrate
+                | Operation::Notices
+                | Operation::Invalidations
+                | Operation::Inspect
+                | Operation::Remove
         );
         let calls = counts.of(operation).calls;
         assert_eq!(calls, u64::from(is_done), "{operation:?}");

@@ -126,7 +126,7 @@ fn until(score: f64) -> u64 {
 }
 
 /// The scores in an answer with ids and scores.
-fn scores(answer: Value) -> Result<Vec<f64>> {
+pub(crate) fn scores(answer: Value) -> Result<Vec<f64>> {
     let entries: Vec<(Vec<u8>, f64)> = convert(Some(answer))?;
     Ok(entries.into_iter().map(|(_, score)| score).collect())
 }

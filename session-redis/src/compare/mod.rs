@@ -33,6 +33,8 @@ use crate::lane::Lane;
 use crate::route::Route;
 use crate::server::Server;
 
+pub(crate) use index::scores;
+
 /// The operations in this lane.
 #[derive(Clone, Copy)]
 pub(crate) struct Compare<'a> {

@@ -46,8 +46,12 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-core ErrorKind",
     // Its error, which is shown.
     "session-core Failure",
+    // Settings of a server.
+    "session-core Finding",
     // Where its client leads.
     "session-core Fixed",
+    // Settings of a server.
+    "session-core Inspection",
     "session-core Invalidation",
     "session-core Lifetime",
     "session-core Limits",
@@ -72,6 +76,7 @@ pub(super) const HARMLESS: &[&str] = &[
     // An answer, as that shows itself.
     "session-core Sent",
     "session-core SessionEnd",
+    "session-core Severity",
     "session-core Stamp",
     // Its backend, and where it leads.
     "session-core Store",
@@ -131,6 +136,8 @@ pub(super) const HARMLESS: &[&str] = &[
     "session-sql SqlConnector",
     "session-sql Stage",
     "session-sql Target",
+    // A setting of a server.
+    "session-sql Told",
     "session-sql UrlRules",
     "session-sqlite Durability",
     "session-sqlite Sqlite",
