@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod program;
 pub mod servers;
+
+pub use program::sessionctl;
 
 /// Compiles and runs the code of the project's README.
 #[cfg(doctest)]

@@ -5,6 +5,7 @@ mod actix;
 mod away;
 mod browser;
 mod cached;
+mod checks;
 mod docs;
 mod ends;
 mod every_store;

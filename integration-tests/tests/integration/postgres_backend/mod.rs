@@ -49,7 +49,7 @@ async fn run(statement: &str) {
     run_at(url(), statement).await;
 }
 
-async fn run_at(url: &str, statement: &str) {
+pub(crate) async fn run_at(url: &str, statement: &str) {
     let pool = PgPool::connect(url).await.expect("it is up");
     let text = AssertSqlSafe(statement.to_owned());
     let done = sqlx::raw_sql(text).execute(&pool).await;

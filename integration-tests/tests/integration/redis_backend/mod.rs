@@ -86,7 +86,7 @@ async fn end_all(store: &RedisStore, owner: &Owner, except: Option<&SessionId>) 
     }
 }
 
-async fn ask(url: &str, words: &[&str]) -> Value {
+pub(crate) async fn ask(url: &str, words: &[&str]) -> Value {
     let client = redis::Client::open(url).expect("a good URL");
     // The machine may be busy.
     let config = AsyncConnectionConfig::new()

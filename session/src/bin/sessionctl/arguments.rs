@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use clap::{Args, Command as Cmd, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use session_store::{Cursor, Owner, SessionId};
 
+use crate::commands::DEFAULT_ADDRESS;
 use crate::span;
 use crate::url::UrlArgument;
 
@@ -39,6 +41,18 @@ pub(crate) enum Command {
 
     /// Count the live sessions.
     Count(StoreUrl),
+
+    /// Say what this very server can keep: settings that break promises, and promises that it breaks.
+    ///
+    /// Looks at the server's settings and the user's rights, and tries the promises of a store on scratch
+    /// tables, collections or keys beside the store's own, which it removes. Takes at most 10 s.
+    Check(CheckArguments),
+
+    /// Show the store on a page for the browser of this machine: figures, search, ending sessions.
+    ///
+    /// The page is at a loopback address, and opens by the URL that is printed, which has a random
+    /// token. Values of sessions are never shown.
+    Serve(ServeArguments),
 
     /// List sessions.
     List(List),
@@ -76,6 +90,28 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIRECTORY")]
         dir: Option<PathBuf>,
     },
+}
+
+/// What `serve` does.
+#[derive(Args, Debug)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreUrl,
+
+    /// Address to listen at, of this machine only; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADDRESS)]
+    pub(crate) listen: SocketAddr,
+}
+
+/// What `check` does.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreUrl,
+
+    /// Look at settings and rights only, and write nothing.
+    #[arg(long)]
+    pub(crate) settings_only: bool,
 }
 
 /// The store that a command is about.

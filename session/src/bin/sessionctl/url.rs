@@ -174,6 +174,19 @@ impl Url {
         Self(format!("{url}{sign}{option}={value}{fragment}"))
     }
 
+    /// The same URL with this option of ours in the place of any that it has.
+    pub(crate) fn with(&self, option: &str, value: &str) -> Self {
+        let (url, fragment) = self.0.split_at(self.0.find('#').unwrap_or(self.0.len()));
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let others = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some(option);
+        let others: Vec<&str> = query.split('&').filter(others).collect();
+        let query = match others.is_empty() {
+            true => String::new(),
+            false => format!("?{}", others.join("&")),
+        };
+        Self(format!("{base}{query}{fragment}")).with_default(option, value)
+    }
+
     /// Connects to the store, which another process has to share: one in this process' memory is
     /// refused.
     pub(crate) async fn connect(&self, set_up: SetUp) -> Result<Arc<dyn SessionStore>, Failure> {
@@ -208,6 +221,20 @@ mod tests {
             ("redis://h/#insecure", "redis://h/?migrate=false#insecure"),
         ] {
             assert_eq!(url(given).with_default("migrate", "false").secret(), with);
+        }
+    }
+
+    #[test]
+    fn an_option_takes_the_place_of_one_that_is_there() {
+        for (given, with) in [
+            ("mysql://h/db?table=a", "mysql://h/db?table=t"),
+            (
+                "mysql://h/db?x=1&table=a&y=2#f",
+                "mysql://h/db?x=1&y=2&table=t#f",
+            ),
+            ("mysql://h/db", "mysql://h/db?table=t"),
+        ] {
+            assert_eq!(url(given).with("table", "t").secret(), with);
         }
     }
 

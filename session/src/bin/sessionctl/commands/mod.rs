@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 mod bench;
+mod check;
 mod clear;
 mod copy;
 mod count;
@@ -9,6 +10,7 @@ mod list;
 mod manual;
 mod migrate;
 mod reap;
+mod serve;
 mod show;
 mod watch;
 
@@ -18,8 +20,12 @@ use crate::arguments::Command;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
+pub(crate) use serve::DEFAULT_ADDRESS;
+
 pub(crate) async fn run(command: Command, output: Output) -> Result<Exit, Failure> {
     match command {
+        Command::Check(arguments) => check::run(arguments, output).await,
+        Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, output).await,
         Command::Count(arguments) => count::run(&arguments, output).await,
         Command::List(arguments) => list::run(arguments, output).await,
@@ -33,6 +39,23 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<Exit, Failur
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
     }
+}
+
+/// Ctrl-C, or the end that a supervisor asks for.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        if let Ok(mut end) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = end.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The store's administrative side.
