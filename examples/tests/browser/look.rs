@@ -25,7 +25,7 @@ impl WebDriverCompatibleCommand for DevTools {
     }
 }
 
-async fn show_as(browser: &Chromium, width: u32, scheme: &str) {
+pub(crate) async fn show_as(browser: &Chromium, width: u32, scheme: &str) {
     for command in [
         DevTools(
             "Emulation.setDeviceMetricsOverride",
@@ -42,7 +42,7 @@ async fn show_as(browser: &Chromium, width: u32, scheme: &str) {
 }
 
 /// The program that judges pages.
-fn axe() -> String {
+pub(crate) fn axe() -> String {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/browser/axe/node_modules/axe-core/axe.min.js"
@@ -53,7 +53,7 @@ fn axe() -> String {
 }
 
 /// What is wrong with the page that is open: rule and elements, as lines.
-async fn violations(browser: &Chromium, axe: &str) -> Vec<Value> {
+pub(crate) async fn violations(browser: &Chromium, axe: &str) -> Vec<Value> {
     let loaded = browser.client.execute(axe, Vec::new()).await;
     loaded.expect("axe is loaded");
     let script = r#"
@@ -71,7 +71,7 @@ async fn violations(browser: &Chromium, axe: &str) -> Vec<Value> {
 }
 
 /// How much wider the page is than the screen, and which color its text has.
-async fn measure(browser: &Chromium) -> Value {
+pub(crate) async fn measure(browser: &Chromium) -> Value {
     let script = r#"
         document.querySelectorAll("details").forEach((details) => { details.open = true; });
         const root = document.documentElement;

@@ -3,6 +3,7 @@
 //! Debian has both (`chromium`, `chromium-driver`); `SESSION_TEST_SKIP=browser` goes without.
 
 mod chromium;
+mod dashboard;
 mod errors;
 mod https;
 mod look;
