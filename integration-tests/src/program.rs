@@ -19,9 +19,9 @@ pub fn sessionctl() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or("cargo".to_owned());
     let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "-p", "session-store"]);
-    build.args(["--features", "sessionctl", "--bin", "sessionctl"]);
-    build.args(["--message-format", "json"]);
+    // As the suite builds it, so that both build the packages that it needs once.
+    build.args(["test", "--locked", "--workspace", "--test", "integration"]);
+    build.args(["--no-run", "--message-format", "json"]);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     let Output { stdout, status, .. } = build
         .stderr(Stdio::inherit())
@@ -34,7 +34,7 @@ fn build() -> PathBuf {
         .filter_map(|line| serde_json::from_str(line).ok());
     let programs = messages.filter_map(|message: Value| {
         let path = PathBuf::from(message["executable"].as_str()?);
-        (path.file_stem()? == "sessionctl").then_some(path)
+        (path.file_stem()? == "sessionctl-under-test").then_some(path)
     });
     programs.last().expect("cargo names what it has built")
 }
