@@ -122,13 +122,18 @@ fn create_stages(draft: &Draft) -> [RawDocumentBuf; 2] {
     let values = Values::of(draft);
     let mut set = rawdoc! { "v": { "$literal": VERSION } };
     values.append_to(&mut set);
-    let left = millis(draft.left_at_create());
-    let new = earlier("$$NOW", left, RawBsonRef::Null);
-    let began: RawBson = match draft.past {
-        None => "$$NOW".into(),
+    let (began, new): (RawBson, _) = match draft.past {
+        None => (
+            "$$NOW".into(),
+            earlier("$$NOW", values.idle, values.absolute),
+        ),
         Some(_) => {
             let age = RawBson::from(millis(draft.age_at_create().into()));
-            rawdoc! { "$subtract": ["$$NOW", age] }.into()
+            let left = millis(draft.left_at_create());
+            (
+                rawdoc! { "$subtract": ["$$NOW", age] }.into(),
+                earlier("$$NOW", left, RawBsonRef::Null),
+            )
         }
     };
     set.append(cstr!("born"), unless_live("$born", began));
