@@ -21,6 +21,7 @@
 
 mod answer;
 mod batch;
+mod batched;
 mod breaker;
 mod call;
 mod clients;

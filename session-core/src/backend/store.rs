@@ -6,9 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Span;
-
-use super::batch::{BatchOperation, Batcher, Duplicates, Size};
+use super::batch::{BatchOperation, Batcher, Size};
+use super::batched::{Creates, Destroys, Loads, Saves, Touches};
 use super::breaker::Passage;
 use super::call::{Call, Shared, Timer};
 use super::reaper_watch::ReaperWatch;
@@ -458,46 +457,6 @@ impl<T> Answer for Untold<T> {}
 fn only<T>(answers: Result<Vec<Result<T>>>) -> Result<T> {
     let missing = || Err(Error::refused("answer", "the backend has given no answer"));
     answers?.pop().unwrap_or_else(missing)
-}
-
-/// An operation of the backend, as batches send it.
-macro_rules! batch_operations {
-    ($($name:ident: $method:ident, $operation:ident, $item:ty => $answer:ty, $duplicates:ident;)*) => {$(
-        struct $name<B: Backend>(Arc<Core<B>>, usize);
-
-        impl<B: Backend> BatchOperation for $name<B> {
-            type Item = $item;
-            type Answer = $answer;
-            const NAME: &'static str = Operation::$operation.as_str();
-            const DUPLICATES: Duplicates = Duplicates::$duplicates;
-
-            fn span(&self, size: usize, callers: &[Span]) -> Span {
-                self.0.meter.batch_span(Operation::$operation, size, callers)
-            }
-
-            fn queued(&self, change: isize) {
-                self.0.shared.counters.queued(change);
-            }
-
-            async fn execute(&self, items: &[$item]) -> Result<Vec<Result<$answer>>> {
-                let Core { backend, shared, .. } = &*self.0;
-                if items.len() > 1 {
-                    shared.counters.batch(Operation::$operation, items.len());
-                }
-                let queue = Some(self.1 as u16);
-                let call = Call::new(shared, Operation::$operation, Timer::Operation, queue);
-                backend.$method(&call, items).await
-            }
-        }
-    )*};
-}
-
-batch_operations! {
-    Creates: create, Create, Create => Saved, Sequence;
-    Loads: load, Load, SessionId => Option<Record>, Coalesce;
-    Saves: save, Save, Save => Saved, Sequence;
-    Touches: touch, Touch, Touch => Option<Ttl>, Sequence;
-    Destroys: destroy, Destroy, Destroy => Option<Ended>, Sequence;
 }
 
 impl<B: Backend> Clone for Store<B> {
