@@ -32,9 +32,9 @@ fn build() -> PathBuf {
     let messages = messages
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
-    let programs = messages.filter_map(|message: Value| {
+    let mut programs = messages.filter_map(|message: Value| {
         let path = PathBuf::from(message["executable"].as_str()?);
         (path.file_stem()? == "sessionctl-under-test").then_some(path)
     });
-    programs.last().expect("cargo names what it has built")
+    programs.next_back().expect("cargo names what it has built")
 }

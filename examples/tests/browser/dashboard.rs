@@ -52,7 +52,8 @@ impl Dashboard {
     async fn sign_in(&self, owner: &str, browser: &str) -> String {
         let session = Sessions::from(Arc::clone(&self.store)).start();
         session.insert("secret", SECRET).expect("a value");
-        session.describe(Description::new().with_browser(browser));
+        let description = Description::new().with_browser(browser);
+        session.describe(description).expect("described");
         session.sign_in(owner).await.expect("up");
         session.id().expect("stored").as_str().to_owned()
     }

@@ -54,10 +54,11 @@ async fn ask(url: &Url, report: &mut Report) -> Result<(), Failure> {
         }
     }
     // There, setting up creates nothing, and tries the user's rights.
-    if scratch::option(url.scheme()) == Some("prefix") && !report.is_read_only() {
-        if let Err(error) = session_store::connect(url.with("migrate", "true").secret()).await {
-            report.refused(error)?;
-        }
+    if scratch::option(url.scheme()) == Some("prefix")
+        && !report.is_read_only()
+        && let Err(error) = session_store::connect(url.with("migrate", "true").secret()).await
+    {
+        report.refused(error)?;
     }
     Ok(())
 }

@@ -98,10 +98,10 @@ impl Inner {
         if *is_closed {
             return Err(Error::refused("open", "the check has ended"));
         }
-        if self.is_in_memory {
-            if let Some(store) = self.opened().get(name) {
-                return Ok(Arc::clone(store));
-            }
+        if self.is_in_memory
+            && let Some(store) = self.opened().get(name)
+        {
+            return Ok(Arc::clone(store));
         }
         // Keys of a store are its prefix and the id.
         let value = match self.option {
