@@ -211,11 +211,7 @@ impl<D: Dialect> Pool<D> {
     /// Closes all connections, those in use when they are returned: one was broken or led to the
     /// wrong server, so others may be or do too.
     pub(crate) fn discard(&self) {
-        let mut state = self.0.state();
-        state.generation += 1;
-        let idle = std::mem::take(&mut state.idle);
-        drop(state);
-        idle.into_iter().for_each(|idle| idle.connection.close());
+        self.0.discard();
     }
 
     /// Closes the connections that were not used since `began`, when a statement was sent that was
@@ -355,6 +351,14 @@ impl<D: Dialect> Shared<D> {
         }
     }
 
+    fn discard(&self) {
+        let mut state = self.state();
+        state.generation += 1;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        idle.into_iter().for_each(|idle| idle.connection.close());
+    }
+
     fn put_idle(&self, connection: OwnedConnection<D>) {
         let now = Instant::now();
         let mut state = self.state();
@@ -407,10 +411,16 @@ impl<D: Dialect> PooledConnection<D> {
     }
 
     /// Closes the connection because of `error`. If the server has no room for another prepared
-    /// statement, the pool stops preparing statements for a minute.
+    /// statement, the pool stops preparing statements for a minute, and gives up those that it has:
+    /// one that does not stay needs room for a moment, too.
     pub fn close_after(self, error: &sqlx::Error) {
         if matches!(cause::<D>(error), Some(Cause::NoRoomToPrepare(_))) {
-            self.shared.state().no_room_at = Some(Instant::now());
+            let mut state = self.shared.state();
+            let is_first = state.no_room_at.replace(Instant::now()).is_none();
+            drop(state);
+            if is_first {
+                self.shared.discard();
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ async fn a_single_server_is_no_replica_and_has_a_journal() {
         return;
     }
     let server = Private::start_bare(Kind::Mongo, &[]);
-    let store = store(&format!("{}/app", server.url.trim_end_matches('/'))).await;
+    let store = store(&server.url).await;
     let why = refused(&store, Replicated).await;
     assert!(why.contains("it is a single server"), "{why}");
     signs_out(store, Durable).await;

@@ -104,22 +104,21 @@ async fn each_primary_of_a_cluster_confirms() {
     signs_out(store.clone(), Replicated).await;
     let why = refused(&store, Durable).await;
     assert!(why.contains("set appendonly to yes"), "{why}");
-    // The replica of one of them is enough to lose it.
-    let nodes = cluster.urls();
-    for url in &nodes {
-        let role = ask(url, &["INFO", "replication"]).await;
-        if role.contains("role:slave") {
-            let client = Client::open(url.as_str()).expect("a good URL");
-            let connection = client.get_multiplexed_async_connection().await;
-            let mut pause = session_redis::redis::cmd("DEBUG");
-            pause.arg("SLEEP").arg(4);
-            let mut connection = connection.expect("up");
-            tokio::spawn(async move { pause.exec_async(&mut connection).await });
+    // One primary without its replica is enough.
+    let mut stopped = None;
+    for node in &cluster.nodes {
+        if ask(&node.url, &["INFO", "replication"])
+            .await
+            .contains("role:slave")
+        {
+            node.stand_still().expect("stopped");
+            stopped = Some(node);
             break;
         }
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
     late(&store, Replicated).await;
+    let replica = stopped.expect("there are replicas");
+    replica.go_on().expect("it goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
