@@ -260,7 +260,7 @@ async fn a_wrapper_has_a_directory_if_the_store_inside_has_one() {
     };
     let wrapper = Thin(inner);
     assert!(wrapper.directory().is_none());
-    assert_eq!(call_all(&wrapper, &arguments()).await.len(), 9);
+    assert_eq!(call_all(&wrapper, &arguments()).await.len(), 10);
     assert!(matches!(
         wrapper.count().await, Err(error) if error.kind() == ErrorKind::Unsupported));
 }

@@ -74,6 +74,7 @@ async fn each_operation_has_a_span_and_is_counted() {
                 | Operation::Migrate
                 | Operation::Notices
                 | Operation::Invalidations
+                | Operation::Confirm
                 | Operation::Inspect
                 | Operation::Remove
         );
