@@ -18,6 +18,9 @@ use serde_json::Value;
 /// How long a check may take, whatever it finds.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// How many promises a good server shows to keep, of 15 or a few less.
+const ENOUGH: usize = 10;
+
 /// What `sessionctl check` has said.
 struct Checked {
     report: Value,
@@ -25,8 +28,22 @@ struct Checked {
     took: Duration,
 }
 
-/// Runs `sessionctl check` with these arguments.
+/// How often a check is run on a machine that is too busy for most of it.
+const ATTEMPTS: usize = 4;
+
+/// Runs `sessionctl check` with these arguments, again if the machine was too slow for it.
 fn check(arguments: &[&str]) -> Checked {
+    let mut checked = check_once(arguments);
+    for _ in 1..ATTEMPTS {
+        if !checked.was_too_slow() {
+            break;
+        }
+        checked = check_once(arguments);
+    }
+    checked
+}
+
+fn check_once(arguments: &[&str]) -> Checked {
     let began = Instant::now();
     let output = command(arguments).output().expect("it runs");
     let took = began.elapsed();
@@ -77,22 +94,28 @@ impl Checked {
         found["what"].as_str().expect("a text")
     }
 
+    /// How many promises have had this outcome.
+    fn count(&self, outcome: &str) -> usize {
+        let promises = self.report["promises"].as_array();
+        let promises = promises.into_iter().flatten();
+        promises
+            .filter(|promise| promise["outcome"] == outcome)
+            .count()
+    }
+
+    fn was_too_slow(&self) -> bool {
+        self.count("not tried") > 0 && self.count("kept") < ENOUGH
+    }
+
     /// No promise is broken, and enough were tried, in time.
     #[track_caller]
     fn is_good(&self) -> &Self {
         let Self { report, took, .. } = self;
         let broken = |(_, severity): &(&str, &str)| *severity == "broken";
         assert!(!self.findings().iter().any(broken), "{report:#}");
-        let promises = report["promises"].as_array().expect("a list");
-        let of = |outcome: &str| {
-            let promises = promises.iter();
-            promises
-                .filter(|promise| promise["outcome"] == outcome)
-                .count()
-        };
-        assert_eq!(of("not kept"), 0, "{report:#}");
+        assert_eq!(self.count("not kept"), 0, "{report:#}");
         // On a busy machine the time may be over before the last ones.
-        assert!(of("kept") >= 10, "{report:#}");
+        assert!(self.count("kept") >= ENOUGH, "{report:#}");
         assert!(*took <= LIMIT, "{took:?}: {report:#}");
         self
     }
