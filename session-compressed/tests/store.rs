@@ -1,4 +1,4 @@
-//! What the inner store gets, and what comes back.
+//! The compressed data that the inner store gets, and the data that a load returns.
 
 use session_compressed::CompressedStore;
 use session_core::{

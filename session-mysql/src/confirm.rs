@@ -1,9 +1,6 @@
 //! Confirmation that what was written is on a replica, or on the disk.
 
-use std::time::{Duration, Instant};
-
-use session_core::backend::Backoff;
-use session_core::{Confirmation, Error, Result};
+use session_core::{Confirmation, Result};
 use session_sql::Commands;
 use session_sql::record::{bytes, integer};
 
@@ -24,9 +21,6 @@ SHOW GLOBAL STATUS WHERE Variable_name IN
 const SELECT_DURABILITY: &str = "\
 SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED), CAST(@@log_bin AS SIGNED),
     CAST(@@sync_binlog AS SIGNED)";
-
-/// The pauses between two looks.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(4), Duration::from_millis(64));
 
 /// Waits until all that was written before is `confirmation`.
 pub(crate) async fn confirm(
@@ -49,22 +43,14 @@ async fn replicated(commands: Commands<'_, Mysql>) -> Result<()> {
              rpl_semi_sync_master_enabled) to ON",
         ));
     }
-    let (began, limit) = (Instant::now(), commands.call().timeout() * 3 / 4);
-    for attempt in 0.. {
+    let is_on_replica = || async move {
         let is_on = setting(commands, SELECT_STATUS).await?.as_deref() == Some(b"ON");
         let replicas = setting(commands, SELECT_REPLICAS).await?;
-        if is_on && replicas.is_some_and(|replicas| replicas != b"0") {
-            return Ok(());
-        }
-        if began.elapsed() > limit {
-            let why = "no replica acknowledges what is written: semi-synchronous replication is off \
-                       until one has caught up";
-            let why = commands.target().at(why);
-            return Err(Error::timeout(commands.call().name(), why));
-        }
-        BACKOFF.wait(attempt).await;
-    }
-    Ok(())
+        Ok(is_on && replicas.is_some_and(|replicas| replicas != b"0"))
+    };
+    let late = "no replica acknowledges what is written: semi-synchronous replication is off until one \
+                has caught up";
+    commands.wait_until(is_on_replica, late).await
 }
 
 /// The value of a variable that has several names; `None` if the server has none of them.

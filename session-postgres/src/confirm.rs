@@ -1,9 +1,6 @@
 //! Confirmation that what was written is on a standby, or on the disk.
 
-use std::time::{Duration, Instant};
-
-use session_core::backend::Backoff;
-use session_core::{Confirmation, Error, Result};
+use session_core::{Confirmation, Result};
 use session_sql::Commands;
 use session_sql::record::{bytes, integer};
 
@@ -31,9 +28,6 @@ const SELECT_STANDBYS: &str = "\
 SELECT count(*) FILTER (WHERE flush_lsn >= $1::text::pg_lsn),
     count(*) FILTER (WHERE state IS NULL)
 FROM pg_catalog.pg_stat_replication";
-
-/// The pauses between two looks.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(4), Duration::from_millis(64));
 
 /// Waits until all that was written before is `confirmation`.
 pub(crate) async fn confirm(
@@ -73,13 +67,12 @@ async fn commit(commands: Commands<'_, Postgres>, statement: &'static str) -> Re
 
 /// Waits until a standby has the log up to `end`, where commits do not wait for any.
 async fn on_a_standby(commands: Commands<'_, Postgres>, end: &str) -> Result<()> {
-    let (began, limit) = (Instant::now(), commands.call().timeout() * 3 / 4);
-    for attempt in 0.. {
+    let is_on_standby = || async move {
         let ask = || sqlx::query(SELECT_STANDBYS).bind(end.to_owned());
         let rows = commands.fetch(ask).await?;
         let row = rows.first().ok_or_else(|| commands.target().no_table())?;
         if integer::<Postgres>(row, 0)? > 0 {
-            return Ok(());
+            return Ok(true);
         }
         if integer::<Postgres>(row, 1)? > 0 {
             return Err(commands.target().misconfigured(
@@ -87,11 +80,8 @@ async fn on_a_standby(commands: Commands<'_, Postgres>, end: &str) -> Result<()>
                  synchronous_standby_names",
             ));
         }
-        if began.elapsed() > limit {
-            let why = commands.target().at("no standby has what was written");
-            return Err(Error::timeout(commands.call().name(), why));
-        }
-        BACKOFF.wait(attempt).await;
-    }
-    Ok(())
+        Ok(false)
+    };
+    let late = "no standby has what was written";
+    commands.wait_until(is_on_standby, late).await
 }

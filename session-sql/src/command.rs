@@ -18,6 +18,9 @@ type Exchange<D, T> = for<'c> fn(&'c mut ConnectionOf<D>, Bound<D>) -> Driven<'c
 /// The pauses while another connection holds the database.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(20));
 
+/// The pauses while a state of the server is waited for.
+const LOOKS: Backoff = Backoff::new(Duration::from_millis(4), Duration::from_millis(64));
+
 /// A wait for a database that another connection holds.
 struct BusyWait {
     until: Instant,
@@ -172,6 +175,27 @@ impl<'c, D: Dialect> Commands<'c, D> {
             }
         };
         self.call.send(send).await
+    }
+
+    /// Looks, with growing pauses, until `look` says that it is so.
+    ///
+    /// # Errors
+    /// Those of `look`; [`ErrorKind::Timeout`](session_core::ErrorKind::Timeout) with the reason `late`
+    /// after three quarters of the time limit.
+    pub async fn wait_until<W>(self, look: impl Fn() -> W, late: &str) -> Result<()>
+    where
+        W: Future<Output = Result<bool>>,
+    {
+        let until = instant_after(self.call.timeout() * 3 / 4);
+        let mut attempt = 0;
+        while !look().await? {
+            if Instant::now() > until {
+                return Err(Error::timeout(self.call.name(), self.target().at(late)));
+            }
+            LOOKS.wait(attempt).await;
+            attempt += 1;
+        }
+        Ok(())
     }
 
     /// Fetches the rows of a statement that only reads.

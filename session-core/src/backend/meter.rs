@@ -155,7 +155,7 @@ impl Meter {
 const BATCH_SIZE: &str = "db.operation.batch.size";
 
 /// Whether no subscriber wants spans: one relaxed load. With its feature `log`, which any dependency
-/// may turn on, `tracing` makes the fields of spans that nobody wants: 150 instructions.
+/// may turn on, `tracing` makes the fields of spans without a subscriber: 150 instructions.
 #[inline]
 fn are_spans_off() -> bool {
     LevelFilter::current() < Level::DEBUG

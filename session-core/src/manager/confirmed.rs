@@ -47,10 +47,7 @@ impl Manager {
     /// then: those sessions stay.
     async fn end_again(self: &Arc<Self>, ends: &Ends, began: Instant) -> Result<usize> {
         match ends {
-            Ends::One(ending) => {
-                let ended = self.end_here(&ending.clone().again()).await?;
-                Ok(usize::from(ended))
-            }
+            Ends::One(ending) => self.end_here(ending).await.map(usize::from),
             Ends::Owned(owner, except) => {
                 let mut ended = 0;
                 for ending in self.listed_before(began, owner, except.as_ref()).await? {

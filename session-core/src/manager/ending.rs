@@ -52,14 +52,6 @@ impl Ending {
         }
     }
 
-    /// The same end once more, of whatever version of the session there is by now.
-    pub(super) fn again(self) -> Self {
-        Self {
-            expected: None,
-            ..self
-        }
-    }
-
     /// The same of a session that is known to have this owner and age.
     pub(crate) fn known(mut self, owner: Option<Owner>, age: Duration) -> Self {
         (self.owner, self.age) = (owner, Some(age));

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::child::{command, url};
 use crate::support::{closed, create, data, draft, new_id};
 
-/// The user `nobody`.
+/// The number of the user `nobody`, who may write no file of another user.
 const NOBODY: u32 = 65_534;
 
 fn allow(path: &Path, mode: u32) {

@@ -15,7 +15,7 @@ use crate::url::Url;
 /// How long removing may take.
 pub(super) const CLEANING: Duration = Duration::from_secs(2);
 
-/// What names begin with, so that whoever finds one knows where it is from.
+/// The prefix of scratch names: an operator who finds one knows its origin.
 const PREFIX: &str = "session_check_";
 
 /// Opens scratch stores, and removes all of them. Clones share them.

@@ -1,4 +1,4 @@
-//! `serve`: a page that shows a store as it lives, for whoever sits at this machine.
+//! `serve`: a page that shows the sessions of a store, for the users of this machine.
 //!
 //! One page, whose script asks for figures (`board`) every few seconds, searches sessions and ends them
 //! (`actions`). Who may ask is decided in one place (`guard`). Values of sessions are never sent.
