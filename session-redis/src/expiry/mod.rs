@@ -13,8 +13,8 @@
 //! a use of a session moves the deadline and leaves the entry alone, which would else cost a save a
 //! third more of the server's time. A reaper that finds the session alive writes the new time. After
 //! a save with a shorter limit, the entry gets the time that the key has left. After a sign-in it is
-//! written anew: if another process ends the session between these two, it is told as destroyed and,
-//! later, as expired.
+//! written anew, but not if it is gone: another process has ended the session meanwhile, and an entry
+//! would have it told as expired too.
 //!
 //! All of it are plain commands, so it needs no scripts.
 
@@ -87,11 +87,7 @@ impl ExpiryIndex {
         let mut due = redis::cmd("ZADD");
         // An earlier time is as good: the session is looked for, and found alive.
         due.arg(self.keys.expiry_due(shard)).arg("LT");
-        match draft.left_at_create().millis() {
-            None => due.arg("+inf"),
-            Some(left) => due.arg(now.saturating_add(left)),
-        };
-        due.arg(id.as_str());
+        due.arg(when_due(draft, now)).arg(id.as_str());
         let mut known = redis::cmd("HSET");
         known.arg(self.keys.expiry_known(shard)).arg(id.as_str());
         known.arg(Known::encode(began(draft, now), draft.owner.as_ref()));
@@ -135,11 +131,7 @@ impl ExpiryIndex {
         let Save { id, draft, .. } = save;
         let now = now(call).await?;
         if draft.anchor == Anchor::Restart {
-            let mut commands = Pipeline::with_capacity(2);
-            for command in self.entry(id, draft, now) {
-                commands.add_command(command);
-            }
-            return send_all(call, &commands).await.map(drop);
+            return self.begin_again(call, id, draft, now).await;
         }
         // Asked after `now`, so the sum is not later than the deadline.
         let mut ask = redis::cmd("PTTL");
@@ -155,6 +147,38 @@ impl ExpiryIndex {
         hasten.arg("XX").arg("LT");
         hasten.arg(now.saturating_add(left)).arg(id.as_str());
         send(call, &hasten).await.map(drop)
+    }
+
+    /// After a sign-in. One round trip; up to two more for a session without an entry, which has
+    /// ended, or was created while expiries were not reported.
+    async fn begin_again(
+        &self,
+        call: &Call<RedisClient>,
+        id: &SessionId,
+        draft: &Draft,
+        now: u64,
+    ) -> Result<()> {
+        let [due, known] = self.entry(id, draft, now);
+        let due_key = self.keys.expiry_due(shard(id));
+        let mut commands = Pipeline::with_capacity(3);
+        commands.add_command(known);
+        let hasten = commands.cmd("ZADD").arg(&due_key).arg("XX").arg("LT");
+        hasten.arg(when_due(draft, now)).arg(id.as_str());
+        // It adds nothing: the answer tells whether there is an entry.
+        let ask = commands.cmd("ZADD").arg(&due_key).arg("XX");
+        ask.arg("INCR").arg(0).arg(id.as_str());
+        let mut answers = send_all(call, &commands).await?.answer;
+        if convert::<Option<f64>>(answers.pop())?.is_some() {
+            return Ok(());
+        }
+        let mut ask = redis::cmd("PTTL");
+        ask.arg(self.keys.session(id));
+        let has_ended = convert::<i64>(Some(send(call, &ask).await?.answer))? == -2;
+        let mut forget = redis::cmd("HDEL");
+        forget.arg(self.keys.expiry_known(shard(id)));
+        forget.arg(id.as_str());
+        let next = if has_ended { forget } else { due };
+        send(call, &next).await.map(drop)
     }
 
     /// Removes `ids`, whose sessions have ended otherwise. The caller does not wait for it.
@@ -204,6 +228,15 @@ pub(crate) async fn remove_cleared(
         }
     }
     Ok(())
+}
+
+/// When to look for a session that begins at `now`, as a score.
+fn when_due(draft: &Draft, now: u64) -> String {
+    let left = draft.left_at_create().millis();
+    left.map_or_else(
+        || "+inf".to_owned(),
+        |left| now.saturating_add(left).to_string(),
+    )
 }
 
 /// The commands that remove `ids`, all of one shard.

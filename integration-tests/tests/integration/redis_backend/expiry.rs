@@ -42,7 +42,7 @@ impl Told {
     }
 }
 
-async fn store(url: &str) -> RedisStore {
+pub(super) async fn store(url: &str) -> RedisStore {
     let builder = RedisStore::builder().expiry_reports(true);
     builder.connect(url).await.expect("set up")
 }
@@ -82,7 +82,7 @@ async fn reap_all(sessions: &Sessions) -> usize {
 }
 
 /// The keys of the index that hold something.
-async fn index_keys(url: &str) -> Vec<String> {
+pub(super) async fn index_keys(url: &str) -> Vec<String> {
     let keys = ask(url, &["KEYS", "session:expiry:*"]).await;
     redis::from_redis_value(keys).expect("keys")
 }

@@ -11,6 +11,7 @@ mod failover_listings;
 mod failovers;
 mod half_open;
 mod lanes;
+mod late_entries;
 mod lost;
 mod owners;
 mod partly_forbidden;
