@@ -151,7 +151,11 @@ pub(super) fn recoveries(history: &History) -> (Vec<Recovery>, Vec<Violation>) {
             allowed = Duration::from_micros(fault.recovery);
             let later = history.faults.iter().map(|fault| fault.began);
             let next = later.filter(|began| *began > fault.ended).min();
-            waits.extend(waits_after(fault, next, &successes));
+            let alive = successes.iter().filter(|((process, _), _)| {
+                let mut killed = history.killed.iter();
+                !killed.any(|(of, at)| of == process && *at <= fault.ended)
+            });
+            waits.extend(waits_after(fault, next, alive.map(|(_, times)| times)));
         }
         waits.sort_unstable();
         let recovery = Recovery::of(name, times, &waits);
@@ -167,19 +171,71 @@ pub(super) fn recoveries(history: &History) -> (Vec<Recovery>, Vec<Violation>) {
     (all, found)
 }
 
-/// How long each caller waits for its first success after a fault, at most until the next one.
+/// How long each caller waits for its first success after a fault, at most until the next one, by
+/// the times of its successes.
 fn waits_after<'s>(
     fault: &FaultLine,
     next_fault: Option<Micros>,
-    successes: &'s BTreeMap<(u32, u32), Vec<Micros>>,
-) -> impl Iterator<Item = Duration> + use<'s> {
+    callers: impl Iterator<Item = &'s Vec<Micros>>,
+) -> impl Iterator<Item = Duration> {
     let ended = fault.ended;
-    successes.values().filter_map(move |times| {
-        // A caller of a process that was killed, or began later, has no success on both sides.
+    callers.filter_map(move |times| {
+        // One that began later did not see the fault.
         times.first().filter(|first| **first < ended)?;
         let next = times.partition_point(|at| *at <= ended);
         let success = times.get(next).copied();
         let until = success.into_iter().chain(next_fault).min();
         until.map(|at| at.since(ended))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two callers, of processes 1 and 2, with a success each at 1 s and at these times.
+    fn history(successes: &[(u32, u64)], killed: &str) -> History {
+        let call = |(process, at): (u32, u64)| {
+            let of = format!(r#""p":{process},"n":{at},"at":{at}"#);
+            [
+                format!(r#"{{"line":"call",{of},"c":0,"act":"reap"}}"#),
+                format!(r#"{{"line":"answer",{of},"is":"ended_many","count":0}}"#),
+            ]
+        };
+        let fault = |name: &str, began: u64, ended: u64| {
+            format!(
+                r#"{{"line":"fault","name":"{name}","began":{began},"ended":{ended},"detail":"",
+                "may_lose":null,"recovery":1000000,"explains":[]}}"#
+            )
+        };
+        let first = [(1, 1_000_000), (2, 1_000_000)];
+        let calls = first.iter().chain(successes).copied().flat_map(call);
+        let faults = [
+            fault("cut", 2_000_000, 3_000_000),
+            fault("later", 9_000_000, 9_000_001),
+        ];
+        let others = faults.into_iter().chain([killed.to_owned()]);
+        let lines = calls.chain(others).filter(|line| !line.is_empty());
+        History::of(lines.map(|line| serde_json::from_str(&line).expect("a line")))
+    }
+
+    fn slowest_after_cut(history: &History) -> Duration {
+        let (all, _) = recoveries(history);
+        let cut = all.iter().find(|recovery| recovery.fault == "cut");
+        cut.expect("judged").max
+    }
+
+    #[test]
+    fn callers_wait_for_their_own_success_and_killed_ones_for_none() {
+        let both = history(&[(1, 3_100_000), (2, 3_200_000)], "");
+        assert_eq!(slowest_after_cut(&both), Duration::from_millis(200));
+        let one = [(1, 3_100_000)];
+        assert_eq!(
+            slowest_after_cut(&history(&one, "")),
+            Duration::from_secs(6)
+        );
+        let killed = r#"{"line":"killed","process":2,"at":2900000}"#;
+        let killed = history(&one, killed);
+        assert_eq!(slowest_after_cut(&killed), Duration::from_millis(100));
+    }
 }

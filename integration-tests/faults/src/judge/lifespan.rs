@@ -142,8 +142,9 @@ fn a_use(index: usize, call: &Call, history: &History) -> Option<Use> {
     })
 }
 
-/// The latest time at which a write without an answer may have happened.
-fn lingering(call: &Call, history: &History) -> Micros {
+/// The latest time at which a write without an answer, or of a caller that went away, may have
+/// happened.
+pub(super) fn lingering(call: &Call, history: &History) -> Micros {
     let given_up = call.ended().unwrap_or(call.at).plus(LINGER);
     let is_disturbed = history
         .faults

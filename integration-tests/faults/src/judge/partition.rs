@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use super::lifespan::Lifespan;
+use super::lifespan::{Lifespan, lingering};
 use super::state::{Change, Effect, Step};
 use crate::clock::Micros;
 use crate::history::{Act, Answer, Call, History, Limits, Mark, Told, ToldLine, View};
@@ -111,7 +111,8 @@ fn sweep(all: &mut BTreeMap<String, Partition>, history: &History) {
             }
             _ => continue,
         };
-        let end = call.ended().unwrap_or(Micros(u64::MAX));
+        let success = call.success().map(|(at, _)| at);
+        let end = success.unwrap_or_else(|| lingering(call, history));
         let listed: Option<HashSet<&String>> = listed.map(|sessions| sessions.iter().collect());
         let concerned: BTreeSet<&String> = ids.into_iter().flatten().collect();
         for id in concerned {
