@@ -1,9 +1,12 @@
 //! What the client spends for a load or a save in Redis, beside the driver alone.
 //!
-//! `redis_client URL raw|store load|save CALLERS TIMES [THREADS]` has so many callers do so many
-//! operations each, in one thread or in a runtime of so many, on sessions of 300 bytes. To count the client's instructions, run it under
-//! `valgrind --tool=callgrind` with two numbers of times: the difference is that of the operations.
-//! To see what they cost the server, read `used_cpu_user` of `INFO cpu` before and after.
+//! `redis_client URL raw|ifeq|store load|save CALLERS TIMES [THREADS]` has so many callers do so
+//! many operations each, in one thread or in a runtime of so many, on sessions of 300 bytes. `raw`
+//! writes blindly by `SET`; `ifeq` is the driver alone, too, but compares at the server, as a save
+//! has to: what it costs more than `raw` is the price of Redis and its driver. To count the
+//! client's instructions, run it under `valgrind --tool=callgrind` with two numbers of times: the
+//! difference is that of the operations. To see what they cost the server, read
+//! `/proc/PID/schedstat` before and after.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +21,15 @@ const LIFETIME: Duration = Duration::from_secs(1_800);
 #[derive(Clone)]
 enum Client {
     Raw(MultiplexedConnection),
+    /// The same, with writes that replace the value of before.
+    IfEqual(MultiplexedConnection),
     Store(RedisStore),
+}
+
+/// What a client knows of a session that it has written.
+enum Written {
+    Value(Vec<u8>),
+    Version(Version),
 }
 
 fn draft() -> Draft {
@@ -26,23 +37,26 @@ fn draft() -> Draft {
 }
 
 impl Client {
-    /// Writes a session. Returns its name, and the version that a save expects.
-    async fn prepare(&self) -> (SessionId, Option<Version>) {
+    /// Writes a session. Returns its name, and what a save expects to find.
+    async fn prepare(&self) -> (SessionId, Written) {
         let id = SessionToken::generate().id();
-        let mut version = None;
-        match self {
-            Self::Raw(connection) => set(&mut connection.clone(), &id).await,
+        let written = match self {
+            Self::Raw(connection) | Self::IfEqual(connection) => {
+                let value = vec![b'x'; BYTES];
+                set(&mut connection.clone(), &id, &value, None).await;
+                Written::Value(value)
+            }
             Self::Store(store) => match store.create(&id, &draft()).await.expect("created") {
-                Saved::Done(done) => version = Some(done),
+                Saved::Done(version) => Written::Version(version),
                 other => panic!("{other:?}"),
             },
-        }
-        (id, version)
+        };
+        (id, written)
     }
 
     async fn load(&self, id: &SessionId) {
         match self {
-            Self::Raw(connection) => {
+            Self::Raw(connection) | Self::IfEqual(connection) => {
                 let mut get = redis::cmd("GET");
                 get.arg(id.as_str());
                 let found = get.query_async(&mut connection.clone()).await;
@@ -56,25 +70,42 @@ impl Client {
         }
     }
 
-    async fn save(&self, id: &SessionId, version: &mut Option<Version>) {
-        match (self, version) {
-            (Self::Store(store), Some(version)) => {
+    async fn save(&self, id: &SessionId, written: &mut Written) {
+        match (self, written) {
+            (Self::Store(store), Written::Version(version)) => {
                 match store.save(id, &draft(), version).await.expect("answered") {
                     Saved::Done(done) => *version = done,
                     other => panic!("{other:?}"),
                 }
             }
-            (Self::Raw(connection), _) => set(&mut connection.clone(), id).await,
-            _ => panic!("a session of a store has a version"),
+            (Self::Raw(connection), _) => {
+                set(&mut connection.clone(), id, &vec![b'x'; BYTES], None).await;
+            }
+            (Self::IfEqual(connection), Written::Value(old)) => {
+                let mut new = vec![b'x'; BYTES];
+                new[0] = old[0].wrapping_add(1);
+                set(&mut connection.clone(), id, &new, Some(old)).await;
+                *old = new;
+            }
+            _ => panic!("only the store's writes have versions"),
         }
     }
 }
 
-async fn set(connection: &mut MultiplexedConnection, id: &SessionId) {
+async fn set(
+    connection: &mut MultiplexedConnection,
+    id: &SessionId,
+    new: &[u8],
+    old: Option<&[u8]>,
+) {
     let mut set = redis::cmd("SET");
-    set.arg(id.as_str()).arg(vec![b'x'; BYTES]);
+    set.arg(id.as_str()).arg(new);
+    if let Some(old) = old {
+        set.arg("IFEQ").arg(old);
+    }
     set.arg("PX").arg(LIFETIME.as_millis() as u64);
-    let () = set.query_async(connection).await.expect("answered");
+    let answer: redis::Value = set.query_async(connection).await.expect("answered");
+    assert_eq!(answer, redis::Value::Okay);
 }
 
 fn main() {
@@ -92,22 +123,25 @@ fn main() {
     runtime.expect("a runtime").block_on(run(arguments));
 }
 
+async fn driver(url: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(url).expect("a URL");
+    let opened = client.get_multiplexed_async_connection().await;
+    opened.expect("opened")
+}
+
 async fn run(arguments: Vec<String>) {
     let [url, who, what, callers, times] = &arguments[..] else {
-        panic!("redis_client URL raw|store load|save CALLERS TIMES [THREADS]");
+        panic!("redis_client URL raw|ifeq|store load|save CALLERS TIMES [THREADS]");
     };
     let (callers, times): (u32, u32) = (
         callers.parse().expect("a number"),
         times.parse().expect("a number"),
     );
     let client = match who.as_str() {
-        "raw" => {
-            let client = redis::Client::open(url.as_str()).expect("a URL");
-            let opened = client.get_multiplexed_async_connection().await;
-            Client::Raw(opened.expect("opened"))
-        }
+        "raw" => Client::Raw(driver(url).await),
+        "ifeq" => Client::IfEqual(driver(url).await),
         "store" => Client::Store(RedisStore::connect(url).await.expect("opened")),
-        other => panic!("raw or store, not {other}"),
+        other => panic!("raw, ifeq or store, not {other}"),
     };
     let saves = what == "save";
     let began = Instant::now();
@@ -115,10 +149,10 @@ async fn run(arguments: Vec<String>) {
         .map(|_| {
             let client = client.clone();
             tokio::spawn(async move {
-                let (id, mut version) = client.prepare().await;
+                let (id, mut written) = client.prepare().await;
                 for _ in 0..times {
                     match saves {
-                        true => client.save(&id, &mut version).await,
+                        true => client.save(&id, &mut written).await,
                         false => client.load(&id).await,
                     }
                 }

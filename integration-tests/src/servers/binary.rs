@@ -224,7 +224,8 @@ impl Private {
 
     /// How it was started, for a report.
     pub(super) fn how(&self) -> String {
-        format!("binary {}", self.binary)
+        let file = Path::new(&self.binary).file_name().unwrap_or_default();
+        format!("binary {}", file.display())
     }
 
     /// A server that does not run yet, with a folder and a port.
