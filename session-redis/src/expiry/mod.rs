@@ -141,12 +141,17 @@ impl ExpiryIndex {
             return Ok(());
         }
         let left = u64::try_from(left).unwrap_or(0);
+        let hasten = self.hasten(id, now.saturating_add(left).to_string());
+        send(call, &hasten).await.map(drop)
+    }
+
+    /// The command that has the entry of `id` name the time `due`, if that is earlier. A session
+    /// that was destroyed meanwhile has no entry, and gets none.
+    fn hasten(&self, id: &SessionId, due: String) -> Cmd {
         let mut hasten = redis::cmd("ZADD");
         hasten.arg(self.keys.expiry_due(shard(id)));
-        // A session that was destroyed meanwhile has no entry, and gets none.
-        hasten.arg("XX").arg("LT");
-        hasten.arg(now.saturating_add(left)).arg(id.as_str());
-        send(call, &hasten).await.map(drop)
+        hasten.arg("XX").arg("LT").arg(due).arg(id.as_str());
+        hasten
     }
 
     /// After a sign-in. One round trip; up to two more for a session without an entry, which has
@@ -159,14 +164,12 @@ impl ExpiryIndex {
         now: u64,
     ) -> Result<()> {
         let [due, known] = self.entry(id, draft, now);
-        let due_key = self.keys.expiry_due(shard(id));
         let mut commands = Pipeline::with_capacity(3);
         commands.add_command(known);
-        let hasten = commands.cmd("ZADD").arg(&due_key).arg("XX").arg("LT");
-        hasten.arg(when_due(draft, now)).arg(id.as_str());
+        commands.add_command(self.hasten(id, when_due(draft, now)));
         // It adds nothing: the answer tells whether there is an entry.
-        let ask = commands.cmd("ZADD").arg(&due_key).arg("XX");
-        ask.arg("INCR").arg(0).arg(id.as_str());
+        let ask = commands.cmd("ZADD").arg(self.keys.expiry_due(shard(id)));
+        ask.arg("XX").arg("INCR").arg(0).arg(id.as_str());
         let mut answers = send_all(call, &commands).await?.answer;
         if convert::<Option<f64>>(answers.pop())?.is_some() {
             return Ok(());
